@@ -1,0 +1,151 @@
+"""Measure edgeflow beside transformers.js in one browser: `make bench`.
+
+Both sides run the same model files on the same pages (bench/pages), served by one warm HTTP server; their calls are
+interleaved, so that a noisy machine disturbs both alike. Figures are medians; ratios are peer / edgeflow of the medians.
+Results go to bench/results.json and from there into README.md's table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from urllib.parse import urlencode
+
+from playwright.sync_api import Browser, Page, sync_playwright
+from tokenizers import Tokenizer
+
+from bench.table import write_table
+from toolchain.browser import launch_options
+from toolchain.serve import serve
+
+ROOT = Path(__file__).resolve().parent.parent
+MODELS = ROOT / 'examples'
+MODEL = 'minilm'
+SIDES = ('edgeflow', 'transformers')
+SENTENCE = (
+    'The quick brown fox jumps over the lazy dog while a small crowd of people watches from '
+    'the other side of the river and waits for the evening train.'
+)
+TOKENS = 32
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row of the table. `ratio` = peer / edgeflow; `least`: the ratio that the project promises."""
+
+    name: str
+    unit: str
+    edgeflow: float
+    peer: float
+    ratio: float
+    least: float
+
+
+def check_sentence() -> None:
+    """The sentence must have TOKENS tokens, special ones included."""
+    tokenizer = Tokenizer.from_file(str(MODELS / MODEL / 'tokenizer.json'))
+    tokenizer.no_padding()
+    count = len(tokenizer.encode(SENTENCE).ids)
+    if count != TOKENS:
+        raise SystemExit(f'bench: the sentence has {count} tokens, expected {TOKENS}')
+
+
+def open_side(browser: Browser, base: str, side: str, dtype: str) -> Page:
+    """A fresh context (nothing cached), the page opened, its first embedding done."""
+    page = browser.new_context().new_page()
+    page.on('pageerror', lambda error: print(f'{side}: {error}', file=sys.stderr))
+    query = urlencode({'side': side, 'dtype': dtype, 'model': MODEL, 'text': SENTENCE})
+    page.goto(f'{base}/bench/index.html?{query}')
+    page.wait_for_function('window.bench !== undefined', timeout=120_000)
+    if page.evaluate('window.bench.isolated'):
+        raise SystemExit('bench: the page is cross-origin isolated, the figures are for pages that are not')
+    return page
+
+
+def measure_load(browser: Browser, base: str, rounds: int) -> tuple[Figure, dict[str, int]]:
+    """Navigation start to first embedding, fp32, each time in a fresh context."""
+    times: dict[str, list[float]] = {side: [] for side in SIDES}
+    transferred: dict[str, int] = {}
+    for _ in range(rounds):
+        for side in SIDES:
+            page = open_side(browser, base, side, 'fp32')
+            times[side].append(page.evaluate('window.bench.firstEmbeddingMs'))
+            transferred[side] = page.evaluate('window.bench.transferred()')
+            page.context.close()
+    return figure('navigation start to first embedding', 'ms', times, 5.0), transferred
+
+
+def measure_steady(browser: Browser, base: str, dtype: str, batch: int, name: str, least: float, rounds: int) -> Figure:
+    """Median time of one call with `batch` sentences of TOKENS tokens; sides take turns, a few calls each."""
+    texts = SENTENCE if batch == 1 else [SENTENCE] * batch
+    calls = 5 if batch == 1 else 1
+    pages = {side: open_side(browser, base, side, dtype) for side in SIDES}
+    times: dict[str, list[float]] = {side: [] for side in SIDES}
+    last: dict[str, list[float]] = {}
+    for side, page in pages.items():
+        last[side] = page.evaluate('([t, n]) => window.bench.time(t, n)', [texts, 3 if batch == 1 else 1])['last']
+    for _ in range(rounds):
+        for side, page in pages.items():
+            times[side] += page.evaluate('([t, n]) => window.bench.time(t, n)', [texts, calls])['times']
+    for page in pages.values():
+        page.context.close()
+    check_same(last, 1e-3 if dtype == 'fp32' else 5e-2)
+    return figure(name, 'ms', times, least)
+
+
+def check_same(last: dict[str, list[float]], tolerance: float) -> None:
+    """Both sides must have computed the same thing, or their times mean nothing."""
+    ours, theirs = (last[side] for side in SIDES)
+    worst = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+    if worst > tolerance:
+        raise SystemExit(f'bench: the embeddings differ by {worst:.2g}, expected at most {tolerance}')
+
+
+def figure(name: str, unit: str, times: dict[str, list[float]], least: float) -> Figure:
+    ours, theirs = (statistics.median(times[side]) for side in SIDES)
+    result = Figure(name, unit, round(ours, 2), round(theirs, 2), round(theirs / ours, 2), least)
+    print(f'{name:48} edgeflow {ours:9.1f} {unit}   transformers.js {theirs:9.1f} {unit}   {theirs / ours:5.2f}x (at least {least})', flush=True)
+    return result
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--rounds', type=int, default=12, help='turns a side takes in each steady-state figure')
+    parser.add_argument('--only', default='', help='run the figures whose name contains this; writes no results')
+    rounds = parser.parse_args().rounds
+    only = parser.parse_args().only
+    check_sentence()
+    roots = {'/bench': ROOT / 'bench/pages', '/dist': ROOT / 'dist', '/models': MODELS, '/peers': ROOT / 'bench/node_modules'}
+    figures: list[Figure] = []
+    with serve(roots) as base, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(**launch_options())
+        version = browser.version
+        transferred: dict[str, int] = {}
+        if only in 'navigation start to first embedding':
+            load, transferred = measure_load(browser, base, max(3, rounds // 2))
+            figures.append(load)
+        for dtype, batch, name, least in (
+            ('fp32', 1, 'one sentence of 32 tokens, fp32', 2.0),
+            ('q8', 1, 'one sentence of 32 tokens, dynamic int8', 2.0),
+            ('fp32', 32, 'batch of 32 sentences, fp32', 1.5),
+        ):
+            if only in name:
+                figures.append(measure_steady(browser, base, dtype, batch, name, least, rounds))
+        browser.close()
+    if not only:
+        results = {
+            'date': date.today().isoformat(), 'browser': f'Chromium {version}', 'peer': 'transformers.js 4.3.1',
+            'figures': [asdict(f) for f in figures], 'transferred_bytes': transferred,
+        }
+        (ROOT / 'bench/results.json').write_text(json.dumps(results, indent=2) + '\n')
+        write_table(results)
+    return 0 if all(f.ratio >= f.least for f in figures) else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())

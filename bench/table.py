@@ -1,0 +1,51 @@
+"""Fill README.md's table of measured numbers from bench/results.json; `--check` fails when they differ."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BEGIN, END = '<!-- bench:begin -->', '<!-- bench:end -->'
+
+
+def table(results: dict) -> str:
+    """The Markdown between the markers."""
+    lines = [
+        f'Measured on {results["date"]}, {results["browser"]}, two cores, one thread, page not cross-origin isolated; medians of interleaved runs.',
+        '',
+        f'| all-MiniLM-L6-v2 | edgeflow | {results["peer"]} | faster |',
+        '|---|---:|---:|---:|',
+    ]
+    for row in results['figures']:
+        lines.append(f'| {row["name"]} | {row["edgeflow"]:.1f} {row["unit"]} | {row["peer"]:.1f} {row["unit"]} | {row["ratio"]:.1f} × |')
+    return '\n'.join(lines)
+
+
+def filled(readme: str, results: dict) -> str:
+    """README's text with the table of `results` in it."""
+    head, rest = readme.split(BEGIN)
+    tail = rest.split(END)[1]
+    return f'{head}{BEGIN}\n{table(results)}\n{END}{tail}'
+
+
+def write_table(results: dict) -> None:
+    readme = ROOT / 'README.md'
+    readme.write_text(filled(readme.read_text(), results))
+
+
+def main() -> int:
+    results = json.loads((ROOT / 'bench/results.json').read_text())
+    readme = (ROOT / 'README.md').read_text()
+    if '--check' in sys.argv:
+        if filled(readme, results) != readme:
+            print('README.md: the table differs from bench/results.json; run `python -m bench.table`', file=sys.stderr)
+            return 1
+        return 0
+    write_table(results)
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

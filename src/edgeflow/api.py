@@ -1,0 +1,91 @@
+"""The functions of edgeflow that load a bare model; pipelines are in edgeflow.pipelines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import as_bytes, is_url, to_dict
+from edgeflow.host.port import AbortSignal, Bytes
+from edgeflow.onnx.reader import external_files
+from edgeflow.options import check_choice, public
+from edgeflow.runtime.model import Model, create_model
+from edgeflow.store.hub import check_dtype, find_repository
+from edgeflow.store.model_files import ModelFiles, load_config, load_model_files, load_onnx
+from edgeflow.store.progress import Progress, ProgressEvent
+
+DEVICES = ['auto', 'wasm']
+
+
+@public
+async def load_model(
+    source: object,
+    *,
+    device: str = 'auto',
+    dtype: str = 'auto',
+    revision: str = 'main',
+    subfolder: str = 'onnx',
+    file: str = 'model',
+    external_data: object = None,
+    on_progress: Callable[[ProgressEvent], None] | None = None,
+    signal: AbortSignal | None = None,
+) -> Model:
+    """Load an ONNX model and make it ready to run.
+
+    source: the bytes of an .onnx file; the address or path of one (it ends in '.onnx'), whose external data files lie beside
+    it; or a repository in Hugging Face's layout: a model id, an address or a path.
+    device: 'auto' or 'wasm'. dtype, revision, subfolder, file: which file of a repository ('auto': what its config.json
+    recommends, else fp32). external_data: with bytes, the external data files by name.
+    on_progress: told each step of loading. signal: an AbortSignal that cancels loading.
+    EdgeflowError: 'file-missing', 'http', 'invalid-model', 'invalid-graph', 'unsupported-op', 'invalid-argument',
+    'unknown-option', 'aborted'.
+    """
+    check_choice(device, DEVICES, 'device')
+    check_dtype(dtype)
+    progress = Progress(on_progress)
+    files = await _model_files(source, device, dtype, revision, subfolder, file, external_data, progress, signal)
+    model = await create_model(files.model, files.external, device)
+    progress.ready()
+    return model
+
+
+async def _model_files(
+    source: object, device: str, dtype: str, revision: str, subfolder: str, file: str, external_data: object,
+    progress: Progress, signal: AbortSignal | None,
+) -> ModelFiles:
+    data = as_bytes(source)
+    if data is not None:
+        return ModelFiles(data, _given_external(data, external_data))
+    if not isinstance(source, str) or source == '':
+        raise EdgeflowError('invalid-argument', 'source: expected the bytes, address, path or id of a model', {})
+    if external_data is not None:
+        raise EdgeflowError(
+            'invalid-argument', f"external_data goes with a model given as bytes; got '{source}', whose files are found beside it",
+            {'source': source},
+        )
+    path = source.split('#')[0].split('?')[0] if is_url(source) else source
+    if path.endswith('.onnx'):
+        if dtype != 'auto':
+            raise EdgeflowError(
+                'invalid-argument', f"dtype chooses among the files of a repository; got dtype '{dtype}' and the file '{source}'",
+                {'source': source, 'dtype': dtype},
+            )
+        return await load_model_files(source, path.replace('\\', '/').split('/')[-1], [], progress, signal)
+    repository = await find_repository(source, revision, progress, signal)
+    config = await load_config(repository, progress, signal)
+    return await load_onnx(repository, config, file, dtype, device, subfolder, progress, signal)
+
+
+def _given_external(model: Bytes, given: object) -> dict[str, Bytes]:
+    """The external data that the caller gave with the bytes of a model: all that the model names, and in bytes."""
+    named = to_dict(given) if given is not None else {}
+    external: dict[str, Bytes] = {}
+    for name in external_files(model):
+        data = as_bytes(named.get(name))
+        if data is None:
+            raise EdgeflowError(
+                'file-missing', f"expected the bytes of '{name}' in external_data, which the model refers to",
+                {'file': name, 'given': list(named.keys())},
+            )
+        external[name] = data
+    return external

@@ -1,0 +1,32 @@
+"""Settings of the whole page or process. Set them before the first pipeline or model is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from edgeflow.host.platform import native_mapping
+
+
+@dataclass
+class Env:
+    """Where files come from.
+
+    remote_host: address of the hub, ending in '/'.
+    remote_path_template: folder of a model on that host; {model} and {revision} are filled in.
+    local_model_path: folder (in browsers a relative or absolute address) that models may lie in, ending in '/', or None.
+    allow_remote_models, allow_local_models: which of the two may be asked; local goes first.
+    wasm_location: folder or address, ending in '/', that holds edgeflow-simd.wasm and edgeflow-relaxed.wasm;
+        None: next to this library's own file.
+    default_models: task -> model id, for pipelines without a model; goes before the built-in table (a plain object in JS; read it through host.to_dict).
+    """
+
+    remote_host: str = 'https://huggingface.co/'
+    remote_path_template: str = '{model}/resolve/{revision}/'
+    local_model_path: str | None = None
+    allow_remote_models: bool = True
+    allow_local_models: bool = True
+    wasm_location: str | None = None
+    default_models: dict[str, str] = field(default_factory=lambda: native_mapping({}))
+
+
+env = Env()

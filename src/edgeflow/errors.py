@@ -1,0 +1,38 @@
+"""The one family of errors that edgeflow raises.
+
+Every error has a stable ``code`` (see ERROR_CODES), a message that says what was expected and what was given, and
+``details``: the same facts as fields, for programs.
+"""
+
+from __future__ import annotations
+
+ERROR_CODES: dict[str, str] = {
+    'aborted': 'the caller cancelled the work through its signal',
+    'disposed': 'a tensor, model or pipeline was used after dispose()',
+    'file-missing': 'a file that the model needs is not there (HTTP 404, no such path)',
+    'http': 'the server answered with an error status, or broke the connection',
+    'invalid-argument': 'an argument has a value that the function does not accept',
+    'invalid-graph': 'the graph breaks a rule of ONNX: arity, types, order, missing values',
+    'invalid-input': 'an input of a model has a wrong name, data type or shape',
+    'invalid-model': 'the bytes are no ONNX model, are cut off, or contradict themselves',
+    'invalid-tokenizer': 'the tokenizer files are missing or contradict themselves',
+    'out-of-memory': 'the platform refused the memory that the work needs',
+    'platform': 'the platform lacks something that edgeflow cannot do without',
+    'run-failed': 'a kernel found data that it cannot work on, such as an index out of range',
+    'unknown-option': 'an option has a name that the function does not know',
+    'unsupported-op': 'no backend has this operator, or not in this version or with these types',
+    'unsupported-task': 'no pipeline has this task name',
+}
+
+
+class EdgeflowError(Exception):
+    """An error with a stable code.
+
+    code: one of ERROR_CODES. message: a sentence with expected and got. details: the facts of the message as fields.
+    """
+
+    def __init__(self, code: str, message: str, details: dict[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.details = details if details is not None else {}

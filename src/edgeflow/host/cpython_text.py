@@ -1,0 +1,43 @@
+"""Tokenizers in CPython: the Rust library, PyPI `tokenizers`. CPython only."""
+
+from __future__ import annotations
+
+import json
+
+import tokenizers
+
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.port import TokenizedText
+
+
+class RustTokenizer:
+    """A TokenizerLibrary (see host/port.py)."""
+
+    def __init__(self, text: str) -> None:
+        self._settings = {name: value for name, value in json.loads(text).items() if name != 'model'}
+        self._tokenizer = tokenizers.Tokenizer.from_str(text)
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+
+    def settings(self) -> dict[str, object]:
+        return self._settings
+
+    def encode(self, text: str) -> TokenizedText:
+        found = self._tokenizer.encode(text, add_special_tokens=False)
+        return TokenizedText(found.ids, found.offsets)
+
+    def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
+        return self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
+
+    def token_id(self, token: str) -> int | None:
+        return self._tokenizer.token_to_id(token)
+
+    def token(self, token_id: int) -> str | None:
+        return self._tokenizer.id_to_token(token_id)
+
+
+def load_tokenizer(tokenizer_json: memoryview, tokenizer_config: memoryview | None) -> RustTokenizer:
+    try:
+        return RustTokenizer(str(tokenizer_json, 'utf-8'))
+    except Exception as error:  # the library raises a bare Exception for whatever it finds
+        raise EdgeflowError('invalid-tokenizer', f'tokenizer.json: {error}', {}) from error

@@ -1,0 +1,205 @@
+"""What edgeflow asks of a platform. `host/browser.py` (browsers, Node) and `host/cpython.py` both give all of it.
+
+Product modules import from `edgeflow.host.platform`, which is the one or the other. Nothing else in edgeflow touches
+the clock, the network, files, WebAssembly, workers or the platform's own kinds of data.
+
+Functions that a platform gives (names are the same on both sides):
+
+Binary data
+    new_bytes(size) -> Bytes                      zero-filled
+    bytes_of(values: list[int]) -> Bytes
+    as_bytes(value) -> Bytes | None               whatever holds raw bytes (ArrayBuffer, Uint8Array, DataView / bytes, bytearray,
+                                                  memoryview), as a view; None for anything else
+    join_bytes(parts: list[Bytes]) -> Bytes
+    copy_bytes(target: Bytes, offset: int, source: Bytes) -> None       one native copy; IndexError if it does not fit
+    utf8_decode(data: Bytes) -> str               raises ValueError on invalid UTF-8
+    utf8_encode(text: str) -> Bytes
+    read_u32 / read_i32 / read_f32 / read_f64(data, offset), read_i64(data, offset)   little-endian numbers
+    float_bits(x: float) -> int                   the 32 bits of x as float32, as a signed int
+    write_i32s(data: Bytes, offset: int, words: list[int]) -> None      two's complement, little-endian
+    Reading past the end raises IndexError. read_i64 beyond 2^53 gives the nearest number in JS.
+
+Arrays (JS: typed arrays; CPython: one-dimensional numpy arrays)
+    new_array(dtype, size) -> NumericArray ; array_of(dtype, values: list) -> NumericArray
+    array_view(dtype, data: Bytes) -> NumericArray       the same bytes where alignment allows, else a copy
+    array_copy(dtype, data: Bytes) -> NumericArray       always a copy
+    array_bytes(array) -> Bytes                          a view
+    array_list(array) -> list                            numbers (int64 too: EdgeflowError beyond 2^53 - 1, where JS numbers
+                                                         are not exact), bools for bool where the platform has them
+    array_ints(array) -> list[int]                       whole numbers; those beyond 2^53 - 1 are clamped to it (the INT64_MAX
+                                                         that Slice means as "to the end" stays usable)
+    array_dtype(array) -> str | None                     None: not a numeric array (then it may be a list)
+    array_size(array) -> int ; array_shape(array) -> list[int]          JS: always [size]; numpy arrays may have any rank
+    array_flat(array) -> NumericArray                    one-dimensional, row-major; the same memory where it is that already
+    plain_list(value) -> tuple[list, list[int]] | None   nested lists or tuples (or a scalar) -> flat list and shape
+    float16 arrays: Float16Array where the browser has it, else Uint16Array holding the bits; numpy.float16.
+    bfloat16 arrays: Uint16Array / numpy.uint16 holding the bits. bool arrays: Uint8Array / numpy.bool_.
+    array_of rounds and wraps as typed arrays do (300 as uint8 is 44). A dtype without arrays is EdgeflowError
+    'invalid-argument', and so are ragged nested lists.
+
+Data
+    json_parse(text) -> object (dict, list, str, ...)    raises ValueError
+    json_text(value) -> str
+    to_dict(mapping) -> dict[str, object]                a plain JS object or Map / any Mapping -> dict
+    native_mapping(d: dict[str, object]) -> object       dict -> a plain JS object / the dict itself
+
+Time, chance, tasks
+    now() -> float                                       milliseconds, monotonic
+    async sleep(ms: float) -> None
+    random_bytes(size) -> Bytes
+    async gather(awaitables: list) -> list               all run at once; the first failure is raised
+    signal_aborted(signal) -> bool ; on_abort(signal, callback) -> Callable[[], None]   returns "stop listening"
+        signal None: never aborted. on_abort of a signal that is aborted already calls back at once.
+    new_abort_controller() -> AbortController            with .signal and .abort(), as browsers have it
+    warn(message: str) -> None                           console.warn / warnings.warn
+
+Files and network
+    async fetch(url, headers: dict[str, str], signal) -> Response       network failure: EdgeflowError 'http'; abort: 'aborted'
+    async read_file(path: str) -> Bytes | None                          None: no such file; browsers always None; file: URLs too
+    is_url(source: str) -> bool                                         http:, https:, blob: and data: addresses
+    reads_files() -> bool                                               False in browsers: there a path is a relative URL
+    async open_store(name: str) -> KeyValueStore                        IndexedDB, in Node a folder / sqlite3; both at
+                                                                        $EDGEFLOW_CACHE, else the user's cache folder
+
+WebAssembly
+    wasm_features() -> WasmFeatures                                     probed once
+    async load_asset(name: str, location: str | None) -> Bytes          a file of dist/, e.g. 'edgeflow-relaxed.wasm'
+    async instantiate_wasm(code: Bytes) -> WasmInstance                 compiled once for the same bytes
+
+Workers
+    spawn_worker(url: str) -> WorkerHandle                              browsers and Node; CPython: EdgeflowError 'platform'
+
+Options
+    check_calls(function, check) -> function            see options.public; JS gives the function back (the transpiler checks)
+
+Text libraries
+    load_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> TokenizerLibrary
+                                                         EdgeflowError 'invalid-tokenizer'; see text/tokenizer.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Bytes(Protocol):
+    """A view of bytes: memoryview in CPython, Uint8Array in JS. Slices are views, indexing gives ints 0..255."""
+
+
+class NumericArray(Protocol):
+    """A flat array of numbers of one dtype: numpy.ndarray (1-D) in CPython, a typed array in JS."""
+
+
+@dataclass(frozen=True)
+class WasmFeatures:
+    """What the platform's WebAssembly can do."""
+
+    simd: bool
+    relaxed_simd: bool
+
+
+class Response(Protocol):
+    """An HTTP answer. Bodies are read once: either by chunks() or by body()."""
+
+    status: int
+    url: str
+
+    def header(self, name: str) -> str | None:
+        """The value of a header, its name in any case; None if absent or hidden by CORS."""
+
+    def chunks(self) -> AsyncIterator[Bytes]:
+        """The decoded body as it arrives."""
+
+    async def body(self) -> Bytes:
+        """The whole decoded body."""
+
+    async def cancel(self) -> None:
+        """Stop the transfer and free the connection."""
+
+
+class KeyValueStore(Protocol):
+    """Byte strings by name, kept between visits."""
+
+    async def get(self, key: str) -> Bytes | None: ...
+
+    async def get_range(self, key: str, start: int, end: int) -> Bytes | None: ...
+
+    async def put(self, key: str, value: Bytes) -> None: ...
+
+    async def delete(self, key: str) -> None: ...
+
+    async def keys(self, prefix: str) -> list[str]: ...
+
+    async def close(self) -> None: ...
+
+
+class WasmInstance(Protocol):
+    """A WebAssembly instance whose memory is exported as `memory`."""
+
+    def call(self, name: str, arguments: list[int]) -> int:
+        """Call an export with i32 arguments; a trap raises EdgeflowError 'run-failed'."""
+
+    def global_value(self, name: str) -> int:
+        """The value of an exported i32 global, such as `__heap_base`."""
+
+    def memory_size(self) -> int:
+        """Bytes of memory at this moment."""
+
+    def grow(self, size: int) -> None:
+        """Make the memory at least `size` bytes; EdgeflowError 'out-of-memory' if refused."""
+
+    def view(self, address: int, size: int) -> Bytes:
+        """The memory itself, not a copy; valid until the next grow()."""
+
+
+class AbortSignal(Protocol):
+    """Tells work that its caller no longer wants it: the browser's AbortSignal, or our own in CPython."""
+
+    aborted: bool
+
+
+class AbortController(Protocol):
+    """Hands out `signal`; abort() cancels what listens to it."""
+
+    signal: AbortSignal
+
+    def abort(self) -> None: ...
+
+
+class WorkerHandle(Protocol):
+    """A thread with its own module instance; messages are structured clones."""
+
+    def post(self, message: object, transfer: list[object]) -> None: ...
+
+    def on_message(self, callback: Callable[[object], None]) -> None: ...
+
+    def on_error(self, callback: Callable[[str], None]) -> None: ...
+
+    def terminate(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class TokenizedText:
+    """The tokens of one text, without special tokens. offsets: (start, end) in code points; None where JS has none."""
+
+    ids: list[int]
+    offsets: list[tuple[int, int]] | None = None
+
+
+class TokenizerLibrary(Protocol):
+    """What text/tokenizer.py needs of a platform's tokenizer."""
+
+    def settings(self) -> dict[str, object]:
+        """The tokenizer.json, as json_parse gives it, without its model."""
+
+    def encode(self, text: str) -> TokenizedText:
+        """Split one text, whole, without special tokens."""
+
+    def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
+        """Join tokens as the tokenizer's decoder does; unknown ids are left out."""
+
+    def token_id(self, token: str) -> int | None: ...
+
+    def token(self, token_id: int) -> str | None: ...

@@ -1,0 +1,108 @@
+"""pipeline(): from a task and a model's name to something that can be called with texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgeflow.api import check_device
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import gather, make_callable, new_abort_controller, on_abort
+from edgeflow.host.port import AbortSignal, Bytes
+from edgeflow.options import public
+from edgeflow.pipelines.base import Pipeline
+from edgeflow.pipelines.tasks import TASKS, default_model, task_name
+from edgeflow.runtime.model import Model, create_model
+from edgeflow.store.files import find_file, load_file
+from edgeflow.store.hub import Repository, check_dtype, find_repository
+from edgeflow.store.model_files import load_config, load_onnx
+from edgeflow.store.progress import Progress, ProgressEvent
+from edgeflow.text.tokenizer import read_tokenizer
+
+
+@dataclass
+class Parts:
+    """What was loaded of a repository."""
+
+    config: dict[str, object]
+    model: Model | None = None
+    tokenizer_json: Bytes | None = None
+    tokenizer_config: Bytes | None = None
+
+
+@public
+async def pipeline(
+    task: str, model: str | None = None, *, device: str = 'auto', dtype: str = 'auto', revision: str = 'main',
+    subfolder: str = 'onnx', model_file_name: str = 'model', on_progress: Callable[[ProgressEvent], None] | None = None,
+    signal: AbortSignal | None = None,
+) -> Pipeline:
+    """Load a model with its tokenizer for a task, such as 'feature-extraction' or 'text-classification'.
+
+    model: an id of the hub ('org/name'), the address of a folder laid out like a hub repository, or a path; without it
+    the task's default (env.default_models, else the built-in table). device: 'auto' or 'wasm'. dtype: 'auto', 'fp32',
+    'fp16', 'q8', 'int8', 'uint8', 'q4', 'q4f16', 'bnb4': which file of the repository. revision: branch, tag or commit.
+    subfolder, model_file_name: where the .onnx file is. on_progress: hears of every step. signal: an AbortSignal.
+    EdgeflowErrors: 'unsupported-task', 'file-missing', 'http', 'aborted', 'invalid-tokenizer', 'invalid-model', ...
+    """
+    name = task_name(task)
+    check_device(device)
+    check_dtype(dtype)
+    source = model if model is not None else default_model(name)
+    progress = Progress(on_progress)
+    repository = await find_repository(source, revision, progress, signal)
+    parts = await load_parts(repository, dtype, device, subfolder, model_file_name, progress, signal)
+    loaded = parts.model
+    try:
+        tokenizer = read_tokenizer(parts.tokenizer_json, parts.tokenizer_config, parts.config)
+    except EdgeflowError:
+        loaded.dispose()
+        raise
+    progress.ready()
+    return make_callable(TASKS[name].build(loaded, tokenizer, parts.config))
+
+
+async def load_parts(
+    repository: Repository, dtype: str, device: str, subfolder: str, file: str, progress: Progress,
+    signal: AbortSignal | None,
+) -> Parts:
+    """Everything of a repository at once. If one file fails, the others are cancelled and its error is raised."""
+    controller = new_abort_controller()
+    stop_listening = on_abort(signal, lambda: controller.abort())
+    failures: list[Exception] = []
+    parts = Parts({})
+
+    async def load_network() -> None:
+        try:
+            parts.config = await load_config(repository, progress, controller.signal)
+            files = await load_onnx(
+                repository, parts.config, file, dtype, device, subfolder, progress, controller.signal)
+            parts.model = await create_model(files.model, files.external, device)
+        except Exception as error:
+            failures.append(error)
+            controller.abort()
+
+    async def load_text() -> None:
+        try:
+            name = 'tokenizer.json'
+            parts.tokenizer_json = await load_file(repository.address(name), name, progress, controller.signal)
+        except Exception as error:
+            failures.append(error)
+            controller.abort()
+
+    async def load_text_config() -> None:
+        try:
+            name = 'tokenizer_config.json'
+            parts.tokenizer_config = await find_file(repository.address(name), name, progress, controller.signal)
+        except Exception as error:
+            failures.append(error)
+            controller.abort()
+
+    try:
+        await gather([load_network(), load_text(), load_text_config()])
+    finally:
+        stop_listening()
+    if len(failures) > 0:
+        if parts.model is not None:
+            parts.model.dispose()
+        raise failures[0]
+    return parts

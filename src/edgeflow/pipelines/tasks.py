@@ -1,0 +1,57 @@
+"""The one table of tasks: what a pipeline of this name is made of, and the model it takes when none is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from edgeflow.env import env
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import to_dict
+from edgeflow.options import nearest
+from edgeflow.pipelines.base import Pipeline
+from edgeflow.pipelines.feature_extraction import FeatureExtractionPipeline
+from edgeflow.pipelines.text_classification import TextClassificationPipeline
+from edgeflow.runtime.model import Model
+from edgeflow.text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task: its default model on the hub, and how its pipeline is made."""
+
+    default_model: str
+    build: Callable[[Model, Tokenizer, dict[str, object]], Pipeline]
+
+
+TASKS: dict[str, Task] = {
+    'feature-extraction': Task(
+        'onnx-community/all-MiniLM-L6-v2-ONNX',
+        lambda model, tokenizer, config: FeatureExtractionPipeline('feature-extraction', model, tokenizer, config)),
+    'text-classification': Task(
+        'Xenova/distilbert-base-uncased-finetuned-sst-2-english',
+        lambda model, tokenizer, config: TextClassificationPipeline('text-classification', model, tokenizer, config)),
+}
+
+ALIASES: dict[str, str] = {'embeddings': 'feature-extraction', 'sentiment-analysis': 'text-classification'}
+
+
+def task_name(task: object) -> str:
+    """The task's own name for a name or alias; EdgeflowError 'unsupported-task' with the nearest one."""
+    if isinstance(task, str):
+        name = ALIASES.get(task, task)
+        if name in TASKS:
+            return name
+    known = [*TASKS.keys(), *ALIASES.keys()]
+    near = nearest(task, known) if isinstance(task, str) else None
+    hint = f" Did you mean '{near}'?" if near is not None else ''
+    raise EdgeflowError(
+        'unsupported-task', f"there is no pipeline for the task '{task}'.{hint} The tasks: {', '.join(known)}",
+        {'task': task, 'nearest': near, 'known': known})
+
+
+def default_model(task: str) -> str:
+    """The model of a task when none is given: the one of env.default_models, else the table's."""
+    chosen = to_dict(env.default_models).get(task)
+    return TASKS[task].default_model if chosen is None else cast(str, chosen)

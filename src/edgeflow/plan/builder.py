@@ -1,0 +1,130 @@
+"""StepBuilder: what a lowering writes its kernel calls into.
+
+A lowering is `def lower_x(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None`.
+`inputs` and `outputs` stand in the node's order, None where left out (`at(inputs, 2)` when the list may be shorter).
+Shapes are concrete. The same lowering serves steps of the plan and constants that are computed while planning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import float_bits
+from edgeflow.ir.graph import Node
+from edgeflow.plan.values import Pointer, Step, Value, Word
+
+
+class Constants(Protocol):
+    """What the engine tells about constants while planning."""
+
+    def read_ints(self, value: Value) -> list[int]: ...
+
+    def read_floats(self, value: Value) -> list[float]: ...
+
+    def packed(self, value: Value, form: str) -> Value | None: ...
+
+
+class StepBuilder:
+    """Collects the steps, views and reuse wishes of the nodes of one plan."""
+
+    def __init__(self, constants: Constants) -> None:
+        self._constants = constants
+        self._numbers: int = 0
+        self.node: Node | None = None
+        self.steps: list[Step] = []
+        self.scratches: list[Value] = []
+        self.reuses: list[tuple[Value, Value]] = []
+
+    def new_value(self, name: str, dtype: str, shape: list[int]) -> Value:
+        """A value with the next number. For the planner; lowerings use scratch()."""
+        self._numbers = self._numbers + 1
+        return Value(self._numbers, name, dtype, shape)
+
+    def begin(self, node: Node) -> None:
+        """The planner is about to lower `node`: forget the steps of the last one."""
+        self.node = node
+        self.steps = []
+        self.scratches = []
+
+    def step(self, kernel: str, words: list[Word]) -> None:
+        """Call `kernel` (its name without `k_`) with these argument words."""
+        self.steps.append(Step(kernel, words))
+
+    def pointer(self, value: Value | None, offset: int = 0) -> Word:
+        """The address of `value` plus `offset` bytes; 0 for None."""
+        if value is None:
+            return 0
+        return Pointer(value, offset)
+
+    def real(self, x: float) -> int:
+        """The bits of `x` as float32, for kernels that take a real number."""
+        return float_bits(x)
+
+    def scratch(self, size: int) -> Value:
+        """`size` bytes that live only while this node's steps run, 64-byte aligned, contents undefined."""
+        value = self.new_value('scratch', 'uint8', [size])
+        self.scratches.append(value)
+        return value
+
+    def table(self, words: list[int]) -> Word:
+        """A pointer to these int32 numbers, kept with the plan (long lists of strides, dims, permutations)."""
+        value = self.new_value('table', 'int32', [len(words)])
+        value.constant = True
+        value.literal = words
+        return Pointer(value, 0)
+
+    def int64s(self, values: list[int]) -> Value:
+        """A constant int64 tensor with these elements, kept with the plan."""
+        value = self.new_value('int64s', 'int64', [len(values)])
+        value.constant = True
+        value.literal = values
+        return value
+
+    def alias(self, output: Value, source: Value, offset: int = 0) -> None:
+        """`output` is a view: it lies in the memory of `source`, `offset` bytes from its start. No step runs."""
+        output.base = source
+        output.base_offset = offset
+        output.constant = source.constant
+
+    def may_reuse(self, output: Value, source: Value | None) -> None:
+        """`output` may take the memory of `source` if nobody reads `source` afterwards.
+
+        Say so only where every element is read before, or in the same step as, its place is written: elementwise
+        kernels whose `source` has the shape and item size of `output`. Wishes are tried in the order of the calls.
+        """
+        if source is not None:
+            self.reuses.append((output, source))
+
+    def packed(self, value: Value | None, form: str) -> Value | None:
+        """The initializer `value` in a kernel's packed form (backends/wasm/weights.py), made once for each model.
+
+        None if `value` is no initializer: then its elements may differ in every run.
+        """
+        if value is None:
+            return None
+        return self._constants.packed(value, form)
+
+    def ints(self, value: Value) -> list[int]:
+        """The elements of a constant integer or bool value; 'unsupported-op' if it depends on data."""
+        if not value.constant:
+            raise self.unsupported(f"it needs the elements of '{value.name}' while planning, which depend on data")
+        return self._constants.read_ints(value)
+
+    def floats(self, value: Value) -> list[float]:
+        """The elements of a constant float value; 'unsupported-op' if it depends on data."""
+        if not value.constant:
+            raise self.unsupported(f"it needs the elements of '{value.name}' while planning, which depend on data")
+        return self._constants.read_floats(value)
+
+    def unsupported(self, reason: str) -> EdgeflowError:
+        """The error that says why the node being lowered cannot be; raise it."""
+        node = self.node
+        key = '' if node is None else node.key()
+        name = '' if node is None else node.name
+        return EdgeflowError('unsupported-op', f"{key} (node '{name}') cannot run: {reason}",
+                             {'op': key, 'node': name, 'reason': reason})
+
+
+Lowering = Callable[[StepBuilder, Node, list[Value | None], list[Value | None]], None]

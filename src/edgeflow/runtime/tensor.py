@@ -1,0 +1,174 @@
+"""Tensors as users see them: a flat array of numbers with a shape and a data type."""
+
+from __future__ import annotations
+
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import (
+    array_bytes, array_dtype, array_flat, array_list, array_of, array_shape, array_size, array_view, plain_list,
+)
+from edgeflow.host.port import NumericArray
+from edgeflow.ir.dtype import element_count
+from edgeflow.options import check_choice
+
+TENSOR_DTYPES = [
+    'float32', 'float16', 'float64', 'bfloat16', 'int8', 'int16', 'int32', 'int64',
+    'uint8', 'uint16', 'uint32', 'uint64', 'bool',
+]
+
+# Types that share the storage of another: a uint8 array may be declared bool, a uint16 array may hold 16-bit floats.
+STORAGE: dict[str, str] = {'bool': 'uint8', 'float16': 'uint16', 'bfloat16': 'uint16'}
+
+
+class Tensor:
+    """Numbers in row-major order. `shape` is [] for a scalar. Made by `tensor()` and by models."""
+
+    def __init__(self, dtype: str, shape: list[int], data: NumericArray) -> None:
+        self.dtype = dtype
+        self.shape = shape
+        self.size = element_count(shape)
+        self._data: NumericArray | None = data
+
+    @property
+    def data(self) -> NumericArray:
+        """The numbers, flat: a typed array in JS, a one-dimensional numpy array in Python. Not a copy.
+
+        float16 is a Float16Array where the browser has it, else a Uint16Array of the bits; bfloat16 is always the bits.
+        EdgeflowError 'disposed' after dispose().
+        """
+        if self._data is None:
+            raise EdgeflowError(
+                'disposed', f'expected a living tensor; this one ({describe(self.dtype, self.shape)}) was disposed',
+                {'dtype': self.dtype, 'shape': self.shape},
+            )
+        return self._data
+
+    @property
+    def disposed(self) -> bool:
+        """Whether dispose() was called."""
+        return self._data is None
+
+    def dispose(self) -> None:
+        """Let go of the numbers. Doing it twice is no error."""
+        self._data = None
+
+    def tolist(self) -> object:
+        """The numbers as nested lists (a bare number for a scalar); bools for dtype bool.
+
+        EdgeflowError 'invalid-argument' if an int64 is beyond 2^53 - 1, where JS numbers are not exact.
+        """
+        return nest(numbers(self.dtype, self.data), self.shape)
+
+    def __repr__(self) -> str:
+        state = ', disposed' if self._data is None else ''
+        return f'Tensor({describe(self.dtype, self.shape)}{state})'
+
+
+def describe(dtype: str, shape: list[int]) -> str:
+    """'float32 [2, 3]', the way messages show a tensor's type."""
+    return dtype + ' [' + ', '.join([str(dim) for dim in shape]) + ']'
+
+
+def tensor(data: object, shape: list[int] | None = None, dtype: str | None = None) -> Tensor:
+    """A tensor of the given numbers.
+
+    data: a number, nested lists of numbers or bools, or a typed array (in Python a numpy array of any rank), which is not
+    copied. shape: inferred from the nesting if left out. dtype: an array's own; for lists of bools 'bool', for other
+    numbers 'float32' unless said, whole or not, because JS cannot tell 1 from 1.0. A uint8 array may be declared
+    'bool', a uint16 array that holds the bits of 16-bit floats 'float16' or 'bfloat16'.
+    EdgeflowError 'invalid-argument' for anything else, ragged lists, and a shape that does not fit.
+    """
+    if dtype is not None:
+        check_choice(dtype, TENSOR_DTYPES, 'dtype')
+    own = array_dtype(data)
+    if own is not None:
+        return _from_array(data, own, shape, dtype)
+    plain = plain_list(data)
+    if plain is None:
+        raise EdgeflowError(
+            'invalid-argument', 'tensor data: expected a number, nested lists of numbers, or an array of numbers', {},
+        )
+    values = plain[0]
+    kind = dtype if dtype is not None else ('bool' if _all_bools(values) else 'float32')
+    return Tensor(kind, _checked_shape(shape, plain[1], len(values)), array_of(kind, values))
+
+
+def _from_array(data: NumericArray, own: str, shape: list[int] | None, dtype: str | None) -> Tensor:
+    flat = array_flat(data)
+    dims = _checked_shape(shape, array_shape(data), array_size(data))
+    if dtype is None or dtype == own:
+        return Tensor(own, dims, flat)
+    if STORAGE.get(dtype) != own:
+        raise EdgeflowError(
+            'invalid-argument', f'tensor data: expected an array of {dtype}, got one of {own}',
+            {'expected': dtype, 'got': own},
+        )
+    if dtype == 'bool':
+        for x in array_list(flat):
+            if x > 1:
+                raise EdgeflowError('invalid-argument', f'a bool tensor holds 0 and 1; got {x}', {'got': x})
+    return Tensor(dtype, dims, array_view(dtype, array_bytes(flat)))
+
+
+def _all_bools(values: list[object]) -> bool:
+    for x in values:
+        if not isinstance(x, bool):
+            return False
+    return len(values) > 0
+
+
+def _checked_shape(shape: list[int] | None, natural: list[int], size: int) -> list[int]:
+    if shape is None:
+        return natural
+    dims: list[int] = []
+    for dim in shape:
+        if not isinstance(dim, int) or dim < 0:
+            raise EdgeflowError(
+                'invalid-argument', f'shape: expected whole numbers from 0 up, got {dim}', {'got': dim},
+            )
+        dims.append(dim)
+    if element_count(dims) != size:
+        raise EdgeflowError(
+            'invalid-argument',
+            f'shape {dims} has {element_count(dims)} elements; the data has {size}',
+            {'expected': element_count(dims), 'got': size},
+        )
+    return dims
+
+
+def numbers(dtype: str, data: NumericArray) -> list:
+    """The numbers of a tensor's array as a flat list, whatever the platform keeps them in."""
+    values = array_list(data)
+    if dtype == 'bool':
+        return [bool(x) for x in values]
+    if dtype == 'bfloat16':
+        return [_from_bits(bits, 8, 7) for bits in values]
+    if dtype == 'float16' and array_dtype(data) == 'uint16':
+        return [_from_bits(bits, 5, 10) for bits in values]
+    return values
+
+
+def _from_bits(bits: int, exponent_bits: int, fraction_bits: int) -> float:
+    """The number that 16 bits mean: IEEE 754 binary16 (5, 10) or bfloat16 (8, 7)."""
+    sign = -1.0 if bits >= 32768 else 1.0
+    steps = 2 ** fraction_bits
+    top = 2 ** exponent_bits - 1
+    exponent = (bits // steps) % (top + 1)
+    fraction = bits % steps
+    bias = top // 2
+    if exponent == top:
+        return sign * float('inf') if fraction == 0 else float('nan')
+    if exponent == 0:
+        return sign * fraction * 2.0 ** (1 - bias - fraction_bits)
+    return sign * (steps + fraction) * 2.0 ** (exponent - bias - fraction_bits)
+
+
+def nest(values: list, shape: list[int]) -> object:
+    """A flat list as nested lists of the given shape."""
+    if len(shape) == 0:
+        return values[0]
+    rows: list = values
+    for axis in range(len(shape) - 1, 0, -1):
+        width = shape[axis]
+        count = element_count(shape[:axis])
+        rows = [rows[i * width:(i + 1) * width] for i in range(count)]
+    return rows

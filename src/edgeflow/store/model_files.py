@@ -1,0 +1,81 @@
+"""An ONNX model with the external data files that it names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import json_parse, utf8_decode
+from edgeflow.host.port import AbortSignal, Bytes
+from edgeflow.onnx.reader import external_files
+from edgeflow.store.files import Wanted, find_file, load_files
+from edgeflow.store.hub import Repository, choose_dtype, expected_external_files, onnx_file, sibling
+from edgeflow.store.progress import Progress
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """The bytes of an .onnx file, and of its external data files by the locations that it gives."""
+
+    model: Bytes
+    external: dict[str, Bytes]
+
+
+async def load_model_files(
+    address: str, name: str, expected: list[str], progress: Progress, signal: AbortSignal | None,
+) -> ModelFiles:
+    """Load the model at `address`, called `name` in progress events, with its external data.
+
+    expected: names of external data files (in the model's own folder) that are known beforehand and so are fetched
+    beside the model; one that is absent after all is no error unless the model does name it.
+    EdgeflowErrors: those of store.files, and 'invalid-model'.
+    """
+    wanted = [Wanted(address, name)]
+    for file in expected:
+        wanted.append(Wanted(sibling(address, file), beside(name, file), True))
+    loaded = await load_files(wanted, progress, signal)
+    model = loaded[0]
+    external: dict[str, Bytes] = {}
+    missing: list[str] = []
+    for file in external_files(model):
+        early = loaded[1 + expected.index(file)] if file in expected else None
+        if early is not None:
+            external[file] = early
+        else:
+            missing.append(file)
+    late = await load_files([Wanted(sibling(address, file), beside(name, file)) for file in missing], progress, signal)
+    for i in range(len(missing)):
+        external[missing[i]] = late[i]
+    return ModelFiles(model, external)
+
+
+def beside(name: str, file: str) -> str:
+    """The name that progress events give `file`, which lies in the same folder as the file `name`."""
+    return name[:name.rfind('/') + 1] + file
+
+
+async def load_config(repository: Repository, progress: Progress, signal: AbortSignal | None) -> dict[str, object]:
+    """A repository's config.json; empty if there is none. 'invalid-model' if it is no JSON object."""
+    data = await find_file(repository.address('config.json'), 'config.json', progress, signal)
+    return {} if data is None else parse_config(data, repository.address('config.json'))
+
+
+def parse_config(data: Bytes, address: str) -> dict[str, object]:
+    """The bytes of a configuration file as a dict; 'invalid-model' if they are no JSON object."""
+    try:
+        config = json_parse(utf8_decode(data))
+    except ValueError as error:
+        raise EdgeflowError('invalid-model', f'{address}: expected JSON; {error}', {'url': address}) from error
+    if not isinstance(config, dict):
+        raise EdgeflowError('invalid-model', f'{address}: expected a JSON object', {'url': address})
+    return config
+
+
+async def load_onnx(
+    repository: Repository, config: dict[str, object], file: str, dtype: str, device: str, subfolder: str,
+    progress: Progress, signal: AbortSignal | None,
+) -> ModelFiles:
+    """The model `file` of a repository in the data type that the options and config.json choose, with its external data."""
+    path = onnx_file(file, choose_dtype(dtype, config, file, device), subfolder)
+    expected = expected_external_files(config, path)
+    return await load_model_files(repository.address(path), path, expected, progress, signal)

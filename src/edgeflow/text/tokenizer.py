@@ -1,0 +1,226 @@
+"""Text to token ids and back, as transformers' fast tokenizers do it.
+
+The library under it (PyPI `tokenizers` in CPython, npm `@huggingface/tokenizers` in JS) splits text into ids and joins
+ids to text; special tokens, truncation and padding are done here, so they are the same on both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import json_parse, load_tokenizer, utf8_decode
+from edgeflow.host.port import Bytes, TokenizedText, TokenizerLibrary
+from edgeflow.text.template import Piece, Template, read_template, special_count
+from edgeflow.text.truncation import STRATEGIES, kept_lengths
+
+LARGEST_LENGTH = 1000000
+PADDINGS: list[str] = ['longest', 'max_length', 'do_not_pad']
+OFFSET_POSITIONS: list[str] = ['roberta', 'xlm-roberta', 'camembert', 'mpnet', 'longformer', 'xmod', 'data2vec-text']
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A batch of tokenized texts: one row a text, rows of one length if they were padded.
+
+    offsets: (start, end) in the text for every token, (0, 0) for special and padding tokens; None where they were not
+    asked for or the library has none (JS). Positions count code points.
+    """
+
+    input_ids: list[list[int]]
+    attention_mask: list[list[int]]
+    token_type_ids: list[list[int]]
+    offsets: list[list[tuple[int, int]]] | None = None
+
+
+class Row:
+    """One text (or pair) with its special tokens, before padding."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.type_ids: list[int] = []
+        self.offsets: list[tuple[int, int]] = []
+
+
+class Tokenizer:
+    """The tokenizer of one model.
+
+    library: the platform's tokenizer. config: tokenizer_config.json (empty if the model has none). max_length: the
+    most tokens that the model takes; None if no file says so.
+    """
+
+    def __init__(self, library: TokenizerLibrary, config: dict[str, object], max_length: int | None) -> None:
+        settings = library.settings()
+        self.library = library
+        self.max_length = max_length
+        self.template: Template = read_template(cast('dict[str, object] | None', settings.get('post_processor')))
+        padding = cast('dict[str, object] | None', settings.get('padding'))
+        self.padding_side = str(config.get('padding_side') or 'right')
+        self.truncation_side = str(config.get('truncation_side') or 'right')
+        self.pad_token = token_text(config.get('pad_token'))
+        self.pad_id: int | None = None if self.pad_token is None else library.token_id(self.pad_token)
+        self.pad_type_id = 0
+        if config.get('pad_token_type_id') is not None:
+            self.pad_type_id = cast(int, config['pad_token_type_id'])
+        if padding is not None and self.pad_id is None:
+            self.pad_token = str(padding['pad_token'])
+            self.pad_id = cast(int, padding['pad_id'])
+
+    def encode(
+        self, texts: list[str], pairs: list[str] | None = None, *, padding: bool | str = False,
+        truncation: bool | str = False, max_length: int | None = None, add_special_tokens: bool = True,
+        return_offsets: bool = False,
+    ) -> Encoded:
+        """Tokenize a batch.
+
+        pairs: the second text of each row. padding: True or 'longest', 'max_length', False. truncation: True or
+        'longest_first', 'only_first', 'only_second', False. max_length: tokens with the special ones; without it the
+        model's own maximum. Raises EdgeflowError 'invalid-argument'.
+        """
+        if pairs is not None and len(pairs) != len(texts):
+            raise EdgeflowError(
+                'invalid-argument', f'expected one pair for each of {len(texts)} texts, got {len(pairs)}', {})
+        pad_to = option_name(padding, 'longest', 'do_not_pad', PADDINGS, 'padding')
+        strategy = option_name(truncation, 'longest_first', 'do_not_truncate', STRATEGIES, 'truncation')
+        limit = max_length if max_length is not None else self.max_length
+        pieces = self.template.single if pairs is None else self.template.pair
+        room = LARGEST_LENGTH
+        if strategy != 'do_not_truncate' and limit is not None:
+            room = limit - (special_count(pieces) if add_special_tokens else 0)
+            if room < 0:
+                raise EdgeflowError(
+                    'invalid-argument',
+                    f'expected a max_length of at least the {special_count(pieces)} special tokens, got {limit}', {})
+        rows: list[Row] = []
+        for i in range(len(texts)):
+            first = self.library.encode(texts[i])
+            second = None if pairs is None else self.library.encode(pairs[i])
+            rows.append(self.compose(first, second, pieces, room, strategy, add_special_tokens))
+        return self.pad(rows, pad_to, limit, return_offsets)
+
+    def compose(
+        self, first: TokenizedText, second: TokenizedText | None, pieces: list[Piece], room: int, strategy: str,
+        add_special_tokens: bool,
+    ) -> Row:
+        """One row: both texts cut to fit, with the special tokens of the template around them."""
+        keep_first, keep_second = kept_lengths(
+            len(first.ids), None if second is None else len(second.ids), room, strategy)
+        row = Row()
+        for piece in pieces:
+            if piece.source == '':
+                if add_special_tokens:
+                    for token in piece.ids:
+                        row.ids.append(token)
+                        row.type_ids.append(piece.type_id)
+                        row.offsets.append((0, 0))
+                continue
+            text = first if piece.source == 'A' else cast(TokenizedText, second)
+            keep = keep_first if piece.source == 'A' else keep_second
+            start = len(text.ids) - keep if self.truncation_side == 'left' else 0
+            for i in range(start, start + keep):
+                row.ids.append(text.ids[i])
+                row.type_ids.append(piece.type_id)
+                if text.offsets is not None:
+                    row.offsets.append(text.offsets[i])
+        return row
+
+    def pad(self, rows: list[Row], pad_to: str, limit: int | None, return_offsets: bool) -> Encoded:
+        """The rows as a batch, filled up to one length unless pad_to is 'do_not_pad'."""
+        width = 0
+        if pad_to == 'longest':
+            for row in rows:
+                width = max(width, len(row.ids))
+        elif pad_to == 'max_length':
+            if limit is None:
+                raise EdgeflowError(
+                    'invalid-argument', 'padding "max_length" expects a max_length, and the model names none', {})
+            width = limit
+        input_ids: list[list[int]] = []
+        masks: list[list[int]] = []
+        type_ids: list[list[int]] = []
+        offsets: list[list[tuple[int, int]]] = []
+        has_offsets = return_offsets
+        for row in rows:
+            count = len(row.ids)
+            missing = max(0, width - count)
+            if missing > 0 and self.pad_id is None:
+                raise EdgeflowError(
+                    'invalid-tokenizer', 'padding expects a pad_token in tokenizer_config.json, got none', {})
+            fill = [self.pad_id if self.pad_id is not None else 0] * missing
+            left = self.padding_side == 'left'
+            input_ids.append(fill + row.ids if left else row.ids + fill)
+            masks.append([0] * missing + [1] * count if left else [1] * count + [0] * missing)
+            fill_types = [self.pad_type_id] * missing
+            type_ids.append(fill_types + row.type_ids if left else row.type_ids + fill_types)
+            has_offsets = has_offsets and len(row.offsets) == count
+            nowhere = [(0, 0)] * missing
+            offsets.append(nowhere + row.offsets if left else row.offsets + nowhere)
+        return Encoded(input_ids, masks, type_ids, offsets if has_offsets else None)
+
+    def decode(self, ids: list[int], *, skip_special_tokens: bool = False) -> str:
+        """The text of these ids, as the tokenizer's own decoder joins it; ids without a token are left out."""
+        if len(ids) == 0:
+            return ''
+        return self.library.decode(ids, skip_special_tokens)
+
+
+def read_tokenizer(
+    tokenizer_json: Bytes, tokenizer_config: Bytes | None, model_config: dict[str, object] | None = None,
+) -> Tokenizer:
+    """The tokenizer of a tokenizer.json, with the settings of tokenizer_config.json and of the model's config.json.
+
+    Raises EdgeflowError 'invalid-tokenizer'.
+    """
+    config: dict[str, object] = {}
+    if tokenizer_config is not None:
+        try:
+            parsed = json_parse(utf8_decode(tokenizer_config))
+        except ValueError as error:
+            raise EdgeflowError(
+                'invalid-tokenizer', f'tokenizer_config.json: expected JSON, got {error}', {}) from error
+        if not isinstance(parsed, dict):
+            raise EdgeflowError('invalid-tokenizer', 'tokenizer_config.json: expected an object', {})
+        config = cast('dict[str, object]', parsed)
+    library = load_tokenizer(tokenizer_json, tokenizer_config)
+    return Tokenizer(library, config, longest_input(config, model_config))
+
+
+def longest_input(config: dict[str, object], model_config: dict[str, object] | None) -> int | None:
+    """The most tokens a model takes: the smaller of model_max_length (unless a placeholder) and of its positions.
+
+    RoBERTa's family numbers positions from the padding id + 1 on, so it has that many fewer than its table.
+    """
+    limit = config.get('model_max_length')
+    length: int | None = None
+    if isinstance(limit, (int, float)) and limit < LARGEST_LENGTH:
+        length = int(limit)
+    positions = None if model_config is None else model_config.get('max_position_embeddings')
+    if isinstance(positions, int) and positions > 0:
+        usable = positions
+        if model_config is not None and model_config.get('model_type') in OFFSET_POSITIONS:
+            pad = model_config.get('pad_token_id')
+            usable = positions - (cast(int, pad) if pad is not None else 1) - 1
+        length = usable if length is None else min(length, usable)
+    return length
+
+
+def token_text(value: object) -> str | None:
+    """A token of tokenizer_config.json, which is a string or a record with `content`."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return value
+    return str(cast('dict[str, object]', value)['content'])
+
+
+def option_name(value: bool | str, when_true: str, when_false: str, known: list[str], option: str) -> str:
+    """The name that a bool-or-name option stands for; raises EdgeflowError 'invalid-argument' for an unknown name."""
+    if value is True:
+        return when_true
+    if value is False:
+        return when_false
+    if value in known:
+        return str(value)
+    names = ', '.join(known)
+    raise EdgeflowError('invalid-argument', f'{option}: expected a bool or one of {names}, got "{value}"', {})

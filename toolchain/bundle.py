@@ -1,0 +1,85 @@
+"""Bundle and minify the transpiled modules with esbuild: dist/edgeflow.js (ES module) and dist/edgeflow.iife.js (script tag).
+
+What the JS of host/browser.py may rely on, and must keep to:
+
+- A file of dist/ is named by `new URL('./edgeflow-relaxed.wasm', import.meta.url)`, the text written out in full, once for
+  each file: Vite and webpack look for exactly that form. In the IIFE `import.meta.url` is the address of the script tag
+  (of the page, for an inline script). A server may answer a missing file with a page of HTML and status 200 (Vite's
+  does), so bytes are checked for '\\0asm' before they are believed.
+- Node's modules come from `process.getBuiltinModule('node:fs')`, not from `import('node:fs')`: webpack fails on the latter.
+- Loading the module changes no global and no built-in prototype: package.json says `sideEffects: false`, and a test checks it.
+- Properties whose names begin with one underscore and a letter are private to the bundle and renamed in it
+  (esbuild --mangle-props), so such a name is never made at run time from a string.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from toolchain.paths import BUILD, DIST, NODE_MODULES, ROOT
+from toolchain.stamp import fingerprint, when_changed
+
+ENTRY = BUILD / 'js' / 'edgeflow' / '__init__.js'
+SCRIPT_URL = BUILD / 'script_url.js'
+BUNDLED_PACKAGES = ['@huggingface/tokenizers']
+
+COMMON = [
+    '--bundle', '--minify', '--target=es2022', '--platform=neutral', '--main-fields=module,main', '--sourcemap=linked',
+    '--legal-comments=none', '--charset=utf8', '--mangle-props=^_[a-zA-Z]', '--log-level=warning', '--log-limit=20',
+]  # fmt: skip
+FORMS = {
+    'edgeflow.js': ['--format=esm'],
+    'edgeflow.iife.js': [
+        '--format=iife', '--global-name=edgeflow', f'--inject:{SCRIPT_URL}', '--define:import.meta.url=edgeflowScriptUrl',
+    ],
+}  # fmt: skip
+
+
+def esbuild(arguments: list[str]) -> None:
+    """Run esbuild; its complaint ends the build."""
+    program = NODE_MODULES / '.bin' / ('esbuild.cmd' if os.name == 'nt' else 'esbuild')
+    if subprocess.run([str(program), *arguments], cwd=ROOT).returncode:
+        raise SystemExit('esbuild failed')
+
+
+def bundle_inputs() -> list[Path]:
+    packages = [NODE_MODULES / name / 'package.json' for name in [*BUNDLED_PACKAGES, 'esbuild']]
+    return [*(BUILD / 'js' / 'edgeflow').glob('**/*.js'), *packages, ROOT / 'toolchain' / 'bundle.py']
+
+
+def bundle() -> None:
+    """Write both forms, their source maps, and the licences of what is bundled; quick when nothing changed."""
+    DIST.mkdir(exist_ok=True)
+    SCRIPT_URL.write_text("export const edgeflowScriptUrl = globalThis.document?.currentScript?.src || globalThis.location?.href;\n")
+    inputs = bundle_inputs()
+    for name, flags in FORMS.items():
+        target = DIST / name
+        command = [str(ENTRY), f'--outfile={target}', *COMMON, *flags]
+        outputs = [target, target.with_suffix('.js.map')]
+        when_changed(f'bundle-{name}', inputs, outputs, lambda command=command: esbuild(command), fingerprint([], ' '.join(command)))
+    _write_licences()
+
+
+def _write_licences() -> None:
+    parts = []
+    for name in BUNDLED_PACKAGES:
+        record = json.loads((NODE_MODULES / name / 'package.json').read_text())
+        text = (NODE_MODULES / name / 'LICENSE').read_text()
+        parts.append(f'{name} {record["version"]} ({record["license"]}), bundled in edgeflow.js and edgeflow.iife.js\n\n{text}')
+    (DIST / 'THIRD_PARTY_LICENSES.txt').write_text('\n\n'.join(parts))
+
+
+def copy_assets() -> None:
+    """The .wasm files beside the unbundled host module, where `import.meta.url` looks for them in tests."""
+    for path in DIST.glob('*.wasm'):
+        target = BUILD / 'js' / 'edgeflow' / 'host' / path.name
+        if target.parent.is_dir() and (not target.exists() or target.read_bytes() != path.read_bytes()):
+            shutil.copyfile(path, target)
+
+
+if __name__ == '__main__':
+    bundle()

@@ -1,0 +1,360 @@
+"""Write dist/edgeflow.d.ts from the annotations and docstrings of what src/edgeflow/__init__.py exports.
+
+The rules: names become camelCase; keyword-only parameters become one trailing options object with an interface of its own;
+dataclasses and classes that the package exports become classes, those it only mentions become interfaces; docstrings
+become TSDoc. An annotation that has no TypeScript counterpart here ends the build.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import textwrap
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toolchain.paths import DIST, SOURCE
+from toolchain.tsdoc import Doc, camel, comment
+
+PRIMITIVES = {
+    'int': 'number', 'float': 'number', 'str': 'string', 'bool': 'boolean', 'None': 'null', 'object': 'unknown', 'Any': 'unknown',
+    'Bytes': 'Uint8Array', 'bytes': 'Uint8Array', 'Signal': 'AbortSignal', 'AbortSignal': 'AbortSignal', 'Self': 'this',
+    'list': 'unknown[]', 'dict': 'Record<string, unknown>', 'Exception': 'Error',
+}  # fmt: skip
+GENERICS = {
+    'AsyncIterator': 'AsyncIterableIterator', 'AsyncGenerator': 'AsyncIterableIterator', 'AsyncIterable': 'AsyncIterable',
+    'Iterator': 'IterableIterator', 'Iterable': 'Iterable', 'Awaitable': 'Promise', 'Coroutine': 'Promise', 'set': 'Set',
+}  # fmt: skip
+NUMERIC_ARRAY = '''\
+/** A flat array of numbers of one data type (Float16Array where the platform has it). */
+export type NumericArray =
+  | Float32Array | Float64Array | Int8Array | Uint8Array | Int16Array | Uint16Array | Int32Array | Uint32Array
+  | BigInt64Array | BigUint64Array
+  | (typeof globalThis extends { Float16Array: { prototype: infer T } } ? T : never);
+'''
+
+
+class Untypable(SystemExit):
+    """An annotation or an export that cannot be described in TypeScript; the message has file, line and what to write."""
+
+
+@dataclass
+class Module:
+    """A parsed source file: its definitions, and where its imported names come from."""
+
+    name: str
+    path: Path
+    defined: dict[str, list[ast.stmt]] = field(default_factory=dict)
+    imported: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    @staticmethod
+    def read(name: str, source: Path) -> Module:
+        folder = source.parent / Path(*name.split('.'))
+        path = folder / '__init__.py' if folder.is_dir() else folder.with_suffix('.py')
+        module = Module(name, path)
+        for statement in _statements(ast.parse(path.read_text(), str(path))):
+            match statement:
+                case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                    module.defined.setdefault(statement.name, []).append(statement)
+                case ast.Assign(targets=[ast.Name(id=target)]) | ast.AnnAssign(target=ast.Name(id=target)):
+                    module.defined[target] = [statement]
+                case ast.ImportFrom(module=str(origin)):
+                    for alias in statement.names:
+                        module.imported[alias.asname or alias.name] = (origin, alias.name)
+        return module
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    for statement in tree.body:
+        yield from statement.body if isinstance(statement, ast.If) else [statement]
+
+
+class Declarations:
+    """Collects the TypeScript of all exports and of the types they mention."""
+
+    def __init__(self, source: Path = SOURCE) -> None:
+        self.source = source
+        self.modules: dict[str, Module] = {}
+        self.exported: set[str] = set()
+        self.pending: list[tuple[str, Module]] = []
+        self.written: dict[str, str] = {}
+
+    def module(self, name: str) -> Module:
+        if name not in self.modules:
+            self.modules[name] = Module.read(name, self.source)
+        return self.modules[name]
+
+    def generate(self) -> str:
+        root = self.module('edgeflow')
+        names = [*root.defined, *root.imported]
+        for name in names:
+            if not name.startswith('_') and name not in ('annotations', 'TYPE_CHECKING'):
+                self.exported.add(name)
+                self.pending.append((name, root))
+        while self.pending:
+            name, module = self.pending.pop(0)
+            if name not in self.written:
+                self.written[name] = ''
+                self.written[name] = self.declare(name, module)
+        return '// Generated from the Python sources by toolchain/dts.py.\n\n' + '\n'.join(filter(None, self.written.values()))
+
+    def find(self, name: str, module: Module) -> tuple[Module, list[ast.stmt]] | None:
+        """Where a name is really defined, imports followed."""
+        while name in module.imported and module.imported[name][0].startswith('edgeflow'):
+            origin, name = module.imported[name]
+            module = self.module(origin)
+        return (module, module.defined[name]) if name in module.defined else None
+
+    def declare(self, name: str, module: Module) -> str:
+        if name == 'NumericArray':
+            return NUMERIC_ARRAY
+        found = self.find(name, module)
+        if found is None:
+            raise Untypable(f'{module.path}: {name} is exported, and its definition was not found')
+        home, statements = found
+        first = statements[0]
+        match first:
+            case ast.ClassDef():
+                return self.declare_class(first, home, exported=name in self.exported)
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                overloads = [s for s in statements if _decorated(s, 'overload')] or statements[-1:]
+                return ''.join(self.declare_function(s, home, shared=statements[-1]) for s in overloads)
+            case ast.AnnAssign(annotation=annotation) if not _is_name(annotation, 'TypeAlias'):
+                return f'export const {camel(name)}: {self.type(annotation, home)};\n'
+            case ast.Assign(value=ast.Call(func=ast.Name(id=maker))):
+                return f'export const {camel(name)}: {self.reference(maker, home, first)};\n'
+            case ast.Assign(value=ast.Constant(value=value)):
+                return f'export const {camel(name)}: {_literal(value)};\n'
+            case ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
+                return f'export type {name} = {self.type(value, home)};\n'
+        raise Untypable(f'{home.path}:{first.lineno}: {name} is exported; annotate it: {name}: TYPE = ...')
+
+    def declare_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, home: Module, shared: ast.stmt) -> str:
+        doc = Doc.of(node) if ast.get_docstring(node) else Doc.of(shared)
+        before, signature = self.signature(node, home, camel(node.name, upper=True), doc)
+        return f'{before}{comment(doc.text)}export function {camel(node.name)}{signature};\n'
+
+    def signature(self, node: ast.FunctionDef | ast.AsyncFunctionDef, home: Module, title: str, doc: Doc, *, method: bool = False) -> tuple[str, str]:
+        """The interface of the options, if any, and '(a: A, options?: TitleOptions): R'."""
+        args = node.args
+        if args.vararg or args.kwarg:
+            raise Untypable(f'{home.path}:{node.lineno}: {node.name} has * or ** parameters; name them')
+        positional = [*args.posonlyargs, *args.args][1 if method and not _decorated(node, 'staticmethod') else 0 :]
+        required = len(positional) - len(args.defaults)
+        parts = [self.parameter(arg, home, optional=i >= required) for i, arg in enumerate(positional)]
+        before = ''
+        if args.kwonlyargs:
+            interface = f'{title}Options'
+            members = []
+            for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
+                about = doc.about(arg.arg, default)
+                members.append(_indent(comment(about) + self.parameter(arg, home, optional=default is not None) + ';\n'))
+            before = f'/** Options of {doc.owner}. */\nexport interface {interface} {{\n{"".join(members)}}}\n\n'
+            parts.append(f'options{"?" if None not in args.kw_defaults else ""}: {interface}')
+        return before, f'({", ".join(parts)}): {self.returned(node, home)}'
+
+    def parameter(self, arg: ast.arg, home: Module, *, optional: bool) -> str:
+        if arg.annotation is None:
+            raise Untypable(f'{home.path}:{arg.lineno}: parameter {arg.arg} has no annotation')
+        return f'{camel(arg.arg)}{"?" if optional else ""}: {self.type(arg.annotation, home, given=True)}'
+
+    def returned(self, node: ast.FunctionDef | ast.AsyncFunctionDef, home: Module) -> str:
+        if node.returns is None:
+            raise Untypable(f'{home.path}:{node.lineno}: {node.name} has no return annotation')
+        inner = 'void' if _is_none(node.returns) else self.type(node.returns, home)
+        generates = any(isinstance(child, (ast.Yield, ast.YieldFrom)) for child in ast.walk(node))
+        return f'Promise<{inner}>' if isinstance(node, ast.AsyncFunctionDef) and not generates else inner
+
+    def declare_class(self, node: ast.ClassDef, home: Module, *, exported: bool) -> str:
+        doc = Doc.of(node)
+        record = _decorated(node, 'dataclass')
+        readonly = 'readonly ' if record and _frozen(node) else ''
+        bases = [b.id for b in node.bases if isinstance(b, ast.Name) and b.id not in ('Protocol', 'object', 'Generic')]
+        base = f' extends {self.reference(bases[0], home, node)}' if bases else ''
+        before, members = '', []
+        fields = [s for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)]
+        for item in fields:
+            name = item.target.id
+            if not name.startswith('_'):
+                members.append(comment(doc.about(name, item.value)) + f'{readonly}{camel(name)}: {self.type(item.annotation, home)};\n')
+        methods = [s for s in node.body if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        maker = next((m for m in methods if m.name == '__init__'), None)
+        if exported:
+            members.append(self.constructor(fields if record else None, maker, home, public=record or bool(bases)))
+        if maker is not None:
+            members += self.assigned(maker, home, {f.target.id for f in fields}, doc)
+        calls = []
+        for item in methods:
+            if item.name.startswith('_') and item.name != '__call__':
+                continue
+            about = Doc.of(item)
+            if _decorated(item, 'property'):
+                setter = any(_setter(m, item.name) for m in methods)
+                members.append(comment(about.text) + f'{"" if setter else "readonly "}{camel(item.name)}: {self.returned(item, home)};\n')
+                continue
+            if _setter(item, item.name):
+                continue
+            same = [m for m in methods if m.name == item.name]
+            if len(same) > 1 and not _decorated(item, 'overload'):
+                continue
+            title = node.name + ('' if item.name in ('run', '__call__') else camel(item.name, upper=True))
+            options, signature = self.signature(item, home, f'{title}Run' if item.name in ('run', '__call__') else title, about, method=True)
+            if options and options not in before:
+                before += options
+            static = 'static ' if _decorated(item, 'staticmethod') or _decorated(item, 'classmethod') else ''
+            if item.name == '__call__':
+                calls.append(comment(about.text) + signature + ';\n')
+            else:
+                members.append(comment(about.text) + f'{static}{camel(item.name)}{signature};\n')
+        kind = 'class' if exported else 'interface'
+        body = ''.join(_indent(member) for member in (members if exported else [*calls, *members]))
+        text = f'{before}{comment(doc.text)}export {kind} {node.name}{base} {{\n{body}}}\n'
+        if exported and calls:
+            text += f'export interface {node.name} {{\n{"".join(_indent(call) for call in calls)}}}\n'
+        return text
+
+    def constructor(self, fields: list[ast.AnnAssign] | None, maker: ast.FunctionDef | ast.AsyncFunctionDef | None, home: Module, *, public: bool) -> str:
+        """Records and errors are made by their users; anything else comes from a function of this package."""
+        if not public:
+            return 'private constructor();\n'
+        if fields is not None:
+            parts = [f'{camel(f.target.id)}{"?" if f.value is not None else ""}: {self.type(f.annotation, home, given=True)}' for f in fields]
+            return f'constructor({", ".join(parts)});\n'
+        if maker is None:
+            return ''
+        _, signature = self.signature(maker, home, '', Doc.of(maker), method=True)
+        return 'constructor' + signature.removesuffix(': void') + ';\n'
+
+    def assigned(self, maker: ast.FunctionDef | ast.AsyncFunctionDef, home: Module, known: set[str], doc: Doc) -> list[str]:
+        """Public attributes that __init__ sets: typed by annotation, by the parameter, or by the function called."""
+        found: list[str] = []
+        parameters = {arg.arg: arg.annotation for arg in [*maker.args.args, *maker.args.kwonlyargs]}
+        for item in ast.walk(maker):
+            match item:
+                case ast.AnnAssign(target=ast.Attribute(value=ast.Name(id='self'), attr=name), annotation=annotation):
+                    kind = annotation
+                case ast.Assign(targets=[ast.Attribute(value=ast.Name(id='self'), attr=name)], value=value):
+                    kind = None
+                    names = {n.id for n in ast.walk(value) if isinstance(n, ast.Name)}
+                    if isinstance(value, ast.Name) and parameters.get(value.id) is not None:
+                        kind = parameters[value.id]
+                    elif isinstance(value, ast.IfExp) and len(names & parameters.keys()) == 1:
+                        kind = _without_none(parameters[(names & parameters.keys()).pop()])
+                    elif isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
+                        target = self.find(value.func.id, home)
+                        if target and isinstance(target[1][-1], ast.FunctionDef):
+                            kind = target[1][-1].returns
+                case _:
+                    continue
+            if name.startswith('_') or name in known:
+                continue
+            known.add(name)
+            if kind is None:
+                raise Untypable(f'{home.path}:{item.lineno}: public attribute {name} needs an annotation: self.{name}: TYPE = ...')
+            found.append(comment(doc.about(name, None)) + f'{camel(name)}: {self.type(kind, home)};\n')
+        return found
+
+    def reference(self, name: str, home: Module, at: ast.AST) -> str:
+        """The TypeScript name of a class or alias, which is then declared too."""
+        if name in PRIMITIVES:
+            return PRIMITIVES[name]
+        if name in GENERICS:
+            return f'{GENERICS[name]}<unknown>'
+        found = self.find(name, home)
+        if found is None:
+            raise Untypable(f'{home.path}:{at.lineno}: {name} has no TypeScript counterpart')
+        self.pending.append((name, home))
+        return name
+
+    def type(self, node: ast.expr, home: Module, *, given: bool = False) -> str:
+        """An annotation in TypeScript. given: the caller hands it in, so arrays need not be writable."""
+        match node:
+            case ast.Constant(value=None):
+                return 'null'
+            case ast.Constant(value=str(text)):
+                return self.type(ast.parse(text, mode='eval').body, home, given=given)
+            case ast.Name(id=name):
+                return self.reference(name, home, node)
+            case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+                parts = [self.type(part, home, given=given) for part in (left, right)]
+                parts = [f'({part})' if '=>' in part and not part.startswith('(((') else part for part in parts]
+                return ' | '.join(dict.fromkeys(' | '.join(parts).split(' | '))) if '(' not in ''.join(parts) else ' | '.join(parts)
+            case ast.Subscript(value=ast.Name(id=name), slice=inner):
+                return self.generic(name, inner, node, home, given=given)
+        raise Untypable(f'{home.path}:{node.lineno}: {ast.unparse(node)} has no TypeScript counterpart')
+
+    def generic(self, name: str, inner: ast.expr, node: ast.expr, home: Module, *, given: bool) -> str:
+        items = inner.elts if isinstance(inner, ast.Tuple) else [inner]
+        if name == 'Literal':
+            return ' | '.join(_literal(item.value) for item in items if isinstance(item, ast.Constant))
+        if name == 'Callable':
+            takes = items[0].elts if isinstance(items[0], ast.List) else []
+            arguments = ', '.join(f'{_argument_name(t, i)}: {self.type(t, home)}' for i, t in enumerate(takes))
+            result = 'void' if _is_none(items[1]) else self.type(items[1], home)
+            return f'({arguments}) => {result}'
+        readonly = 'readonly ' if given else ''
+        if name == 'tuple' and not (len(items) == 2 and isinstance(items[1], ast.Constant) and items[1].value is ...):
+            return f'{readonly}[{", ".join(self.type(item, home, given=given) for item in items)}]'
+        if name in ('list', 'tuple', 'Sequence'):
+            element = self.type(items[0], home, given=given)
+            return f'{readonly}({element})[]' if re.search(r'[|>]| ', element) else f'{readonly}{element}[]'
+        if name in ('dict', 'Mapping'):
+            value = self.type(items[1], home, given=given)
+            return f'Readonly<Record<string, {value}>>' if given else f'Record<string, {value}>'
+        if name == 'Optional':
+            return f'{self.type(inner, home, given=given)} | null'
+        if name in GENERICS:
+            return f'{GENERICS[name]}<{self.type(items[-1] if name == "Coroutine" else items[0], home, given=given)}>'
+        raise Untypable(f'{home.path}:{node.lineno}: {ast.unparse(node)} has no TypeScript counterpart')
+
+
+def _argument_name(annotation: ast.expr, index: int) -> str:
+    return camel(annotation.id[0].lower() + annotation.id[1:]) if isinstance(annotation, ast.Name) and annotation.id[0].isupper() else f'value{index or ""}'
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return repr(value) if isinstance(value, str) else 'null' if value is None else str(value)
+
+
+def _is_name(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def _without_none(node: ast.expr | None) -> ast.expr | None:
+    return node.left if isinstance(node, ast.BinOp) and _is_none(node.right) else node
+
+
+def _decorated(node: ast.stmt, name: str) -> bool:
+    decorators = getattr(node, 'decorator_list', [])
+    return any(_is_name(d.func if isinstance(d, ast.Call) else d, name) for d in decorators)
+
+
+def _frozen(node: ast.ClassDef) -> bool:
+    return any(k.arg == 'frozen' for d in node.decorator_list if isinstance(d, ast.Call) for k in d.keywords)
+
+
+def _setter(node: ast.stmt, name: str) -> bool:
+    return any(isinstance(d, ast.Attribute) and d.attr == 'setter' and _is_name(d.value, name) for d in getattr(node, 'decorator_list', []))
+
+
+def _indent(text: str) -> str:
+    return textwrap.indent(text, '  ')
+
+
+def write_dts() -> Path:
+    """Generate dist/edgeflow.d.ts."""
+    DIST.mkdir(exist_ok=True)
+    target = DIST / 'edgeflow.d.ts'
+    target.write_text(Declarations().generate())
+    return target
+
+
+if __name__ == '__main__':
+    print(write_dts())

@@ -1,0 +1,11 @@
+"""Where things lie in the repository."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / 'src' / 'edgeflow'
+BUILD = ROOT / 'build'
+DIST = ROOT / 'dist'
+MODELS = ROOT / 'tests' / 'models'
+EXAMPLES = ROOT / 'examples'
+NODE_MODULES = ROOT / 'node_modules'

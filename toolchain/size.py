@@ -1,0 +1,56 @@
+"""What a page downloads: edgeflow.js and the larger of the two .wasm files; past the budget of transcrypt.toml the build fails."""
+
+from __future__ import annotations
+
+import gzip
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import brotli
+
+from toolchain.paths import DIST, ROOT
+
+
+@dataclass(frozen=True)
+class Size:
+    """One file's bytes as they lie on disk, and as servers send them."""
+
+    name: str
+    raw: int
+    gzip: int
+    brotli: int
+
+
+def measure(path: Path) -> Size:
+    data = path.read_bytes()
+    return Size(path.name, len(data), len(gzip.compress(data, 9, mtime=0)), len(brotli.compress(data, quality=11)))
+
+
+def budget() -> int:
+    """The most raw bytes that a page may have to download."""
+    with (ROOT / 'transcrypt.toml').open('rb') as handle:
+        return int(tomllib.load(handle)['budget']['download'])
+
+
+def sizes() -> list[Size]:
+    """The files that a page downloads, then their sum."""
+    wasm = max(DIST.glob('*.wasm'), key=lambda path: path.stat().st_size)
+    parts = [measure(DIST / 'edgeflow.js'), measure(wasm)]
+    return [*parts, Size('a page downloads', *(sum(getattr(p, key) for p in parts) for key in ('raw', 'gzip', 'brotli')))]
+
+
+def report() -> None:
+    """Print the table; SystemExit past the budget."""
+    rows = sizes()
+    print(f'{"":24}{"raw":>10}{"gzip":>10}{"brotli":>10}')
+    for row in rows:
+        print(f'{row.name:24}{row.raw:>10,}{row.gzip:>10,}{row.brotli:>10,}')
+    limit = budget()
+    if rows[-1].raw > limit:
+        raise SystemExit(f'a page downloads {rows[-1].raw:,} bytes; the budget is {limit:,} (transcrypt.toml)')
+    print(f'budget {limit:,} raw bytes, {limit - rows[-1].raw:,} left')
+
+
+if __name__ == '__main__':
+    report()

@@ -1,0 +1,135 @@
+// Elementary functions on four floats. Relative errors (measured over their whole range, against double precision) are in the
+// comments. NaN goes through; infinities give the limits.
+#pragma once
+#include "base.h"
+
+#define SIMD static inline __attribute__((always_inline))
+
+SIMD v128_t splat(float x) { return wasm_f32x4_splat(x); }
+
+// a * b + c: fused in the relaxed binary, two roundings in the other.
+SIMD v128_t madd(v128_t a, v128_t b, v128_t c) {
+#ifdef __wasm_relaxed_simd__
+  return wasm_f32x4_relaxed_madd(a, b, c);
+#else
+  return wasm_f32x4_add(wasm_f32x4_mul(a, b), c);
+#endif
+}
+
+// pmin(x, limit) and pmax(x, limit) give x when x is NaN, and are one x86 instruction, unlike min and max.
+SIMD v128_t clamp(v128_t x, float low, float high) {
+  return wasm_f32x4_pmin(wasm_f32x4_pmax(x, splat(low)), splat(high));
+}
+
+SIMD v128_t relu_f32x4(v128_t x) { return wasm_f32x4_pmax(x, splat(0.0f)); }
+
+SIMD v128_t negate_f32x4(v128_t x) { return wasm_f32x4_neg(x); }
+
+// 1.2e-7 for normal results; overflows to infinity, underflows through the denormals to 0.
+// exp(x) = 2^n * e^r with |r| <= ln(2) / 2; e^r = 1 + r + r^2 * p(r), p a minimax polynomial of degree 4.
+SIMD v128_t exp_f32x4(v128_t x) {
+  x = clamp(x, -150.0f, 150.0f);
+  v128_t n = wasm_f32x4_nearest(wasm_f32x4_mul(x, splat(1.44269504f)));
+  v128_t r = madd(n, splat(-0.693359375f), x);
+  r = madd(n, splat(2.12194440e-4f), r);
+  v128_t p = splat(0.0013814502162858844f);
+  p = madd(p, r, splat(0.008368780836462975f));
+  p = madd(p, r, splat(0.04166839271783829f));
+  p = madd(p, r, splat(0.1666651964187622f));
+  p = madd(p, r, splat(0.4999999403953552f));
+  p = madd(wasm_f32x4_mul(r, r), p, r);
+  p = wasm_f32x4_add(p, splat(1.0f));
+#ifdef __wasm_relaxed_simd__
+  v128_t i = wasm_i32x4_relaxed_trunc_f32x4(n);
+#else
+  v128_t i = wasm_i32x4_trunc_sat_f32x4(n);
+#endif
+  v128_t half = wasm_i32x4_shr(i, 1);
+  v128_t rest = wasm_i32x4_sub(i, half);
+  v128_t one = wasm_i32x4_splat(0x3f800000);
+  p = wasm_f32x4_mul(p, wasm_i32x4_add(wasm_i32x4_shl(half, 23), one));
+  return wasm_f32x4_mul(p, wasm_i32x4_add(wasm_i32x4_shl(rest, 23), one));
+}
+
+// x * P(x^2) / Q(x^2), our own minimax fit on [0, 3.95]; 3.7e-7.
+SIMD v128_t erf_f32x4(v128_t x) {
+  x = clamp(x, -3.95f, 3.95f);
+  v128_t t = wasm_f32x4_mul(x, x);
+  v128_t p = splat(2.0259105892954394e-06f);
+  v128_t q = splat(3.7831850931979716e-05f);
+  p = madd(p, t, splat(0.00028468811069615185f));
+  q = madd(q, t, splat(0.0011707276571542025f));
+  p = madd(p, t, splat(0.00380816706456244f));
+  q = madd(q, t, splat(0.015055100433528423f));
+  p = madd(p, t, splat(0.05287546291947365f));
+  q = madd(q, t, splat(0.11455966532230377f));
+  p = madd(p, t, splat(0.19155040383338928f));
+  q = madd(q, t, splat(0.5030897855758667f));
+  p = madd(p, t, splat(1.1283791065216064f));
+  q = madd(q, t, splat(1.0f));
+  return clamp(wasm_f32x4_div(wasm_f32x4_mul(x, p), q), -1.0f, 1.0f);
+}
+
+// The same way on [0, 9]; 3.7e-7.
+SIMD v128_t tanh_f32x4(v128_t x) {
+  x = clamp(x, -9.0f, 9.0f);
+  v128_t t = wasm_f32x4_mul(x, x);
+  v128_t p = splat(1.335460275697642e-08f);
+  v128_t q = splat(7.776533266223851e-07f);
+  p = madd(p, t, splat(2.0609037164831534e-05f));
+  q = madd(q, t, splat(0.0003285630082245916f));
+  p = madd(p, t, splat(0.003495585173368454f));
+  q = madd(q, t, splat(0.02587697096168995f));
+  p = madd(p, t, splat(0.13381023705005646f));
+  q = madd(q, t, splat(0.46714338660240173f));
+  p = madd(p, t, splat(1.0f));
+  q = madd(q, t, splat(1.0f));
+  return clamp(wasm_f32x4_div(wasm_f32x4_mul(x, p), q), -1.0f, 1.0f);
+}
+
+SIMD v128_t sigmoid_f32x4(v128_t x) {
+  v128_t one = splat(1.0f);
+  return wasm_f32x4_div(one, wasm_f32x4_add(one, exp_f32x4(wasm_f32x4_neg(x))));
+}
+
+SIMD v128_t silu_f32x4(v128_t x) { return wasm_f32x4_mul(x, sigmoid_f32x4(x)); }
+
+SIMD v128_t quick_gelu_f32x4(v128_t x) {
+  return wasm_f32x4_mul(x, sigmoid_f32x4(wasm_f32x4_mul(x, splat(1.702f))));
+}
+
+SIMD v128_t gelu_f32x4(v128_t x) {
+  v128_t half = wasm_f32x4_mul(x, splat(0.5f));
+  return wasm_f32x4_mul(half, wasm_f32x4_add(erf_f32x4(wasm_f32x4_mul(x, splat(0.70710678f))), splat(1.0f)));
+}
+
+SIMD v128_t gelu_tanh_f32x4(v128_t x) {
+  v128_t half = wasm_f32x4_mul(x, splat(0.5f));
+  v128_t cube = wasm_f32x4_mul(wasm_f32x4_mul(x, x), x);
+  v128_t inner = wasm_f32x4_mul(splat(0.79788456f), madd(cube, splat(0.044715f), x));
+  return wasm_f32x4_mul(half, wasm_f32x4_add(tanh_f32x4(inner), splat(1.0f)));
+}
+
+SIMD float sum_f32x4(v128_t v) {
+  v = wasm_f32x4_add(v, wasm_i32x4_shuffle(v, v, 2, 3, 0, 1));
+  return wasm_f32x4_extract_lane(wasm_f32x4_add(v, wasm_i32x4_shuffle(v, v, 1, 0, 3, 2)), 0);
+}
+
+// n of four floats, the others 0; never reads past the n.
+SIMD v128_t load_part(const float *p, int n) {
+  v128_t v = wasm_f32x4_const(0, 0, 0, 0);
+  if (n >= 2) {
+    v = wasm_v128_load64_zero(p);
+    return n == 3 ? wasm_v128_load32_lane(p + 2, v, 2) : v;
+  }
+  return n == 1 ? wasm_v128_load32_zero(p) : v;
+}
+
+SIMD void store_part(float *p, v128_t v, int n) {
+  if (n >= 2) {
+    wasm_v128_store64_lane(p, v, 0);
+    if (n == 3) wasm_v128_store32_lane(p + 2, v, 2);
+  } else if (n == 1) {
+    wasm_v128_store32_lane(p, v, 0);
+  }
+}

@@ -16,12 +16,12 @@ from datetime import date
 from pathlib import Path
 from urllib.parse import urlencode
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from tokenizers import Tokenizer
 
 from bench.table import write_table
-from toolchain.browser import launch_options
-from toolchain.serve import serve
+from toolchain.browser import open_browser
+from toolchain.serve import Server
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / 'examples'
@@ -122,8 +122,8 @@ def main() -> int:
     check_sentence()
     roots = {'/bench': ROOT / 'bench/pages', '/dist': ROOT / 'dist', '/models': MODELS, '/peers': ROOT / 'bench/node_modules'}
     figures: list[Figure] = []
-    with serve(roots) as base, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(**launch_options())
+    with Server(roots) as server, open_browser() as browser:
+        base = server.origin
         version = browser.version
         transferred: dict[str, int] = {}
         if only in 'navigation start to first embedding':
@@ -136,7 +136,6 @@ def main() -> int:
         ):
             if only in name:
                 figures.append(measure_steady(browser, base, dtype, batch, name, least, rounds))
-        browser.close()
     if not only:
         results = {
             'date': date.today().isoformat(), 'browser': f'Chromium {version}', 'peer': 'transformers.js 4.3.1',

@@ -34,10 +34,11 @@ def build(*, report: bool = True) -> None:
         bundle.bundle()
         inputs = [*SOURCE.glob('**/*.py'), ROOT / 'toolchain' / 'dts.py', ROOT / 'toolchain' / 'tsdoc.py']
         when_changed('dts', inputs, [bundle.DIST / 'edgeflow.d.ts'], lambda: dts.write_dts(), fingerprint([]))
+        size.check()
         if report:
             size.report()
             print(f'built in {time.monotonic() - started:.1f} s')
 
 
 if __name__ == '__main__':
-    build()
+    build(report='--quiet' not in sys.argv[1:])

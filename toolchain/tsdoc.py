@@ -6,7 +6,9 @@ import ast
 import re
 from dataclasses import dataclass, field
 
-PARAGRAPH = re.compile(r'^([a-z_][a-z0-9_]*(?:, [a-z_][a-z0-9_]*)*): (.*)$')
+# 'name: what it is', 'one, two: what they are', at the start of a line or of a sentence; up to the next one, or the paragraph's end.
+NAMED = re.compile(r'(?:^ *|(?<=\. ))([a-z_][a-z0-9_]*(?:, [a-z_][a-z0-9_]*)*): ', re.MULTILINE)
+END = re.compile(r'\n\s*\n|\n(?=[A-Z])')
 WORDS = {'None': 'null', 'True': 'true', 'False': 'false'}
 
 
@@ -34,19 +36,12 @@ class Doc:
         raw = ast.get_docstring(node) if hasattr(node, 'body') else None
         if raw is None:
             return doc
-        current: list[str] = []
-        for line in raw.splitlines():
-            match = PARAGRAPH.match(line.strip())
-            if match:
-                current = match[1].split(', ')
-                for each in current:
-                    doc.described[each] = match[2]
-            elif current and line.startswith(' ') and line.strip():
-                for each in current:
-                    doc.described[each] += ' ' + line.strip()
-            else:
-                current = []
-        doc.described = {each: spoken(text) for each, text in doc.described.items()}
+        heads = [*NAMED.finditer(raw)]
+        for head, following in zip(heads, [*heads[1:], None]):
+            said = raw[head.end() : following.start() if following else len(raw)]
+            said = ' '.join(END.split(said, maxsplit=1)[0].split())
+            for each in head[1].split(', '):
+                doc.described[each] = spoken(said)
         doc.text = spoken(raw)
         return doc
 

@@ -4,6 +4,7 @@ import { pipeline, env } from '/peers/@huggingface/transformers/dist/transformer
 const options = { pooling: 'mean', normalize: true };
 
 export async function load(model, dtype) {
+  env.allowLocalModels = true;
   env.allowRemoteModels = false;
   env.localModelPath = '/models/';
   env.useBrowserCache = false;

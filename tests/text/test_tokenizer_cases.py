@@ -12,7 +12,7 @@ def tokenizer_of(name: str) -> Tokenizer:
     folder = MODELS / name
     config = folder / 'tokenizer_config.json'
     return read_tokenizer(
-        memoryview((folder / 'tokenizer.json').read_bytes()), memoryview(config.read_bytes()), None)
+        memoryview((folder / 'tokenizer.json').read_bytes()), memoryview(config.read_bytes()))
 
 
 @pytest.mark.parametrize('name', NAMES)

@@ -121,6 +121,7 @@ def test_siblings() -> None:
 
 @pytest.mark.parametrize('name', [
     '', '/etc/passwd', '../x', 'a/../../x', '..\\x', '\\\\host\\x', 'C:\\x', 'https://evil.org/x', 'x?y', 'x#y',
+    '%2e%2e/x', '.\t./x',
 ])
 def test_locations_that_leave_the_folder(name: str) -> None:
     with pytest.raises(EdgeflowError) as e:

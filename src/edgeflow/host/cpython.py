@@ -260,6 +260,16 @@ def native_mapping(d: dict[str, object]) -> object:
     return d
 
 
+@functools.cache
+def _callable_class(kind: type) -> type:
+    return type(kind.__name__, (kind,), {'__call__': kind.run, '__module__': kind.__module__, '__doc__': kind.__doc__})
+
+
+def make_callable(target: object) -> object:
+    target.__class__ = _callable_class(type(target))
+    return target
+
+
 # Time, chance, tasks
 
 

@@ -42,6 +42,8 @@ Data
     json_text(value) -> str
     to_dict(mapping) -> dict[str, object]                a plain JS object or Map / any Mapping -> dict
     native_mapping(d: dict[str, object]) -> object       dict -> a plain JS object / the dict itself
+    make_callable(target: T) -> T                        the object, which can now be called: that calls its run(). JS: a function
+                                                         whose prototype is `target`; use what is returned, not `target`
 
 Time, chance, tasks
     now() -> float                                       milliseconds, monotonic

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgeflow.api import check_device
-from edgeflow.errors import EdgeflowError
+from edgeflow.api import DEVICES
 from edgeflow.host.platform import gather, make_callable, new_abort_controller, on_abort
-from edgeflow.host.port import AbortSignal, Bytes
-from edgeflow.options import public
+from edgeflow.host.port import AbortSignal
+from edgeflow.options import check_choice, public
 from edgeflow.pipelines.base import Pipeline
 from edgeflow.pipelines.tasks import TASKS, default_model, task_name
 from edgeflow.runtime.model import Model, create_model
-from edgeflow.store.files import find_file, load_file
+from edgeflow.store.files import Wanted, load_files
 from edgeflow.store.hub import Repository, check_dtype, find_repository
 from edgeflow.store.model_files import load_config, load_onnx
 from edgeflow.store.progress import Progress, ProgressEvent
-from edgeflow.text.tokenizer import read_tokenizer
+from edgeflow.text.tokenizer import Tokenizer, read_tokenizer
 
 
 @dataclass
@@ -26,14 +25,13 @@ class Parts:
 
     config: dict[str, object]
     model: Model | None = None
-    tokenizer_json: Bytes | None = None
-    tokenizer_config: Bytes | None = None
+    tokenizer: Tokenizer | None = None
 
 
 @public
 async def pipeline(
     task: str, model: str | None = None, *, device: str = 'auto', dtype: str = 'auto', revision: str = 'main',
-    subfolder: str = 'onnx', model_file_name: str = 'model', on_progress: Callable[[ProgressEvent], None] | None = None,
+    subfolder: str = 'onnx', file: str = 'model', on_progress: Callable[[ProgressEvent], None] | None = None,
     signal: AbortSignal | None = None,
 ) -> Pipeline:
     """Load a model with its tokenizer for a task, such as 'feature-extraction' or 'text-classification'.
@@ -41,24 +39,19 @@ async def pipeline(
     model: an id of the hub ('org/name'), the address of a folder laid out like a hub repository, or a path; without it
     the task's default (env.default_models, else the built-in table). device: 'auto' or 'wasm'. dtype: 'auto', 'fp32',
     'fp16', 'q8', 'int8', 'uint8', 'q4', 'q4f16', 'bnb4': which file of the repository. revision: branch, tag or commit.
-    subfolder, model_file_name: where the .onnx file is. on_progress: hears of every step. signal: an AbortSignal.
+    subfolder, file: where the .onnx file is. on_progress: hears of every step. signal: an AbortSignal.
     EdgeflowErrors: 'unsupported-task', 'file-missing', 'http', 'aborted', 'invalid-tokenizer', 'invalid-model', ...
     """
     name = task_name(task)
-    check_device(device)
+    check_choice(device, DEVICES, 'device')
     check_dtype(dtype)
     source = model if model is not None else default_model(name)
     progress = Progress(on_progress)
     repository = await find_repository(source, revision, progress, signal)
-    parts = await load_parts(repository, dtype, device, subfolder, model_file_name, progress, signal)
-    loaded = parts.model
-    try:
-        tokenizer = read_tokenizer(parts.tokenizer_json, parts.tokenizer_config, parts.config)
-    except EdgeflowError:
-        loaded.dispose()
-        raise
+    parts = await load_parts(repository, dtype, device, subfolder, file, progress, signal)
+    parts.tokenizer.limit_to_model(parts.config)
     progress.ready()
-    return make_callable(TASKS[name].build(loaded, tokenizer, parts.config))
+    return make_callable(TASKS[name].build(parts.model, parts.tokenizer, parts.config))
 
 
 async def load_parts(
@@ -83,22 +76,17 @@ async def load_parts(
 
     async def load_text() -> None:
         try:
-            name = 'tokenizer.json'
-            parts.tokenizer_json = await load_file(repository.address(name), name, progress, controller.signal)
-        except Exception as error:
-            failures.append(error)
-            controller.abort()
-
-    async def load_text_config() -> None:
-        try:
-            name = 'tokenizer_config.json'
-            parts.tokenizer_config = await find_file(repository.address(name), name, progress, controller.signal)
+            files = await load_files(
+                [Wanted(repository.address('tokenizer.json'), 'tokenizer.json'),
+                 Wanted(repository.address('tokenizer_config.json'), 'tokenizer_config.json', True)],
+                progress, controller.signal)
+            parts.tokenizer = read_tokenizer(files[0], files[1])
         except Exception as error:
             failures.append(error)
             controller.abort()
 
     try:
-        await gather([load_network(), load_text(), load_text_config()])
+        await gather([load_network(), load_text()])
     finally:
         stop_listening()
     if len(failures) > 0:

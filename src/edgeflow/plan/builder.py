@@ -8,6 +8,7 @@ Shapes are concrete. The same lowering serves steps of the plan and constants th
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from edgeflow.errors import EdgeflowError
@@ -23,7 +24,22 @@ class Constants(Protocol):
 
     def read_floats(self, value: Value) -> list[float]: ...
 
-    def packed(self, value: Value, form: str) -> Value | None: ...
+    def packed(self, form: PackedForm, inputs: list[Value | None]) -> Value | None: ...
+
+
+@dataclass(frozen=True)
+class PackedForm:
+    """How a kernel wants weights. Lowerings ask for it by StepBuilder.packed; FORMS in backends/wasm/lowerings.py tells the
+    loader, so that weights are packed at load and their plain copies are not kept where no node reads them.
+
+    key: unique among the forms of the first source. sources: the inputs of the node that are packed, the weight first.
+    size: bytes. pack: writes the steps that make it: pack(b, inputs, target).
+    """
+
+    key: str
+    sources: list[int]
+    size: int
+    pack: Callable[[StepBuilder, list[Value | None], Value], None]
 
 
 class StepBuilder:
@@ -97,14 +113,14 @@ class StepBuilder:
         if source is not None:
             self.reuses.append((output, source))
 
-    def packed(self, value: Value | None, form: str) -> Value | None:
-        """The initializer `value` in a kernel's packed form (backends/wasm/weights.py), made once for each model.
+    def packed(self, form: PackedForm | None, inputs: list[Value | None]) -> Value | None:
+        """The node's weights in a kernel's packed form, made once for each model while it loads.
 
-        None if `value` is no initializer: then its elements may differ in every run.
+        None if `form` is None or one of its sources is no initializer: then the weights may differ in every run.
         """
-        if value is None:
+        if form is None:
             return None
-        return self._constants.packed(value, form)
+        return self._constants.packed(form, inputs)
 
     def ints(self, value: Value) -> list[int]:
         """The elements of a constant integer or bool value; 'unsupported-op' if it depends on data."""

@@ -21,6 +21,10 @@ DTYPE_SUFFIXES: dict[str, str] = {
 ID_CHARACTERS = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./'
 
 
+# Addresses and paths give these a meaning of their own ('%2e%2e' is '..' to a URL parser).
+UNSAFE_IN_LOCATIONS = '\\:?#%'
+
+
 @dataclass(frozen=True)
 class Repository:
     """A folder of model files. `base` is its address or path and ends in '/'."""
@@ -153,8 +157,10 @@ def sibling(address: str, name: str) -> str:
 
     name: relative, from a model file, so from outside: EdgeflowError 'invalid-model' if it leaves the folder.
     """
-    steps = name.replace('\\', '/').split('/')
-    if name == '' or name.startswith('/') or '..' in steps or ':' in name or '?' in name or '#' in name:
+    bad = name == '' or name.startswith('/') or '..' in name.split('/')
+    for character in name:
+        bad = bad or character in UNSAFE_IN_LOCATIONS or character < ' '
+    if bad:
         raise EdgeflowError(
             'invalid-model', f"external data: expected a file beside the model, got the location '{name}'", {'got': name},
         )

@@ -46,14 +46,13 @@ class Row:
 class Tokenizer:
     """The tokenizer of one model.
 
-    library: the platform's tokenizer. config: tokenizer_config.json (empty if the model has none). max_length: the
-    most tokens that the model takes; None if no file says so.
+    library: the platform's tokenizer. config: tokenizer_config.json (empty if the model has none).
     """
 
-    def __init__(self, library: TokenizerLibrary, config: dict[str, object], max_length: int | None) -> None:
+    def __init__(self, library: TokenizerLibrary, config: dict[str, object]) -> None:
         settings = library.settings()
         self.library = library
-        self.max_length = max_length
+        self.max_length: int | None = declared_length(config)
         self.template: Template = read_template(cast('dict[str, object] | None', settings.get('post_processor')))
         padding = cast('dict[str, object] | None', settings.get('padding'))
         self.padding_side = str(config.get('padding_side') or 'right')
@@ -66,6 +65,12 @@ class Tokenizer:
         if padding is not None and self.pad_id is None:
             self.pad_token = str(padding['pad_token'])
             self.pad_id = cast(int, padding['pad_id'])
+
+    def limit_to_model(self, config: dict[str, object]) -> None:
+        """Cap the default length at the positions that the model of this config.json has."""
+        positions = usable_positions(config)
+        if positions is not None:
+            self.max_length = positions if self.max_length is None else min(self.max_length, positions)
 
     def encode(
         self, texts: list[str], pairs: list[str] | None = None, *, padding: bool | str = False,
@@ -165,10 +170,8 @@ class Tokenizer:
         return self.library.decode(ids, skip_special_tokens)
 
 
-def read_tokenizer(
-    tokenizer_json: Bytes, tokenizer_config: Bytes | None, model_config: dict[str, object] | None = None,
-) -> Tokenizer:
-    """The tokenizer of a tokenizer.json, with the settings of tokenizer_config.json and of the model's config.json.
+def read_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> Tokenizer:
+    """The tokenizer of a tokenizer.json, with the settings of tokenizer_config.json.
 
     Raises EdgeflowError 'invalid-tokenizer'.
     """
@@ -182,27 +185,29 @@ def read_tokenizer(
         if not isinstance(parsed, dict):
             raise EdgeflowError('invalid-tokenizer', 'tokenizer_config.json: expected an object', {})
         config = cast('dict[str, object]', parsed)
-    library = load_tokenizer(tokenizer_json, tokenizer_config)
-    return Tokenizer(library, config, longest_input(config, model_config))
+    return Tokenizer(load_tokenizer(tokenizer_json, tokenizer_config), config)
 
 
-def longest_input(config: dict[str, object], model_config: dict[str, object] | None) -> int | None:
-    """The most tokens a model takes: the smaller of model_max_length (unless a placeholder) and of its positions.
-
-    RoBERTa's family numbers positions from the padding id + 1 on, so it has that many fewer than its table.
-    """
+def declared_length(config: dict[str, object]) -> int | None:
+    """model_max_length of tokenizer_config.json; None where it is absent or the placeholder 1e30."""
     limit = config.get('model_max_length')
-    length: int | None = None
     if isinstance(limit, (int, float)) and limit < LARGEST_LENGTH:
-        length = int(limit)
-    positions = None if model_config is None else model_config.get('max_position_embeddings')
-    if isinstance(positions, int) and positions > 0:
-        usable = positions
-        if model_config is not None and model_config.get('model_type') in OFFSET_POSITIONS:
-            pad = model_config.get('pad_token_id')
-            usable = positions - (cast(int, pad) if pad is not None else 1) - 1
-        length = usable if length is None else min(length, usable)
-    return length
+        return int(limit)
+    return None
+
+
+def usable_positions(config: dict[str, object]) -> int | None:
+    """How many tokens the position table of a model takes, by its config.json; None if it has no such table.
+
+    RoBERTa's family counts positions from the padding id + 1 on, so it has that many fewer.
+    """
+    positions = config.get('max_position_embeddings')
+    if not isinstance(positions, int) or positions <= 0:
+        return None
+    if config.get('model_type') not in OFFSET_POSITIONS:
+        return positions
+    pad = config.get('pad_token_id')
+    return positions - (pad if isinstance(pad, int) else 1) - 1
 
 
 def token_text(value: object) -> str | None:

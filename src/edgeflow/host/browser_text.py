@@ -1,0 +1,188 @@
+"""Tokenizers in JS: the library @huggingface/tokenizers, bundled. JS only.
+
+It differs from the Rust library in some places; what can be mended from outside is mended here, so that both platforms
+give the same ids and the same text (docs/tokenizer-differences.md says what is left).
+"""
+
+from __future__ import annotations
+
+from edgeflow.errors import EdgeflowError
+
+__pragma__('js', '{}', r'''
+import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
+
+const maps = value => {
+  if (Array.isArray(value)) return value.map(maps);
+  if (value === null || typeof value !== 'object') return value;
+  return new Map(Object.entries(value).map(([name, item]) => [name, maps(item)]));
+};
+
+// U+03A3 is the one letter whose lower case depends on its place in JS; the Rust library lowers each letter alone.
+const lower = text => text.replaceAll('\u03A3', '\u03C3').toLowerCase();
+
+const HAN = /[\u4E00-\u9FFF\u3400-\u4DBF\u{20000}-\u{2A6DF}\u{2A700}-\u{2B73F}\u{2B740}-\u{2B81F}\u{2B920}-\u{2CEAF}\uF900-\uFAFF\u{2F800}-\u{2FA1F}]/gu;
+const bertNormalize = config => text => {
+  if (config.clean_text) {
+    text = text.replace(/(?![\t\n\r])[\0\uFFFD\p{Cc}\p{Cf}\p{Co}\p{Cs}]/gu, '').replace(/\p{White_Space}/gu, ' ');
+  }
+  if (config.handle_chinese_chars) text = text.replace(HAN, ' $& ');
+  if (config.strip_accents ?? config.lowercase) text = text.normalize('NFD').replace(/\p{Mn}/gu, '');
+  return config.lowercase ? lower(text) : text;
+};
+
+// SentencePiece's compiled map (a Darts-clone double array, then the replacements, each ended by a zero byte).
+const charsmap = config => {
+  const bytes = Uint8Array.from(atob(config.precompiled_charsmap ?? ''), c => c.charCodeAt(0));
+  if (bytes.length === 0) return text => text;
+  const view = new DataView(bytes.buffer);
+  const size = view.getUint32(0, true);
+  const replacements = bytes.subarray(4 + size);
+  const encoder = new TextEncoder(), decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+  const unit = i => view.getUint32(4 + 4 * i, true);
+  const offset = u => (u >>> 10) << ((u & 512) >>> 6);
+  const replaced = piece => {
+    let node = offset(unit(0));
+    for (const byte of encoder.encode(piece)) {
+      if (byte === 0) return null;
+      node ^= byte;
+      if (4 * node >= size) return null;
+      const found = unit(node);
+      if ((found & 0x800000FF) !== byte) return null;
+      node ^= offset(found);
+      if ((found >>> 8) & 1) {
+        const start = unit(node) & 0x7FFFFFFF;
+        return decoder.decode(replacements.subarray(start, replacements.indexOf(0, start)));
+      }
+    }
+    return null;
+  };
+  const segmenter = typeof Intl !== 'undefined' && Intl.Segmenter ? new Intl.Segmenter('und') : null;
+  const letters = text => Array.from(text, c => replaced(c) ?? c).join('');
+  return text => {
+    if (/^[ -~]*$/.test(text) || segmenter === null) return letters(text);
+    let out = '';
+    for (const { segment } of segmenter.segment(text)) {
+      const whole = segment.length > 1 && encoder.encode(segment).length < 6 ? replaced(segment) : null;
+      out += whole ?? letters(segment);
+    }
+    return out;
+  };
+};
+
+const NORMALIZERS = {
+  BertNormalizer: bertNormalize,
+  Lowercase: () => lower,
+  Precompiled: charsmap,
+};
+const mendNormalizer = normalizer => {
+  if (!normalizer) return;
+  (normalizer.normalizers ?? []).forEach(mendNormalizer);
+  const make = NORMALIZERS[normalizer.config?.type];
+  if (make) normalizer.normalize = make(normalizer.config);
+};
+
+const NMT = [
+  { type: 'Replace', pattern: { Regex: '[\\u0001-\\u0008\\u000B\\u000E-\\u001F\\u007F\\u008F\\u009F]' }, content: '' },
+  { type: 'Replace', pattern: { Regex: '[\\u0009\\u000A\\u000C\\u000D\\u1680\\u200B-\\u200F\\u2028\\u2029\\u2581\\uFEFF\\uFFFD]' }, content: ' ' },
+];
+const withoutNmt = config => {
+  if (config?.type === 'Nmt') return { type: 'Sequence', normalizers: NMT };
+  if (config?.type === 'Sequence') return { ...config, normalizers: config.normalizers.map(withoutNmt) };
+  return config;
+};
+
+// JS's \s has U+FEFF, which is no white space in Unicode, and lacks U+0085, which is.
+const words = pattern => text => text.match(pattern) ?? [];
+const PRE_TOKENIZERS = {
+  BertPreTokenizer: () => words(/[^\p{White_Space}\p{P}!-\/:-@[-`{-~]+|[\p{P}!-\/:-@[-`{-~]/gu),
+  Whitespace: () => words(/[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_C}]+|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\p{Join_C}\p{White_Space}]+/gu),
+  WhitespaceSplit: () => words(/\P{White_Space}+/gu),
+  Digits: config => words(config.individual_digits ? /\P{N}+|\p{N}/gu : /\P{N}+|\p{N}+/gu),
+};
+const BYTE_LEVEL = /'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\p{White_Space}\p{L}\p{N}]+|\p{White_Space}+(?!\P{White_Space})|\p{White_Space}+/gu;
+const mendPreTokenizer = (splitter, config) => {
+  if (!splitter) return;
+  const parts = splitter.tokenizers ?? [];
+  parts.forEach((part, i) => mendPreTokenizer(part, config.pretokenizers[i]));
+  const make = PRE_TOKENIZERS[config.type];
+  if (make) splitter.pre_tokenize_text = make(config);
+  if (config.type === 'ByteLevel') splitter.pattern = BYTE_LEVEL;
+};
+
+const byteFallback = () => tokens => {
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  const out = [];
+  let bytes = [];
+  const flush = () => {
+    if (bytes.length === 0) return;
+    try {
+      out.push(decoder.decode(Uint8Array.from(bytes)));
+    } catch {
+      out.push(...bytes.map(() => '\uFFFD'));
+    }
+    bytes = [];
+  };
+  for (const token of tokens) {
+    const byte = /^<0x([0-9A-Fa-f]{2})>$/.exec(token);
+    if (byte) {
+      bytes.push(parseInt(byte[1], 16));
+    } else {
+      flush();
+      out.push(token);
+    }
+  }
+  flush();
+  return out;
+};
+
+const tidy = text => text.replaceAll(' .', '.').replaceAll(' ?', '?').replaceAll(' !', '!').replaceAll(' ,', ',')
+  .replaceAll(" ' ", "'").replaceAll(" n't", "n't").replaceAll(" 'm", "'m").replaceAll(' do not', " don't")
+  .replaceAll(" 's", "'s").replaceAll(" 've", "'ve").replaceAll(" 're", "'re");
+const ctc = config => tokens => tokens
+  .filter((token, i) => token !== tokens[i - 1])
+  .map(token => {
+    const text = token.replaceAll(config.pad_token, '');
+    return config.cleanup ? tidy(text).replaceAll(config.word_delimiter_token, ' ') : text;
+  })
+  .filter(text => text !== '');
+
+const DECODERS = { ByteFallback: byteFallback, CTC: ctc };
+const mendDecoder = decoder => {
+  if (!decoder) return;
+  decoder.end_of_word_suffix = null;
+  (decoder.decoders ?? []).forEach(mendDecoder);
+  const make = DECODERS[decoder.config?.type];
+  if (make) decoder.decode_chain = make(decoder.config);
+};
+
+class LibraryText {
+  constructor(json, config) {
+    const { model, ...rest } = json;
+    this._settings = rest;
+    const unknown = model.unk_token ?? config.unk_token;
+    this._library = new LibraryTokenizer({ ...json, normalizer: withoutNmt(json.normalizer) }, { ...config, unk_token: unknown });
+    mendNormalizer(this._library.normalizer);
+    mendPreTokenizer(this._library.pre_tokenizer, json.pre_tokenizer);
+    mendDecoder(this._library.decoder);
+    this._special = new Set((json.added_tokens ?? []).filter(token => token.special).map(token => token.id));
+    if (this._library.decoder) this._library.decoder.end_of_word_suffix = null;
+  }
+  settings() { return maps(this._settings); }
+  encode(text) { return { ids: this._library.encode(text, { add_special_tokens: false }).ids, offsets: null }; }
+  decode(ids, skipSpecialTokens) {
+    const known = ids.filter(id => this._library.id_to_token(id) !== undefined && !(skipSpecialTokens && this._special.has(id)));
+    return known.length === 0 ? '' : this._library.decode(known, { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+  }
+  tokenId(token) { return this._library.token_to_id(token) ?? null; }
+  token(id) { return this._library.id_to_token(id) ?? null; }
+}
+
+export function loadTokenizer(tokenizerJson, tokenizerConfig) {
+  const read = bytes => JSON.parse(new TextDecoder().decode(bytes));
+  try {
+    return new LibraryText(read(tokenizerJson), tokenizerConfig ? read(tokenizerConfig) : {});
+  } catch (error) {
+    throw new EdgeflowError('invalid-tokenizer', `tokenizer.json: ${error.message}`, new Map());
+  }
+}
+''')

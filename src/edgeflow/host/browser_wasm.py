@@ -1,0 +1,189 @@
+"""WebAssembly in browsers and Node. JS only. Code is compiled once for a page, instances have memories of their own."""
+
+from __future__ import annotations
+
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.browser_io import fetch, is_url, read_file, reads_files
+from edgeflow.host.port import Bytes, WasmFeatures
+
+
+def _fail(code: str, message: str) -> EdgeflowError:
+    return EdgeflowError(code, message)
+
+
+def _index_error(message: str) -> IndexError:
+    return IndexError(message)
+
+
+def _features(simd: bool, relaxed_simd: bool) -> WasmFeatures:
+    return WasmFeatures(simd, relaxed_simd)
+
+
+# The addresses are written out in full for Vite and webpack, which look for exactly this form. The probes are the smallest
+# modules that use an instruction of each proposal: i8x16.popcnt, i8x16.relaxed_swizzle.
+__pragma__('js', r'''
+const ASSETS = {
+  'edgeflow-simd.wasm': () => new URL('./edgeflow-simd.wasm', import.meta.url),
+  'edgeflow-relaxed.wasm': () => new URL('./edgeflow-relaxed.wasm', import.meta.url),
+};
+const SIMD_PROBE = [
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
+];
+const RELAXED_PROBE = [
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 15, 1, 13, 0, 65, 1, 253, 15, 65, 2, 253, 15,
+  253, 128, 2, 11,
+];
+const assets = new Map();
+const modules = new WeakMap();
+let features = null;
+
+function validates(probe) {
+  return typeof WebAssembly === 'object' && WebAssembly.validate(Uint8Array.from(probe));
+}
+
+function assetAddress(name, location) {
+  if (location != null) return location + (/[/\\]$/.test(location) ? '' : '/') + name;
+  try {
+    return ASSETS[name]().href;
+  } catch (error) {
+    throw _fail('platform', `the address of ${name} is not known here; expected env.wasmLocation to name its folder`);
+  }
+}
+
+function refusal(what, error) {
+  if (error instanceof RangeError) return _fail('out-of-memory', `${what}: memory was refused (${error.message})`);
+  return _fail('platform', `${what}: ${error.message}`);
+}
+''')
+
+
+def wasm_features() -> WasmFeatures:
+    __pragma__('js', 'return features ??= _features(validates(SIMD_PROBE), validates(RELAXED_PROBE));')
+
+
+async def load_asset(name: str, location: str | None) -> Bytes:
+    """A file of dist/, fetched once for a page: from `location`, else from beside this module's own file."""
+    __pragma__('js', r'''
+    const address = assetAddress(name, location);
+    if (!assets.has(address)) {
+      const loading = _loadAsset(address);
+      assets.set(address, loading);
+      loading.catch(() => assets.delete(address));
+    }
+    return assets.get(address);
+    ''')
+
+
+async def _load_asset(address: str) -> Bytes:
+    data = await _read_asset(address)
+    if data is None:
+        raise EdgeflowError('file-missing', f'{address} is not there; env.wasm_location can name its folder', {'url': address})
+    # Servers of single-page applications answer a missing file with their page and status 200.
+    if address.endswith('.wasm') and (len(data) < 4 or data[0] != 0 or data[1] != 0x61):
+        raise EdgeflowError(
+            'file-missing', f'{address}: expected WebAssembly, got something else; env.wasm_location can name its folder',
+            {'url': address},
+        )
+    return data
+
+
+async def _read_asset(address: str) -> Bytes | None:
+    if reads_files() and not is_url(address):
+        return await read_file(address)
+    response = await fetch(address, {}, None)
+    if response.status < 200 or response.status > 299:
+        await response.cancel()
+        return None
+    return await response.body()
+
+
+async def instantiate_wasm(code: Bytes) -> Instance:
+    return Instance(await _instance(code))
+
+
+async def _instance(code: Bytes) -> object:
+    __pragma__('js', r'''
+    if (!modules.has(code)) modules.set(code, WebAssembly.compile(code));
+    let instance;
+    try {
+      instance = await WebAssembly.instantiate(await modules.get(code), {});
+    } catch (error) {
+      throw refusal('the WebAssembly code does not start', error);
+    }
+    if (!(instance.exports.memory instanceof WebAssembly.Memory)) {
+      throw _fail('platform', 'the WebAssembly code must export its memory as "memory"');
+    }
+    return instance.exports;
+    ''')
+
+
+class Instance:
+    """host.port.WasmInstance."""
+
+    def __init__(self, exports: object) -> None:
+        self._exports = exports
+
+    def call(self, name: str, arguments: list[int]) -> int:
+        return _call(self._exports, name, arguments)
+
+    def global_value(self, name: str) -> int:
+        return _global_value(self._exports, name)
+
+    def memory_size(self) -> int:
+        return _memory_size(self._exports)
+
+    def grow(self, size: int) -> None:
+        _grow(self._exports, size)
+
+    def view(self, address: int, size: int) -> Bytes:
+        return _view(self._exports, address, size)
+
+
+def _call(exports: object, name: str, words: list[int]) -> int:
+    __pragma__('js', r'''
+    const run = exports[name];
+    if (typeof run !== 'function') throw _fail('platform', `the WebAssembly code has no function '${name}'`);
+    try {
+      return run(...words) ?? 0;
+    } catch (error) {
+      // Too deep a recursion is a RangeError in V8 and JavaScriptCore, an InternalError in SpiderMonkey.
+      if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError || error.name === 'InternalError') {
+        throw _fail('run-failed', `${name} trapped: ${error.message}`);
+      }
+      throw error;
+    }
+    ''')
+
+
+def _global_value(exports: object, name: str) -> int:
+    __pragma__('js', r'''
+    const found = exports[name];
+    if (!(found instanceof WebAssembly.Global)) throw _fail('platform', `the WebAssembly code has no global '${name}'`);
+    return found.value;
+    ''')
+
+
+def _memory_size(exports: object) -> int:
+    __pragma__('js', 'return exports.memory.buffer.byteLength;')
+
+
+def _grow(exports: object, size: int) -> None:
+    __pragma__('js', r'''
+    const memory = exports.memory, have = memory.buffer.byteLength, pages = Math.ceil((size - have) / 65536);
+    if (pages <= 0) return;
+    try {
+      memory.grow(pages);
+    } catch (error) {
+      throw _fail('out-of-memory', `WebAssembly memory of ${size} bytes was refused; it has ${have}`);
+    }
+    ''')
+
+
+def _view(exports: object, address: int, size: int) -> Bytes:
+    __pragma__('js', r'''
+    const buffer = exports.memory.buffer;
+    if (!(address >= 0 && size >= 0 && address + size <= buffer.byteLength)) {
+      throw _indexError(`bytes ${address} to ${address + size} are outside of ${buffer.byteLength} bytes of memory`);
+    }
+    return new Uint8Array(buffer, address, size);
+    ''')

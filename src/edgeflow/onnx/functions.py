@@ -1,0 +1,130 @@
+"""Calls of model-local functions are replaced by the function's nodes (onnx/docs/IR.md, "Functions")."""
+
+from __future__ import annotations
+
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.port import Bytes
+from edgeflow.ir.graph import Attribute, Graph, Node, ValueInfo
+from edgeflow.onnx import records
+from edgeflow.onnx.graphs import plain_domain, read_function
+from edgeflow.onnx.records import FunctionBody
+from edgeflow.onnx.tensors import External
+from edgeflow.onnx.wire import WireReader
+
+MAX_CALL_DEPTH = 16
+MAX_NODES = 200000
+
+
+def read_signature(reader: WireReader) -> FunctionBody:
+    """Name and place of a function; its nodes are not read."""
+    name: str = ''
+    domain: str = ''
+    start: int = reader.position
+    while True:
+        number: int = reader.next_field()
+        if number == 0:
+            return FunctionBody(name, domain, start, reader.end)
+        if number == records.FUNCTION_NAME:
+            name = reader.text()
+        elif number == records.FUNCTION_DOMAIN:
+            domain = plain_domain(reader.text())
+        elif number == records.FUNCTION_OVERLOAD and reader.start != reader.stop:
+            raise EdgeflowError('unsupported-op', f"function '{name}' is overloaded; expected one of this name", {'op': name})
+        else:
+            reader.skip()
+
+
+class Expander:
+    """Replaces calls, also those inside of functions and subgraphs."""
+
+    def __init__(
+        self, data: Bytes, functions: dict[str, FunctionBody], external: External | None, opsets: dict[str, int],
+    ) -> None:
+        self.data: Bytes = data
+        self.functions: dict[str, FunctionBody] = functions
+        self.external: External | None = external
+        self.opsets: dict[str, int] = opsets
+        self.made: int = 0
+        self.calls: int = 0
+
+    def expand_graph(self, graph: Graph, depth: int) -> None:
+        """Replace the calls in this graph and its subgraphs."""
+        nodes: list[Node] = []
+        for node in graph.nodes:
+            self.expand_node(node, depth, nodes)
+        graph.nodes = nodes
+
+    def expand_node(self, node: Node, depth: int, into: list[Node]) -> None:
+        """Append `node` to `into`, or what stands for it."""
+        for value in node.attributes.values():
+            if isinstance(value, Graph):
+                self.expand_graph(value, depth)
+        body: FunctionBody | None = self.functions.get(node.key())
+        if body is None:
+            into.append(node)
+            return
+        if depth >= MAX_CALL_DEPTH:
+            raise EdgeflowError(
+                'invalid-graph', f"function '{node.key()}' calls functions more than {MAX_CALL_DEPTH} deep", {'op': node.key()},
+            )
+        for inner in self.inline(node, body):
+            self.expand_node(inner, depth + 1, into)
+
+    def inline(self, node: Node, body: FunctionBody) -> list[Node]:
+        """The nodes of the function with the call's names; inner names get a prefix that no other call has."""
+        reader = WireReader(self.data, body.start, body.stop, 1)
+        function = read_function(reader, self.external, node.attributes)
+        self.made = self.made + len(function.nodes)
+        if self.made > MAX_NODES:
+            raise EdgeflowError('invalid-graph', f'functions make more than {MAX_NODES} nodes', {'op': node.key()})
+        if len(node.inputs) > len(function.inputs) or len(node.outputs) > len(function.outputs):
+            raise EdgeflowError(
+                'invalid-graph', f"call of function '{node.key()}': expected at most {len(function.inputs)} inputs and "
+                f'{len(function.outputs)} outputs, got {len(node.inputs)} and {len(node.outputs)}', {'op': node.key()},
+            )
+        self.check_opsets(node, function.opsets)
+        self.calls = self.calls + 1
+        prefix: str = f'{node.name if node.name != "" else node.op}#{self.calls}/'
+        names: dict[str, str] = {'': ''}
+        for i in range(len(function.inputs)):
+            names[function.inputs[i]] = node.inputs[i] if i < len(node.inputs) else ''
+        for i in range(len(function.outputs)):
+            given: str = node.outputs[i] if i < len(node.outputs) else ''
+            if given != '':
+                names[function.outputs[i]] = given
+        return [renamed(inner, names, prefix) for inner in function.nodes]
+
+    def check_opsets(self, node: Node, opsets: dict[str, int]) -> None:
+        """A function brings its own opset versions; they must be those of the model."""
+        for domain, version in opsets.items():
+            known: int | None = self.opsets.get(domain)
+            if known is None:
+                self.opsets[domain] = version
+            elif known != version:
+                raise EdgeflowError(
+                    'unsupported-op', f"function '{node.key()}' uses opset {version} of domain '{domain}'; "
+                    f'expected {known} as the model', {'op': node.key(), 'expected': known, 'got': version},
+                )
+
+
+def renamed(node: Node, names: dict[str, str], prefix: str) -> Node:
+    """A copy of `node` whose values are called by `names`, or get the prefix."""
+    attributes: dict[str, Attribute] = {}
+    for name, value in node.attributes.items():
+        attributes[name] = _renamed_graph(value, names, prefix) if isinstance(value, Graph) else value
+    return Node(
+        node.op, node.domain, prefix + node.name, [_rename(x, names, prefix) for x in node.inputs],
+        [_rename(x, names, prefix) for x in node.outputs], attributes,
+    )
+
+
+def _rename(name: str, names: dict[str, str], prefix: str) -> str:
+    return names[name] if name in names else prefix + name
+
+
+def _renamed_graph(graph: Graph, names: dict[str, str], prefix: str) -> Graph:
+    inputs: list[ValueInfo] = [ValueInfo(_rename(x.name, names, prefix), x.dtype, x.shape) for x in graph.inputs]
+    outputs: list[ValueInfo] = [ValueInfo(_rename(x.name, names, prefix), x.dtype, x.shape) for x in graph.outputs]
+    nodes: list[Node] = [renamed(x, names, prefix) for x in graph.nodes]
+    initializers = {_rename(name, names, prefix): value for name, value in graph.initializers.items()}
+    return Graph(graph.name, inputs, outputs, nodes, initializers)

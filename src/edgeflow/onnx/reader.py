@@ -1,0 +1,140 @@
+"""An ONNX file, as a Model. Weights stay where they are: initializers are views into the file's bytes.
+
+Protobuf's fields may stand in any order, so the model's own fields are found first, its graph is read after them.
+"""
+
+from __future__ import annotations
+
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.port import Bytes
+from edgeflow.ir.graph import Graph
+from edgeflow.onnx import records
+from edgeflow.onnx.functions import Expander, read_signature
+from edgeflow.onnx.graphs import Context, read_graph, read_opset
+from edgeflow.onnx.records import FunctionBody, Model
+from edgeflow.onnx.tensors import EXTERNAL, External, external_location, read_entry, read_parts
+from edgeflow.onnx.wire import LENGTH, WireReader, invalid
+
+MAX_IR_VERSION = 14
+
+
+def read_model(data: Bytes, external: External | None = None) -> Model:
+    """The model in `data`.
+
+    external: gives the bytes of a file that lies beside the model, or raises EdgeflowError 'file-missing'
+    (external_files tells which files these are). Errors: invalid-model, invalid-graph, unsupported-op, file-missing.
+    """
+    reader = WireReader(data, 0, len(data), 0)
+    body: WireReader | None = None
+    ir_version: int = 0
+    producer: str = ''
+    metadata: dict[str, str] = {}
+    opsets: dict[str, int] = {}
+    functions: dict[str, FunctionBody] = {}
+    while True:
+        number: int = reader.next_field()
+        if number == 0:
+            break
+        if number == records.MODEL_IR_VERSION:
+            ir_version = reader.integer_field()
+        elif number == records.MODEL_PRODUCER:
+            producer = reader.text()
+        elif number == records.MODEL_GRAPH:
+            if body is not None:
+                raise invalid('a second graph', reader.start)
+            body = reader.message()
+        elif number == records.MODEL_OPSET:
+            read_opset(reader.message(), opsets)
+        elif number == records.MODEL_METADATA:
+            entry = read_entry(reader.message())
+            metadata[entry[0]] = entry[1]
+        elif number == records.MODEL_FUNCTION:
+            function = read_signature(reader.message())
+            functions[function.name if function.domain == '' else function.domain + ':' + function.name] = function
+        else:
+            reader.skip()
+    if body is None:
+        raise invalid(f'no graph in {len(data)} bytes', reader.position)
+    if ir_version < 1 or ir_version > MAX_IR_VERSION:
+        raise EdgeflowError(
+            'invalid-model', f'IR version {ir_version}; expected 1 to {MAX_IR_VERSION}', {'got': ir_version},
+        )
+    graph: Graph = read_graph(body, Context(external))
+    if len(opsets) == 0:
+        opsets[''] = 1
+    graph.opsets = opsets
+    if len(functions) > 0:
+        Expander(data, functions, external, opsets).expand_graph(graph, 0)
+    return Model(graph, ir_version, producer, metadata)
+
+
+def external_files(data: Bytes) -> list[str]:
+    """The files beside the model that hold its external data, each once, in the order of their first use."""
+    found: list[str] = []
+    reader = WireReader(data, 0, len(data), 0)
+    while True:
+        number: int = reader.next_field()
+        if number == 0:
+            return found
+        if number == records.MODEL_GRAPH and reader.wire == LENGTH:
+            _scan_graph(reader.message(), found)
+        elif number == records.MODEL_FUNCTION and reader.wire == LENGTH:
+            _scan_nodes(reader.message(), records.FUNCTION_NODE, found)
+        else:
+            reader.skip()
+
+
+def _scan_graph(reader: WireReader, found: list[str]) -> None:
+    while True:
+        number: int = reader.next_field()
+        if number == 0:
+            return
+        if number == records.GRAPH_INITIALIZER and reader.wire == LENGTH:
+            _scan_tensor(reader.message(), found)
+        elif number == records.GRAPH_NODE and reader.wire == LENGTH:
+            _scan_nodes(reader.message(), records.NODE_ATTRIBUTE, found)
+        else:
+            reader.skip()
+
+
+def _scan_nodes(reader: WireReader, inner: int, found: list[str]) -> None:
+    """Look into field `inner` of a message: the nodes of a function, or the attributes of a node."""
+    while True:
+        number: int = reader.next_field()
+        if number == 0:
+            return
+        if number != inner or reader.wire != LENGTH:
+            reader.skip()
+        elif inner == records.FUNCTION_NODE:
+            _scan_nodes(reader.message(), records.NODE_ATTRIBUTE, found)
+        else:
+            _scan_attribute(reader.message(), found)
+
+
+def _scan_attribute(reader: WireReader, found: list[str]) -> None:
+    while True:
+        number: int = reader.next_field()
+        if number == 0:
+            return
+        if number == records.ATTRIBUTE_TENSOR and reader.wire == LENGTH:
+            _scan_tensor(reader.message(), found)
+        elif number == records.ATTRIBUTE_GRAPH and reader.wire == LENGTH:
+            _scan_graph(reader.message(), found)
+        else:
+            reader.skip()
+
+
+def _scan_tensor(reader: WireReader, found: list[str]) -> None:
+    """Tensors with raw data come by the thousand, so only those that say "external" are read."""
+    start: int = reader.position
+    while True:
+        number: int = reader.next_field()
+        if number == 0:
+            return
+        if number == records.TENSOR_LOCATION and reader.integer_field() == EXTERNAL:
+            break
+        if number != records.TENSOR_LOCATION:
+            reader.skip()
+    location: str = external_location(read_parts(WireReader(reader.data, start, reader.end, reader.depth)))
+    if location not in found:
+        found.append(location)

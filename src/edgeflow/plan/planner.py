@@ -1,0 +1,310 @@
+"""Planning: a graph and concrete input shapes -> constants, and steps with lifetimes and offsets.
+
+The planner walks the nodes once. What depends on shapes alone is computed on the spot by the backend's own kernels, so
+the shape arithmetic that exporters write into a graph leaves no steps. An `If` whose condition is known is replaced by
+the branch it takes. All else is lowered to steps. The last part drops steps nobody needs and gives values their memory.
+
+Where a shape depends on data (NonZero, Loop, ...) a lowering or shape rule asks for the elements of a value that is no
+constant, and StepBuilder.ints raises 'unsupported-op'. That place is where a plan can be cut in two: everything
+planned so far is complete, and the rest could be planned once the run has reached the cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgeflow.errors import EdgeflowError
+from edgeflow.ir.dtype import element_count
+from edgeflow.ir.graph import Graph, Node
+from edgeflow.ir.ops.infer import InferContext, Type
+from edgeflow.ir.ops.table import OPS
+from edgeflow.plan.arena import live_peak, place_values
+from edgeflow.plan.builder import Lowering, StepBuilder
+from edgeflow.plan.lifetimes import find_lifetimes, live_groups, reuse_memory
+from edgeflow.plan.values import NodeSteps, Step, Value
+
+EAGER_BYTES = 2097152
+
+MEMORY_DTYPES: dict[str, str] = {'float16': 'float32', 'bfloat16': 'float32', 'int4': 'int8', 'uint4': 'uint8'}
+
+PLANNED_OPS: list[str] = ['Shape', 'Size', 'If', 'Constant']
+
+
+class Machine(Protocol):
+    """What the planner needs of a backend."""
+
+    def lowering(self, key: str) -> Lowering | None: ...
+
+    def initializer(self, key: str) -> Value: ...
+
+    def evaluate(self, b: StepBuilder, outputs: list[Value | None]) -> None:
+        """Run b.steps now and make `outputs` constants."""
+
+    def convert(self, b: StepBuilder, source: Value, target: Value) -> None:
+        """Write the step that converts between the 16-bit float types of the model's border and float32."""
+
+    def read_ints(self, value: Value) -> list[int]: ...
+
+
+@dataclass
+class Draft:
+    """A plan with offsets, before addresses. `inputs` and `outputs` are as the model declares them (float16 stays float16)."""
+
+    inputs: list[Value]
+    outputs: list[Value]
+    groups: list[NodeSteps]
+    arena_size: int
+    live_peak: int
+
+    def steps(self) -> list[Step]:
+        """All steps, in order."""
+        steps: list[Step] = []
+        for group in self.groups:
+            steps.extend(group.steps)
+        return steps
+
+
+class Scope:
+    """The values of a graph while it is planned; those of a subgraph see the outer ones. `key` names its initializers."""
+
+    def __init__(self, graph: Graph, key: str, parent: Scope | None) -> None:
+        self.graph: Graph = graph
+        self.key: str = key
+        self.parent: Scope | None = parent
+        self.values: dict[str, Value] = {}
+
+
+def memory_dtype(dtype: str) -> str:
+    """The dtype in which a tensor of `dtype` lies in memory."""
+    return MEMORY_DTYPES.get(dtype, dtype)
+
+
+def scope_key(parent: str, node: Node, attribute: str) -> str:
+    """The key of a subgraph: unique, because the names of a node's outputs are."""
+    return parent + '/' + node.outputs[0] + '.' + attribute
+
+
+def initializer_key(scope: str, name: str) -> str:
+    """The name of an initializer among those of all graphs of a model."""
+    return name if scope == '' else scope + '/' + name
+
+
+def make_plan(graph: Graph, shapes: dict[str, list[int]], outputs: list[str], machine: Machine, b: StepBuilder) -> Draft:
+    """Plan a run with inputs of these shapes that gives the outputs of these names.
+
+    EdgeflowError 'unsupported-op' names the node and the reason; 'invalid-graph' if the graph breaks ONNX's rules.
+    """
+    planner = _Planner(graph, machine, b)
+    return planner.plan(shapes, outputs)
+
+
+class _Planner:
+    def __init__(self, graph: Graph, machine: Machine, b: StepBuilder) -> None:
+        self.graph = graph
+        self.machine = machine
+        self.b = b
+        self.groups: list[NodeSteps] = []
+
+    def plan(self, shapes: dict[str, list[int]], output_names: list[str]) -> Draft:
+        scope = Scope(self.graph, '', None)
+        inputs: list[Value] = []
+        for info in self.graph.inputs:
+            if info.name in shapes:
+                inputs.append(self._input(scope, info.name, info.dtype, shapes[info.name]))
+        wanted = needed_nodes(self.graph, output_names)
+        for i in range(len(self.graph.nodes)):
+            if wanted[i]:
+                self._node(scope, self.graph.nodes[i])
+        outputs: list[Value] = []
+        for info in self.graph.outputs:
+            if info.name in output_names:
+                outputs.append(self._output(scope, info.name, info.dtype))
+        return self._finish(inputs, outputs)
+
+    def _input(self, scope: Scope, name: str, dtype: str, shape: list[int]) -> Value:
+        held = memory_dtype(dtype)
+        value = self.b.new_value(name, dtype, shape)
+        scope.values[name] = value
+        if held != dtype:
+            scope.values[name] = self._converted(value, name, held)
+        return value
+
+    def _output(self, scope: Scope, name: str, dtype: str) -> Value:
+        value = self._find(scope, name)
+        if value is None:
+            raise EdgeflowError('invalid-graph', f"output '{name}' is written by no node", {'name': name})
+        if memory_dtype(dtype) != dtype and value.dtype == memory_dtype(dtype):
+            return self._converted(value, name, dtype)
+        return value
+
+    def _converted(self, source: Value, name: str, dtype: str) -> Value:
+        node = Node('Cast', '', name, [name], [name])
+        target = self.b.new_value(name, dtype, source.shape)
+        self.b.begin(node)
+        self.machine.convert(self.b, source, target)
+        self.groups.append(NodeSteps(node, [target], self.b.steps))
+        return target
+
+    def _finish(self, inputs: list[Value], outputs: list[Value]) -> Draft:
+        groups = live_groups(self.groups, outputs)
+        lives = find_lifetimes(groups, inputs, outputs)
+        reuse_memory(lives, self.b.reuses)
+        spans = list(lives.values())
+        arena_size = place_values(spans)
+        return Draft(inputs, outputs, groups, arena_size, live_peak(spans))
+
+    def _find(self, scope: Scope, name: str) -> Value | None:
+        level: Scope | None = scope
+        while level is not None:
+            value = level.values.get(name)
+            if value is not None:
+                return value
+            if name in level.graph.initializers:
+                value = self.machine.initializer(initializer_key(level.key, name))
+                level.values[name] = value
+                return value
+            level = level.parent
+        return None
+
+    def _node(self, scope: Scope, node: Node) -> None:
+        inputs: list[Value | None] = []
+        for name in node.inputs:
+            value = None if name == '' else self._find(scope, name)
+            if value is None and name != '':
+                raise EdgeflowError('invalid-graph', f"{node.key()} (node '{node.name}') reads '{name}', which nothing has written",
+                                    {'op': node.key(), 'node': node.name, 'name': name})
+            inputs.append(value)
+        self.b.begin(node)
+        key = node.key()
+        if key == 'If':
+            self._if(scope, node, inputs)
+            return
+        types = self._infer(scope, node, inputs)
+        outputs: list[Value | None] = []
+        for i in range(len(node.outputs)):
+            name = node.outputs[i]
+            if name == '':
+                outputs.append(None)
+                continue
+            if i >= len(types):
+                raise EdgeflowError('invalid-graph', f"{key} (node '{node.name}') has {len(types)} outputs; the graph names {len(node.outputs)}",
+                                    {'op': key, 'node': node.name})
+            output = self.b.new_value(name, memory_dtype(types[i].dtype), types[i].shape)
+            scope.values[name] = output
+            outputs.append(output)
+        if key == 'Shape' or key == 'Size':
+            self._shape(node, inputs[0], outputs[0])
+        else:
+            self._lower(node, inputs, outputs)
+
+    def _infer(self, scope: Scope, node: Node, inputs: list[Value | None]) -> list[Type]:
+        spec = OPS.get(node.key())
+        if spec is None:
+            raise self.b.unsupported('there is no such operator in the table of operators')
+        types: list[Type | None] = []
+        for value in inputs:
+            types.append(None if value is None else Type(value.dtype, value.shape))
+        opset = self.graph.opsets.get(node.domain, 1)
+        context = InferContext(node, opset, types, lambda i: self._known_ints(inputs[i]), lambda i: self._known_floats(inputs[i]))
+        return spec.infer(context)
+
+    def _known_ints(self, value: Value | None) -> list[int] | None:
+        return self.b.ints(value) if value is not None and value.constant else None
+
+    def _known_floats(self, value: Value | None) -> list[float] | None:
+        return self.b.floats(value) if value is not None and value.constant else None
+
+    def _shape(self, node: Node, source: Value | None, output: Value | None) -> None:
+        if source is None or output is None:
+            return
+        output.constant = True
+        if node.key() == 'Size':
+            output.literal = [element_count(source.shape)]
+            return
+        rank = len(source.shape)
+        start = _clamped(_int(node, 'start', 0), rank)
+        end = _clamped(_int(node, 'end', rank), rank)
+        output.literal = source.shape[start:max(start, end)]
+
+    def _lower(self, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+        lower = self.machine.lowering(node.key())
+        if lower is None:
+            raise self.b.unsupported('no backend has this operator')
+        lower(self.b, node, inputs, outputs)
+        if _is_eager(inputs, outputs):
+            self.machine.evaluate(self.b, outputs)
+            return
+        written: list[Value] = []
+        for value in outputs:
+            if value is not None:
+                written.append(value)
+        if len(self.b.steps) > 0:
+            self.groups.append(NodeSteps(node, written, self.b.steps))
+
+    def _if(self, scope: Scope, node: Node, inputs: list[Value | None]) -> None:
+        condition = inputs[0]
+        if condition is None or not condition.constant:
+            raise self.b.unsupported('its condition depends on data')
+        name = 'then_branch' if self.machine.read_ints(condition)[0] != 0 else 'else_branch'
+        branch = node.attributes.get(name)
+        if not isinstance(branch, Graph):
+            raise EdgeflowError('invalid-graph', f"If (node '{node.name}') has no {name}", {'node': node.name})
+        inner = Scope(branch, scope_key(scope.key, node, name), scope)
+        for child in branch.nodes:
+            self._node(inner, child)
+        for i in range(min(len(node.outputs), len(branch.outputs))):
+            value = self._find(inner, branch.outputs[i].name)
+            if value is not None and node.outputs[i] != '':
+                scope.values[node.outputs[i]] = value
+
+
+def needed_nodes(graph: Graph, output_names: list[str]) -> list[bool]:
+    """Which nodes of the graph, by index, the outputs of these names depend on."""
+    wanted: set[str] = set(output_names)
+    needed: list[bool] = [False] * len(graph.nodes)
+    for i in range(len(graph.nodes) - 1, -1, -1):
+        node = graph.nodes[i]
+        for name in node.outputs:
+            if name != '' and name in wanted:
+                needed[i] = True
+        if needed[i]:
+            read_names(node, wanted)
+    return needed
+
+
+def read_names(node: Node, names: set[str]) -> None:
+    """Add to `names` what the node reads, its subgraphs included."""
+    for name in node.inputs:
+        names.add(name)
+    for attribute in node.attributes.values():
+        if isinstance(attribute, Graph):
+            for child in attribute.nodes:
+                read_names(child, names)
+            for info in attribute.outputs:
+                names.add(info.name)
+
+
+def _is_eager(inputs: list[Value | None], outputs: list[Value | None]) -> bool:
+    """Whether a node runs while planning: its inputs are constant and its outputs are small, or no larger than the inputs."""
+    given = 0
+    for value in inputs:
+        if value is None:
+            continue
+        if not value.constant:
+            return False
+        given = given + value.size
+    made = 0
+    for value in outputs:
+        if value is not None and value.base is None:
+            made = made + value.size
+    return made <= EAGER_BYTES or made <= given
+
+
+def _int(node: Node, name: str, default: int) -> int:
+    value = node.attributes.get(name)
+    return value if isinstance(value, int) else default
+
+
+def _clamped(index: int, rank: int) -> int:
+    return max(0, min(rank, index + rank if index < 0 else index))

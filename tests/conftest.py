@@ -1,0 +1,79 @@
+"""What all tests share: the built package, a server, a browser, and how many random cases are tried."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from toolchain.browser import launch_options
+from toolchain.build import build
+from toolchain.paths import BUILD, DIST, EXAMPLES, MODELS, ROOT
+from toolchain.serve import Server
+
+PAGES = ROOT / 'tests' / 'browser' / 'pages'
+
+settings.register_profile('test', max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile('nightly', settings.get_profile('test'), max_examples=2000)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with a browser go last: Playwright's synchronous API keeps an event loop running, beside which no async test can run."""
+    items.sort(key=lambda item: 'browser' in getattr(item, 'fixturenames', []))
+
+
+@pytest.fixture(scope='session')
+def dist() -> Path:
+    """The folder of the built package, up to date with the sources."""
+    build(report=False)
+    return DIST
+
+
+@pytest.fixture(scope='session')
+def server(dist: Path) -> Iterator[Server]:
+    """Serves the test pages at /, the package at /dist/, the transpiled modules at /js/, models at /models/ and /examples/."""
+    with Server({'/': PAGES, '/dist': dist, '/js': BUILD / 'js', '/models': MODELS, '/examples': EXAMPLES}) as running:
+        yield running
+
+
+@pytest.fixture(scope='session')
+def other_origin(dist: Path) -> Iterator[Server]:
+    """A second server, as a CDN would be: another origin that allows CORS."""
+    with Server({'/dist': dist}) as running:
+        yield running
+
+
+@pytest.fixture(scope='session')
+def browser() -> Iterator[Browser]:
+    """One browser for all tests. There is none to be found: an error, not a skip."""
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(**launch_options(playwright))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    """An empty page of the server in a context of its own; what nobody caught in it fails the test."""
+    context = browser.new_context()
+    opened = context.new_page()
+    uncaught: list[str] = []
+    opened.on('pageerror', lambda error: uncaught.append(f'{error.message}\n{error.stack}'))
+    opened.goto(server.url('/blank.html'))
+    yield opened
+    context.close()
+    assert uncaught == []
+
+
+@pytest.fixture(scope='session')
+def node() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run Node with the given arguments in the repository's root."""
+
+    def run(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(['node', *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
+
+    return run

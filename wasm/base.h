@@ -1,0 +1,44 @@
+// What every kernel file includes: integer types, SIMD, words of the tape, element types, block memory operations.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <wasm_simd128.h>
+
+#include "errors.h"
+
+typedef int32_t word;
+
+// A kernel: its argument words are a[0], a[1] ...
+#define KERNEL(name) int k_##name(const word *a)
+
+// ONNX numbers of element types.
+enum {
+  F32 = 1,
+  U8 = 2,
+  I8 = 3,
+  U16 = 4,
+  I16 = 5,
+  I32 = 6,
+  I64 = 7,
+  BOOL = 9,
+  F16 = 10,
+  F64 = 11,
+  U32 = 12,
+  U64 = 13,
+  BF16 = 16,
+  U4 = 21,
+  I4 = 22,
+};
+
+enum { MAX_RANK = 16 };
+
+static inline float word_float(word w) {
+  union {
+    word i;
+    float f;
+  } u = {w};
+  return u.f;
+}
+
+static inline void copy_bytes(void *to, const void *from, size_t size) { __builtin_memcpy(to, from, size); }
+static inline void fill_bytes(void *to, int byte, size_t size) { __builtin_memset(to, byte, size); }

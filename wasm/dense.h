@@ -1,0 +1,54 @@
+// What the dense kernels share among themselves.
+#pragma once
+#include "simd_math.h"
+
+enum { ACT_NONE, ACT_RELU, ACT_GELU, ACT_GELU_TANH, ACT_TANH, ACT_SIGMOID, ACT_SILU, ACT_ERF, ACT_EXP, ACT_QUICK_GELU };
+
+enum { PANEL = 8 };  // columns of a packed panel: two vectors of float32
+
+#define FLOATS(i) ((float *)(a[i]))
+#define BYTES(i) ((uint8_t *)(a[i]))
+#define INTS(i) ((int32_t *)(a[i]))
+#define REAL(i) (float_of_word(a[i]))
+
+static inline float float_of_word(int32_t w) {
+  union {
+    int32_t i;
+    float f;
+  } u = {w};
+  return u.f;
+}
+
+static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
+static inline int min_int(int a, int b) { return a < b ? a : b; }
+static inline int round_panel(int n) { return ceil_div(n, PANEL) * PANEL; }
+
+// x[rows, columns] = act(x), rows ld apart.
+void activate(int activation, float *x, int rows, int columns, int ld);
+
+// c = act(alpha * c + bias) + residual over [rows, columns]; bias and residual may be 0.
+void finish_tile(float *c, int ldc, int rows, int columns, float alpha, const float *bias, const float *residual, int ldr,
+                 int activation);
+
+// out[rows, columns <= 8] = edge[rows, 8] + residual (may be 0, may be out).
+void store_edge(const float *edge, float *out, int ldc, int rows, int columns, const float *residual, int ldr);
+
+// dst = panels of src[k * row_stride + n * column_stride].
+void pack_panels(const float *src, float *dst, int K, int N, int row_stride, int column_stride);
+
+typedef struct {
+  const float *a;  // [M, K], rows lda apart, contiguous columns
+  const float *b;  // packed panels
+  float *c;
+  const float *bias, *residual;  // may be 0
+  int M, N, K, lda, ldc, ldr;
+  float alpha;
+  int activation;
+} Gemm;
+
+void gemm_packed(const Gemm *g);
+
+// exp(x - max) of n floats in place of the given; returns the sum. The rows are no longer than the memory they lie in.
+float exp_row(const float *x, float *y, int n, float max);
+float max_row(const float *x, int n);
+void scale_row(float *x, int n, float factor);

@@ -1,0 +1,322 @@
+// Matrix products in float32. B lies in panels of 8 columns; a tile of up to 6 rows x 8 columns of C stays in registers while K
+// runs (12 accumulators, two vectors of B and one of A: the 15 registers that V8 gives out on x86-64).
+#include "dense.h"
+
+#define UNROLL _Pragma("clang loop unroll(full)")
+
+#ifdef __wasm_relaxed_simd__
+enum { MOST_ROWS = 6 };
+#else
+enum { MOST_ROWS = 4 };  // a product needs a register of its own
+#endif
+
+// c[R, 8] = start + a[R, k] @ b[k, 8]. `split` sums of every split-th k hide the latency of few rows.
+SIMD void tile(const int R, const int split, const float *a, int lda, const float *b, int k, const float *start, int start_ld, float *c,
+               int ldc) {
+  v128_t low[8], high[8];
+  const float *row[8];
+  UNROLL for (int r = 0; r < R; r++) {
+    row[r] = a + (size_t)r * lda;
+    low[r] = wasm_v128_load(start + (size_t)r * start_ld);
+    high[r] = wasm_v128_load(start + (size_t)r * start_ld + 4);
+  }
+  UNROLL for (int i = R; i < R * split; i++) low[i] = high[i] = wasm_f32x4_const(0, 0, 0, 0);
+  const int step = split > 2 ? split : 2;
+  int i = k;
+#pragma clang loop unroll(disable)
+  for (; i >= step; i -= step) {
+    UNROLL for (int u = 0; u < step; u++) {
+      v128_t b0 = wasm_v128_load(b + u * PANEL);
+      v128_t b1 = wasm_v128_load(b + u * PANEL + 4);
+      UNROLL for (int r = 0; r < R; r++) {
+        const int s = (u % split) * R + r;
+        v128_t x = wasm_v128_load32_splat(row[r] + u);
+        low[s] = madd(x, b0, low[s]);
+        high[s] = madd(x, b1, high[s]);
+      }
+    }
+    b += step * PANEL;
+    UNROLL for (int r = 0; r < R; r++) row[r] += step;
+  }
+#pragma clang loop unroll(disable)
+  for (; i > 0; i--) {
+    v128_t b0 = wasm_v128_load(b);
+    v128_t b1 = wasm_v128_load(b + 4);
+    UNROLL for (int r = 0; r < R; r++) {
+      v128_t x = wasm_v128_load32_splat(row[r]++);
+      low[r] = madd(x, b0, low[r]);
+      high[r] = madd(x, b1, high[r]);
+    }
+    b += PANEL;
+  }
+  UNROLL for (int s = 1; s < split; s++) {
+    UNROLL for (int r = 0; r < R; r++) {
+      low[r] = wasm_f32x4_add(low[r], low[s * R + r]);
+      high[r] = wasm_f32x4_add(high[r], high[s * R + r]);
+    }
+  }
+  UNROLL for (int r = 0; r < R; r++) {
+    wasm_v128_store(c + (size_t)r * ldc, low[r]);
+    wasm_v128_store(c + (size_t)r * ldc + 4, high[r]);
+  }
+}
+
+#define TILE(R, split)                                                                                                             \
+  static __attribute__((noinline)) void tile_##R(const float *a, int lda, const float *b, int k, const float *start, int start_ld, \
+                                                 float *c, int ldc) {                                                              \
+    tile(R, split, a, lda, b, k, start, start_ld, c, ldc);                                                                         \
+  }
+TILE(1, 4)
+TILE(2, 2)
+TILE(3, 1)
+TILE(4, 1)
+#ifdef __wasm_relaxed_simd__
+TILE(5, 1)
+TILE(6, 1)
+#endif
+
+// The rows of the next tile: so that what is left over is never a thin tile if it can be two middling ones.
+static int next_rows(int left) {
+  if (left >= 2 * MOST_ROWS || left <= MOST_ROWS) return min_int(left, MOST_ROWS);
+  return left - MOST_ROWS >= 4 ? MOST_ROWS : min_int(4, MOST_ROWS);
+}
+
+// All rows of one panel.
+static void panel_rows(int M, const float *a, int lda, const float *b, int k, const float *start, int start_ld, float *c, int ldc) {
+  while (M > 0) {
+    int rows = next_rows(M);
+    switch (rows) {
+      case 1: tile_1(a, lda, b, k, start, start_ld, c, ldc); break;
+      case 2: tile_2(a, lda, b, k, start, start_ld, c, ldc); break;
+      case 3: tile_3(a, lda, b, k, start, start_ld, c, ldc); break;
+      case 4: tile_4(a, lda, b, k, start, start_ld, c, ldc); break;
+#ifdef __wasm_relaxed_simd__
+      case 5: tile_5(a, lda, b, k, start, start_ld, c, ldc); break;
+      default: tile_6(a, lda, b, k, start, start_ld, c, ldc); break;
+#endif
+    }
+    M -= rows;
+    a += (size_t)rows * lda;
+    start += (size_t)rows * start_ld;
+    c += (size_t)rows * ldc;
+  }
+}
+
+enum { BLOCK_K = 512, BLOCK_FLOATS = 65536, MOST_BLOCK_ROWS = 192 };
+
+static const float zeros[PANEL];
+
+void store_edge(const float *edge, float *out, int ldc, int rows, int columns, const float *residual, int ldr) {
+  for (int r = 0; r < rows; r++, edge += PANEL, out += ldc) {
+    v128_t low = wasm_v128_load(edge), high = wasm_v128_load(edge + 4);
+    if (columns == PANEL) {
+      if (residual) {
+        low = wasm_f32x4_add(low, wasm_v128_load(residual));
+        high = wasm_f32x4_add(high, wasm_v128_load(residual + 4));
+        residual += ldr;
+      }
+      wasm_v128_store(out, low);
+      wasm_v128_store(out + 4, high);
+      continue;
+    }
+    for (int i = 0; i < columns; i++) out[i] = residual ? edge[i] + residual[i] : edge[i];
+    if (residual) residual += ldr;
+  }
+}
+
+void gemm_packed(const Gemm *g) {
+  const int M = g->M, N = g->N, K = g->K;
+  // Rows taken together: their part of A should stay in the second-level cache while all panels pass.
+  int block = K > 0 ? BLOCK_FLOATS / K / 12 * 12 : M;
+  block = block < 24 ? 24 : block > MOST_BLOCK_ROWS ? MOST_BLOCK_ROWS : block;
+  float edge[MOST_BLOCK_ROWS * PANEL];
+  float bias_edge[PANEL];
+  const int plain = g->alpha == 1.0f;
+  for (int m = 0; m < M; m += block) {
+    const int rows = min_int(block, M - m);
+    const float *a = g->a + (size_t)m * g->lda;
+    for (int n = 0; n < N; n += PANEL) {
+      const int columns = min_int(PANEL, N - n);
+      float *out = g->c + (size_t)m * g->ldc + n;
+      const int direct = columns == PANEL && plain && !g->activation && !g->residual;
+      float *c = direct ? out : edge;
+      const int ldc = direct ? g->ldc : PANEL;
+      const float *bias = g->bias ? g->bias + n : 0;
+      if (bias && columns < PANEL) {
+        for (int i = 0; i < PANEL; i++) bias_edge[i] = i < columns ? bias[i] : 0.0f;
+        bias = bias_edge;
+      }
+      const float *b = g->b + (size_t)n * K;
+      panel_rows(rows, a, g->lda, b, min_int(K, BLOCK_K), plain && bias ? bias : zeros, 0, c, ldc);
+      for (int k = BLOCK_K; k < K; k += BLOCK_K) {
+        panel_rows(rows, a + k, g->lda, b + (size_t)k * PANEL, min_int(K - k, BLOCK_K), c, ldc, c, ldc);
+      }
+      if (direct) continue;
+      finish_tile(edge, PANEL, rows, PANEL, g->alpha, plain ? 0 : bias, 0, 0, g->activation);
+      store_edge(edge, out, g->ldc, rows, columns, g->residual ? g->residual + (size_t)m * g->ldr + n : 0, g->ldr);
+    }
+  }
+}
+
+void finish_tile(float *c, int ldc, int rows, int columns, float alpha, const float *bias, const float *residual, int ldr,
+                 int activation) {
+  if (alpha != 1.0f || bias) {
+    for (int r = 0; r < rows; r++) {
+      float *row = c + (size_t)r * ldc;
+      for (int i = 0; i < columns; i += 4) {
+        const int n = min_int(4, columns - i);
+        v128_t x = n == 4 ? wasm_v128_load(row + i) : load_part(row + i, n);
+        x = wasm_f32x4_mul(x, splat(alpha));
+        if (bias) x = wasm_f32x4_add(x, n == 4 ? wasm_v128_load(bias + i) : load_part(bias + i, n));
+        if (n == 4) {
+          wasm_v128_store(row + i, x);
+        } else {
+          store_part(row + i, x, n);
+        }
+      }
+    }
+  }
+  if (activation) activate(activation, c, rows, columns, ldc);
+  if (residual) {
+    for (int r = 0; r < rows; r++) {
+      float *row = c + (size_t)r * ldc;
+      const float *more = residual + (size_t)r * ldr;
+      int i = 0;
+      for (; i + 4 <= columns; i += 4) wasm_v128_store(row + i, wasm_f32x4_add(wasm_v128_load(row + i), wasm_v128_load(more + i)));
+      for (; i < columns; i++) row[i] += more[i];
+    }
+  }
+}
+
+void pack_panels(const float *src, float *dst, int K, int N, int row_stride, int column_stride) {
+  for (int n = 0; n < N; n += PANEL, src += (ptrdiff_t)PANEL * column_stride) {
+    const int columns = min_int(PANEL, N - n);
+    const float *from = src;
+    int k = 0;
+    if (columns == PANEL && column_stride == 1) {
+      for (; k < K; k++, from += row_stride, dst += PANEL) {
+        wasm_v128_store(dst, wasm_v128_load(from));
+        wasm_v128_store(dst + 4, wasm_v128_load(from + 4));
+      }
+    } else if (columns == PANEL && row_stride == 1) {
+      for (; k + 4 <= K; k += 4, from += 4, dst += 4 * PANEL) {
+        for (int half = 0; half < 2; half++) {
+          const float *p = from + (ptrdiff_t)half * 4 * column_stride;
+          v128_t r0 = wasm_v128_load(p), r1 = wasm_v128_load(p + column_stride);
+          v128_t r2 = wasm_v128_load(p + 2 * (ptrdiff_t)column_stride), r3 = wasm_v128_load(p + 3 * (ptrdiff_t)column_stride);
+          v128_t t0 = wasm_i32x4_shuffle(r0, r1, 0, 4, 1, 5), t1 = wasm_i32x4_shuffle(r2, r3, 0, 4, 1, 5);
+          v128_t t2 = wasm_i32x4_shuffle(r0, r1, 2, 6, 3, 7), t3 = wasm_i32x4_shuffle(r2, r3, 2, 6, 3, 7);
+          float *to = dst + half * 4;
+          wasm_v128_store(to, wasm_i64x2_shuffle(t0, t1, 0, 2));
+          wasm_v128_store(to + PANEL, wasm_i64x2_shuffle(t0, t1, 1, 3));
+          wasm_v128_store(to + 2 * PANEL, wasm_i64x2_shuffle(t2, t3, 0, 2));
+          wasm_v128_store(to + 3 * PANEL, wasm_i64x2_shuffle(t2, t3, 1, 3));
+        }
+      }
+    }
+    for (; k < K; k++, from += row_stride, dst += PANEL) {
+      for (int i = 0; i < PANEL; i++) dst[i] = i < columns ? from[(ptrdiff_t)i * column_stride] : 0.0f;
+    }
+  }
+}
+
+int k_pack_f32(const int32_t *a) {
+  pack_panels(FLOATS(0), FLOATS(1), a[2], a[3], a[4], a[5]);
+  return 0;
+}
+
+int k_gemm_f32(const int32_t *a) {
+  Gemm g = {FLOATS(0), FLOATS(1), FLOATS(2), FLOATS(3), FLOATS(4), a[5], a[6], a[7], a[8], a[9], a[10], REAL(11), a[12]};
+  gemm_packed(&g);
+  return 0;
+}
+
+// A and B as they lie, for so few rows that packing B would cost as much as the product. Columns of C in vectors.
+static void thin_product(const float *A, const float *B, float *C, const int32_t *a) {
+  const int M = a[5], N = a[6], K = a[7], a_row = a[8], a_col = a[9], b_row = a[10], b_col = a[11], ldc = a[12];
+  for (int m = 0; m < M; m++) {
+    const float *x = A + (ptrdiff_t)m * a_row;
+    float *c = C + (size_t)m * ldc;
+    if (b_col == 1) {
+      int n = 0;
+      for (; n + 16 <= N; n += 16) {
+        v128_t s0 = splat(0), s1 = s0, s2 = s0, s3 = s0;
+        const float *b = B + n;
+        for (int k = 0; k < K; k++, b += b_row) {
+          v128_t v = wasm_v128_load32_splat(x + (ptrdiff_t)k * a_col);
+          s0 = madd(v, wasm_v128_load(b), s0);
+          s1 = madd(v, wasm_v128_load(b + 4), s1);
+          s2 = madd(v, wasm_v128_load(b + 8), s2);
+          s3 = madd(v, wasm_v128_load(b + 12), s3);
+        }
+        wasm_v128_store(c + n, s0);
+        wasm_v128_store(c + n + 4, s1);
+        wasm_v128_store(c + n + 8, s2);
+        wasm_v128_store(c + n + 12, s3);
+      }
+      for (; n < N; n += 4) {
+        const int part = min_int(4, N - n);
+        v128_t s = splat(0);
+        const float *b = B + n;
+        for (int k = 0; k < K; k++, b += b_row) {
+          s = madd(wasm_v128_load32_splat(x + (ptrdiff_t)k * a_col), part == 4 ? wasm_v128_load(b) : load_part(b, part), s);
+        }
+        if (part == 4) {
+          wasm_v128_store(c + n, s);
+        } else {
+          store_part(c + n, s, part);
+        }
+      }
+    } else {  // b_row == 1 and a_col == 1: dot products
+      for (int n = 0; n < N; n++) {
+        const float *b = B + (ptrdiff_t)n * b_col;
+        v128_t s0 = splat(0), s1 = s0;
+        int k = 0;
+        for (; k + 8 <= K; k += 8) {
+          s0 = madd(wasm_v128_load(x + k), wasm_v128_load(b + k), s0);
+          s1 = madd(wasm_v128_load(x + k + 4), wasm_v128_load(b + k + 4), s1);
+        }
+        float sum = sum_f32x4(wasm_f32x4_add(s0, s1));
+        for (; k < K; k++) sum += x[k] * b[k];
+        c[n] = sum;
+      }
+    }
+  }
+}
+
+int k_matmul_f32(const int32_t *a) {
+  const int M = a[5], N = a[6], K = a[7], a_row = a[8], a_col = a[9], b_row = a[10], b_col = a[11], ldc = a[12];
+  float *packed = FLOATS(15), *rows = packed + (size_t)round_panel(N) * K;
+  const int thin = M <= 3 && (b_col == 1 || (b_row == 1 && a_col == 1));
+  const float *packed_from = 0, *rows_from = 0;
+  for (int i = 0; i < a[16]; i++) {
+    for (int j = 0; j < a[20]; j++) {
+      const float *A = FLOATS(0) + (ptrdiff_t)i * a[17] + (ptrdiff_t)j * a[21];
+      const float *B = FLOATS(1) + (ptrdiff_t)i * a[18] + (ptrdiff_t)j * a[22];
+      const ptrdiff_t place = (ptrdiff_t)i * a[19] + (ptrdiff_t)j * a[23];
+      float *C = FLOATS(2) + place;
+      const float *residual = a[4] ? FLOATS(4) + place : 0;
+      if (thin) {
+        thin_product(A, B, C, a);
+        finish_tile(C, ldc, M, N, REAL(13), FLOATS(3), residual, ldc, a[14]);
+        continue;
+      }
+      if (packed_from != B) pack_panels(B, packed, K, N, b_row, b_col);
+      packed_from = B;
+      int lda = a_row;
+      if (a_col != 1) {
+        if (rows_from != A) {
+          for (int m = 0; m < M; m++) {
+            for (int k = 0; k < K; k++) rows[(size_t)m * K + k] = A[(ptrdiff_t)m * a_row + (ptrdiff_t)k * a_col];
+          }
+        }
+        rows_from = A;
+        A = rows;
+        lda = K;
+      }
+      Gemm g = {A, packed, C, FLOATS(3), residual, M, N, K, lda, ldc, ldc, REAL(13), a[14]};
+      gemm_packed(&g);
+    }
+  }
+  return 0;
+}

@@ -1,0 +1,197 @@
+// Normalisations and softmax along rows.
+#include "dense.h"
+
+float max_row(const float *x, int n) {
+  if (n <= 0) return -__builtin_inff();
+  v128_t m = splat(x[0]);
+  int i = 0;
+  for (; i + 4 <= n; i += 4) m = wasm_f32x4_max(m, wasm_v128_load(x + i));
+  for (; i < n; i++) m = wasm_f32x4_max(m, wasm_v128_load32_splat(x + i));
+  m = wasm_f32x4_max(m, wasm_i32x4_shuffle(m, m, 2, 3, 0, 1));
+  return wasm_f32x4_extract_lane(wasm_f32x4_max(m, wasm_i32x4_shuffle(m, m, 1, 0, 3, 2)), 0);
+}
+
+float exp_row(const float *x, float *y, int n, float max) {
+  v128_t sum = splat(0), m = splat(max);
+  int i = 0;
+  for (; i + 4 <= n; i += 4) {
+    v128_t e = exp_f32x4(wasm_f32x4_sub(wasm_v128_load(x + i), m));
+    if (y) wasm_v128_store(y + i, e);
+    sum = wasm_f32x4_add(sum, e);
+  }
+  float total = sum_f32x4(sum);
+  if (i < n) {
+    v128_t e = exp_f32x4(wasm_f32x4_sub(load_part(x + i, n - i), m));
+    float last[4];
+    wasm_v128_store(last, e);
+    if (y) store_part(y + i, e, n - i);
+    for (int j = 0; j < n - i; j++) total += last[j];
+  }
+  return total;
+}
+
+void scale_row(float *x, int n, float factor) {
+  v128_t f = splat(factor);
+  int i = 0;
+  for (; i + 4 <= n; i += 4) wasm_v128_store(x + i, wasm_f32x4_mul(wasm_v128_load(x + i), f));
+  for (; i < n; i++) x[i] *= factor;
+}
+
+// log(x) for x >= 1 or NaN or infinity: a sum of exponentials of which the largest is 1. Relative to 1e-7 of max(1, log x).
+static float log_of_sum(float x) {
+  union {
+    float f;
+    int32_t i;
+  } u = {x};
+  if (!(x < __builtin_inff())) return x;
+  int e = (u.i - 0x3f3504f3) >> 23;  // mantissa in [sqrt(1/2), sqrt(2))
+  u.i -= e << 23;
+  const double s = ((double)u.f - 1.0) / ((double)u.f + 1.0), t = s * s;
+  const double series = 2.0 * s * (1.0 + t * (1.0 / 3 + t * (1.0 / 5 + t * (1.0 / 7 + t * (1.0 / 9)))));
+  return (float)(series + e * 0.69314718055994531);
+}
+
+// inner == 1 is the usual case; otherwise columns are gathered, 4 at a time, through vectors.
+static int softmax(const int32_t *a, int logarithm) {
+  const float *X = FLOATS(0);
+  float *Y = FLOATS(1);
+  const int outer = a[2], n = a[3], inner = a[4];
+  if (n <= 0) return 0;
+  for (int o = 0; o < outer; o++) {
+    const float *x = X + (size_t)o * n * inner;
+    float *y = Y + (size_t)o * n * inner;
+    if (inner == 1) {
+      const float max = max_row(x, n);
+      const float sum = exp_row(x, logarithm ? 0 : y, n, max);
+      if (!logarithm) {
+        scale_row(y, n, 1.0f / sum);
+        continue;
+      }
+      const float log = log_of_sum(sum);
+      for (int i = 0; i < n; i++) y[i] = (x[i] - max) - log;
+      continue;
+    }
+    for (int c = 0; c < inner; c += 4) {
+      const int part = min_int(4, inner - c);
+#define LOAD(p) (part == 4 ? wasm_v128_load(p) : load_part(p, part))
+#define STORE(p, v) (part == 4 ? wasm_v128_store(p, v) : store_part(p, v, part))
+      v128_t max = LOAD(x + c), sum = splat(0);
+      for (int i = 1; i < n; i++) max = wasm_f32x4_max(max, LOAD(x + (size_t)i * inner + c));
+      for (int i = 0; i < n; i++) {
+        const size_t at = (size_t)i * inner + c;
+        v128_t difference = wasm_f32x4_sub(LOAD(x + at), max), e = exp_f32x4(difference);
+        STORE(y + at, logarithm ? difference : e);
+        sum = wasm_f32x4_add(sum, e);
+      }
+      v128_t last = wasm_f32x4_div(splat(1.0f), sum);
+      if (logarithm) {
+        float sums[4];
+        wasm_v128_store(sums, sum);
+        for (int i = 0; i < 4; i++) sums[i] = log_of_sum(sums[i]);
+        last = wasm_v128_load(sums);
+      }
+      for (int i = 0; i < n; i++) {
+        const size_t at = (size_t)i * inner + c;
+        v128_t v = LOAD(y + at);
+        STORE(y + at, logarithm ? wasm_f32x4_sub(v, last) : wasm_f32x4_mul(v, last));
+      }
+    }
+  }
+  return 0;
+}
+
+int k_softmax_f32(const int32_t *a) { return softmax(a, 0); }
+
+int k_log_softmax_f32(const int32_t *a) { return softmax(a, 1); }
+
+// y = (v - mean(v)) / sqrt(mean((v - mean)^2) + eps) * gamma + beta; without `centre` the mean is taken as 0.
+static void norm_row(const float *v, float *y, const float *gamma, const float *beta, int n, float epsilon, int centre) {
+  int i = 0;
+  float mean = 0.0f;
+  if (centre) {
+    v128_t sum = splat(0);
+    for (; i + 4 <= n; i += 4) sum = wasm_f32x4_add(sum, wasm_v128_load(v + i));
+    mean = sum_f32x4(sum);
+    for (; i < n; i++) mean += v[i];
+    mean /= (float)n;
+  }
+  v128_t m = splat(mean), squares = splat(0);
+  for (i = 0; i + 4 <= n; i += 4) {
+    v128_t d = wasm_f32x4_sub(wasm_v128_load(v + i), m);
+    squares = madd(d, d, squares);
+  }
+  float variance = sum_f32x4(squares);
+  for (; i < n; i++) variance += (v[i] - mean) * (v[i] - mean);
+  const float factor = 1.0f / __builtin_sqrtf(variance / (float)n + epsilon);
+  const v128_t f = splat(factor);
+  for (i = 0; i + 4 <= n; i += 4) {
+    v128_t d = wasm_f32x4_mul(wasm_f32x4_sub(wasm_v128_load(v + i), m), f);
+    if (gamma) d = wasm_f32x4_mul(d, wasm_v128_load(gamma + i));
+    if (beta) d = wasm_f32x4_add(d, wasm_v128_load(beta + i));
+    wasm_v128_store(y + i, d);
+  }
+  for (; i < n; i++) {
+    float d = (v[i] - mean) * factor;
+    if (gamma) d *= gamma[i];
+    y[i] = beta ? d + beta[i] : d;
+  }
+}
+
+static int norm(const int32_t *a, int centre) {
+  const int rows = a[7], n = a[8], skip_rows = a[9];
+  const float *x = FLOATS(0), *bias = FLOATS(2);
+  float *y = FLOATS(5), *sum = FLOATS(6);
+  int skip_row = 0;
+  for (int r = 0; r < rows; r++, x += n, y += n) {
+    const float *skip = a[1] ? FLOATS(1) + (size_t)skip_row * n : 0;
+    if (++skip_row == skip_rows) skip_row = 0;
+    const float *v = x;
+    if (skip || bias || sum) {
+      float *to = sum ? sum : y;
+      int i = 0;
+      for (; i + 4 <= n; i += 4) {
+        v128_t s = wasm_v128_load(x + i);
+        if (skip) s = wasm_f32x4_add(s, wasm_v128_load(skip + i));
+        if (bias) s = wasm_f32x4_add(s, wasm_v128_load(bias + i));
+        wasm_v128_store(to + i, s);
+      }
+      for (; i < n; i++) {
+        float s = x[i];
+        if (skip) s += skip[i];
+        if (bias) s += bias[i];
+        to[i] = s;
+      }
+      v = to;
+      if (sum) sum += n;
+    }
+    norm_row(v, y, FLOATS(3), FLOATS(4), n, REAL(10), centre);
+  }
+  return 0;
+}
+
+int k_layer_norm_f32(const int32_t *a) { return norm(a, 1); }
+
+int k_rms_norm_f32(const int32_t *a) { return norm(a, 0); }
+
+int k_embed_norm_f32(const int32_t *a) {
+  float *Y = FLOATS(14), *sums = FLOATS(15);
+  const int rows = a[16], n = a[17], sequence = a[18];
+  for (int r = 0; r < rows; r++) {
+    float *to = (sums ? sums : Y) + (size_t)r * n;
+    for (int i = 0; i < n; i++) to[i] = 0.0f;
+    for (int t = 0; t < 3; t++) {
+      const int32_t *w = a + 4 * t;
+      if (!w[2]) continue;
+      int64_t id = t == 1 ? r % sequence : 0;
+      if (w[0]) id = w[1] == 7 ? ((const int64_t *)w[0])[r] : ((const int32_t *)w[0])[r];
+      if (id < 0) id += w[3];
+      if (id < 0 || id >= w[3]) return ERROR_INDEX;
+      const float *row = (const float *)w[2] + (size_t)id * n;
+      int i = 0;
+      for (; i + 4 <= n; i += 4) wasm_v128_store(to + i, wasm_f32x4_add(wasm_v128_load(to + i), wasm_v128_load(row + i)));
+      for (; i < n; i++) to[i] += row[i];
+    }
+    if (Y) norm_row(to, Y + (size_t)r * n, FLOATS(12), FLOATS(13), n, REAL(19), 1);
+  }
+  return 0;
+}

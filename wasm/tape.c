@@ -1,0 +1,34 @@
+// The tape: a list of steps, each a kernel with its argument words.
+#include "base.h"
+#include "kernels_dense.h"
+#include "kernels_tensor.h"
+
+typedef int (*Kernel)(const word *a);
+
+#define DECLARE(name) int k_##name(const word *a);
+DENSE_KERNELS(DECLARE)
+TENSOR_KERNELS(DECLARE)
+
+#define ADDRESS(name) k_##name,
+static const Kernel kernels[] = {DENSE_KERNELS(ADDRESS) TENSOR_KERNELS(ADDRESS)};
+
+enum { KERNEL_COUNT = sizeof(kernels) / sizeof(kernels[0]) };
+
+#define NAME(name) #name "\0"
+static const char names[] = DENSE_KERNELS(NAME) TENSOR_KERNELS(NAME);
+
+// The kernels' names, each ended by '\0', in the order of their numbers; an empty name ends the list.
+const char *kernel_names(void) { return names; }
+
+// Run `[kernel number, argument count n, n words] ...`. Returns 0 or (step index << 8 | error code).
+int run_tape(const word *tape, int words) {
+  int step = 0;
+  for (int at = 0; at + 2 <= words; step++) {
+    const word *entry = tape + at;
+    if ((uint32_t)entry[0] >= KERNEL_COUNT || entry[1] < 0 || entry[1] > words - at - 2) return step << 8 | ERROR_KERNEL;
+    int code = kernels[entry[0]](entry + 2);
+    if (code) return step << 8 | code;
+    at += 2 + entry[1];
+  }
+  return 0;
+}

@@ -40,11 +40,11 @@ test-nightly: $(SETUP)
 
 demo: $(SETUP)
 	@$(PYTHON) -m toolchain.build --quiet
-	@$(PYTHON) -m examples.demo
+	@$(PYTHON) -m toolchain.demo
 
 serve: $(SETUP)
 	@$(PYTHON) -m toolchain.build --quiet
-	@$(PYTHON) -m examples.demo --serve
+	@$(PYTHON) -m toolchain.demo --serve
 
 bench/node_modules/.complete: bench/package-lock.json
 	@echo 'setting up the peers of the benchmark'

@@ -2,18 +2,19 @@
 
 The rules: names become camelCase; keyword-only parameters become one trailing options object with an interface of its own;
 dataclasses and classes that the package exports become classes, those it only mentions become interfaces; docstrings
-become TSDoc. An annotation that has no TypeScript counterpart here ends the build.
+become TSDoc. `pipeline` has one overload for each entry of the table of tasks, whose classes can be called like their run().
+An annotation that has no TypeScript counterpart here ends the build.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-import textwrap
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from toolchain.annotations import (
+    Module, Untypable, argument_name, decorated, frozen, indent, is_name, is_none, literal, setter, task_classes, without_none,
+)  # fmt: skip
 from toolchain.paths import DIST, SOURCE
 from toolchain.tsdoc import Doc, camel, comment
 
@@ -26,6 +27,7 @@ GENERICS = {
     'AsyncIterator': 'AsyncIterableIterator', 'AsyncGenerator': 'AsyncIterableIterator', 'AsyncIterable': 'AsyncIterable',
     'Iterator': 'IterableIterator', 'Iterable': 'Iterable', 'Awaitable': 'Promise', 'Coroutine': 'Promise', 'set': 'Set',
 }  # fmt: skip
+TASK_TABLE = 'edgeflow.pipelines.tasks'
 NUMERIC_ARRAY = '''\
 /** A flat array of numbers of one data type (Float16Array where the platform has it). */
 export type NumericArray =
@@ -33,41 +35,6 @@ export type NumericArray =
   | BigInt64Array | BigUint64Array
   | (typeof globalThis extends { Float16Array: { prototype: infer T } } ? T : never);
 '''
-
-
-class Untypable(SystemExit):
-    """An annotation or an export that cannot be described in TypeScript; the message has file, line and what to write."""
-
-
-@dataclass
-class Module:
-    """A parsed source file: its definitions, and where its imported names come from."""
-
-    name: str
-    path: Path
-    defined: dict[str, list[ast.stmt]] = field(default_factory=dict)
-    imported: dict[str, tuple[str, str]] = field(default_factory=dict)
-
-    @staticmethod
-    def read(name: str, source: Path) -> Module:
-        folder = source.parent / Path(*name.split('.'))
-        path = folder / '__init__.py' if folder.is_dir() else folder.with_suffix('.py')
-        module = Module(name, path)
-        for statement in _statements(ast.parse(path.read_text(), str(path))):
-            match statement:
-                case ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
-                    module.defined.setdefault(statement.name, []).append(statement)
-                case ast.Assign(targets=[ast.Name(id=target)]) | ast.AnnAssign(target=ast.Name(id=target)):
-                    module.defined[target] = [statement]
-                case ast.ImportFrom(module=str(origin)):
-                    for alias in statement.names:
-                        module.imported[alias.asname or alias.name] = (origin, alias.name)
-        return module
-
-
-def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
-    for statement in tree.body:
-        yield from statement.body if isinstance(statement, ast.If) else [statement]
 
 
 class Declarations:
@@ -79,6 +46,7 @@ class Declarations:
         self.exported: set[str] = set()
         self.pending: list[tuple[str, Module]] = []
         self.written: dict[str, str] = {}
+        self.tasks = task_classes(self.module(TASK_TABLE)) if (source / 'pipelines' / 'tasks.py').is_file() else {}
 
     def module(self, name: str) -> Module:
         if name not in self.modules:
@@ -118,14 +86,14 @@ class Declarations:
             case ast.ClassDef():
                 return self.declare_class(first, home, exported=name in self.exported)
             case ast.FunctionDef() | ast.AsyncFunctionDef():
-                overloads = [s for s in statements if _decorated(s, 'overload')] or statements[-1:]
+                overloads = [s for s in statements if decorated(s, 'overload')] or statements[-1:]
                 return ''.join(self.declare_function(s, home, shared=statements[-1]) for s in overloads)
-            case ast.AnnAssign(annotation=annotation) if not _is_name(annotation, 'TypeAlias'):
+            case ast.AnnAssign(annotation=annotation) if not is_name(annotation, 'TypeAlias'):
                 return f'export const {camel(name)}: {self.type(annotation, home)};\n'
             case ast.Assign(value=ast.Call(func=ast.Name(id=maker))):
                 return f'export const {camel(name)}: {self.reference(maker, home, first)};\n'
             case ast.Assign(value=ast.Constant(value=value)):
-                return f'export const {camel(name)}: {_literal(value)};\n'
+                return f'export const {camel(name)}: {literal(value)};\n'
             case ast.Assign(value=value) | ast.AnnAssign(value=ast.expr() as value):
                 return f'export type {name} = {self.type(value, home)};\n'
         raise Untypable(f'{home.path}:{first.lineno}: {name} is exported; annotate it: {name}: TYPE = ...')
@@ -133,14 +101,23 @@ class Declarations:
     def declare_function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, home: Module, shared: ast.stmt) -> str:
         doc = Doc.of(node) if ast.get_docstring(node) else Doc.of(shared)
         before, signature = self.signature(node, home, camel(node.name, upper=True), doc)
+        if node.name == 'pipeline' and self.tasks:
+            return before + ''.join(self.task_overload(made, names, signature, doc) for made, names in self.tasks.items())
         return f'{before}{comment(doc.text)}export function {camel(node.name)}{signature};\n'
+
+    def task_overload(self, made: str, names: list[str], signature: str, doc: Doc) -> str:
+        """pipeline() for one class of pipelines."""
+        self.pending.append((made, self.module(TASK_TABLE)))
+        task = ' | '.join(map(literal, names))
+        signature = signature.replace('(task: string', f'(task: {task}', 1).replace('Promise<Pipeline>', f'Promise<{made}>')
+        return f'{comment(doc.text)}export function pipeline{signature};\n'
 
     def signature(self, node: ast.FunctionDef | ast.AsyncFunctionDef, home: Module, title: str, doc: Doc, *, method: bool = False) -> tuple[str, str]:
         """The interface of the options, if any, and '(a: A, options?: TitleOptions): R'."""
         args = node.args
         if args.vararg or args.kwarg:
             raise Untypable(f'{home.path}:{node.lineno}: {node.name} has * or ** parameters; name them')
-        positional = [*args.posonlyargs, *args.args][1 if method and not _decorated(node, 'staticmethod') else 0 :]
+        positional = [*args.posonlyargs, *args.args][1 if method and not decorated(node, 'staticmethod') else 0 :]
         required = len(positional) - len(args.defaults)
         parts = [self.parameter(arg, home, optional=i >= required) for i, arg in enumerate(positional)]
         before = ''
@@ -149,7 +126,7 @@ class Declarations:
             members = []
             for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
                 about = doc.about(arg.arg, default)
-                members.append(_indent(comment(about) + self.parameter(arg, home, optional=default is not None) + ';\n'))
+                members.append(indent(comment(about) + self.parameter(arg, home, optional=default is not None) + ';\n'))
             before = f'/** Options of {doc.owner}. */\nexport interface {interface} {{\n{"".join(members)}}}\n\n'
             parts.append(f'options{"?" if None not in args.kw_defaults else ""}: {interface}')
         return before, f'({", ".join(parts)}): {self.returned(node, home)}'
@@ -162,14 +139,14 @@ class Declarations:
     def returned(self, node: ast.FunctionDef | ast.AsyncFunctionDef, home: Module) -> str:
         if node.returns is None:
             raise Untypable(f'{home.path}:{node.lineno}: {node.name} has no return annotation')
-        inner = 'void' if _is_none(node.returns) else self.type(node.returns, home)
+        inner = 'void' if is_none(node.returns) else self.type(node.returns, home)
         generates = any(isinstance(child, (ast.Yield, ast.YieldFrom)) for child in ast.walk(node))
         return f'Promise<{inner}>' if isinstance(node, ast.AsyncFunctionDef) and not generates else inner
 
     def declare_class(self, node: ast.ClassDef, home: Module, *, exported: bool) -> str:
         doc = Doc.of(node)
-        record = _decorated(node, 'dataclass')
-        readonly = 'readonly ' if record and _frozen(node) else ''
+        record = decorated(node, 'dataclass')
+        readonly = 'readonly ' if record and frozen(node) else ''
         bases = [b.id for b in node.bases if isinstance(b, ast.Name) and b.id not in ('Protocol', 'object', 'Generic')]
         base = f' extends {self.reference(bases[0], home, node)}' if bases else ''
         before, members = '', []
@@ -189,29 +166,31 @@ class Declarations:
             if item.name.startswith('_') and item.name != '__call__':
                 continue
             about = Doc.of(item)
-            if _decorated(item, 'property'):
-                setter = any(_setter(m, item.name) for m in methods)
-                members.append(comment(about.text) + f'{"" if setter else "readonly "}{camel(item.name)}: {self.returned(item, home)};\n')
+            if decorated(item, 'property'):
+                settable = any(setter(m, item.name) for m in methods)
+                members.append(comment(about.text) + f'{"" if settable else "readonly "}{camel(item.name)}: {self.returned(item, home)};\n')
                 continue
-            if _setter(item, item.name):
+            if setter(item, item.name):
                 continue
             same = [m for m in methods if m.name == item.name]
-            if len(same) > 1 and not _decorated(item, 'overload'):
+            if len(same) > 1 and not decorated(item, 'overload'):
                 continue
             title = node.name + ('' if item.name in ('run', '__call__') else camel(item.name, upper=True))
             options, signature = self.signature(item, home, f'{title}Run' if item.name in ('run', '__call__') else title, about, method=True)
             if options and options not in before:
                 before += options
-            static = 'static ' if _decorated(item, 'staticmethod') or _decorated(item, 'classmethod') else ''
+            static = 'static ' if decorated(item, 'staticmethod') or decorated(item, 'classmethod') else ''
+            if item.name == 'run' and node.name in self.tasks:
+                calls.append(comment(about.text) + signature + ';\n')
             if item.name == '__call__':
                 calls.append(comment(about.text) + signature + ';\n')
             else:
                 members.append(comment(about.text) + f'{static}{camel(item.name)}{signature};\n')
         kind = 'class' if exported else 'interface'
-        body = ''.join(_indent(member) for member in (members if exported else [*calls, *members]))
+        body = ''.join(indent(member) for member in (members if exported else [*calls, *members]))
         text = f'{before}{comment(doc.text)}export {kind} {node.name}{base} {{\n{body}}}\n'
         if exported and calls:
-            text += f'export interface {node.name} {{\n{"".join(_indent(call) for call in calls)}}}\n'
+            text += f'export interface {node.name} {{\n{"".join(indent(call) for call in calls)}}}\n'
         return text
 
     def constructor(self, fields: list[ast.AnnAssign] | None, maker: ast.FunctionDef | ast.AsyncFunctionDef | None, home: Module, *, public: bool) -> str:
@@ -240,7 +219,13 @@ class Declarations:
                     if isinstance(value, ast.Name) and parameters.get(value.id) is not None:
                         kind = parameters[value.id]
                     elif isinstance(value, ast.IfExp) and len(names & parameters.keys()) == 1:
-                        kind = _without_none(parameters[(names & parameters.keys()).pop()])
+                        kind = without_none(parameters[(names & parameters.keys()).pop()])
+                    elif isinstance(value, ast.Constant) and value.value is not None:
+                        kind = ast.Name(type(value.value).__name__)
+                    elif isinstance(value, ast.Call) and is_name(value.func, 'cast'):
+                        kind = value.args[0]
+                    elif isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in ('str', 'int', 'float', 'bool'):
+                        kind = value.func
                     elif isinstance(value, ast.Call) and isinstance(value.func, ast.Name):
                         target = self.find(value.func.id, home)
                         if target and isinstance(target[1][-1], ast.FunctionDef):
@@ -287,11 +272,11 @@ class Declarations:
     def generic(self, name: str, inner: ast.expr, node: ast.expr, home: Module, *, given: bool) -> str:
         items = inner.elts if isinstance(inner, ast.Tuple) else [inner]
         if name == 'Literal':
-            return ' | '.join(_literal(item.value) for item in items if isinstance(item, ast.Constant))
+            return ' | '.join(literal(item.value) for item in items if isinstance(item, ast.Constant))
         if name == 'Callable':
             takes = items[0].elts if isinstance(items[0], ast.List) else []
-            arguments = ', '.join(f'{_argument_name(t, i)}: {self.type(t, home)}' for i, t in enumerate(takes))
-            result = 'void' if _is_none(items[1]) else self.type(items[1], home)
+            arguments = ', '.join(f'{argument_name(t, i)}: {self.type(t, home)}' for i, t in enumerate(takes))
+            result = 'void' if is_none(items[1]) else self.type(items[1], home)
             return f'({arguments}) => {result}'
         readonly = 'readonly ' if given else ''
         if name == 'tuple' and not (len(items) == 2 and isinstance(items[1], ast.Constant) and items[1].value is ...):
@@ -307,45 +292,6 @@ class Declarations:
         if name in GENERICS:
             return f'{GENERICS[name]}<{self.type(items[-1] if name == "Coroutine" else items[0], home, given=given)}>'
         raise Untypable(f'{home.path}:{node.lineno}: {ast.unparse(node)} has no TypeScript counterpart')
-
-
-def _argument_name(annotation: ast.expr, index: int) -> str:
-    return camel(annotation.id[0].lower() + annotation.id[1:]) if isinstance(annotation, ast.Name) and annotation.id[0].isupper() else f'value{index or ""}'
-
-
-def _literal(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(value) if isinstance(value, str) else 'null' if value is None else str(value)
-
-
-def _is_name(node: ast.expr, name: str) -> bool:
-    return isinstance(node, ast.Name) and node.id == name
-
-
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
-
-
-def _without_none(node: ast.expr | None) -> ast.expr | None:
-    return node.left if isinstance(node, ast.BinOp) and _is_none(node.right) else node
-
-
-def _decorated(node: ast.stmt, name: str) -> bool:
-    decorators = getattr(node, 'decorator_list', [])
-    return any(_is_name(d.func if isinstance(d, ast.Call) else d, name) for d in decorators)
-
-
-def _frozen(node: ast.ClassDef) -> bool:
-    return any(k.arg == 'frozen' for d in node.decorator_list if isinstance(d, ast.Call) for k in d.keywords)
-
-
-def _setter(node: ast.stmt, name: str) -> bool:
-    return any(isinstance(d, ast.Attribute) and d.attr == 'setter' and _is_name(d.value, name) for d in getattr(node, 'decorator_list', []))
-
-
-def _indent(text: str) -> str:
-    return textwrap.indent(text, '  ')
 
 
 def write_dts() -> Path:

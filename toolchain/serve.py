@@ -72,7 +72,7 @@ def byte_range(header: str | None, size: int) -> tuple[int, int] | None:
         return None
     first, last = match.groups()
     if not first:
-        if int(last) == 0:
+        if int(last) == 0 or size == 0:
             raise ValueError('empty range')
         return max(0, size - int(last)), size
     start = int(first)
@@ -185,7 +185,7 @@ class Server:
     def __init__(self, roots: dict[str, Path], *, isolated: bool = False, host: str = '127.0.0.1', port: int = 0) -> None:
         self.site = Site({prefix: Path(root).resolve() for prefix, root in roots.items()}, dict(ISOLATION_HEADERS) if isolated else {})
         self._server = StaticServer((host, port), self.site)
-        self._thread = threading.Thread(target=self._server.serve_forever, name='static-server', daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name='static-server', daemon=True)
         self.origin = f'http://{host}:{self._server.server_address[1]}'
 
     def url(self, path: str) -> str:

@@ -6,18 +6,18 @@ enum { ACT_NONE, ACT_RELU, ACT_GELU, ACT_GELU_TANH, ACT_TANH, ACT_SIGMOID, ACT_S
 
 enum { PANEL = 8 };  // columns of a packed panel: two vectors of float32
 
+// For inner loops. The compiler takes WebAssembly to have registers without end and moves loads far ahead; V8 then spills. IN_ORDER
+// keeps loads on their side of it, KEEP has a pointer advance by itself instead of being derived from another one.
+// (Offsets in inner loops are unsigned: only then does the compiler fold them into the instruction.)
+#define IN_ORDER() __asm__ volatile("" ::: "memory")
+#define KEEP(pointer) __asm__ volatile("" : "+r"(pointer))
+#define KEEP_VECTOR(v) __asm__ volatile("" : "+r"(v)::"memory")
+#define UNROLL _Pragma("clang loop unroll(full)")
+
 #define FLOATS(i) ((float *)(a[i]))
 #define BYTES(i) ((uint8_t *)(a[i]))
 #define INTS(i) ((int32_t *)(a[i]))
-#define REAL(i) (float_of_word(a[i]))
-
-static inline float float_of_word(int32_t w) {
-  union {
-    int32_t i;
-    float f;
-  } u = {w};
-  return u.f;
-}
+#define REAL(i) (word_float(a[i]))
 
 static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 static inline int min_int(int a, int b) { return a < b ? a : b; }

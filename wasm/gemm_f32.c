@@ -2,8 +2,6 @@
 // runs (12 accumulators, two vectors of B and one of A: the 15 registers that V8 gives out on x86-64).
 #include "dense.h"
 
-#define UNROLL _Pragma("clang loop unroll(full)")
-
 #ifdef __wasm_relaxed_simd__
 enum { MOST_ROWS = 6 };
 #else
@@ -11,53 +9,59 @@ enum { MOST_ROWS = 4 };  // a product needs a register of its own
 #endif
 
 // c[R, 8] = start + a[R, k] @ b[k, 8]. `split` sums of every split-th k hide the latency of few rows.
-SIMD void tile(const int R, const int split, const float *a, int lda, const float *b, int k, const float *start, int start_ld, float *c,
-               int ldc) {
+SIMD void tile(const unsigned R, const unsigned split, const float *a, int lda, const float *b, int k, const float *start, int start_ld,
+               float *c, int ldc) {
   v128_t low[8], high[8];
   const float *row[8];
-  UNROLL for (int r = 0; r < R; r++) {
-    row[r] = a + (size_t)r * lda;
-    low[r] = wasm_v128_load(start + (size_t)r * start_ld);
-    high[r] = wasm_v128_load(start + (size_t)r * start_ld + 4);
+  UNROLL for (unsigned r = 0; r < R; r++) {
+    row[r] = a + (size_t)r * (size_t)lda;
+    low[r] = wasm_v128_load(start + (size_t)r * (size_t)start_ld);
+    high[r] = wasm_v128_load(start + (size_t)r * (size_t)start_ld + 4u);
   }
-  UNROLL for (int i = R; i < R * split; i++) low[i] = high[i] = wasm_f32x4_const(0, 0, 0, 0);
-  const int step = split > 2 ? split : 2;
-  int i = k;
+  UNROLL for (unsigned i = R; i < R * split; i++) low[i] = high[i] = wasm_f32x4_const(0, 0, 0, 0);
+  const unsigned step = split > 2 ? split : 2;
+  unsigned i = (unsigned)k;
 #pragma clang loop unroll(disable)
   for (; i >= step; i -= step) {
-    UNROLL for (int u = 0; u < step; u++) {
+    UNROLL for (unsigned u = 0; u < step; u++) {
       v128_t b0 = wasm_v128_load(b + u * PANEL);
-      v128_t b1 = wasm_v128_load(b + u * PANEL + 4);
-      UNROLL for (int r = 0; r < R; r++) {
-        const int s = (u % split) * R + r;
+      v128_t b1 = wasm_v128_load(b + u * PANEL + 4u);
+      UNROLL for (unsigned r = 0; r < R; r++) {
+        const unsigned s = (u % split) * R + r;
         v128_t x = wasm_v128_load32_splat(row[r] + u);
         low[s] = madd(x, b0, low[s]);
         high[s] = madd(x, b1, high[s]);
+        KEEP_VECTOR(low[s]);
+        KEEP_VECTOR(high[s]);
       }
     }
     b += step * PANEL;
-    UNROLL for (int r = 0; r < R; r++) row[r] += step;
+    KEEP(b);
+    UNROLL for (unsigned r = 0; r < R; r++) {
+      row[r] += step;
+      KEEP(row[r]);
+    }
   }
 #pragma clang loop unroll(disable)
   for (; i > 0; i--) {
     v128_t b0 = wasm_v128_load(b);
-    v128_t b1 = wasm_v128_load(b + 4);
-    UNROLL for (int r = 0; r < R; r++) {
+    v128_t b1 = wasm_v128_load(b + 4u);
+    UNROLL for (unsigned r = 0; r < R; r++) {
       v128_t x = wasm_v128_load32_splat(row[r]++);
       low[r] = madd(x, b0, low[r]);
       high[r] = madd(x, b1, high[r]);
     }
     b += PANEL;
   }
-  UNROLL for (int s = 1; s < split; s++) {
-    UNROLL for (int r = 0; r < R; r++) {
+  UNROLL for (unsigned s = 1; s < split; s++) {
+    UNROLL for (unsigned r = 0; r < R; r++) {
       low[r] = wasm_f32x4_add(low[r], low[s * R + r]);
       high[r] = wasm_f32x4_add(high[r], high[s * R + r]);
     }
   }
-  UNROLL for (int r = 0; r < R; r++) {
-    wasm_v128_store(c + (size_t)r * ldc, low[r]);
-    wasm_v128_store(c + (size_t)r * ldc + 4, high[r]);
+  UNROLL for (unsigned r = 0; r < R; r++) {
+    wasm_v128_store(c + (size_t)r * (size_t)ldc, low[r]);
+    wasm_v128_store(c + (size_t)r * (size_t)ldc + 4u, high[r]);
   }
 }
 

@@ -13,8 +13,6 @@
 // The other binary uses i32x4.dot_i16x8_s on A - za and on B, widened as it is loaded.
 #include "dense.h"
 
-#define UNROLL _Pragma("clang loop unroll(full)")
-
 enum { HEADER = 256, MOST_OUTLIERS = 40, MOST_BLOCK_ROWS = 192, BLOCK_BYTES = 196608 };
 
 typedef struct {
@@ -276,8 +274,8 @@ static void multiply(const Product *p, const Rows *rows, int m, int count, int p
   const Header *head = (const Header *)b;
   b += HEADER;
   const size_t at = (size_t)m * rows->ld;
-  int offset = 0;  // of A as the tile saw it: a - offset; in the simple binary the zero point is already gone
 #ifdef __wasm_relaxed_simd__
+  int offset = 0;  // A as the tile saw it was A - offset
   if (head->wide) {
     panel_rows(wide_tiles, count, rows->second + at, rows->ld, b, quads, 0, c);
     panel_rows(wide_tiles, count, rows->third + at, rows->ld, b, quads, 1, c);
@@ -305,7 +303,6 @@ static void multiply(const Product *p, const Rows *rows, int m, int count, int p
     lacking[i] = head->shift[i] - zero;
   }
   const v128_t low = wasm_v128_load(lacking), high = wasm_v128_load(lacking + 4);
-  const v128_t sum0 = wasm_v128_load(head->column_sum), sum1 = wasm_v128_load(head->column_sum + 4);
   for (int r = 0; r < count; r++, c += PANEL) {
     const int zero = rows->zero_points[m + r];
     const v128_t a_sum = wasm_i32x4_splat((int32_t)((uint32_t)rows->sums[m + r] - (uint32_t)K * (uint32_t)zero));
@@ -313,8 +310,8 @@ static void multiply(const Product *p, const Rows *rows, int m, int count, int p
     v128_t c1 = wasm_i32x4_add(wasm_v128_load(c + 4), wasm_i32x4_mul(high, a_sum));
 #ifdef __wasm_relaxed_simd__
     const v128_t z = wasm_i32x4_splat(offset - zero);
-    c0 = wasm_i32x4_add(c0, wasm_i32x4_mul(sum0, z));
-    c1 = wasm_i32x4_add(c1, wasm_i32x4_mul(sum1, z));
+    c0 = wasm_i32x4_add(c0, wasm_i32x4_mul(wasm_v128_load(head->column_sum), z));
+    c1 = wasm_i32x4_add(c1, wasm_i32x4_mul(wasm_v128_load(head->column_sum + 4), z));
 #endif
     wasm_v128_store(c, c0);
     wasm_v128_store(c + 4, c1);

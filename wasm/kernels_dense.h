@@ -20,23 +20,24 @@
   /* A, Bpacked, C, bias|0 [N], residual|0 [M, ldr], M, N, K, lda, ldc, ldr, alpha bits, activation                               \
      C = act(alpha * A @ B + bias) + residual; residual may be C itself (in place ok) */                                          \
   X(gemm_f32)                                                                                                                     \
-  /* A, B, C, bias|0 [N], residual|0 (laid out as C), M, N, K, a_row, a_col, b_row, b_col, ldc, alpha bits, activation, scratch,   \
+  /* A, B, C, bias|0 [N], residual|0 (laid out as C), M, N, K, a_row, a_col, b_row, b_col, ldc, alpha bits, activation, scratch,  \
      batch1, a_batch1, b_batch1, c_batch1, batch2, a_batch2, b_batch2, c_batch2                                                   \
-     The same for any strides (0 too) and two levels of batch (1 and strides of 0 if unused). C's columns are contiguous.          \
+     The same for any strides (0 too) and two levels of batch (1 and strides of 0 if unused). C's columns are contiguous, and     \
+     the residual is not C. 24 words.                                                                                             \
      scratch: 4 * (8 * ceil(N, 8) * K + (a_col == 1 ? 0 : M * K)) bytes */                                                        \
   X(matmul_f32)                                                                                                                   \
   /* --- int8. Packed B: 4 * ceil(N, 8) * (64 + 8 * ceil(K, 4)) bytes.                                                            \
      src (type 2 or 3), dst, K, N, row_stride, col_stride, type      side by side as with pack_f32: the second at                 \
      dst + 4 * (N1 / 8) * (64 + 8 * ceil(K, 4)) */                                                                                \
   X(pack_i8)                                                                                                                      \
-  /* X, Y (uint8), scale_out (one float), zero_point_out (one uint8), n          ONNX DynamicQuantizeLinear */                     \
+  /* X, Y (uint8), scale_out (one float), zero_point_out (one uint8), n          ONNX DynamicQuantizeLinear */                    \
   X(quantize_dynamic)                                                                                                             \
   /* A (uint8 or int8 [M, K]), a_type, a_scale (one float), a_zp|0 (one uint8/int8), Bpacked, b_type, b_scale, b_scale_count (1   \
-     or N), b_zp|0 (of b_type), b_zp_count (1 or N), bias|0 [N], residual|0 [M, N], C [M, N], M, N, K, activation, scratch         \
+     or N), b_zp|0 (of b_type), b_zp_count (1 or N), bias|0 [N], residual|0 [M, N], C [M, N], M, N, K, activation, scratch        \
      C = act(float((A - a_zp) @ (B - b_zp)) * (a_scale * b_scale) + bias) + residual; the integer part is exact.                  \
      residual may be C. scratch: M * (12 * ceil(K, 4) + 8) bytes */                                                               \
   X(gemm_i8)                                                                                                                      \
-  /* A (uint8 or int8 [M, K]), a_type, a_zp|0, a_zp_count (1 or M), Bpacked, b_type, b_zp|0, b_zp_count (1 or N), C (int32         \
+  /* A (uint8 or int8 [M, K]), a_type, a_zp|0, a_zp_count (1 or M), Bpacked, b_type, b_zp|0, b_zp_count (1 or N), C (int32        \
      [M, N]), M, N, K, scratch           ONNX MatMulInteger; scratch as gemm_i8 */                                                \
   X(matmul_integer)                                                                                                               \
   /* --- 2, 4 and 8 bit weights in blocks along K (com.microsoft MatMulNBits). blocks = ceil(K, block).                           \
@@ -52,25 +53,26 @@
   X(dequantize_bnb4)                                                                                                              \
   /* --- attention: out = softmax(softcap(scale * Q K^T) + mask) V for each batch and head; kv head = h / group.                  \
      Q, K, V, mask|0, out, B, H, S, T, D, Dv, group,                                                                              \
-     q strides b h s d, k strides b h t d, v strides b h t d, out strides b h s d, mask strides b h s t (0 broadcasts),            \
-     mask_type (0 none, 1 added float32, 2 bool: replaced by fill where false, 3 bool: replaced by fill where true, 4 bool:        \
-     fill is added where false), fill bits, scale bits, softcap bits (0: none),                                                    \
-     causal (0 no, 1: key t is seen by query s only if t <= s + causal_offset, else score -infinity), causal_offset, scratch       \
-     scratch: 4 * (8 * ceil(T, 8) * D + 8 * ceil(Dv, 8) * T + R * (8 * ceil(T, 8) + D + 8 * ceil(Dv, 8))) bytes, R = min(S, 48)    \
-     42 words: 5 addresses, 7 counts, 20 strides, then 10 from mask_type to scratch... see attention.c for the numbering */        \
+     q strides b h s d, k strides b h t d, v strides b h t d, out strides b h s d, mask strides b h s t (0 broadcasts),           \
+     mask_type (0 none, 1 added float32, 2 bool: replaced by fill where false, 3 bool: replaced by fill where true, 4 bool:       \
+     fill is added where false), fill bits, scale bits, softcap bits (0: none),                                                   \
+     causal (0 no, 1: key t is seen by query s only if t <= s + causal_offset, else score -infinity), causal_offset, scratch      \
+     scratch: 4 * (8 * ceil(T, 8) * D + 8 * ceil(Dv, 8) * T + R * (8 * ceil(T, 8) + D + 8 * ceil(Dv, 8))) bytes, R = min(S, 48)   \
+     39 words in this order; a query that sees no key at all gives what softmax gives: NaN if all its scores are -infinity, the   \
+     mean of V if all are one finite number */                                                                                    \
   X(sdpa_f32)                                                                                                                     \
-  /* --- rows of n. X, skip|0 (skip_rows rows, repeating), bias|0 [n], gamma|0, beta|0, Y, sum|0 (X + skip + bias), rows, n,       \
+  /* --- rows of n. X, skip|0 (skip_rows rows, repeating), bias|0 [n], gamma|0, beta|0, Y, sum|0 (X + skip + bias), rows, n,      \
      skip_rows, eps bits     in place ok (Y or sum may be X or skip, the same address) */                                         \
   X(layer_norm_f32)                                                                                                               \
   /* the same words; Y = v / sqrt(mean(v^2) + eps) * gamma + beta */                                                              \
   X(rms_norm_f32)                                                                                                                 \
-  /* ids, id_type (6 or 7), table, table_rows for words, positions, segments (address 0: absent; ids 0 with a table: positions      \
-     are 0, 1, 2 ... repeating every `sequence`, segments are 0), gamma|0, beta|0, Y, sum|0, rows, n, sequence, eps bits           \
-     20 words: ids1, type1, table1, rows1, ids2, type2, table2, rows2, ids3, type3, table3, rows3, gamma, beta, Y, sum, rows, n,    \
-     sequence, eps bits. Negative ids count from the end; ids out of range are ERROR_INDEX. Y may be 0 with a sum (no norm). */     \
+  /* ids, id_type (6 or 7), table, table_rows for words, positions, segments (address 0: absent; ids 0 with a table: positions    \
+     are 0, 1, 2 ... repeating every `sequence`, segments are 0), gamma|0, beta|0, Y, sum|0, rows, n, sequence, eps bits          \
+     20 words: ids1, type1, table1, rows1, ids2, type2, table2, rows2, ids3, type3, table3, rows3, gamma, beta, Y, sum, rows, n,  \
+     sequence, eps bits. Negative ids count from the end; ids out of range are ERROR_INDEX. Y may be 0 with a sum (no norm). */   \
   X(embed_norm_f32)                                                                                                               \
   /* X, Y, outer, n, inner          along the middle of [outer, n, inner]; in place ok */                                         \
   X(softmax_f32)                                                                                                                  \
   X(log_softmax_f32)                                                                                                              \
-  /* activation, X, bias|0, Y, n, bias_period      Y[i] = act(X[i] + bias[i % bias_period]); in place ok */                        \
+  /* activation, X, bias|0, Y, n, bias_period      Y[i] = act(X[i] + bias[i % bias_period]); in place ok */                       \
   X(activation_f32)

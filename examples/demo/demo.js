@@ -17,6 +17,7 @@ const EXAMPLES = [
 ];
 const STORE_KEY = 'edgeflow-demo-sentences';
 const TYPING_PAUSE = 250;
+const FULL_COLOUR = .8;
 
 const settings = new URLSearchParams(location.search);
 const modelAddress = new URL(settings.get('model') ?? 'model/', location.href).href;
@@ -178,9 +179,9 @@ function cell(i, j, text, other) {
     field.className = 'waiting';
     return field;
   }
-  const near = Math.max(0, Math.min(1, score));
+  const near = Math.max(0, Math.min(1, score / FULL_COLOUR));
   field.style.setProperty('--near', near.toFixed(3));
-  field.className = `${near > .55 ? 'strong' : ''} ${i === j ? 'self' : ''}`;
+  field.className = i === j ? 'self' : near > .65 ? 'strong' : '';
   field.append(element('span', { textContent: score.toFixed(2).replace(/^(-?)0/, '$1') }));
   field.ariaLabel = `${i + 1} and ${j + 1}: ${score.toFixed(2)}`;
   field.addEventListener('pointerenter', () => choose(i, j));
@@ -212,7 +213,9 @@ $('matrix').addEventListener('keydown', event => {
 });
 
 function drawPairs() {
-  $('pairs').replaceChildren(...nearestPairs(5).map(pair => element('li', {}, element('div', { className: 'line' },
+  const pairs = nearestPairs(5);
+  $('nearest').hidden = pairs.length === 0;
+  $('pairs').replaceChildren(...pairs.map(pair => element('li', {}, element('div', { className: 'line' },
     element('span', { className: 'share', textContent: pair.score.toFixed(3) }),
     element('div', {}, element('q', { textContent: pair.first }), element('q', { textContent: pair.second }))))));
 }

@@ -19,14 +19,14 @@ DEVICES = ['auto', 'wasm']
 
 @public
 async def load_model(
-    source: object,
+    source: str | Bytes,
     *,
     device: str = 'auto',
     dtype: str = 'auto',
     revision: str = 'main',
     subfolder: str = 'onnx',
     file: str = 'model',
-    external_data: object = None,
+    external_data: dict[str, Bytes] | None = None,
     on_progress: Callable[[ProgressEvent], None] | None = None,
     signal: AbortSignal | None = None,
 ) -> Model:

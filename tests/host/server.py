@@ -24,6 +24,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
+        self.send_header('Access-Control-Allow-Origin', '*')
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
@@ -78,6 +79,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _chunks(self, ends: bool) -> None:
         self.send_response(200)
+        self.send_header('Access-Control-Allow-Origin', '*')
         self.send_header('Transfer-Encoding', 'chunked')
         self.end_headers()
         for start in range(0, len(BODY), 50_000):

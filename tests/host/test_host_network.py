@@ -238,6 +238,7 @@ async def test_assets_come_from_a_location(server: Server, tmp_path: Path) -> No
     (tmp_path / 'a.wasm').write_bytes(b'asm')
     assert bytes(await load_asset('a.wasm', str(tmp_path))) == b'asm'
     assert bytes(await load_asset('plain', server.address + '/')) == BODY
+    assert bytes(await load_asset('plain', server.address)) == BODY
     for location in [str(tmp_path), server.address + '/', None]:
         with pytest.raises(EdgeflowError) as e:
             await load_asset('none.wasm', location)

@@ -14,11 +14,11 @@ def test_events_of_two_files() -> None:
     progress.initiate('a')
     progress.initiate('b')
     progress.download('a', 10)
-    progress.add('a', 4)
+    progress.advance('a', 4)
     progress.download('b', None)
-    progress.add('b', 3)
+    progress.advance('b', 3)
     progress.done('b')
-    progress.add('a', 6)
+    progress.advance('a', 6)
     progress.done('a')
     progress.ready()
     assert heard == [
@@ -48,7 +48,7 @@ def test_a_total_that_proves_wrong_is_dropped() -> None:
     progress = Progress(lambda event: heard.append(event))
     progress.initiate('a')
     progress.download('a', 2)
-    progress.add('a', 3)
+    progress.advance('a', 3)
     assert heard[2] == ProgressEvent('progress', 'a', 3, None, 3, None)
 
 
@@ -56,7 +56,7 @@ def test_no_callback() -> None:
     progress = Progress(None)
     progress.initiate('a')
     progress.download('a', 1)
-    progress.add('a', 1)
+    progress.advance('a', 1)
     progress.done('a')
     progress.ready()
 

@@ -12,6 +12,8 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.browser_io import (  # noqa: F401
     fetch, is_url, new_abort_controller, on_abort, open_store, read_file, reads_files, signal_aborted, spawn_worker,
 )
+from edgeflow.host.browser_text import load_tokenizer  # noqa: F401
+from edgeflow.host.browser_text import load_tokenizer  # noqa: F401
 from edgeflow.host.browser_wasm import instantiate_wasm, load_asset, wasm_features  # noqa: F401
 from edgeflow.host.port import Bytes, NumericArray
 
@@ -353,6 +355,13 @@ def to_dict(mapping: object) -> dict[str, object]:
 
 def native_mapping(d: dict[str, object]) -> object:
     __pragma__('js', 'return Object.fromEntries(d);')
+
+
+def make_callable(target: object) -> object:
+    __pragma__('js', r'''
+    const call = (...inputs) => call.run(...inputs);
+    return Object.setPrototypeOf(call, target);
+    ''')
 
 
 # Time, chance, tasks

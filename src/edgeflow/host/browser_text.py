@@ -1,21 +1,17 @@
 """Tokenizers in JS: the library @huggingface/tokenizers, bundled. JS only.
 
 It differs from the Rust library in some places; what can be mended from outside is mended here, so that both platforms
-give the same ids and the same text (docs/tokenizer-differences.md says what is left).
+give the same ids and the same text (docs/tokenizer-differences.md says what and what is left). JavaScript's own regular
+expressions and Unicode functions do the work, so most of this is raw JS.
 """
 
 from __future__ import annotations
 
 from edgeflow.errors import EdgeflowError
+from edgeflow.host.port import Bytes, TokenizedText
 
-__pragma__('js', '{}', r'''
+__pragma__('js', r'''
 import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
-
-const maps = value => {
-  if (Array.isArray(value)) return value.map(maps);
-  if (value === null || typeof value !== 'object') return value;
-  return new Map(Object.entries(value).map(([name, item]) => [name, maps(item)]));
-};
 
 // U+03A3 is the one letter whose lower case depends on its place in JS; the Rust library lowers each letter alone.
 const lower = text => text.replaceAll('\u03A3', '\u03C3').toLowerCase();
@@ -155,34 +151,89 @@ const mendDecoder = decoder => {
   if (make) decoder.decode_chain = make(decoder.config);
 };
 
-class LibraryText {
-  constructor(json, config) {
-    const { model, ...rest } = json;
-    this._settings = rest;
-    const unknown = model.unk_token ?? config.unk_token;
-    this._library = new LibraryTokenizer({ ...json, normalizer: withoutNmt(json.normalizer) }, { ...config, unk_token: unknown });
-    mendNormalizer(this._library.normalizer);
-    mendPreTokenizer(this._library.pre_tokenizer, json.pre_tokenizer);
-    mendDecoder(this._library.decoder);
-    this._special = new Set((json.added_tokens ?? []).filter(token => token.special).map(token => token.id));
-    if (this._library.decoder) this._library.decoder.end_of_word_suffix = null;
-  }
-  settings() { return maps(this._settings); }
-  encode(text) { return { ids: this._library.encode(text, { add_special_tokens: false }).ids, offsets: null }; }
-  decode(ids, skipSpecialTokens) {
-    const known = ids.filter(id => this._library.id_to_token(id) !== undefined && !(skipSpecialTokens && this._special.has(id)));
-    return known.length === 0 ? '' : this._library.decode(known, { skip_special_tokens: false, clean_up_tokenization_spaces: false });
-  }
-  tokenId(token) { return this._library.token_to_id(token) ?? null; }
-  token(id) { return this._library.id_to_token(id) ?? null; }
-}
-
-export function loadTokenizer(tokenizerJson, tokenizerConfig) {
-  const read = bytes => JSON.parse(new TextDecoder().decode(bytes));
-  try {
-    return new LibraryText(read(tokenizerJson), tokenizerConfig ? read(tokenizerConfig) : {});
-  } catch (error) {
-    throw new EdgeflowError('invalid-tokenizer', `tokenizer.json: ${error.message}`, new Map());
-  }
+// The library's tokenizer for the two files, mended; the ids of special tokens; tokenizer.json without its model.
+function openLibrary(tokenizerJson, tokenizerConfig) {
+  const { model, ...settings } = JSON.parse(tokenizerJson);
+  const config = tokenizerConfig === null ? {} : JSON.parse(tokenizerConfig);
+  const json = { ...settings, model, normalizer: withoutNmt(settings.normalizer) };
+  const library = new LibraryTokenizer(json, { ...config, unk_token: model.unk_token ?? config.unk_token });
+  mendNormalizer(library.normalizer);
+  mendPreTokenizer(library.pre_tokenizer, settings.pre_tokenizer);
+  mendDecoder(library.decoder);
+  const special = new Set((settings.added_tokens ?? []).filter(token => token.special).map(token => token.id));
+  return { library, special, settings: JSON.stringify(settings) };
 }
 ''')
+
+
+def _fail(message: str) -> EdgeflowError:
+    return EdgeflowError('invalid-tokenizer', f'tokenizer.json: {message}')
+
+
+class JsTokenizer:
+    """host.port.TokenizerLibrary."""
+
+    def __init__(self, opened: object) -> None:
+        self._opened = opened
+
+    def settings(self) -> dict[str, object]:
+        return _settings(self._opened)
+
+    def encode_text(self, text: str) -> TokenizedText:
+        return TokenizedText(_encode(self._opened, text))
+
+    def decode_ids(self, ids: list[int], skip_special_tokens: bool) -> str:
+        return _decode(self._opened, ids, skip_special_tokens)
+
+    def token_id(self, token: str) -> int | None:
+        return _token_id(self._opened, token)
+
+    def token(self, token_id: int) -> str | None:
+        return _token(self._opened, token_id)
+
+
+def _open(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> object:
+    __pragma__('js', r'''
+    const text = bytes => new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    try {
+      return openLibrary(text(tokenizerJson), tokenizerConfig == null ? null : text(tokenizerConfig));
+    } catch (error) {
+      throw _fail(error.message);
+    }
+    ''')
+
+
+def _settings(opened: object) -> dict[str, object]:
+    __pragma__('js', r'''
+    const maps = value => {
+      if (Array.isArray(value)) return value.map(maps);
+      if (value === null || typeof value !== 'object') return value;
+      return new Map(Object.keys(value).map(key => [key, maps(value[key])]));
+    };
+    return maps(JSON.parse(opened.settings));
+    ''')
+
+
+def _encode(opened: object, text: str) -> list[int]:
+    __pragma__('js', 'return opened.library.encode(text, { add_special_tokens: false }).ids;')
+
+
+def _decode(opened: object, ids: list[int], skip_special_tokens: bool) -> str:
+    __pragma__('js', r'''
+    const { library, special } = opened;
+    const known = ids.filter(id => library.id_to_token(id) !== undefined && !(skipSpecialTokens && special.has(id)));
+    if (known.length === 0) return '';
+    return library.decode(known, { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+    ''')
+
+
+def _token_id(opened: object, token: str) -> int | None:
+    __pragma__('js', 'return opened.library.token_to_id(token) ?? null;')
+
+
+def _token(opened: object, token_id: int) -> str | None:
+    __pragma__('js', 'return opened.library.id_to_token(tokenId) ?? null;')
+
+
+def load_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> JsTokenizer:
+    return JsTokenizer(_open(tokenizer_json, tokenizer_config))

@@ -193,9 +193,9 @@ async def read_file(path: str) -> memoryview | None:
 
 
 async def load_asset(name: str, location: str | None) -> memoryview:
-    """A built file: from `location` (a folder or an address ending in '/'), else from the repository's dist/."""
+    """A built file: from `location` (a folder or an address), else from the repository's dist/."""
     if location is not None and is_url(location):
-        answer = await fetch(location + name, {}, None)
+        answer = await fetch(f'{location.removesuffix("/")}/{name}', {}, None)
         if answer.status != 200:
             await answer.cancel()
             raise EdgeflowError(

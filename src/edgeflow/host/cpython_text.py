@@ -22,11 +22,11 @@ class RustTokenizer:
     def settings(self) -> dict[str, object]:
         return self._settings
 
-    def encode(self, text: str) -> TokenizedText:
+    def encode_text(self, text: str) -> TokenizedText:
         found = self._tokenizer.encode(text, add_special_tokens=False)
         return TokenizedText(found.ids, found.offsets)
 
-    def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
+    def decode_ids(self, ids: list[int], skip_special_tokens: bool) -> str:
         return self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
 
     def token_id(self, token: str) -> int | None:

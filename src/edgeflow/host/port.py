@@ -196,10 +196,10 @@ class TokenizerLibrary(Protocol):
     def settings(self) -> dict[str, object]:
         """The tokenizer.json, as json_parse gives it, without its model."""
 
-    def encode(self, text: str) -> TokenizedText:
+    def encode_text(self, text: str) -> TokenizedText:
         """Split one text, whole, without special tokens."""
 
-    def decode(self, ids: list[int], skip_special_tokens: bool) -> str:
+    def decode_ids(self, ids: list[int], skip_special_tokens: bool) -> str:
         """Join tokens as the tokenizer's decoder does; unknown ids are left out."""
 
     def token_id(self, token: str) -> int | None: ...

@@ -8,6 +8,7 @@ from __future__ import annotations
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Graph
+from edgeflow.ir.order import sort_nodes
 from edgeflow.onnx import records
 from edgeflow.onnx.functions import Expander, read_signature
 from edgeflow.onnx.graphs import Context, read_graph, read_opset
@@ -65,6 +66,7 @@ def read_model(data: Bytes, external: External | None = None) -> Model:
     graph.opsets = opsets
     if len(functions) > 0:
         Expander(data, functions, external, opsets).expand_graph(graph, 0)
+    sort_nodes(graph)
     return Model(graph, ir_version, producer, metadata)
 
 

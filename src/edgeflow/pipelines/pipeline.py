@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgeflow.api import DEVICES
+from edgeflow.backends.choose import DEVICES
 from edgeflow.host.platform import gather, make_callable, new_abort_controller, on_abort
 from edgeflow.host.port import AbortSignal
 from edgeflow.options import check_choice, public

@@ -79,7 +79,7 @@ def scores(logits: list[float], function: str) -> list[float]:
         return [sigmoid(x) for x in logits]
     top = max(logits)
     parts = [math.exp(x - top) for x in logits]
-    total = math.fsum(parts)
+    total = sum(parts)
     return [part / total for part in parts]
 
 

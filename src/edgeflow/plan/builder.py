@@ -49,6 +49,7 @@ class StepBuilder:
         self._constants = constants
         self._numbers: int = 0
         self.node: Node | None = None
+        self.opset: int = 1
         self.steps: list[Step] = []
         self.scratches: list[Value] = []
         self.reuses: list[tuple[Value, Value]] = []
@@ -58,9 +59,10 @@ class StepBuilder:
         self._numbers = self._numbers + 1
         return Value(self._numbers, name, dtype, shape)
 
-    def begin(self, node: Node) -> None:
-        """The planner is about to lower `node`: forget the steps of the last one."""
+    def begin(self, node: Node, opset: int) -> None:
+        """The planner is about to lower `node`, of version `opset` of its domain: forget the steps of the last one."""
         self.node = node
+        self.opset = opset
         self.steps = []
         self.scratches = []
 
@@ -134,13 +136,16 @@ class StepBuilder:
             raise self.unsupported(f"it needs the elements of '{value.name}' while planning, which depend on data")
         return self._constants.read_floats(value)
 
+    def where(self) -> str:
+        """The node being lowered, as messages name it."""
+        node = self.node
+        return 'no node' if node is None else f"{node.key()} (node '{node.name}')"
+
     def unsupported(self, reason: str) -> EdgeflowError:
         """The error that says why the node being lowered cannot be; raise it."""
         node = self.node
-        key = '' if node is None else node.key()
-        name = '' if node is None else node.name
-        return EdgeflowError('unsupported-op', f"{key} (node '{name}') cannot run: {reason}",
-                             {'op': key, 'node': name, 'reason': reason})
+        return EdgeflowError('unsupported-op', f'{self.where()} cannot run: {reason}',
+                             {'op': '' if node is None else node.key(), 'node': '' if node is None else node.name, 'reason': reason})
 
 
 Lowering = Callable[[StepBuilder, Node, list[Value | None], list[Value | None]], None]

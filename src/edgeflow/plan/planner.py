@@ -18,13 +18,15 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Graph, Node
 from edgeflow.ir.ops.infer import InferContext, Type
-from edgeflow.ir.ops.table import OPS
+from edgeflow.ir.ops.table import infer_types
 from edgeflow.plan.arena import live_peak, place_values
 from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.lifetimes import find_lifetimes, live_groups, reuse_memory
 from edgeflow.plan.values import NodeSteps, Step, Value
 
 EAGER_BYTES = 2097152
+FOLD_BYTES = 65536
+FOLD_GROWTH = 4
 
 MEMORY_DTYPES: dict[str, str] = {'float16': 'float32', 'bfloat16': 'float32', 'int4': 'int8', 'uint4': 'uint8'}
 
@@ -141,7 +143,7 @@ class _Planner:
     def _converted(self, source: Value, name: str, dtype: str) -> Value:
         node = Node('Cast', '', name, [name], [name])
         target = self.b.new_value(name, dtype, source.shape)
-        self.b.begin(node)
+        self.b.begin(node, 1)
         self.machine.convert(self.b, source, target)
         self.groups.append(NodeSteps(node, [target], self.b.steps))
         return target
@@ -175,45 +177,21 @@ class _Planner:
                 raise EdgeflowError('invalid-graph', f"{node.key()} (node '{node.name}') reads '{name}', which nothing has written",
                                     {'op': node.key(), 'node': node.name, 'name': name})
             inputs.append(value)
-        self.b.begin(node)
+        opset = self.graph.opsets.get(node.domain, 1)
+        self.b.begin(node, opset)
         key = node.key()
         if key == 'If':
             self._if(scope, node, inputs)
             return
-        types = self._infer(scope, node, inputs)
-        outputs: list[Value | None] = []
-        for i in range(len(node.outputs)):
-            name = node.outputs[i]
-            if name == '':
-                outputs.append(None)
-                continue
-            if i >= len(types):
-                raise EdgeflowError('invalid-graph', f"{key} (node '{node.name}') has {len(types)} outputs; the graph names {len(node.outputs)}",
-                                    {'op': key, 'node': node.name})
-            output = self.b.new_value(name, memory_dtype(types[i].dtype), types[i].shape)
-            scope.values[name] = output
-            outputs.append(output)
+        outputs = new_outputs(node, opset, inputs, self.b)
+        for i in range(len(outputs)):
+            output = outputs[i]
+            if output is not None:
+                scope.values[node.outputs[i]] = output
         if key == 'Shape' or key == 'Size':
             self._shape(node, inputs[0], outputs[0])
         else:
             self._lower(node, inputs, outputs)
-
-    def _infer(self, scope: Scope, node: Node, inputs: list[Value | None]) -> list[Type]:
-        spec = OPS.get(node.key())
-        if spec is None:
-            raise self.b.unsupported('there is no such operator in the table of operators')
-        types: list[Type | None] = []
-        for value in inputs:
-            types.append(None if value is None else Type(value.dtype, value.shape))
-        opset = self.graph.opsets.get(node.domain, 1)
-        context = InferContext(node, opset, types, lambda i: self._known_ints(inputs[i]), lambda i: self._known_floats(inputs[i]))
-        return spec.infer(context)
-
-    def _known_ints(self, value: Value | None) -> list[int] | None:
-        return self.b.ints(value) if value is not None and value.constant else None
-
-    def _known_floats(self, value: Value | None) -> list[float] | None:
-        return self.b.floats(value) if value is not None and value.constant else None
 
     def _shape(self, node: Node, source: Value | None, output: Value | None) -> None:
         if source is None or output is None:
@@ -257,6 +235,58 @@ class _Planner:
             value = self._find(inner, branch.outputs[i].name)
             if value is not None and node.outputs[i] != '':
                 scope.values[node.outputs[i]] = value
+
+
+def new_outputs(node: Node, opset: int, inputs: list[Value | None], b: StepBuilder) -> list[Value | None]:
+    """A new value for each output of a node, by the op table's rule; None where left out."""
+    types: list[Type | None] = []
+    for value in inputs:
+        types.append(None if value is None else Type(value.dtype, value.shape))
+    context = InferContext(node, opset, types, lambda i: _known_ints(b, inputs[i]), lambda i: _known_floats(b, inputs[i]))
+    made = infer_types(context)
+    outputs: list[Value | None] = []
+    for i in range(len(node.outputs)):
+        name = node.outputs[i]
+        if name == '':
+            outputs.append(None)
+        else:
+            outputs.append(b.new_value(name, memory_dtype(made[i].dtype), made[i].shape))
+    return outputs
+
+
+def lower_at_once(node: Node, opset: int, inputs: list[Value | None], machine: Machine, b: StepBuilder) -> list[Value] | None:
+    """Compute a node outside of a plan, its inputs all constant. None if that is not worth its memory, or no lowering has it."""
+    lower = machine.lowering(node.key())
+    if lower is None:
+        return None
+    b.begin(node, opset)
+    outputs = new_outputs(node, opset, inputs, b)
+    made: list[Value] = []
+    for value in outputs:
+        if value is None:
+            return None
+        made.append(value)
+    if _total(outputs) > max(FOLD_BYTES, FOLD_GROWTH * _total(inputs)):
+        return None
+    lower(b, node, inputs, outputs)
+    machine.evaluate(b, outputs)
+    return made
+
+
+def _known_ints(b: StepBuilder, value: Value | None) -> list[int] | None:
+    return b.ints(value) if value is not None and value.constant else None
+
+
+def _known_floats(b: StepBuilder, value: Value | None) -> list[float] | None:
+    return b.floats(value) if value is not None and value.constant else None
+
+
+def _total(values: list[Value | None]) -> int:
+    size = 0
+    for value in values:
+        if value is not None:
+            size = size + value.size
+    return size
 
 
 def needed_nodes(graph: Graph, output_names: list[str]) -> list[bool]:

@@ -51,7 +51,7 @@ class Tensor:
         """Let go of the numbers. Doing it twice is no error."""
         self._data = None
 
-    def tolist(self) -> object:
+    def tolist(self) -> float | bool | list[object]:
         """The numbers as nested lists (a bare number for a scalar); bools for dtype bool.
 
         EdgeflowError 'invalid-argument' if an int64 is beyond 2^53 - 1, where JS numbers are not exact.
@@ -68,7 +68,9 @@ def describe(dtype: str, shape: list[int]) -> str:
     return dtype + ' [' + ', '.join([str(dim) for dim in shape]) + ']'
 
 
-def tensor(data: object, shape: list[int] | None = None, dtype: str | None = None) -> Tensor:
+def tensor(
+    data: float | bool | list[object] | NumericArray, shape: list[int] | None = None, dtype: str | None = None,
+) -> Tensor:
     """A tensor of the given numbers.
 
     data: a number, nested lists of numbers or bools, or a typed array (in Python a numpy array of any rank), which is not
@@ -162,7 +164,7 @@ def _from_bits(bits: int, exponent_bits: int, fraction_bits: int) -> float:
     return sign * (steps + fraction) * 2.0 ** (exponent - bias - fraction_bits)
 
 
-def nest(values: list, shape: list[int]) -> object:
+def nest(values: list, shape: list[int]) -> float | bool | list[object]:
     """A flat list as nested lists of the given shape."""
     if len(shape) == 0:
         return values[0]

@@ -38,7 +38,7 @@ async def find_file(address: str, name: str, progress: Progress, signal: AbortSi
         _check_signal(signal, name)
         if data is not None:
             progress.download(name, len(data))
-            progress.add(name, len(data))
+            progress.advance(name, len(data))
     else:
         data = await _download(address, name, progress, signal)
     progress.done(name)
@@ -132,7 +132,7 @@ async def _receive(response: Response, length: int | None, name: str, progress: 
         else:
             parts.append(part)
         size += len(part)
-        progress.add(name, len(part))
+        progress.advance(name, len(part))
     return buffer[:size] if buffer is not None else join_bytes(parts)
 
 

@@ -48,7 +48,7 @@ class Progress:
         self._files[file].total = total
         self._tell('download', file)
 
-    def add(self, file: str, count: int) -> None:
+    def advance(self, file: str, count: int) -> None:
         """`count` more bytes are here."""
         state = self._files[file]
         state.loaded += count

@@ -99,8 +99,8 @@ class Tokenizer:
                     f'expected a max_length of at least the {special_count(pieces)} special tokens, got {limit}', {})
         rows: list[Row] = []
         for i in range(len(texts)):
-            first = self.library.encode(texts[i])
-            second = None if pairs is None else self.library.encode(pairs[i])
+            first = self.library.encode_text(texts[i])
+            second = None if pairs is None else self.library.encode_text(pairs[i])
             rows.append(self.compose(first, second, pieces, room, strategy, add_special_tokens))
         return self.pad(rows, pad_to, limit, return_offsets)
 
@@ -167,7 +167,7 @@ class Tokenizer:
         """The text of these ids, as the tokenizer's own decoder joins it; ids without a token are left out."""
         if len(ids) == 0:
             return ''
-        return self.library.decode(ids, skip_special_tokens)
+        return self.library.decode_ids(ids, skip_special_tokens)
 
 
 def read_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> Tokenizer:

@@ -1,0 +1,69 @@
+"""What a backend is. `backends/wasm` implements it; backends/choose.py picks one for a model.
+
+A backend takes a graph after all passes and gives an Executable. Its duties:
+
+- **Shapes.** Symbolic dims get their numbers only at run. The executable plans once for each set of input shapes (and
+  of wanted outputs), keeps a bounded number of plans and forgets the least recently used.
+- **Ops.** All operators are looked up while loading: one that the backend cannot run at all is 'unsupported-op' there,
+  not in the first run. What depends on types or shapes may still be refused while planning, with node and reason.
+- **Weights.** After load() nothing refers to the graph's TensorData any more: the file's bytes can be freed.
+- **Types.** Inputs and outputs have the declared data types. How values lie in memory between is the backend's business.
+- **Runs.** run() copies inputs in and outputs out; the results share no memory with the backend. One run at a time
+  works on an executable; the caller (runtime/model.py) waits for one before it starts the next.
+- **Errors.** A kernel that finds bad data (an index out of range) is 'run-failed', names the node, and leaves the
+  executable usable.
+- **End.** dispose() frees everything at once; doing it twice is no error.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgeflow.host.port import NumericArray
+
+
+@dataclass(frozen=True)
+class Feed:
+    """An input or output of one run: the flat numbers of a tensor of `dtype` and `shape`."""
+
+    dtype: str
+    shape: list[int]
+    data: NumericArray
+
+
+@dataclass(frozen=True)
+class MemoryUse:
+    """Bytes that an executable holds. total: all memory it owns, unused parts included."""
+
+    total: int
+    weights: int
+    arena: int
+    plans: int
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the nodes of a model run: how many on which device, by operator ('MatMul': 12)."""
+
+    device: str
+    nodes: dict[str, int]
+
+
+class Executable(Protocol):
+    """A model that is ready to run on a device."""
+
+    async def run(self, feeds: dict[str, Feed], outputs: list[str]) -> dict[str, Feed]:
+        """Run with checked inputs, all of them given; the outputs named.
+
+        EdgeflowError: 'unsupported-op' and 'invalid-graph' (planning), 'run-failed', 'out-of-memory'.
+        """
+
+    def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
+        """The steps for inputs of these shapes, as text for tests and for people."""
+
+    def memory(self) -> MemoryUse: ...
+
+    def placement(self) -> Placement: ...
+
+    def dispose(self) -> None: ...

@@ -1,0 +1,198 @@
+"""Lowerings of attention: edgeflow:Sdpa and com.microsoft:Attention. Words: wasm/kernels_dense.h, wasm/attention.c."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from edgeflow.backends.wasm.lower_dense import ceil_div, f32_form, given, matmul_steps, require_float
+from edgeflow.ir.dtype import DTYPE_CODES
+from edgeflow.ir.graph import Node
+from edgeflow.plan.attributes import attr_float, attr_int, attr_ints
+from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
+from edgeflow.plan.values import Value, Word, at
+
+QUERY_ROWS = 48
+MASK_NONE = 0
+MASK_ADDED = 1
+MASK_KEEP = 2
+MASK_ADD_WHERE_FALSE = 4
+FLOAT = 4
+
+
+@dataclass
+class Sdpa:
+    """The words of one sdpa_f32: a [batch, heads, rows, width] tensor is a pointer and its strides in that order."""
+
+    q: Word
+    k: Word
+    v: Word
+    out: Word
+    dims: list[int]
+    q_strides: list[int]
+    k_strides: list[int]
+    v_strides: list[int]
+    out_strides: list[int]
+    scale: float
+    mask: Word = 0
+    mask_strides: list[int] = field(default_factory=lambda: [0, 0, 0, 0])
+    mask_type: int = MASK_NONE
+    fill: float = 0.0
+    softcap: float = 0.0
+    causal: int = 0
+    causal_offset: int = 0
+
+
+def sdpa_step(b: StepBuilder, call: Sdpa) -> None:
+    """Write the step. dims: B, H, S, T, D, Dv, group."""
+    s = call.dims[2]
+    t = call.dims[3]
+    d = call.dims[4]
+    dv = call.dims[5]
+    rows = min(s, QUERY_ROWS)
+    wide_t = 8 * ceil_div(t, 8)
+    wide_v = 8 * ceil_div(dv, 8)
+    scratch = b.scratch(FLOAT * (wide_t * d + wide_v * t + rows * (wide_t + d + wide_v)))
+    words: list[Word] = [call.q, call.k, call.v, call.mask, call.out]
+    words.extend(call.dims)
+    words.extend(call.q_strides)
+    words.extend(call.k_strides)
+    words.extend(call.v_strides)
+    words.extend(call.out_strides)
+    words.extend(call.mask_strides)
+    words.extend([call.mask_type, b.real(call.fill), b.real(call.scale), b.real(call.softcap) if call.softcap != 0 else 0,
+                  call.causal, call.causal_offset, b.pointer(scratch)])
+    b.step('sdpa_f32', words)
+
+
+def strides_of(shape: list[int]) -> list[int]:
+    """Row-major strides in elements."""
+    strides: list[int] = [0] * len(shape)
+    step = 1
+    for i in range(len(shape) - 1, -1, -1):
+        strides[i] = step
+        step = step * shape[i]
+    return strides
+
+
+def picked(numbers: list[int], order: list[int]) -> list[int]:
+    """numbers[order[0]], numbers[order[1]], ..."""
+    return [numbers[i] for i in order]
+
+
+def broadcast_strides(shape: list[int], rank: int) -> list[int]:
+    """Strides of a tensor broadcast to `rank` dims: 0 where it has one element or no dim."""
+    strides = strides_of(shape)
+    result: list[int] = [0] * (rank - len(shape))
+    for i in range(len(shape)):
+        result.append(0 if shape[i] == 1 else strides[i])
+    return result
+
+
+def lower_sdpa(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    q = require_float(b, given(b, inputs, 0))
+    k = given(b, inputs, 1)
+    v = given(b, inputs, 2)
+    output = given(b, outputs, 0)
+    same = [0, 1, 2, 3]
+    q_perm = attr_ints(node, 'q_perm') or same
+    k_perm = attr_ints(node, 'k_perm') or same
+    v_perm = attr_ints(node, 'v_perm') or same
+    out_perm = attr_ints(node, 'out_perm') or same
+    q_shape = picked(q.shape, q_perm)
+    k_shape = picked(k.shape, k_perm)
+    v_shape = picked(v.shape, v_perm)
+    batch = max(q_shape[0], k_shape[0], v_shape[0])
+    if min(q_shape[0], k_shape[0], v_shape[0]) == 0:
+        batch = 0
+    q_strides = picked(strides_of(q.shape), q_perm)
+    k_strides = picked(strides_of(k.shape), k_perm)
+    v_strides = picked(strides_of(v.shape), v_perm)
+    for pair in [(q_shape, q_strides), (k_shape, k_strides), (v_shape, v_strides)]:
+        if pair[0][0] == 1:
+            pair[1][0] = 0
+    given_strides = strides_of(output.shape)
+    out_strides = [0, 0, 0, 0]
+    for i in range(4):
+        out_strides[out_perm[i]] = given_strides[i]
+    dims = [batch, q_shape[1], q_shape[2], k_shape[2], q_shape[3], v_shape[3], q_shape[1] // k_shape[1]]
+    call = Sdpa(b.pointer(q), b.pointer(k), b.pointer(v), b.pointer(output), dims, q_strides, k_strides, v_strides, out_strides,
+                attr_float(node, 'scale', 1.0))
+    mask = at(inputs, 3)
+    if mask is not None:
+        call.mask = b.pointer(mask)
+        call.mask_strides = broadcast_strides(mask.shape, 4)
+        call.mask_type = MASK_KEEP if mask.dtype == 'bool' else MASK_ADDED
+        call.fill = float('-inf')
+        if mask.dtype != 'bool':
+            require_float(b, mask)
+    sdpa_step(b, call)
+
+
+def attention_form(node: Node, inputs: list[Value | None]) -> PackedForm | None:
+    """The weights of com.microsoft:Attention: Q, K and V side by side."""
+    return f32_form(at(inputs, 1), 1, False)
+
+
+def lower_attention(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    """com.microsoft:Attention: one product gives Q, K and V side by side; attention reads them there by strides."""
+    source = require_float(b, given(b, inputs, 0))
+    weights = given(b, inputs, 1)
+    output = given(b, outputs, 0)
+    if at(inputs, 4) is not None or at(outputs, 1) is not None:
+        raise b.unsupported('past and present keys and values')
+    if attr_int(node, 'do_rotary', 0) != 0:
+        raise b.unsupported('do_rotary')
+    batch = source.shape[0]
+    length = source.shape[1]
+    heads = attr_int(node, 'num_heads', 1)
+    width = weights.shape[1]
+    sizes = attr_ints(node, 'qkv_hidden_sizes') or [width // 3, width // 3, width // 3]
+    projected = b.scratch(FLOAT * batch * length * width)
+    target = b.new_value(node.name + ':qkv', 'float32', [batch, length, width])
+    b.alias(target, projected)
+    matmul_steps(b, source, weights, b.packed(attention_form(node, inputs), inputs), at(inputs, 2), None, target, False, False, 1.0, 0)
+    d = sizes[0] // heads
+    dv = sizes[2] // heads
+    rows = [length * width, 0, width, 1]
+    call = Sdpa(
+        b.pointer(target), b.pointer(target, FLOAT * sizes[0]), b.pointer(target, FLOAT * (sizes[0] + sizes[1])), b.pointer(output),
+        [batch, heads, length, length, d, dv, 1], [rows[0], d, rows[2], 1], [rows[0], d, rows[2], 1], [rows[0], dv, rows[2], 1],
+        [length * sizes[2], dv, sizes[2], 1], attr_float(node, 'scale', 0.0) or 1.0 / d ** 0.5)
+    bias = at(inputs, 5)
+    mask = at(inputs, 3)
+    if bias is not None and mask is not None:
+        raise b.unsupported('mask_index together with attention_bias')
+    if bias is not None:
+        call.mask = b.pointer(require_float(b, bias))
+        call.mask_strides = broadcast_strides(bias.shape, 4)
+        call.mask_type = MASK_ADDED
+    elif mask is not None:
+        set_mask(b, call, mask, attr_float(node, 'mask_filter_value', -10000.0))
+    if attr_int(node, 'unidirectional', 0) != 0:
+        call.causal = 1
+    sdpa_step(b, call)
+
+
+def set_mask(b: StepBuilder, call: Sdpa, mask: Value, fill: float) -> None:
+    """The integer mask of com.microsoft:Attention: [B, T], [B, S, T] or [B, 1, S, T]; `fill` is added where it is 0."""
+    rank = len(mask.shape)
+    if rank < 2:
+        raise b.unsupported(f'mask_index of shape {mask.shape}: lengths instead of a mask')
+    flags = b.scratch(mask.count())
+    b.step('cast', [DTYPE_CODES[mask.dtype], DTYPE_CODES['bool'], b.pointer(mask), b.pointer(flags), mask.count()])
+    strides = strides_of(mask.shape)
+    call.mask = b.pointer(flags)
+    call.mask_type = MASK_ADD_WHERE_FALSE
+    call.fill = fill
+    if rank == 2:
+        call.mask_strides = [strides[0], 0, 0, 1]
+    elif rank == 3:
+        call.mask_strides = [strides[0], 0, strides[1], 1]
+    else:
+        call.mask_strides = broadcast_strides(mask.shape, 4)
+
+
+ATTENTION_LOWERINGS: dict[str, Lowering] = {
+    'edgeflow:Sdpa': lower_sdpa,
+    'com.microsoft:Attention': lower_attention,
+}

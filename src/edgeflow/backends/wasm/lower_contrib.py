@@ -1,0 +1,80 @@
+"""Lowerings of the com.microsoft operators of text encoders, but for attention and quantised products."""
+
+from __future__ import annotations
+
+from edgeflow.backends.wasm.lower_dense import ACTIVATION_IDS, activation_steps, given, require_float, skip_norm_steps
+from edgeflow.ir.dtype import DTYPE_CODES
+from edgeflow.ir.graph import Node
+from edgeflow.plan.attributes import attr_float
+from edgeflow.plan.builder import Lowering, StepBuilder
+from edgeflow.plan.values import Value, Word, at
+
+QUICK_GELU_ALPHA = 1.702
+INT64 = 7
+
+
+def lower_embed_layer_norm(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    """EmbedLayerNormalization: inputs ids, segment ids, three tables (word, position, segment), gamma, beta, mask, position ids."""
+    ids = given(b, inputs, 0)
+    word_table = require_float(b, given(b, inputs, 2))
+    output = given(b, outputs, 0)
+    if at(inputs, 7) is not None:
+        raise b.unsupported('a mask (its mask_index output)')
+    n = word_table.shape[1]
+    words: list[Word] = table_words(b, ids, word_table) + table_words(b, at(inputs, 8), at(inputs, 3)) + table_words(b, at(inputs, 1), at(inputs, 4))
+    words.extend([b.pointer(at(inputs, 5)), b.pointer(at(inputs, 6)), b.pointer(output), b.pointer(at(outputs, 2)), ids.count(), n,
+                  ids.shape[len(ids.shape) - 1], b.real(attr_float(node, 'epsilon', 1e-12))])
+    b.step('embed_norm_f32', words)
+
+
+def table_words(b: StepBuilder, ids: Value | None, table: Value | None) -> list[Word]:
+    """ids, their type, table, rows. Without a table its ids count for nothing."""
+    if table is None:
+        return [0, INT64, 0, 0]
+    return [b.pointer(ids), INT64 if ids is None else DTYPE_CODES[ids.dtype], b.pointer(table), table.shape[0]]
+
+
+def lower_skip_layer_norm(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    """SkipLayerNormalization: X, skip, gamma, beta, bias -> Y, mean, inverse deviation, sum."""
+    check_stash(b, outputs)
+    skip_norm_steps(b, 'layer_norm_f32', given(b, inputs, 0), given(b, inputs, 1), at(inputs, 2), at(inputs, 3), at(inputs, 4),
+                    given(b, outputs, 0), at(outputs, 3), attr_float(node, 'epsilon', 1e-12))
+
+
+def lower_skip_rms_norm(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    """SkipSimplifiedLayerNormalization: X, skip, gamma, bias -> Y, mean, inverse deviation, sum."""
+    check_stash(b, outputs)
+    skip_norm_steps(b, 'rms_norm_f32', given(b, inputs, 0), given(b, inputs, 1), at(inputs, 2), None, at(inputs, 3),
+                    given(b, outputs, 0), at(outputs, 3), attr_float(node, 'epsilon', 1e-12))
+
+
+def check_stash(b: StepBuilder, outputs: list[Value | None]) -> None:
+    """The outputs that only training needs are not computed."""
+    if at(outputs, 1) is not None or at(outputs, 2) is not None:
+        raise b.unsupported('its outputs for training (mean, inverse deviation) are not given')
+
+
+def lower_bias_gelu(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    activation_steps(b, ACTIVATION_IDS['gelu'], given(b, inputs, 0), at(inputs, 1), given(b, outputs, 0))
+
+
+def lower_fast_gelu(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    activation_steps(b, ACTIVATION_IDS['gelu_tanh'], given(b, inputs, 0), at(inputs, 1), given(b, outputs, 0))
+
+
+def lower_quick_gelu(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    alpha = attr_float(node, 'alpha', QUICK_GELU_ALPHA)
+    if abs(alpha - QUICK_GELU_ALPHA) > 1e-6:
+        raise b.unsupported(f'alpha {alpha}; it runs with {QUICK_GELU_ALPHA}')
+    activation_steps(b, ACTIVATION_IDS['quick_gelu'], given(b, inputs, 0), None, given(b, outputs, 0))
+
+
+CONTRIB_LOWERINGS: dict[str, Lowering] = {
+    'com.microsoft:EmbedLayerNormalization': lower_embed_layer_norm,
+    'com.microsoft:SkipLayerNormalization': lower_skip_layer_norm,
+    'com.microsoft:SkipSimplifiedLayerNormalization': lower_skip_rms_norm,
+    'com.microsoft:BiasGelu': lower_bias_gelu,
+    'com.microsoft:Gelu': lower_bias_gelu,
+    'com.microsoft:FastGelu': lower_fast_gelu,
+    'com.microsoft:QuickGelu': lower_quick_gelu,
+}

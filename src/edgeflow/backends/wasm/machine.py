@@ -1,0 +1,120 @@
+"""What the planner, the passes and the executable need of WASM: the engine with the model's weights and all lowerings.
+
+Implements plan.planner.Machine and plan.builder.Constants.
+"""
+
+from __future__ import annotations
+
+from edgeflow.backends.wasm.engine import WasmEngine, convert_step, failure
+from edgeflow.backends.wasm.lowerings import FORMS, LOWERINGS
+from edgeflow.backends.wasm.weights import Weights, check_data, upload
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import copy_bytes, new_bytes
+from edgeflow.host.port import WasmInstance
+from edgeflow.ir.graph import Graph, Node, TensorData
+from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
+from edgeflow.plan.planner import PLANNED_OPS, Draft, lower_at_once, memory_dtype
+from edgeflow.plan.values import Value
+
+
+class WasmMachine:
+    """One model's WASM instance."""
+
+    def __init__(self, instance: WasmInstance) -> None:
+        self.engine: WasmEngine = WasmEngine(instance)
+        self.weights: Weights = Weights(self.engine)
+        self._planned: list[Value] = []
+
+    def load(self, graph: Graph) -> None:
+        """Put the graph's initializers into memory."""
+        self.weights.load(graph, FORMS)
+
+    def begin_plan(self) -> None:
+        """From here on, constants are computed for a plan."""
+        self._planned = []
+
+    def end_plan(self, used: set[int]) -> list[Value]:
+        """Free the constants computed since begin_plan() but for those of the numbers `used`, which it gives."""
+        kept: list[Value] = []
+        for value in self._planned:
+            if value.number in used:
+                kept.append(value)
+            else:
+                self.engine.heap.free(value.address)
+        self._planned = []
+        return kept
+
+    def lowering(self, key: str) -> Lowering | None:
+        return LOWERINGS.get(key)
+
+    def initializer(self, key: str) -> Value:
+        return self.weights.value(key)
+
+    def evaluate(self, b: StepBuilder, outputs: list[Value | None]) -> None:
+        for value in outputs:
+            if value is not None and value.base is None and value.literal is None:
+                self.engine.place(value)
+                self._planned.append(value)
+        self.engine.run_now(b, b.where())
+
+    def convert(self, b: StepBuilder, source: Value, target: Value) -> None:
+        convert_step(b, source, target)
+
+    def read_ints(self, value: Value) -> list[int]:
+        return self.engine.read_ints(value)
+
+    def read_floats(self, value: Value) -> list[float]:
+        return self.engine.read_floats(value)
+
+    def packed(self, form: PackedForm, inputs: list[Value | None]) -> Value | None:
+        return self.weights.packed(form, inputs)
+
+    def step_failure(self, draft: Draft, code: int) -> EdgeflowError:
+        """The error for what a run of the plan's tape gave; it names the node."""
+        index = code // 256
+        for group in draft.groups:
+            if index < len(group.steps):
+                return failure(code, f"{group.node.key()} (node '{group.node.name}')", group.steps[index].kernel)
+            index = index - len(group.steps)
+        return failure(code, 'the plan', 'none')
+
+    def fold(self, node: Node, opset: int, inputs: list[TensorData | None]) -> list[TensorData] | None:
+        """passes.fold_constants.Evaluate: a node's outputs for constant inputs, on the same kernels as everything else."""
+        b = StepBuilder(self)
+        self.begin_plan()
+        try:
+            values: list[Value | None] = []
+            for data in inputs:
+                values.append(None if data is None else self._temporary(b, data))
+            outputs = lower_at_once(node, opset, values, self, b)
+            return None if outputs is None else [self._tensor(value) for value in outputs]
+        finally:
+            self.end_plan(set())
+
+    def _temporary(self, b: StepBuilder, data: TensorData) -> Value:
+        check_data(data, '')
+        value = b.new_value('', memory_dtype(data.dtype), data.shape)
+        self.engine.place(value)
+        self._planned.append(value)
+        upload(self.engine, b, data, value)
+        return value
+
+    def _tensor(self, value: Value) -> TensorData:
+        data = new_bytes(value.size)
+        if value.size > 0:
+            copy_bytes(data, 0, self.engine.read_bytes(value))
+        return TensorData(value.dtype, value.shape, data)
+
+
+def check_operators(graph: Graph) -> None:
+    """'unsupported-op' for the first node, subgraphs included, whose operator WASM does not have."""
+    for node in graph.nodes:
+        key = node.key()
+        if key not in LOWERINGS and key not in PLANNED_OPS:
+            opset = graph.opsets.get(node.domain, 1)
+            domain = 'ai.onnx' if node.domain == '' else node.domain
+            raise EdgeflowError('unsupported-op', f"no backend has the operator {node.op} of {domain}, version {opset} (node '{node.name}')",
+                                {'op': node.op, 'domain': domain, 'opset': opset, 'node': node.name})
+        for attribute in node.attributes.values():
+            if isinstance(attribute, Graph):
+                check_operators(attribute)

@@ -1,0 +1,229 @@
+"""The initializers of a model in WASM memory, each in the forms that its readers want.
+
+At load every node says what it reads: some kernels want weights packed (FORMS), all else wants them plain. Memory is
+laid out for all of them first, then each initializer is copied once from the file's bytes: plain ones straight to their
+place, packed ones to a staging block behind the weights, from which a kernel packs them. Types that the kernels do not
+hold (float16, bfloat16, 4 bits) are widened on the way. The staging block becomes the arena's memory afterwards, and
+nothing of the file is referred to any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from edgeflow.backends.wasm.engine import WasmEngine
+from edgeflow.errors import EdgeflowError
+from edgeflow.ir.dtype import DTYPE_CODES, ITEM_BITS, byte_size, element_count
+from edgeflow.ir.graph import Graph, Node, TensorData
+from edgeflow.plan.builder import PackedForm, StepBuilder
+from edgeflow.plan.planner import initializer_key, memory_dtype, scope_key
+from edgeflow.plan.values import Value
+
+KEPT_PLAIN = 1024
+
+FormOf = Callable[[Node, list[Value | None]], PackedForm | None]
+
+
+@dataclass
+class Weight:
+    """An initializer. `plain`: its value in memory has an address. `packed`: values by the form's key."""
+
+    value: Value
+    data: TensorData | None
+    wants_plain: bool = False
+    packed: dict[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Packing:
+    node: Node
+    form: PackedForm
+    inputs: list[Value | None]
+    target: Value
+
+
+class Weights:
+    """All initializers of a model's graph and subgraphs, by their key (planner.initializer_key)."""
+
+    def __init__(self, engine: WasmEngine) -> None:
+        self._engine = engine
+        self._weights: dict[str, Weight] = {}
+        self._packings: list[_Packing] = []
+        self._numbers: int = 0
+        self.bytes: int = 0
+
+    def value(self, key: str) -> Value:
+        """The initializer as a value of a plan."""
+        return self._weights[key].value
+
+    def packed(self, form: PackedForm, inputs: list[Value | None]) -> Value | None:
+        """What was packed at load; None if the weight is no initializer."""
+        first = inputs[form.sources[0]]
+        if first is None or first.initializer == '':
+            return None
+        return self._weights[first.initializer].packed.get(form.key)
+
+    def load(self, graph: Graph, forms: dict[str, FormOf]) -> None:
+        """Put all initializers of `graph` into memory. EdgeflowError 'out-of-memory'."""
+        self._add(graph, '')
+        self._demand(graph, [''], [graph], forms)
+        self._reserve()
+        for weight in self._weights.values():
+            if weight.wants_plain:
+                self._engine.place(weight.value)
+        for packing in self._packings:
+            self._engine.place(packing.target)
+        self._fill()
+        for weight in self._weights.values():
+            weight.data = None
+        self._packings = []
+
+    def _add(self, graph: Graph, scope: str) -> None:
+        for name in graph.initializers:
+            data = graph.initializers[name]
+            key = initializer_key(scope, name)
+            check_data(data, name)
+            self._numbers = self._numbers - 1
+            value = Value(self._numbers, name, memory_dtype(data.dtype), data.shape)
+            value.constant = True
+            value.initializer = key
+            self._weights[key] = Weight(value, data)
+        for node in graph.nodes:
+            for attribute in node.attributes:
+                inner = node.attributes[attribute]
+                if isinstance(inner, Graph):
+                    self._add(inner, scope_key(scope, node, attribute))
+
+    def _demand(self, graph: Graph, scopes: list[str], graphs: list[Graph], forms: dict[str, FormOf]) -> None:
+        for node in graph.nodes:
+            inputs: list[Value | None] = []
+            for name in node.inputs:
+                inputs.append(self._find(name, scopes, graphs))
+            form_of = forms.get(node.key())
+            form = form_of(node, inputs) if form_of is not None else None
+            if form is not None and inputs[form.sources[0]] is None:
+                form = None
+            for i in range(len(inputs)):
+                value = inputs[i]
+                if value is not None and (form is None or i not in form.sources or value.size <= KEPT_PLAIN):
+                    self._weights[value.initializer].wants_plain = True
+            if form is not None:
+                self._want_packed(node, form, inputs)
+            for attribute in node.attributes:
+                inner = node.attributes[attribute]
+                if isinstance(inner, Graph):
+                    self._demand(inner, scopes + [scope_key(scopes[-1], node, attribute)], graphs + [inner], forms)
+        for info in graph.outputs:
+            value = self._find(info.name, scopes, graphs)
+            if value is not None:
+                self._weights[value.initializer].wants_plain = True
+
+    def _find(self, name: str, scopes: list[str], graphs: list[Graph]) -> Value | None:
+        """The initializer that `name` means to a node of the innermost graph."""
+        for i in range(len(graphs) - 1, -1, -1):
+            if name in graphs[i].initializers:
+                return self._weights[initializer_key(scopes[i], name)].value
+        return None
+
+    def _want_packed(self, node: Node, form: PackedForm, inputs: list[Value | None]) -> None:
+        first = inputs[form.sources[0]]
+        if first is None:
+            return
+        weight = self._weights[first.initializer]
+        if form.key in weight.packed:
+            return
+        self._numbers = self._numbers - 1
+        target = Value(self._numbers, first.name + ':' + form.key, 'uint8', [form.size])
+        target.initializer = first.initializer + ':' + form.key
+        weight.packed[form.key] = target
+        self._packings.append(_Packing(node, form, inputs, target))
+
+    def _reserve(self) -> None:
+        """Grow the memory once for all weights and the largest staging block."""
+        total = 0
+        staging = 0
+        for weight in self._weights.values():
+            if weight.wants_plain:
+                total = total + weight.value.size + 64
+            elif len(weight.packed) > 0 and weight.data is not None:
+                staging = max(staging, weight.value.size + len(weight.data.data))
+        for packing in self._packings:
+            total = total + packing.target.size + 64
+        self.bytes = total
+        self._engine.heap.reserve(total + staging)
+
+    def _fill(self) -> None:
+        b = StepBuilder(NoConstants())
+        for weight in self._weights.values():
+            if weight.wants_plain:
+                self._copy(b, weight)
+        for packing in self._packings:
+            staged = self._stage(b, packing)
+            b.begin(packing.node, 1)
+            packing.form.pack(b, packing.inputs, packing.target)
+            self._engine.run_now(b, f"packing '{packing.target.name}'")
+            for weight in staged:
+                self._engine.heap.free(weight.value.address)
+                weight.value.address = 0
+
+    def _stage(self, b: StepBuilder, packing: _Packing) -> list[Weight]:
+        """Bring the sources that have no plain copy into memory for the time of packing."""
+        staged: list[Weight] = []
+        for i in packing.form.sources:
+            value = packing.inputs[i] if i < len(packing.inputs) else None
+            if value is None or value.address != 0:
+                continue
+            weight = self._weights[value.initializer]
+            self._engine.place(value)
+            self._copy(b, weight)
+            staged.append(weight)
+        return staged
+
+    def _copy(self, b: StepBuilder, weight: Weight) -> None:
+        """Copy an initializer from the file to its value's address, widened if need be."""
+        value = weight.value
+        data = weight.data
+        if data is None:
+            raise EdgeflowError('platform', f"the data of '{value.name}' is gone", {'name': value.name})
+        upload(self._engine, b, data, value)
+
+
+class NoConstants:
+    """For packing, where no lowering may ask for constants."""
+
+    def read_ints(self, value: Value) -> list[int]:
+        raise EdgeflowError('platform', f"packing reads no elements (of '{value.name}')", {})
+
+    def read_floats(self, value: Value) -> list[float]:
+        raise EdgeflowError('platform', f"packing reads no elements (of '{value.name}')", {})
+
+    def packed(self, form: PackedForm, inputs: list[Value | None]) -> Value | None:
+        return None
+
+
+def upload(engine: WasmEngine, b: StepBuilder, data: TensorData, value: Value) -> None:
+    """Copy the tensor to the address of `value`, widened if `value` has another dtype."""
+    if data.dtype == value.dtype:
+        engine.upload(value.address, data.data)
+        return
+    b.begin(Node('Cast', '', value.name, [], []), 1)
+    raw = b.scratch(len(data.data))
+    engine.place(raw)
+    try:
+        engine.upload(raw.address, data.data)
+        b.step('cast', [DTYPE_CODES[data.dtype], DTYPE_CODES[value.dtype], b.pointer(raw), b.pointer(value), value.count()])
+        engine.run_steps(b.steps, f"widening '{value.name}'")
+    finally:
+        engine.heap.free(raw.address)
+        b.begin(Node('Cast', '', value.name, [], []), 1)
+
+
+def check_data(data: TensorData, name: str) -> None:
+    """'unsupported-op' for tensors of strings, which no kernel takes; 'invalid-model' if the bytes do not fit the shape."""
+    if data.dtype == 'string' or data.dtype not in ITEM_BITS:
+        raise EdgeflowError('unsupported-op', f"tensor '{name}' holds {data.dtype}, which no kernel takes", {'name': name, 'dtype': data.dtype})
+    expected = byte_size(data.dtype, element_count(data.shape))
+    if len(data.data) != expected:
+        raise EdgeflowError('invalid-model', f"tensor '{name}' ({data.dtype} {data.shape}): expected {expected} bytes, got {len(data.data)}",
+                            {'name': name, 'expected': expected, 'got': len(data.data)})

@@ -1,0 +1,181 @@
+"""Rules of elementwise operators: the output has the (broadcast) shape of the inputs."""
+
+from __future__ import annotations
+
+from edgeflow.ir.ops.infer import FLOATS, INTEGERS, NUMBERS, Infer, InferContext, OpSpec, Type
+
+SIGNED = FLOATS + ['int64', 'int32', 'int8', 'int16']
+ANY = NUMBERS + ['bool', 'string', 'int4', 'uint4']
+
+
+def _unary(allowed: list[str]) -> Infer:
+    def infer(c: InferContext) -> list[Type]:
+        return [Type(c.check_dtype(0, allowed), c.shape(0))]
+    return infer
+
+
+def _unary_to_bool(c: InferContext) -> list[Type]:
+    c.check_dtype(0, FLOATS)
+    return [Type('bool', c.shape(0))]
+
+
+def _binary(allowed: list[str]) -> Infer:
+    def infer(c: InferContext) -> list[Type]:
+        c.check_dtype(0, allowed)
+        return [Type(c.check_same_dtype(0, 1), c.broadcast([c.shape(0), c.shape(1)]))]
+    return infer
+
+
+def _compare(allowed: list[str]) -> Infer:
+    def infer(c: InferContext) -> list[Type]:
+        c.check_dtype(0, allowed)
+        c.check_same_dtype(0, 1)
+        return [Type('bool', c.broadcast([c.shape(0), c.shape(1)]))]
+    return infer
+
+
+def _variadic(allowed: list[str]) -> Infer:
+    def infer(c: InferContext) -> list[Type]:
+        dtype = c.check_dtype(0, allowed)
+        shapes: list[list[int]] = []
+        for i in range(len(c.types)):
+            c.check_same_dtype(0, i)
+            shapes.append(c.shape(i))
+        return [Type(dtype, c.broadcast(shapes))]
+    return infer
+
+
+def _pow(c: InferContext) -> list[Type]:
+    c.check_dtype(1, NUMBERS)
+    return [Type(c.check_dtype(0, NUMBERS), c.broadcast([c.shape(0), c.shape(1)]))]
+
+
+def _mod(c: InferContext) -> list[Type]:
+    dtype = c.check_dtype(0, NUMBERS)
+    c.check_same_dtype(0, 1)
+    if dtype in FLOATS and c.attr_int('fmod', 0) != 1:
+        raise c.fail('fmod = 1 for float types', f'fmod = {c.attr_int("fmod", 0)}')
+    return [Type(dtype, c.broadcast([c.shape(0), c.shape(1)]))]
+
+
+def _bit_shift(c: InferContext) -> list[Type]:
+    direction = c.attr_str('direction', '')
+    if direction != 'LEFT' and direction != 'RIGHT':
+        raise c.fail('direction LEFT or RIGHT', f"'{direction}'")
+    return _binary(['uint8', 'uint16', 'uint32', 'uint64'])(c)
+
+
+def _prelu(c: InferContext) -> list[Type]:
+    dtype = c.check_dtype(0, NUMBERS)
+    c.check_same_dtype(0, 1)
+    if c.broadcast([c.shape(0), c.shape(1)]) != c.shape(0):
+        raise c.fail(f'a slope that can be broadcast to {c.shape(0)}', f'{c.shape(1)}')
+    return [Type(dtype, c.shape(0))]
+
+
+def _clip(c: InferContext) -> list[Type]:
+    dtype = c.check_dtype(0, NUMBERS)
+    for i in range(1, 3):
+        if c.has(i):
+            c.check_same_dtype(0, i)
+            if len(c.shape(i)) > 1 or (len(c.shape(i)) == 1 and c.shape(i)[0] != 1):
+                raise c.fail(f'input {i} to be a scalar', f'shape {c.shape(i)}')
+    return [Type(dtype, c.shape(0))]
+
+
+def _dropout(c: InferContext) -> list[Type]:
+    if c.has(2):
+        training = c.maybe_ints(2)
+        if training is None or (len(training) > 0 and training[0] != 0):
+            raise c.unsupported('training_mode must be false')
+    return [Type(c.check_dtype(0, FLOATS), c.shape(0)), Type('bool', c.shape(0))]
+
+
+def _where(c: InferContext) -> list[Type]:
+    c.check_dtype(0, ['bool'])
+    return [Type(c.check_same_dtype(1, 2), c.broadcast([c.shape(0), c.shape(1), c.shape(2)]))]
+
+
+def _cast(c: InferContext) -> list[Type]:
+    if not c.has_attr('to'):
+        raise c.fail("attribute 'to'", 'nothing')
+    return [Type(c.attr_dtype('to', 0), c.shape(0))]
+
+
+def _cast_like(c: InferContext) -> list[Type]:
+    return [Type(c.dtype(1), c.shape(0))]
+
+
+ELEMENTWISE_OPS: dict[str, OpSpec] = {
+    'Abs': OpSpec(1, 1, 1, _unary(NUMBERS)),
+    'Neg': OpSpec(1, 1, 1, _unary(SIGNED)),
+    'Sign': OpSpec(1, 1, 9, _unary(NUMBERS)),
+    'Ceil': OpSpec(1, 1, 1, _unary(FLOATS)),
+    'Floor': OpSpec(1, 1, 1, _unary(FLOATS)),
+    'Round': OpSpec(1, 1, 11, _unary(FLOATS)),
+    'Sqrt': OpSpec(1, 1, 1, _unary(FLOATS)),
+    'Reciprocal': OpSpec(1, 1, 1, _unary(FLOATS)),
+    'Exp': OpSpec(1, 1, 1, _unary(FLOATS)),
+    'Log': OpSpec(1, 1, 1, _unary(FLOATS)),
+    'Sin': OpSpec(1, 1, 7, _unary(FLOATS)),
+    'Cos': OpSpec(1, 1, 7, _unary(FLOATS)),
+    'Tan': OpSpec(1, 1, 7, _unary(FLOATS)),
+    'Asin': OpSpec(1, 1, 7, _unary(FLOATS)),
+    'Acos': OpSpec(1, 1, 7, _unary(FLOATS)),
+    'Atan': OpSpec(1, 1, 7, _unary(FLOATS)),
+    'Sinh': OpSpec(1, 1, 9, _unary(FLOATS)),
+    'Cosh': OpSpec(1, 1, 9, _unary(FLOATS)),
+    'Tanh': OpSpec(1, 1, 1, _unary(FLOATS)),
+    'Asinh': OpSpec(1, 1, 9, _unary(FLOATS)),
+    'Acosh': OpSpec(1, 1, 9, _unary(FLOATS)),
+    'Atanh': OpSpec(1, 1, 9, _unary(FLOATS)),
+    'Erf': OpSpec(1, 1, 9, _unary(NUMBERS)),
+    'Relu': OpSpec(1, 1, 1, _unary(SIGNED)),
+    'Sigmoid': OpSpec(1, 1, 1, _unary(FLOATS)),
+    'HardSigmoid': OpSpec(1, 1, 1, _unary(FLOATS)),
+    'HardSwish': OpSpec(1, 1, 14, _unary(FLOATS)),
+    'Softplus': OpSpec(1, 1, 1, _unary(FLOATS)),
+    'Softsign': OpSpec(1, 1, 1, _unary(FLOATS)),
+    'Elu': OpSpec(1, 1, 1, _unary(FLOATS)),
+    'Selu': OpSpec(1, 1, 1, _unary(FLOATS)),
+    'Celu': OpSpec(1, 1, 12, _unary(FLOATS)),
+    'LeakyRelu': OpSpec(1, 1, 1, _unary(FLOATS)),
+    'ThresholdedRelu': OpSpec(1, 1, 1, _unary(FLOATS)),
+    'Mish': OpSpec(1, 1, 18, _unary(FLOATS)),
+    'Swish': OpSpec(1, 1, 24, _unary(FLOATS)),
+    'Gelu': OpSpec(1, 1, 20, _unary(FLOATS)),
+    'Shrink': OpSpec(1, 1, 9, _unary(NUMBERS)),
+    'Not': OpSpec(1, 1, 1, _unary(['bool'])),
+    'BitwiseNot': OpSpec(1, 1, 18, _unary(INTEGERS)),
+    'IsNaN': OpSpec(1, 1, 9, _unary_to_bool),
+    'IsInf': OpSpec(1, 1, 10, _unary_to_bool),
+    'Identity': OpSpec(1, 1, 1, _unary(ANY)),
+    'Clip': OpSpec(1, 3, 1, _clip),
+    'Dropout': OpSpec(1, 3, 1, _dropout),
+    'Cast': OpSpec(1, 1, 1, _cast),
+    'CastLike': OpSpec(2, 2, 15, _cast_like),
+    'Add': OpSpec(2, 2, 1, _binary(NUMBERS)),
+    'Sub': OpSpec(2, 2, 1, _binary(NUMBERS)),
+    'Mul': OpSpec(2, 2, 1, _binary(NUMBERS)),
+    'Div': OpSpec(2, 2, 1, _binary(NUMBERS)),
+    'Pow': OpSpec(2, 2, 1, _pow),
+    'Mod': OpSpec(2, 2, 10, _mod),
+    'PRelu': OpSpec(2, 2, 1, _prelu),
+    'BitShift': OpSpec(2, 2, 11, _bit_shift),
+    'BitwiseAnd': OpSpec(2, 2, 18, _binary(INTEGERS)),
+    'BitwiseOr': OpSpec(2, 2, 18, _binary(INTEGERS)),
+    'BitwiseXor': OpSpec(2, 2, 18, _binary(INTEGERS)),
+    'And': OpSpec(2, 2, 1, _binary(['bool'])),
+    'Or': OpSpec(2, 2, 1, _binary(['bool'])),
+    'Xor': OpSpec(2, 2, 1, _binary(['bool'])),
+    'Equal': OpSpec(2, 2, 1, _compare(NUMBERS + ['bool', 'string'])),
+    'Greater': OpSpec(2, 2, 1, _compare(NUMBERS)),
+    'GreaterOrEqual': OpSpec(2, 2, 12, _compare(NUMBERS)),
+    'Less': OpSpec(2, 2, 1, _compare(NUMBERS)),
+    'LessOrEqual': OpSpec(2, 2, 12, _compare(NUMBERS)),
+    'Max': OpSpec(1, -1, 1, _variadic(NUMBERS)),
+    'Min': OpSpec(1, -1, 1, _variadic(NUMBERS)),
+    'Sum': OpSpec(1, -1, 1, _variadic(FLOATS)),
+    'Mean': OpSpec(1, -1, 1, _variadic(FLOATS)),
+    'Where': OpSpec(3, 3, 9, _where),
+}

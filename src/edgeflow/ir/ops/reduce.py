@@ -1,0 +1,82 @@
+"""Rules of reductions and of operators that work along one axis with an unchanged shape."""
+
+from __future__ import annotations
+
+from edgeflow.ir.ops.infer import FLOATS, NUMBERS, Infer, InferContext, OpSpec, Type
+
+
+def reduced_axes(c: InferContext) -> list[int]:
+    """The axes over which a Reduce* node of any opset goes, in rising order; none for a no-op."""
+    rank = len(c.shape(0))
+    given = c.ints(1) if c.has(1) else c.attr_ints('axes')
+    if given is None or len(given) == 0:
+        if c.attr_int('noop_with_empty_axes', 0) == 1:
+            return []
+        return [i for i in range(rank)]
+    return sorted(c.axes(given, rank))
+
+
+def reduced_shape(shape: list[int], axes: list[int], keep_dims: bool) -> list[int]:
+    result: list[int] = []
+    for i in range(len(shape)):
+        if i not in axes:
+            result.append(shape[i])
+        elif keep_dims:
+            result.append(1)
+    return result
+
+
+def _reduce(allowed: list[str]) -> Infer:
+    def infer(c: InferContext) -> list[Type]:
+        dtype = c.check_dtype(0, allowed)
+        return [Type(dtype, reduced_shape(c.shape(0), reduced_axes(c), c.attr_int('keepdims', 1) == 1))]
+    return infer
+
+
+def _arg_reduce(c: InferContext) -> list[Type]:
+    c.check_dtype(0, NUMBERS)
+    shape = c.shape(0)
+    axis = c.axis(c.attr_int('axis', 0), len(shape))
+    if shape[axis] == 0:
+        raise c.fail(f'at least one element along axis {axis}', f'shape {shape}')
+    return [Type('int64', reduced_shape(shape, [axis], c.attr_int('keepdims', 1) == 1))]
+
+
+def _cum_sum(c: InferContext) -> list[Type]:
+    c.check_dtype(0, NUMBERS)
+    c.check_dtype(1, ['int64', 'int32'])
+    axis = c.ints(1)
+    if len(axis) != 1:
+        raise c.fail('one axis', f'{axis}')
+    c.axis(axis[0], len(c.shape(0)))
+    return [c.type(0)]
+
+
+def _along_axis(c: InferContext) -> list[Type]:
+    c.check_dtype(0, FLOATS)
+    rank = len(c.shape(0))
+    axis = c.attr_int('axis', -1 if c.opset >= 13 else 1)
+    if rank > 0 and not (c.opset < 13 and axis == rank):
+        c.axis(axis, rank)
+    return [c.type(0)]
+
+
+REDUCE_OPS: dict[str, OpSpec] = {
+    'ReduceSum': OpSpec(1, 2, 1, _reduce(NUMBERS)),
+    'ReduceMean': OpSpec(1, 2, 1, _reduce(NUMBERS)),
+    'ReduceMax': OpSpec(1, 2, 1, _reduce(NUMBERS + ['bool'])),
+    'ReduceMin': OpSpec(1, 2, 1, _reduce(NUMBERS + ['bool'])),
+    'ReduceProd': OpSpec(1, 2, 1, _reduce(NUMBERS)),
+    'ReduceL1': OpSpec(1, 2, 1, _reduce(NUMBERS)),
+    'ReduceL2': OpSpec(1, 2, 1, _reduce(NUMBERS)),
+    'ReduceSumSquare': OpSpec(1, 2, 1, _reduce(NUMBERS)),
+    'ReduceLogSum': OpSpec(1, 2, 1, _reduce(NUMBERS)),
+    'ReduceLogSumExp': OpSpec(1, 2, 1, _reduce(NUMBERS)),
+    'ArgMax': OpSpec(1, 1, 1, _arg_reduce),
+    'ArgMin': OpSpec(1, 1, 1, _arg_reduce),
+    'CumSum': OpSpec(2, 2, 11, _cum_sum),
+    'CumProd': OpSpec(2, 2, 26, _cum_sum),
+    'Softmax': OpSpec(1, 1, 1, _along_axis),
+    'LogSoftmax': OpSpec(1, 1, 1, _along_axis),
+    'Hardmax': OpSpec(1, 1, 1, _along_axis),
+}

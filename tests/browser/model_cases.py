@@ -1,0 +1,55 @@
+"""The text encoders among the tiny models: their files, cases and tolerances, as tests/models/README.md has them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+
+from toolchain.paths import MODELS
+
+ENCODERS = ['bert', 'distilbert', 'roberta', 'xlm-roberta', 'deberta-v2', 'modernbert']
+# Integer parts are exact, but one activation rounded the other way shifts single values by a quantisation step.
+QUANTIZED = ['quantized', 'qdq', 'qdqu8']
+HALF = ['fp16', 'q4f16']
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One ONNX file of the manifest. path: below tests/models; cases: its .npz files."""
+
+    path: str
+    variant: str
+    cases: list[str]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Inputs and expected outputs of one run."""
+
+    inputs: dict[str, np.ndarray]
+    outputs: dict[str, np.ndarray]
+
+
+def encoder_files() -> list[ModelFile]:
+    files = json.loads((MODELS / 'manifest.json').read_text())['files']
+    return [ModelFile(f['path'], f['variant'], f['cases']) for f in files if f['family'] in ENCODERS]
+
+
+def read_case(path: str) -> Case:
+    with np.load(MODELS / path) as arrays:
+        named = {name: arrays[name] for name in arrays.files}
+    inputs = {name.removeprefix('in:'): a for name, a in named.items() if name.startswith('in:')}
+    return Case(inputs, {name.removeprefix('out:'): a for name, a in named.items() if name.startswith('out:')})
+
+
+def check_output(got: np.ndarray, expected: np.ndarray, variant: str) -> None:
+    """AssertionError where an output is beyond the tolerance of its variant."""
+    assert got.shape == expected.shape
+    assert got.dtype == expected.dtype
+    wide, largest = expected.astype(np.float64), float(np.abs(expected).max(initial=0))
+    if variant in HALF or variant in QUANTIZED:
+        np.testing.assert_allclose(got.astype(np.float64), wide, rtol=0, atol=2e-2 * largest)
+    else:
+        np.testing.assert_allclose(got.astype(np.float64), wide, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,109 @@
+// What the JS side of the host seam does with a server of bad manners, a store and a worker. Runs in Chromium and in Node.
+// `modules`: address of the transpiled modules, ending in '/'. `address`: tests/host/server.py. Gives plain records back.
+
+async function outcome(work) {
+  try {
+    return await work();
+  } catch (error) {
+    return { code: error.code ?? null, message: error.message, isError: error instanceof Error, hasStack: typeof error.stack === 'string' };
+  }
+}
+
+export async function network(modules, address) {
+  const { loadFile, findFile, loadFiles, Wanted } = await import(modules + 'edgeflow/store/files.js');
+  const { Progress } = await import(modules + 'edgeflow/store/progress.js');
+  const load = (path, signal = null) => outcome(async () => {
+    const events = [];
+    const data = await loadFile(address + path, 'f', new Progress(event => events.push(event)), signal);
+    const last = events.at(-1);
+    return {
+      bytes: data instanceof Uint8Array, size: data.length, sum: data.reduce((sum, x) => (sum * 31 + x) % 1000003, 7),
+      statuses: [...new Set(events.map(event => event.status))], announced: events[1].total, loaded: last.loaded, total: last.total,
+    };
+  });
+  const found = {};
+  for (const path of [
+    '/plain', '/chunked', '/no-length', '/redirect', '/gzip', '/empty', '/none', '/status/500', '/status/403',
+    '/cut', '/chunked-cut', '/reset', '/loop', '/huge',
+  ]) found[path] = await load(path);
+  found.unreachable = await outcome(() => loadFile('http://127.0.0.1:9/', 'f', new Progress(null), null));
+  found.optional = await findFile(address + '/none', 'f', new Progress(null), null) ?? 'absent';
+
+  for (const path of ['/slow', '/silent']) {
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(), 100);
+    found['abort ' + path] = await load(path, controller.signal);
+  }
+  found['abort before'] = await load('/plain', AbortSignal.abort());
+  const wanted = path => new Wanted(address + path, path, false);
+  found['one fails'] = await outcome(() => loadFiles([wanted('/slow'), wanted('/status/500')], new Progress(null), null));
+  found['callback raises'] = await outcome(() => loadFile(address + '/plain', 'f', new Progress(event => {
+    if (event.status === 'progress') throw new TypeError('the page is gone');
+  }), null));
+  return found;
+}
+
+export async function store(modules) {
+  const { openStore } = await import(modules + 'edgeflow/host/browser.js');
+  const name = 'test-' + Math.random().toString(36).slice(2);
+  const list = bytes => bytes === null ? null : [...bytes];
+  const found = {};
+  let base = await openStore(name);
+  found.absent = list(await base.get('a'));
+  await base.put('a', Uint8Array.of(1, 2, 3));
+  await base.put('a', Uint8Array.from({ length: 10 }, (_, i) => i));
+  await base.put('empty', new Uint8Array(0));
+  await base.put('https://x/ü?a=1', Uint8Array.of(9));
+  await base.put('b%', Uint8Array.of(1));
+  await base.put('part', Uint8Array.of(1, 2, 3, 4).subarray(1, 3));
+  found.ranges = [[2, 5], [8, 100], [20, 30]];
+  found.ranges = await Promise.all(found.ranges.map(async ([start, end]) => list(await base.getRange('a', start, end))));
+  found.noRange = list(await base.getRange('none', 0, 1));
+  found.empty = list(await base.get('empty'));
+  found.part = list(await base.get('part'));
+  await base.close();
+  found.closed = await outcome(() => base.get('a'));
+  base = await openStore(name);
+  found.kept = list(await base.get('a'));
+  found.keys = await base.keys('');
+  found.https = await base.keys('https://');
+  await base.delete('a');
+  await base.delete('a');
+  found.deleted = list(await base.get('a'));
+  const other = await openStore(name + '-other');
+  found.other = list(await other.get('b%'));
+  await other.close();
+  await base.close();
+  return found;
+}
+
+export async function worker(modules, script) {
+  const { spawnWorker } = await import(modules + 'edgeflow/host/browser.js');
+  const thread = spawnWorker(script);
+  const answer = await new Promise((resolve, reject) => {
+    thread.onMessage(resolve);
+    thread.onError(reason => reject(new Error(reason)));
+    thread.post({ numbers: Float32Array.of(1, 2, 3) }, []);
+  });
+  thread.terminate();
+  const missing = spawnWorker(script.replace('echo_worker', 'no_worker'));
+  const failure = await new Promise(resolve => missing.onError(resolve));
+  missing.terminate();
+  return { answer, failed: typeof failure === 'string' && failure !== '' };
+}
+
+export async function assets(modules, location) {
+  const { loadAsset, instantiateWasm, wasmFeatures } = await import(modules + 'edgeflow/host/browser.js');
+  const features = wasmFeatures();
+  const name = features.relaxedSimd ? 'edgeflow-relaxed.wasm' : 'edgeflow-simd.wasm';
+  const [beside, again] = await Promise.all([loadAsset(name, null), loadAsset(name, null)]);
+  const located = await loadAsset(name, location);
+  const instance = await instantiateWasm(beside);
+  return {
+    simd: features.simd, size: beside.length, located: located.length, once: beside === again,
+    memory: instance.memorySize() > 0, heap: instance.globalValue('__heap_base') > 0,
+    missing: await outcome(() => loadAsset('none.wasm', location)),
+    page: await outcome(() => loadAsset('page.wasm', location)),
+    unknown: await outcome(() => loadAsset('none.wasm', null)),
+  };
+}

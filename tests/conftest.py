@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from toolchain.browser import launch_options
 from toolchain.build import build
-from toolchain.paths import BUILD, DIST, EXAMPLES, MODELS, ROOT
+from toolchain.paths import BUILD, DIST, EXAMPLES, MODELS, NODE_MODULES, ROOT
 from toolchain.serve import Server
 
 PAGES = ROOT / 'tests' / 'browser' / 'pages'
@@ -26,6 +26,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: 'browser' in getattr(item, 'fixturenames', []))
 
 
+SAID = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope='session')
+def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """Print a line at the end of the run, such as a count or a measurement."""
+    return pytestconfig.stash.setdefault(SAID, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash.get(SAID, []):
+        terminalreporter.write_line(line)
+
+
 @pytest.fixture(scope='session')
 def dist() -> Path:
     """The folder of the built package, up to date with the sources."""
@@ -36,7 +50,9 @@ def dist() -> Path:
 @pytest.fixture(scope='session')
 def server(dist: Path) -> Iterator[Server]:
     """Serves the test pages at /, the package at /dist/, the transpiled modules at /js/, models at /models/ and /examples/."""
-    with Server({'/': PAGES, '/dist': dist, '/js': BUILD / 'js', '/models': MODELS, '/examples': EXAMPLES}) as running:
+    tokenizers = NODE_MODULES / '@huggingface' / 'tokenizers' / 'dist'
+    roots = {'/': PAGES, '/dist': dist, '/js': BUILD / 'js', '/models': MODELS, '/examples': EXAMPLES, '/tokenizers': tokenizers}
+    with Server(roots) as running:
         yield running
 
 

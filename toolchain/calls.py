@@ -93,6 +93,9 @@ class Calls:
             if symbol.kind == "function":
                 return f"{callee}({self.arguments(node, symbol.info.params, symbol.info.name + '()')})", PRIMARY
             kind = symbol.info if symbol.kind == "constant" else None
+            if symbol.kind == "external" and node.keywords:
+                options = [(attribute_name(k.arg), self.js(k.value, ASSIGN)) for k in node.keywords if k.arg]
+                return f"{callee}({', '.join([*self.items(node.args), options_object(options)])})", PRIMARY
             if kind is not None and kind.kind == "class":
                 return f"{callee}.__call__({self.arguments(node, None, callee)})", PRIMARY
             return f"{callee}({self.arguments(node, None, callee)})", PRIMARY
@@ -171,9 +174,14 @@ class Calls:
         if isinstance(owner, ast.Call) and isinstance(owner.func, ast.Name) and owner.func.id == "super":
             base = self.current_class.base if self.current_class else None
             method = self.project.find_method(base, name) if base in self.project.classes else None
+            if name == "__init__":
+                parent = self.real_base(self.current_class)
+                return f"super({self.arguments(node, self.project.constructor(parent) if parent else None, 'super().__init__()')})", PRIMARY
             return f"super.{attribute_name(name)}({self.arguments(node, method.params if method else None, name + '()')})", PRIMARY
         if isinstance(owner, ast.Name) and self.is_math(owner):
             return self.math_call(name, node)
+        if isinstance(owner, ast.Name) and owner.id == "object" and name == "__setattr__":
+            return f"{self.member(node.args[0])}.{attribute_name(node.args[1].value)} = {self.js(node.args[2], ASSIGN)}", ASSIGN
         if isinstance(owner, ast.Name) and self.is_builtin(owner.id):
             return self.static_builtin(owner.id, name, node)
         kind = self.type_of(owner)
@@ -463,6 +471,9 @@ class Calls:
 
     def b_anext(self, node: ast.Call) -> Js:
         return f"{self.rt('anext')}({', '.join(self.items(node.args))})", PRIMARY
+
+    def b_iter(self, node: ast.Call) -> Js:
+        return f"{self.iterable(node.args[0])}[Symbol.iterator]()", PRIMARY
 
     def b_aiter(self, node: ast.Call) -> Js:
         return f"{self.member(node.args[0])}[Symbol.asyncIterator]()", PRIMARY

@@ -2,7 +2,8 @@
 
 The rules: names become camelCase; keyword-only parameters become one trailing options object with an interface of its own;
 dataclasses and classes that the package exports become classes, those it only mentions become interfaces; docstrings
-become TSDoc. `pipeline` has one overload for each entry of the table of tasks, whose classes can be called like their run().
+become TSDoc, and one that begins with "Internal:" keeps its method out. `pipeline` has one overload for each entry of the
+table of tasks, whose classes can be called like their run().
 An annotation that has no TypeScript counterpart here ends the build.
 """
 
@@ -149,6 +150,8 @@ class Declarations:
         readonly = 'readonly ' if record and frozen(node) else ''
         bases = [b.id for b in node.bases if isinstance(b, ast.Name) and b.id not in ('Protocol', 'object', 'Generic')]
         base = f' extends {self.reference(bases[0], home, node)}' if bases else ''
+        inherited = base if exported and bases and bases[0] not in self.exported | PRIMITIVES.keys() else ''
+        base = '' if inherited else base
         before, members = '', []
         fields = [s for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)]
         for item in fields:
@@ -158,7 +161,7 @@ class Declarations:
         methods = [s for s in node.body if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef))]
         maker = next((m for m in methods if m.name == '__init__'), None)
         if exported:
-            members.append(self.constructor(fields if record else None, maker, home, public=record or bool(bases)))
+            members.append(self.constructor(fields if record else None, maker, home, public=record or base.endswith('Error')))
         if maker is not None:
             members += self.assigned(maker, home, {f.target.id for f in fields}, doc)
         calls = []
@@ -166,6 +169,9 @@ class Declarations:
             if item.name.startswith('_') and item.name != '__call__':
                 continue
             about = Doc.of(item)
+            about.owner = f'{node.name}.{about.owner}'
+            if about.text.startswith('Internal:'):
+                continue
             if decorated(item, 'property'):
                 settable = any(setter(m, item.name) for m in methods)
                 members.append(comment(about.text) + f'{"" if settable else "readonly "}{camel(item.name)}: {self.returned(item, home)};\n')
@@ -189,8 +195,8 @@ class Declarations:
         kind = 'class' if exported else 'interface'
         body = ''.join(indent(member) for member in (members if exported else [*calls, *members]))
         text = f'{before}{comment(doc.text)}export {kind} {node.name}{base} {{\n{body}}}\n'
-        if exported and calls:
-            text += f'export interface {node.name} {{\n{"".join(indent(call) for call in calls)}}}\n'
+        if exported and (calls or inherited):
+            text += f'export interface {node.name}{inherited} {{\n{"".join(indent(call) for call in calls)}}}\n'
         return text
 
     def constructor(self, fields: list[ast.AnnAssign] | None, maker: ast.FunctionDef | ast.AsyncFunctionDef | None, home: Module, *, public: bool) -> str:
@@ -198,7 +204,8 @@ class Declarations:
         if not public:
             return 'private constructor();\n'
         if fields is not None:
-            parts = [f'{camel(f.target.id)}{"?" if f.value is not None else ""}: {self.type(f.annotation, home, given=True)}' for f in fields]
+            public_fields = [f for f in fields if not f.target.id.startswith('_')]
+            parts = [f'{camel(f.target.id)}{"?" if f.value is not None else ""}: {self.type(f.annotation, home, given=True)}' for f in public_fields]
             return f'constructor({", ".join(parts)});\n'
         if maker is None:
             return ''

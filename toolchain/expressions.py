@@ -55,6 +55,8 @@ class Expressions:
         if isinstance(value, bytes):
             return (f"new Uint8Array([{', '.join(str(b) for b in value)}])" if value else "new Uint8Array(0)"), PRIMARY
         if isinstance(value, int):
+            if value == 2**63 - 1:  # ONNX's "to the end"; reads of int64 data round to the same number
+                return "0x7fffffffffffffff", PRIMARY
             if abs(value) > 2**53:
                 self.error(node, f"{value} is more than 2**53, where JS numbers are no longer exact; write it as two words")
             return str(value), PRIMARY

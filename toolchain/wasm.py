@@ -57,6 +57,7 @@ def build_wasm(*, force: bool = False) -> list[Path]:
             def work(variant: str = variant, target: Path = target) -> None:
                 partial = BUILD / target.name
                 compile_kernels(variant, partial)
+                partial.chmod(0o644)
                 os.replace(partial, target)
 
             if force:

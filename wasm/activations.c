@@ -1,12 +1,28 @@
 // Elementwise activations, alone or at the end of a matrix product.
 #include "dense.h"
 
-#define ROWS(function)                                                                  \
-  for (int r = 0; r < rows; r++, x += ld) {                                             \
-    int i = 0;                                                                          \
-    for (; i + 4 <= columns; i += 4) wasm_v128_store(x + i, function(wasm_v128_load(x + i))); \
-    if (i < columns) store_part(x + i, function(load_part(x + i, columns - i)), columns - i); \
-  }                                                                                     \
+v128_t load_part(const float *p, int n) {
+  v128_t v = wasm_f32x4_const(0, 0, 0, 0);
+  if (n >= 2) {
+    v = wasm_v128_load64_zero(p);
+    return n == 3 ? wasm_v128_load32_lane(p + 2, v, 2) : v;
+  }
+  return n == 1 ? wasm_v128_load32_zero(p) : v;
+}
+
+void store_part(float *p, v128_t v, int n) {
+  if (n >= 2) {
+    wasm_v128_store64_lane(p, v, 0);
+    if (n == 3) wasm_v128_store32_lane(p + 2, v, 2);
+  } else if (n == 1) {
+    wasm_v128_store32_lane(p, v, 0);
+  }
+}
+
+#define ROWS(function)                                                                                                   \
+  for (int r = 0; r < rows; r++, x += ld) {                                                                              \
+    for (int i = 0; i < columns; i += 4) store_some(x + i, function(load_some(x + i, columns - i)), columns - i);        \
+  }                                                                                                                      \
   break;
 
 void activate(int activation, float *x, int rows, int columns, int ld) {
@@ -37,17 +53,15 @@ int k_activation_f32(const int32_t *a) {
   for (int start = 0; start < n;) {
     int size = min_int(n - start, 2048);
     if (bias) size = min_int(size, period - column);
-    int i = 0;
     if (bias) {
       const float *b = bias + column;
-      for (; i + 4 <= size; i += 4) {
-        wasm_v128_store(Y + start + i, wasm_f32x4_add(wasm_v128_load(X + start + i), wasm_v128_load(b + i)));
+      for (int i = 0; i < size; i += 4) {
+        const int part = size - i;
+        store_some(Y + start + i, wasm_f32x4_add(load_some(X + start + i, part), load_some(b + i, part)), part);
       }
-      for (; i < size; i++) Y[start + i] = X[start + i] + b[i];
       column = column + size == period ? 0 : column + size;
     } else if (X != Y) {
-      for (; i + 4 <= size; i += 4) wasm_v128_store(Y + start + i, wasm_v128_load(X + start + i));
-      for (; i < size; i++) Y[start + i] = X[start + i];
+      copy_bytes(Y + start, X + start, (size_t)size * 4);
     }
     activate(a[0], Y + start, 1, size, size);
     start += size;

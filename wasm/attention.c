@@ -13,51 +13,64 @@ enum {
 
 enum { MASK_NONE, MASK_ADDED, MASK_KEEP, MASK_DROP, MASK_ADD_WHERE_FALSE };
 
+// Masks that are not simply added along contiguous keys.
 static void mask_row(float *x, int n, const int32_t *a, ptrdiff_t at) {
   const ptrdiff_t step = a[M_T];
+  const int type = a[MASK_TYPE];
   const float fill = REAL(FILL);
-  if (a[MASK_TYPE] == MASK_ADDED) {
-    const float *mask = FLOATS(MASK) + at;
-    int i = 0;
-    if (step == 1) {
-      for (; i + 4 <= n; i += 4) wasm_v128_store(x + i, wasm_f32x4_add(wasm_v128_load(x + i), wasm_v128_load(mask + i)));
+  const float *added = FLOATS(MASK) + at;
+  const uint8_t *flags = BYTES(MASK) + at;
+  FEW for (int i = 0; i < n; i++) {
+    if (type == MASK_ADDED) {
+      x[i] += added[i * step];
+    } else if ((flags[i * step] != 0) == (type == MASK_DROP)) {
+      x[i] = type == MASK_ADD_WHERE_FALSE ? x[i] + fill : fill;
     }
-    for (; i < n; i++) x[i] += mask[i * step];
-    return;
-  }
-  const uint8_t *mask = BYTES(MASK) + at;
-  if (a[MASK_TYPE] == MASK_ADD_WHERE_FALSE) {
-    for (int i = 0; i < n; i++) {
-      if (!mask[i * step]) x[i] += fill;
-    }
-    return;
-  }
-  const int drop = a[MASK_TYPE] == MASK_DROP;
-  for (int i = 0; i < n; i++) {
-    if ((mask[i * step] != 0) == drop) x[i] = fill;
   }
 }
 
-// One row of scores to probabilities; `query` is the row's number in the sequence.
-static void probabilities(float *x, const int32_t *a, int b, int h, int query) {
+// One row of products to exponentials; returns their sum. `query` is the row's number in the sequence.
+static float exponentials(float *x, const int32_t *a, int b, int h, int query) {
   const int n = a[T];
+  const float scale = REAL(SCALE);
+  const ptrdiff_t at = (ptrdiff_t)b * a[M_B] + (ptrdiff_t)h * a[M_H] + (ptrdiff_t)query * a[M_S];
   int seen = n;
-  if (a[SOFTCAP]) {
-    const float cap = REAL(SOFTCAP);
-    scale_row(x, n, 1.0f / cap);
-    activate(ACT_TANH, x, 1, n, n);
-    scale_row(x, n, cap);
-  }
-  if (a[MASK_TYPE]) mask_row(x, n, a, (ptrdiff_t)b * a[M_B] + (ptrdiff_t)h * a[M_H] + (ptrdiff_t)query * a[M_S]);
+  float max;
   if (a[CAUSAL]) {
     seen = query + a[CAUSAL_OFFSET] + 1;
     seen = seen < 0 ? 0 : min_int(seen, n);
-    for (int i = seen; i < n; i++) x[i] = -__builtin_inff();
+    FEW for (int i = seen; i < n; i++) x[i] = -__builtin_inff();
     if (seen == 0) seen = n;  // nothing to see: NaN, as softmax gives it
   }
-  const float sum = exp_row(x, x, seen, max_row(x, seen));
-  scale_row(x, seen, 1.0f / sum);
-  for (int i = seen; i < n; i++) x[i] = 0.0f;
+  if (a[MASK_TYPE] == MASK_ADDED && a[M_T] == 1 && !a[SOFTCAP]) {
+    const float *mask = FLOATS(MASK) + at;
+    v128_t most = splat(-__builtin_inff());
+    int i = 0;
+    for (; i + 4 <= seen; i += 4) {
+      const v128_t v = wasm_f32x4_add(wasm_f32x4_mul(wasm_v128_load(x + i), splat(scale)), wasm_v128_load(mask + i));
+      wasm_v128_store(x + i, v);
+      most = wasm_f32x4_pmax(most, v);
+    }
+    FEW for (; i < seen; i++) {
+      x[i] = x[i] * scale + mask[i];
+      most = wasm_f32x4_pmax(most, splat(x[i]));
+    }
+    max = max_f32x4(most);
+  } else {
+    if (a[SOFTCAP]) {
+      const float cap = REAL(SOFTCAP);
+      scale_row(x, seen, scale / cap);
+      activate(ACT_TANH, x, 1, seen, seen);
+      scale_row(x, seen, cap);
+    } else {
+      scale_row(x, seen, scale);
+    }
+    if (a[MASK_TYPE]) mask_row(x, seen, a, at);
+    max = max_row(x, seen);
+  }
+  const float sum = exp_row(x, x, seen, max);
+  FEW for (int i = seen; i < n; i++) x[i] = 0.0f;
+  return sum;
 }
 
 int k_sdpa_f32(const int32_t *a) {
@@ -83,21 +96,27 @@ int k_sdpa_f32(const int32_t *a) {
         int ldq = a[Q_S];
         if (a[Q_D] != 1) {
           for (int r = 0; r < rows; r++) {
-            for (int i = 0; i < d; i++) queries[(size_t)r * d + i] = from[(ptrdiff_t)r * a[Q_S] + (ptrdiff_t)i * a[Q_D]];
+            FEW for (int i = 0; i < d; i++) queries[(size_t)r * d + i] = from[(ptrdiff_t)r * a[Q_S] + (ptrdiff_t)i * a[Q_D]];
           }
           from = queries;
           ldq = d;
         }
-        Gemm qk = {from, keys, scores, 0, 0, rows, t, d, ldq, t8, 0, REAL(SCALE), ACT_NONE};
+        Gemm qk = {from, keys, scores, 0, 0, rows, t, d, ldq, t8, 0, 1.0f, ACT_NONE};
         gemm_packed(&qk);
-        for (int r = 0; r < rows; r++) probabilities(scores + (size_t)r * t8, a, b, h, row + r);
+        float sums[QUERY_ROWS];
+        for (int r = 0; r < rows; r++) sums[r] = exponentials(scores + (size_t)r * t8, a, b, h, row + r);
         float *to = out + (ptrdiff_t)row * a[O_S];
         const int direct = a[O_D] == 1;
         Gemm pv = {scores, values, direct ? to : results, 0, 0, rows, dv, t, t8, direct ? a[O_S] : dv8, 0, 1.0f, ACT_NONE};
         gemm_packed(&pv);
-        if (direct) continue;
-        for (int r = 0; r < rows; r++) {
-          for (int i = 0; i < dv; i++) to[(ptrdiff_t)r * a[O_S] + (ptrdiff_t)i * a[O_D]] = results[(size_t)r * dv8 + i];
+        for (int r = 0; r < rows; r++) {  // there are fewer results than scores: so they are what is divided by the sums
+          if (direct) {
+            scale_row(to + (ptrdiff_t)r * a[O_S], dv, 1.0f / sums[r]);
+            continue;
+          }
+          FEW for (int i = 0; i < dv; i++) {
+            to[(ptrdiff_t)r * a[O_S] + (ptrdiff_t)i * a[O_D]] = results[(size_t)r * dv8 + i] * (1.0f / sums[r]);
+          }
         }
       }
     }

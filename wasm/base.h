@@ -32,6 +32,9 @@ enum {
 
 enum { MAX_RANK = 16 };
 
+// For code that is not worth the bytes of vectors and unrolled loops.
+#define SMALL __attribute__((minsize, noinline))
+
 static inline float word_float(word w) {
   union {
     word i;

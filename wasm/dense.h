@@ -12,6 +12,8 @@ enum { PANEL = 8 };  // columns of a packed panel: two vectors of float32
 #define IN_ORDER() __asm__ volatile("" ::: "memory")
 #define KEEP(pointer) __asm__ volatile("" : "+r"(pointer))
 #define KEEP_VECTOR(v) __asm__ volatile("" : "+r"(v)::"memory")
+// For loops over what is left: neither unrolled nor made into vectors, which would only be long.
+#define FEW _Pragma("clang loop unroll(disable) vectorize(disable)")
 #define UNROLL _Pragma("clang loop unroll(full)")
 
 #define FLOATS(i) ((float *)(a[i]))

@@ -123,7 +123,7 @@ void store_edge(const float *edge, float *out, int ldc, int rows, int columns, c
       wasm_v128_store(out + 4, high);
       continue;
     }
-    for (int i = 0; i < columns; i++) out[i] = residual ? edge[i] + residual[i] : edge[i];
+    FEW for (int i = 0; i < columns; i++) out[i] = residual ? edge[i] + residual[i] : edge[i];
     if (residual) residual += ldr;
   }
 }
@@ -147,7 +147,7 @@ void gemm_packed(const Gemm *g) {
       const int ldc = direct ? g->ldc : PANEL;
       const float *bias = g->bias ? g->bias + n : 0;
       if (bias && columns < PANEL) {
-        for (int i = 0; i < PANEL; i++) bias_edge[i] = i < columns ? bias[i] : 0.0f;
+        FEW for (int i = 0; i < PANEL; i++) bias_edge[i] = i < columns ? bias[i] : 0.0f;
         bias = bias_edge;
       }
       const float *b = g->b + (size_t)n * K;
@@ -168,15 +168,9 @@ void finish_tile(float *c, int ldc, int rows, int columns, float alpha, const fl
     for (int r = 0; r < rows; r++) {
       float *row = c + (size_t)r * ldc;
       for (int i = 0; i < columns; i += 4) {
-        const int n = min_int(4, columns - i);
-        v128_t x = n == 4 ? wasm_v128_load(row + i) : load_part(row + i, n);
-        x = wasm_f32x4_mul(x, splat(alpha));
-        if (bias) x = wasm_f32x4_add(x, n == 4 ? wasm_v128_load(bias + i) : load_part(bias + i, n));
-        if (n == 4) {
-          wasm_v128_store(row + i, x);
-        } else {
-          store_part(row + i, x, n);
-        }
+        v128_t x = wasm_f32x4_mul(load_some(row + i, columns - i), splat(alpha));
+        if (bias) x = wasm_f32x4_add(x, load_some(bias + i, columns - i));
+        store_some(row + i, x, columns - i);
       }
     }
   }
@@ -185,9 +179,9 @@ void finish_tile(float *c, int ldc, int rows, int columns, float alpha, const fl
     for (int r = 0; r < rows; r++) {
       float *row = c + (size_t)r * ldc;
       const float *more = residual + (size_t)r * ldr;
-      int i = 0;
-      for (; i + 4 <= columns; i += 4) wasm_v128_store(row + i, wasm_f32x4_add(wasm_v128_load(row + i), wasm_v128_load(more + i)));
-      for (; i < columns; i++) row[i] += more[i];
+      for (int i = 0; i < columns; i += 4) {
+        store_some(row + i, wasm_f32x4_add(load_some(row + i, columns - i), load_some(more + i, columns - i)), columns - i);
+      }
     }
   }
 }
@@ -219,7 +213,7 @@ void pack_panels(const float *src, float *dst, int K, int N, int row_stride, int
       }
     }
     for (; k < K; k++, from += row_stride, dst += PANEL) {
-      for (int i = 0; i < PANEL; i++) dst[i] = i < columns ? from[(ptrdiff_t)i * column_stride] : 0.0f;
+      FEW for (int i = 0; i < PANEL; i++) dst[i] = i < columns ? from[(ptrdiff_t)i * column_stride] : 0.0f;
     }
   }
 }
@@ -259,17 +253,13 @@ static void thin_product(const float *A, const float *B, float *C, const int32_t
         wasm_v128_store(c + n + 12, s3);
       }
       for (; n < N; n += 4) {
-        const int part = min_int(4, N - n);
+        const int part = N - n;
         v128_t s = splat(0);
         const float *b = B + n;
         for (int k = 0; k < K; k++, b += b_row) {
-          s = madd(wasm_v128_load32_splat(x + (ptrdiff_t)k * a_col), part == 4 ? wasm_v128_load(b) : load_part(b, part), s);
+          s = madd(wasm_v128_load32_splat(x + (ptrdiff_t)k * a_col), load_some(b, part), s);
         }
-        if (part == 4) {
-          wasm_v128_store(c + n, s);
-        } else {
-          store_part(c + n, s, part);
-        }
+        store_some(c + n, s, part);
       }
     } else {  // b_row == 1 and a_col == 1: dot products
       for (int n = 0; n < N; n++) {
@@ -281,7 +271,7 @@ static void thin_product(const float *A, const float *B, float *C, const int32_t
           s1 = madd(wasm_v128_load(x + k + 4), wasm_v128_load(b + k + 4), s1);
         }
         float sum = sum_f32x4(wasm_f32x4_add(s0, s1));
-        for (; k < K; k++) sum += x[k] * b[k];
+        FEW for (; k < K; k++) sum += x[k] * b[k];
         c[n] = sum;
       }
     }
@@ -311,7 +301,7 @@ int k_matmul_f32(const int32_t *a) {
       if (a_col != 1) {
         if (rows_from != A) {
           for (int m = 0; m < M; m++) {
-            for (int k = 0; k < K; k++) rows[(size_t)m * K + k] = A[(ptrdiff_t)m * a_row + (ptrdiff_t)k * a_col];
+            FEW for (int k = 0; k < K; k++) rows[(size_t)m * K + k] = A[(ptrdiff_t)m * a_row + (ptrdiff_t)k * a_col];
           }
         }
         rows_from = A;

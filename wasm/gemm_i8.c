@@ -16,7 +16,7 @@
 enum { HEADER = 256, MOST_OUTLIERS = 40, MOST_BLOCK_ROWS = 192, BLOCK_BYTES = 196608 };
 
 typedef struct {
-  int32_t column_sum[PANEL];
+  int32_t column_sum[PANEL];  // of the stored values; the simple binary has no use for it
   int32_t shift[PANEL];
   int32_t wide;
   int32_t outliers;
@@ -36,42 +36,111 @@ static int place(int k, int c) {
 #endif
 }
 
-static void pack_panel(const uint8_t *src, uint8_t *dst, int K, int columns, int row_stride, int column_stride, int type) {
-  Header *head = (Header *)dst;
-  uint8_t *to = dst + HEADER;
-  const int flip = type == 2 ? 128 : 0;  // uint8 to int8
-  for (int i = 0; i < packed_bytes(K) / 4; i++) ((int32_t *)dst)[i] = 0;
+// The weights of one panel, as int8.
+typedef struct {
+  const uint8_t *src;
+  int columns, row_stride, column_stride;
+  int flip;  // 128 turns uint8 into int8
+} Source;
+
+static int weight(const Source *p, int k, int c) {
+  return (int8_t)(p->src[(ptrdiff_t)k * p->row_stride + (ptrdiff_t)c * p->column_stride] ^ p->flip);
+}
+
+// Row k of 8 columns that lie side by side.
+SIMD v128_t weights(const Source *p, int k) {
+  return wasm_v128_xor(wasm_v128_load64_zero(p->src + (ptrdiff_t)k * p->row_stride), wasm_i8x16_splat((int8_t)p->flip));
+}
+
+// A value as it is stored: less the shift of its column; what a narrow panel cannot hold becomes an outlier.
+static uint8_t stored(Header *head, int w, int k, int c) {
+  w -= head->shift[c];
+  head->column_sum[c] += w;
+  if (w > 127) {
+    head->outlier[head->outliers++] = (uint32_t)k << 11 | (uint32_t)c << 8 | (uint32_t)(w - 127);
+    w = 127;
+  }
+  return (uint8_t)w;
+}
+
 #ifdef __wasm_relaxed_simd__
-  int low[PANEL], outliers = 0;
-  for (int c = 0; c < columns; c++) {
-    low[c] = 127;
-    const uint8_t *from = src + (ptrdiff_t)c * column_stride;
+// Shift every column to begin at 0, unless too many values then exceed 127.
+static void choose_form(Header *head, const Source *p, int K, int fast) {
+  int8_t low[16] = {0}, high[16] = {0};
+  int outliers = 0;
+  if (fast) {
+    v128_t least = wasm_i8x16_splat(127), most = wasm_i8x16_splat(-128);
     for (int k = 0; k < K; k++) {
-      const int w = (int8_t)(from[(ptrdiff_t)k * row_stride] ^ flip);
-      low[c] = w < low[c] ? w : low[c];
+      const v128_t w = weights(p, k);
+      least = wasm_i8x16_min(least, w);
+      most = wasm_i8x16_max(most, w);
     }
-    for (int k = 0; k < K; k++) outliers += (int8_t)(from[(ptrdiff_t)k * row_stride] ^ flip) - low[c] > 127;
+    wasm_v128_store(low, least);
+    wasm_v128_store(high, most);
+  }
+  FEW for (int c = 0; c < p->columns; c++) {
+    if (!fast) {
+      low[c] = 127;
+      high[c] = -128;
+      FEW for (int k = 0; k < K; k++) {
+        const int w = weight(p, k, c);
+        if (w < low[c]) low[c] = (int8_t)w;
+        if (w > high[c]) high[c] = (int8_t)w;
+      }
+    }
+    if (high[c] - low[c] <= 127) continue;
+    FEW for (int k = 0; k < K && outliers <= MOST_OUTLIERS; k++) outliers += weight(p, k, c) - low[c] > 127;
   }
   head->wide = outliers > MOST_OUTLIERS || K >= 1 << 21;
+  if (head->wide) return;
+  FEW for (int c = 0; c < p->columns; c++) head->shift[c] = low[c];
+}
 #endif
-  for (int c = 0; c < columns; c++) {
-    const uint8_t *from = src + (ptrdiff_t)c * column_stride;
-    int shift = 0, sum = 0;
+
+static void pack_panel(const Source *p, uint8_t *dst, int K) {
+  Header *head = (Header *)dst;
+  uint8_t *to = dst + HEADER;
+  const int fast = p->columns == PANEL && p->column_stride == 1;
+  int k = 0;
+  fill_bytes(dst, 0, (size_t)packed_bytes(K));
 #ifdef __wasm_relaxed_simd__
-    if (!head->wide) shift = low[c];
+  choose_form(head, p, K, fast);
 #endif
-    for (int k = 0; k < K; k++) {
-      int w = (int8_t)(from[(ptrdiff_t)k * row_stride] ^ flip) - shift;
-      sum += w;
-      if (w > 127) {
-        head->outlier[head->outliers++] = (uint32_t)k << 11 | (uint32_t)c << 8 | (uint32_t)(w - 127);
-        w = 127;
+  if (fast) {
+    uint8_t shifts[16];
+    for (int c = 0; c < 16; c++) shifts[c] = (uint8_t)head->shift[c % PANEL];
+    const v128_t shift = wasm_v128_load(shifts);
+    v128_t sum0 = wasm_i32x4_const(0, 0, 0, 0), sum1 = sum0;
+    for (; k + 4 <= K; k += 4) {
+      const v128_t r0 = wasm_i8x16_sub(weights(p, k), shift), r1 = wasm_i8x16_sub(weights(p, k + 1), shift);
+      const v128_t r2 = wasm_i8x16_sub(weights(p, k + 2), shift), r3 = wasm_i8x16_sub(weights(p, k + 3), shift);
+      v128_t low = wasm_i8x16_shuffle(r0, r1, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+      v128_t high = wasm_i8x16_shuffle(r2, r3, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+#ifdef __wasm_relaxed_simd__
+      const v128_t pairs = low;
+      low = wasm_i16x8_shuffle(pairs, high, 0, 8, 1, 9, 2, 10, 3, 11);
+      high = wasm_i16x8_shuffle(pairs, high, 4, 12, 5, 13, 6, 14, 7, 15);
+      // In a narrow panel a byte with its highest bit set is 128 or more: an outlier, left to the slow way.
+      if (!head->wide && wasm_i8x16_bitmask(wasm_v128_or(low, high))) {
+        FEW for (int i = 0; i < 4 * PANEL; i++) {
+          const int row = k + i / PANEL, c = i % PANEL;
+          to[place(row, c)] = stored(head, weight(p, row, c), row, c);
+        }
+        continue;
       }
-      to[place(k, c)] = (uint8_t)w;
+      sum0 = wasm_i32x4_add(sum0, wasm_i32x4_extadd_pairwise_i16x8(wasm_i16x8_extadd_pairwise_i8x16(low)));
+      sum1 = wasm_i32x4_add(sum1, wasm_i32x4_extadd_pairwise_i16x8(wasm_i16x8_extadd_pairwise_i8x16(high)));
+#endif
+      wasm_v128_store(to + k * PANEL, low);
+      wasm_v128_store(to + k * PANEL + 16, high);
     }
-    head->shift[c] = shift + flip;
-    head->column_sum[c] = sum;
+    wasm_v128_store(head->column_sum, wasm_i32x4_add(sum0, wasm_v128_load(head->column_sum)));
+    wasm_v128_store(head->column_sum + 4, wasm_i32x4_add(sum1, wasm_v128_load(head->column_sum + 4)));
   }
+  FEW for (; k < K; k++) {
+    FEW for (int c = 0; c < p->columns; c++) to[place(k, c)] = stored(head, weight(p, k, c), k, c);
+  }
+  FEW for (int c = 0; c < p->columns; c++) head->shift[c] += p->flip;
 }
 
 int k_pack_i8(const int32_t *a) {
@@ -79,71 +148,81 @@ int k_pack_i8(const int32_t *a) {
   uint8_t *dst = BYTES(1);
   const int K = a[2], N = a[3];
   for (int n = 0; n < N; n += PANEL, dst += packed_bytes(K)) {
-    pack_panel(src + (ptrdiff_t)n * a[5], dst, K, min_int(PANEL, N - n), a[4], a[5], a[6]);
+    const Source source = {src + (ptrdiff_t)n * a[5], min_int(PANEL, N - n), a[4], a[5], a[6] == U8 ? 128 : 0};
+    pack_panel(&source, dst, K);
   }
   return 0;
 }
 
 // c[R, 8] = c * 128 (if `again`) + a[R, k] @ b[k, 8]; rows of a lie lda bytes apart. quads: K / 4.
-SIMD void tile(const int R, const int split, const int wide, const uint8_t *a, int lda, const uint8_t *b, int quads, int again, int32_t *c) {
+SIMD void tile(const unsigned R, const unsigned split, const int wide, const uint8_t *a, int lda, const uint8_t *b, int quads, int again,
+               int32_t *c) {
   v128_t low[8], high[8];
-  UNROLL for (int i = 0; i < R * split; i++) low[i] = high[i] = wasm_i32x4_const(0, 0, 0, 0);
+  UNROLL for (unsigned i = 0; i < R * split; i++) low[i] = high[i] = wasm_i32x4_const(0, 0, 0, 0);
   if (again) {
-    UNROLL for (int r = 0; r < R; r++) {
+    UNROLL for (unsigned r = 0; r < R; r++) {
       low[r] = wasm_i32x4_shl(wasm_v128_load(c + r * PANEL), 7);
-      high[r] = wasm_i32x4_shl(wasm_v128_load(c + r * PANEL + 4), 7);
+      high[r] = wasm_i32x4_shl(wasm_v128_load(c + r * PANEL + 4u), 7);
     }
   }
   const uint8_t *row[8];
-  UNROLL for (int r = 0; r < R; r++) row[r] = a + (size_t)r * lda;
-  int i = quads;
+  UNROLL for (unsigned r = 0; r < R; r++) row[r] = a + (size_t)r * (size_t)lda;
+  unsigned i = (unsigned)quads;
 #ifdef __wasm_relaxed_simd__
+  enum { BYTES_A = 4 };
 #define STEP(u, s)                                                                                  \
   {                                                                                                 \
-    const v128_t b0 = wasm_v128_load(b + (u) * 32), b1 = wasm_v128_load(b + (u) * 32 + 16);           \
-    UNROLL for (int r = 0; r < R; r++) {                                                            \
-      const v128_t x = wasm_v128_load32_splat(row[r] + (u) * 4);                                    \
+    const v128_t b0 = wasm_v128_load(b + (u) * 32u), b1 = wasm_v128_load(b + (u) * 32u + 16u);        \
+    UNROLL for (unsigned r = 0; r < R; r++) {                                                       \
+      const v128_t x = wasm_v128_load32_splat(row[r] + (u) * 4u);                                   \
       low[(s) * R + r] = wide ? wasm_i32x4_relaxed_dot_i8x16_i7x16_add(b0, x, low[(s) * R + r])     \
                               : wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x, b0, low[(s) * R + r]);    \
       high[(s) * R + r] = wide ? wasm_i32x4_relaxed_dot_i8x16_i7x16_add(b1, x, high[(s) * R + r])   \
                                : wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x, b1, high[(s) * R + r]);  \
+      KEEP_VECTOR(low[(s) * R + r]);                                                                \
+      KEEP_VECTOR(high[(s) * R + r]);                                                               \
     }                                                                                               \
   }
-  enum { BYTES_A = 4 };
 #else
-#define STEP(u, s)                                                                                                  \
-  UNROLL for (int p = 0; p < 2; p++) {                                                                              \
-    const v128_t b0 = wasm_i16x8_load8x8(b + (u) * 32 + p * 16), b1 = wasm_i16x8_load8x8(b + (u) * 32 + p * 16 + 8); \
-    UNROLL for (int r = 0; r < R; r++) {                                                                            \
-      const v128_t x = wasm_v128_load32_splat(row[r] + (u) * 8 + p * 4);                                            \
-      low[(s) * R + r] = wasm_i32x4_add(low[(s) * R + r], wasm_i32x4_dot_i16x8(x, b0));                             \
-      high[(s) * R + r] = wasm_i32x4_add(high[(s) * R + r], wasm_i32x4_dot_i16x8(x, b1));                           \
-    }                                                                                                               \
-  }
   enum { BYTES_A = 8 };
+#define STEP(u, s)                                                                                                     \
+  UNROLL for (unsigned p = 0; p < 2; p++) {                                                                            \
+    const v128_t b0 = wasm_i16x8_load8x8(b + (u) * 32u + p * 16u), b1 = wasm_i16x8_load8x8(b + (u) * 32u + p * 16u + 8u); \
+    UNROLL for (unsigned r = 0; r < R; r++) {                                                                          \
+      const v128_t x = wasm_v128_load32_splat(row[r] + (u) * 8u + p * 4u);                                             \
+      low[(s) * R + r] = wasm_i32x4_add(low[(s) * R + r], wasm_i32x4_dot_i16x8(x, b0));                                \
+      high[(s) * R + r] = wasm_i32x4_add(high[(s) * R + r], wasm_i32x4_dot_i16x8(x, b1));                              \
+      KEEP_VECTOR(low[(s) * R + r]);                                                                                   \
+      KEEP_VECTOR(high[(s) * R + r]);                                                                                  \
+    }                                                                                                                  \
+  }
 #endif
-  const int step = split > 2 ? split : 2;
+  const unsigned step = split > 2 ? split : 2;
 #pragma clang loop unroll(disable)
   for (; i >= step; i -= step) {
-    UNROLL for (int u = 0; u < step; u++) STEP(u, u % split)
+    UNROLL for (unsigned u = 0; u < step; u++) STEP(u, u % split)
     b += step * 32;
-    UNROLL for (int r = 0; r < R; r++) row[r] += step * BYTES_A;
+    KEEP(b);
+    UNROLL for (unsigned r = 0; r < R; r++) {
+      row[r] += step * BYTES_A;
+      KEEP(row[r]);
+    }
   }
 #pragma clang loop unroll(disable)
   for (; i > 0; i--) {
-    STEP(0, 0)
+    STEP(0u, 0u)
     b += 32;
-    UNROLL for (int r = 0; r < R; r++) row[r] += BYTES_A;
+    UNROLL for (unsigned r = 0; r < R; r++) row[r] += BYTES_A;
   }
-  UNROLL for (int s = 1; s < split; s++) {
-    UNROLL for (int r = 0; r < R; r++) {
+  UNROLL for (unsigned s = 1; s < split; s++) {
+    UNROLL for (unsigned r = 0; r < R; r++) {
       low[r] = wasm_i32x4_add(low[r], low[s * R + r]);
       high[r] = wasm_i32x4_add(high[r], high[s * R + r]);
     }
   }
-  UNROLL for (int r = 0; r < R; r++) {
+  UNROLL for (unsigned r = 0; r < R; r++) {
     wasm_v128_store(c + r * PANEL, low[r]);
-    wasm_v128_store(c + r * PANEL + 4, high[r]);
+    wasm_v128_store(c + r * PANEL + 4u, high[r]);
   }
 }
 
@@ -229,7 +308,7 @@ static Rows prepare(const Product *p) {
       if (left >= 16) {
         x = wasm_v128_xor(wasm_v128_load(from + k), flips);
       } else {
-        for (int i = 0; i < 16; i++) part[i] = i < left ? from[k + i] ^ flip : 0;
+        FEW for (int i = 0; i < 16; i++) part[i] = i < left ? from[k + i] ^ flip : 0;
         x = wasm_v128_load(part);
       }
       sums = wasm_i32x4_add(sums, wasm_u32x4_extadd_pairwise_u16x8(wasm_u16x8_extadd_pairwise_u8x16(x)));
@@ -293,7 +372,7 @@ static void multiply(const Product *p, const Rows *rows, int m, int count, int p
   panel_rows(narrow_tiles, count, rows->first + at, rows->ld, b, quads, 0, c);
 #endif
   int32_t lacking[PANEL];
-  for (int i = 0; i < PANEL; i++) {
+  FEW for (int i = 0; i < PANEL; i++) {
     const int n = panel * PANEL + i;
     int zero = 0;
     if (p->b_zp && n < p->N) {
@@ -337,7 +416,7 @@ int k_gemm_i8(const int32_t *a) {
       const int columns = min_int(PANEL, N - n);
       multiply(&p, &rows, m, count, n / PANEL, edge);
       float scale[PANEL], some_bias[PANEL];
-      for (int i = 0; i < PANEL; i++) {
+      FEW for (int i = 0; i < PANEL; i++) {
         scale[i] = i < columns ? a_scale * b_scale[a[7] > 1 ? n + i : 0] : 0.0f;
         some_bias[i] = i < columns && bias ? bias[n + i] : -0.0f;
       }
@@ -369,11 +448,18 @@ int k_matmul_integer(const int32_t *a) {
       const int columns = min_int(PANEL, N - n);
       multiply(&p, &rows, m, count, n / PANEL, edge);
       for (int r = 0; r < count; r++) {
-        for (int i = 0; i < columns; i++) INTS(8)[(size_t)(m + r) * N + n + i] = edge[r * PANEL + i];
+        FEW for (int i = 0; i < columns; i++) INTS(8)[(size_t)(m + r) * N + n + i] = edge[r * PANEL + i];
       }
     }
   }
   return 0;
+}
+
+SIMD v128_t quantize(v128_t x, v128_t scales, v128_t zeros) {
+  x = wasm_f32x4_add(wasm_f32x4_nearest(wasm_f32x4_div(x, scales)), zeros);
+  x = wasm_i32x4_trunc_sat_f32x4(x);
+  x = wasm_i16x8_narrow_i32x4(x, x);
+  return wasm_u8x16_narrow_i16x8(x, x);
 }
 
 // Scale and zero point from the range of X with 0 in it; a range of 0 gives scale 1 (as onnxruntime has it: the result is the same).
@@ -406,19 +492,13 @@ int k_quantize_dynamic(const int32_t *a) {
   FLOATS(2)[0] = scale;
   BYTES(3)[0] = (uint8_t)zero;
   const v128_t scales = splat(scale), zeros = splat(zero);
-  for (i = 0; i < n; i += 4) {
-    const int part = min_int(4, n - i);
-    v128_t x = part == 4 ? wasm_v128_load(X + i) : load_part(X + i, part);
-    x = wasm_f32x4_add(wasm_f32x4_nearest(wasm_f32x4_div(x, scales)), zeros);
-    x = wasm_i32x4_trunc_sat_f32x4(x);
-    x = wasm_i16x8_narrow_i32x4(x, x);
-    x = wasm_u8x16_narrow_i16x8(x, x);
-    if (part == 4) {
-      wasm_v128_store32_lane(Y + i, x, 0);
-    } else {
-      const int32_t four = wasm_i32x4_extract_lane(x, 0);
-      for (int j = 0; j < part; j++) Y[i + j] = (uint8_t)(four >> (8 * j));
-    }
+  for (i = 0; i + 4 <= n; i += 4) {
+    const v128_t x = quantize(wasm_v128_load(X + i), scales, zeros);
+    wasm_v128_store32_lane(Y + i, x, 0);
+  }
+  if (i < n) {
+    const uint32_t four = (uint32_t)wasm_i32x4_extract_lane(quantize(load_part(X + i, n - i), scales, zeros), 0);
+    FEW for (int j = 0; j < n - i; j++) Y[i + j] = (uint8_t)(four >> (8 * j));
   }
   return 0;
 }

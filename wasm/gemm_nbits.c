@@ -26,7 +26,7 @@ int k_pack_nbits(const int32_t *a) {
         }
         head[PANEL + c] = zero;
         const uint8_t *from = B + ((size_t)column * blocks + g) * blob;
-        for (int i = 0; i < blob; i++) dst[(i / 4) * 32 + c * 4 + i % 4] = there ? from[i] : 0;
+        FEW for (int i = 0; i < blob; i++) dst[(i / 4) * 32 + c * 4 + i % 4] = there ? from[i] : 0;
       }
       dst += (size_t)blob * PANEL;
     }
@@ -55,13 +55,17 @@ SIMD void row_panel(const int bits, const float *x, const uint8_t *b, int K, int
 #pragma clang loop unroll(disable)
     for (; i + per_word <= size; i += per_word, words += 32) {
       const v128_t w0 = wasm_v128_load(words), w1 = wasm_v128_load(words + 16);
-#pragma clang loop unroll(full)
+UNROLL
       for (int j = 0; j < per_word; j += 2) {
         v128_t even = wasm_v128_load32_splat(x + k + i + j), odd = wasm_v128_load32_splat(x + k + i + j + 1);
         s0 = madd(even, unpack(w0, bits, j, zero0), s0);
         s1 = madd(even, unpack(w1, bits, j, zero1), s1);
         s2 = madd(odd, unpack(w0, bits, j + 1, zero0), s2);
         s3 = madd(odd, unpack(w1, bits, j + 1, zero1), s3);
+        KEEP_VECTOR(s0);
+        KEEP_VECTOR(s1);
+        KEEP_VECTOR(s2);
+        KEEP_VECTOR(s3);
       }
     }
     if (i < size) {
@@ -93,7 +97,7 @@ SIMD void widen_panel(const int bits, const uint8_t *b, int blocks, int block, f
     b += 64;
     for (int i = 0; i < block; i += per_word, b += 32) {
       const v128_t w0 = wasm_v128_load(b), w1 = wasm_v128_load(b + 16);
-#pragma clang loop unroll(full)
+UNROLL
       for (int j = 0; j < per_word; j++, to += PANEL) {
         wasm_v128_store(to, wasm_f32x4_mul(unpack(w0, bits, j, zero0), scale0));
         wasm_v128_store(to + 4, wasm_f32x4_mul(unpack(w1, bits, j, zero1), scale1));

@@ -1,40 +1,33 @@
 // Normalisations and softmax along rows.
 #include "dense.h"
 
+// NaN may be passed over: it shows in the sum of exponentials.
 float max_row(const float *x, int n) {
   if (n <= 0) return -__builtin_inff();
   v128_t m = splat(x[0]);
   int i = 0;
-  for (; i + 4 <= n; i += 4) m = wasm_f32x4_max(m, wasm_v128_load(x + i));
-  for (; i < n; i++) m = wasm_f32x4_max(m, wasm_v128_load32_splat(x + i));
-  m = wasm_f32x4_max(m, wasm_i32x4_shuffle(m, m, 2, 3, 0, 1));
-  return wasm_f32x4_extract_lane(wasm_f32x4_max(m, wasm_i32x4_shuffle(m, m, 1, 0, 3, 2)), 0);
+  for (; i + 4 <= n; i += 4) m = wasm_f32x4_pmax(m, wasm_v128_load(x + i));
+  FEW for (; i < n; i++) m = wasm_f32x4_pmax(m, wasm_v128_load32_splat(x + i));
+  return max_f32x4(m);
 }
 
 float exp_row(const float *x, float *y, int n, float max) {
   v128_t sum = splat(0), m = splat(max);
-  int i = 0;
-  for (; i + 4 <= n; i += 4) {
-    v128_t e = exp_f32x4(wasm_f32x4_sub(wasm_v128_load(x + i), m));
-    if (y) wasm_v128_store(y + i, e);
+  for (int i = 0; i < n; i += 4) {
+    v128_t e = exp_f32x4(wasm_f32x4_sub(load_some(x + i, n - i), m));
+    if (n - i < 4) {  // lanes past the end do not count
+      float last[4] = {0, 0, 0, 0};
+      store_part(last, e, n - i);
+      e = wasm_v128_load(last);
+    }
+    if (y) store_some(y + i, e, n - i);
     sum = wasm_f32x4_add(sum, e);
   }
-  float total = sum_f32x4(sum);
-  if (i < n) {
-    v128_t e = exp_f32x4(wasm_f32x4_sub(load_part(x + i, n - i), m));
-    float last[4];
-    wasm_v128_store(last, e);
-    if (y) store_part(y + i, e, n - i);
-    for (int j = 0; j < n - i; j++) total += last[j];
-  }
-  return total;
+  return sum_f32x4(sum);
 }
 
 void scale_row(float *x, int n, float factor) {
-  v128_t f = splat(factor);
-  int i = 0;
-  for (; i + 4 <= n; i += 4) wasm_v128_store(x + i, wasm_f32x4_mul(wasm_v128_load(x + i), f));
-  for (; i < n; i++) x[i] *= factor;
+  for (int i = 0; i < n; i += 4) store_some(x + i, wasm_f32x4_mul(load_some(x + i, n - i), splat(factor)), n - i);
 }
 
 // log(x) for x >= 1 or NaN or infinity: a sum of exponentials of which the largest is 1. Relative to 1e-7 of max(1, log x).
@@ -68,32 +61,30 @@ static int softmax(const int32_t *a, int logarithm) {
         continue;
       }
       const float log = log_of_sum(sum);
-      for (int i = 0; i < n; i++) y[i] = (x[i] - max) - log;
+      FEW for (int i = 0; i < n; i++) y[i] = (x[i] - max) - log;
       continue;
     }
     for (int c = 0; c < inner; c += 4) {
-      const int part = min_int(4, inner - c);
-#define LOAD(p) (part == 4 ? wasm_v128_load(p) : load_part(p, part))
-#define STORE(p, v) (part == 4 ? wasm_v128_store(p, v) : store_part(p, v, part))
-      v128_t max = LOAD(x + c), sum = splat(0);
-      for (int i = 1; i < n; i++) max = wasm_f32x4_max(max, LOAD(x + (size_t)i * inner + c));
+      const int part = inner - c;
+      v128_t max = load_some(x + c, part), sum = splat(0);
+      for (int i = 1; i < n; i++) max = wasm_f32x4_pmax(max, load_some(x + (size_t)i * inner + c, part));
       for (int i = 0; i < n; i++) {
         const size_t at = (size_t)i * inner + c;
-        v128_t difference = wasm_f32x4_sub(LOAD(x + at), max), e = exp_f32x4(difference);
-        STORE(y + at, logarithm ? difference : e);
+        v128_t difference = wasm_f32x4_sub(load_some(x + at, part), max), e = exp_f32x4(difference);
+        store_some(y + at, logarithm ? difference : e, part);
         sum = wasm_f32x4_add(sum, e);
       }
       v128_t last = wasm_f32x4_div(splat(1.0f), sum);
       if (logarithm) {
         float sums[4];
         wasm_v128_store(sums, sum);
-        for (int i = 0; i < 4; i++) sums[i] = log_of_sum(sums[i]);
+        FEW for (int i = 0; i < 4; i++) sums[i] = log_of_sum(sums[i]);
         last = wasm_v128_load(sums);
       }
       for (int i = 0; i < n; i++) {
         const size_t at = (size_t)i * inner + c;
-        v128_t v = LOAD(y + at);
-        STORE(y + at, logarithm ? wasm_f32x4_sub(v, last) : wasm_f32x4_mul(v, last));
+        v128_t v = load_some(y + at, part);
+        store_some(y + at, logarithm ? wasm_f32x4_sub(v, last) : wasm_f32x4_mul(v, last), part);
       }
     }
   }
@@ -106,34 +97,39 @@ int k_log_softmax_f32(const int32_t *a) { return softmax(a, 1); }
 
 // y = (v - mean(v)) / sqrt(mean((v - mean)^2) + eps) * gamma + beta; without `centre` the mean is taken as 0.
 static void norm_row(const float *v, float *y, const float *gamma, const float *beta, int n, float epsilon, int centre) {
-  int i = 0;
+  int i;
   float mean = 0.0f;
   if (centre) {
-    v128_t sum = splat(0);
-    for (; i + 4 <= n; i += 4) sum = wasm_f32x4_add(sum, wasm_v128_load(v + i));
-    mean = sum_f32x4(sum);
-    for (; i < n; i++) mean += v[i];
-    mean /= (float)n;
+    v128_t sums[4] = {splat(0), splat(0), splat(0), splat(0)};
+    for (i = 0; i + 16 <= n; i += 16) {
+      UNROLL for (unsigned j = 0; j < 4; j++) sums[j] = wasm_f32x4_add(sums[j], wasm_v128_load(v + i + 4u * j));
+    }
+    FEW for (; i < n; i += 4) sums[0] = wasm_f32x4_add(sums[0], load_some(v + i, n - i));
+    mean = sum_f32x4(wasm_f32x4_add(wasm_f32x4_add(sums[0], sums[1]), wasm_f32x4_add(sums[2], sums[3]))) / (float)n;
   }
-  v128_t m = splat(mean), squares = splat(0);
-  for (i = 0; i + 4 <= n; i += 4) {
-    v128_t d = wasm_f32x4_sub(wasm_v128_load(v + i), m);
-    squares = madd(d, d, squares);
+  const v128_t m = splat(mean);
+  v128_t squares[4] = {splat(0), splat(0), splat(0), splat(0)};
+  for (i = 0; i + 16 <= n; i += 16) {
+    UNROLL for (unsigned j = 0; j < 4; j++) {
+      v128_t d = wasm_f32x4_sub(wasm_v128_load(v + i + 4u * j), m);
+      squares[j] = madd(d, d, squares[j]);
+    }
   }
-  float variance = sum_f32x4(squares);
-  for (; i < n; i++) variance += (v[i] - mean) * (v[i] - mean);
-  const float factor = 1.0f / __builtin_sqrtf(variance / (float)n + epsilon);
-  const v128_t f = splat(factor);
-  for (i = 0; i + 4 <= n; i += 4) {
-    v128_t d = wasm_f32x4_mul(wasm_f32x4_sub(wasm_v128_load(v + i), m), f);
-    if (gamma) d = wasm_f32x4_mul(d, wasm_v128_load(gamma + i));
-    if (beta) d = wasm_f32x4_add(d, wasm_v128_load(beta + i));
-    wasm_v128_store(y + i, d);
+  float variance = sum_f32x4(wasm_f32x4_add(wasm_f32x4_add(squares[0], squares[1]), wasm_f32x4_add(squares[2], squares[3])));
+  FEW for (; i < n; i++) variance += (v[i] - mean) * (v[i] - mean);
+  const v128_t f = splat(1.0f / __builtin_sqrtf(variance / (float)n + epsilon));
+#define NORMALISE(load, store)                                    \
+  {                                                               \
+    v128_t d = wasm_f32x4_mul(wasm_f32x4_sub(load(v + i), m), f); \
+    if (gamma) d = wasm_f32x4_mul(d, load(gamma + i));            \
+    if (beta) d = wasm_f32x4_add(d, load(beta + i));              \
+    store(y + i, d);                                              \
   }
-  for (; i < n; i++) {
-    float d = (v[i] - mean) * factor;
-    if (gamma) d *= gamma[i];
-    y[i] = beta ? d + beta[i] : d;
+  for (i = 0; i + 4 <= n; i += 4) NORMALISE(wasm_v128_load, wasm_v128_store)
+  if (i < n) {
+#define LOAD(p) load_part(p, n - i)
+#define STORE(p, value) store_part(p, value, n - i)
+    NORMALISE(LOAD, STORE)
   }
 }
 
@@ -149,18 +145,15 @@ static int norm(const int32_t *a, int centre) {
     if (skip || bias || sum) {
       float *to = sum ? sum : y;
       int i = 0;
-      for (; i + 4 <= n; i += 4) {
-        v128_t s = wasm_v128_load(x + i);
-        if (skip) s = wasm_f32x4_add(s, wasm_v128_load(skip + i));
-        if (bias) s = wasm_f32x4_add(s, wasm_v128_load(bias + i));
-        wasm_v128_store(to + i, s);
-      }
-      for (; i < n; i++) {
-        float s = x[i];
-        if (skip) s += skip[i];
-        if (bias) s += bias[i];
-        to[i] = s;
-      }
+#define ADD(load, store)                                      \
+  {                                                           \
+    v128_t s = load(x + i);                                   \
+    if (skip) s = wasm_f32x4_add(s, load(skip + i));          \
+    if (bias) s = wasm_f32x4_add(s, load(bias + i));          \
+    store(to + i, s);                                         \
+  }
+      for (; i + 4 <= n; i += 4) ADD(wasm_v128_load, wasm_v128_store)
+      if (i < n) ADD(LOAD, STORE)
       v = to;
       if (sum) sum += n;
     }
@@ -178,7 +171,7 @@ int k_embed_norm_f32(const int32_t *a) {
   const int rows = a[16], n = a[17], sequence = a[18];
   for (int r = 0; r < rows; r++) {
     float *to = (sums ? sums : Y) + (size_t)r * n;
-    for (int i = 0; i < n; i++) to[i] = 0.0f;
+    fill_bytes(to, 0, (size_t)n * 4);
     for (int t = 0; t < 3; t++) {
       const int32_t *w = a + 4 * t;
       if (!w[2]) continue;
@@ -187,9 +180,9 @@ int k_embed_norm_f32(const int32_t *a) {
       if (id < 0) id += w[3];
       if (id < 0 || id >= w[3]) return ERROR_INDEX;
       const float *row = (const float *)w[2] + (size_t)id * n;
-      int i = 0;
-      for (; i + 4 <= n; i += 4) wasm_v128_store(to + i, wasm_f32x4_add(wasm_v128_load(to + i), wasm_v128_load(row + i)));
-      for (; i < n; i++) to[i] += row[i];
+      for (int i = 0; i < n; i += 4) {
+        store_some(to + i, wasm_f32x4_add(load_some(to + i, n - i), load_some(row + i, n - i)), n - i);
+      }
     }
     if (Y) norm_row(to, Y + (size_t)r * n, FLOATS(12), FLOATS(13), n, REAL(19), 1);
   }

@@ -116,21 +116,21 @@ SIMD float sum_f32x4(v128_t v) {
   return wasm_f32x4_extract_lane(wasm_f32x4_add(v, wasm_i32x4_shuffle(v, v, 1, 0, 3, 2)), 0);
 }
 
-// n of four floats, the others 0; never reads past the n.
-SIMD v128_t load_part(const float *p, int n) {
-  v128_t v = wasm_f32x4_const(0, 0, 0, 0);
-  if (n >= 2) {
-    v = wasm_v128_load64_zero(p);
-    return n == 3 ? wasm_v128_load32_lane(p + 2, v, 2) : v;
-  }
-  return n == 1 ? wasm_v128_load32_zero(p) : v;
+SIMD float max_f32x4(v128_t m) {
+  m = wasm_f32x4_pmax(m, wasm_i32x4_shuffle(m, m, 2, 3, 0, 1));
+  return wasm_f32x4_extract_lane(wasm_f32x4_pmax(m, wasm_i32x4_shuffle(m, m, 1, 0, 3, 2)), 0);
 }
 
-SIMD void store_part(float *p, v128_t v, int n) {
-  if (n >= 2) {
-    wasm_v128_store64_lane(p, v, 0);
-    if (n == 3) wasm_v128_store32_lane(p + 2, v, 2);
-  } else if (n == 1) {
-    wasm_v128_store32_lane(p, v, 0);
+// The first n of four floats, the others 0; never touches memory past them. In activations.c.
+v128_t load_part(const float *p, int n);
+void store_part(float *p, v128_t v, int n);
+
+SIMD v128_t load_some(const float *p, int n) { return n >= 4 ? wasm_v128_load(p) : load_part(p, n); }
+
+SIMD void store_some(float *p, v128_t v, int n) {
+  if (n >= 4) {
+    wasm_v128_store(p, v);
+  } else {
+    store_part(p, v, n);
   }
 }

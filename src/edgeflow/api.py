@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from edgeflow.backends.choose import choose_device, prepare_device
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import as_bytes, is_url, to_dict
+from edgeflow.host.platform import as_bytes, gather, is_url, signal_aborted, to_dict
 from edgeflow.host.port import AbortSignal, Bytes
 from edgeflow.onnx.reader import external_files
-from edgeflow.options import check_choice, public
+from edgeflow.options import public
 from edgeflow.runtime.model import Model, create_model
 from edgeflow.store.hub import check_dtype, find_repository
 from edgeflow.store.model_files import ModelFiles, load_config, load_model_files, load_onnx
 from edgeflow.store.progress import Progress, ProgressEvent
-
-DEVICES = ['auto', 'wasm']
 
 
 @public
@@ -40,11 +39,17 @@ async def load_model(
     EdgeflowError: 'file-missing', 'http', 'invalid-model', 'invalid-graph', 'unsupported-op', 'invalid-argument',
     'unknown-option', 'aborted'.
     """
-    check_choice(device, DEVICES, 'device')
+    chosen = choose_device(device)
     check_dtype(dtype)
     progress = Progress(on_progress)
-    files = await _model_files(source, device, dtype, revision, subfolder, file, external_data, progress, signal)
-    model = await create_model(files.model, files.external, device)
+    loaded = await gather([
+        _model_files(source, chosen, dtype, revision, subfolder, file, external_data, progress, signal),
+        prepare_device(chosen),
+    ])
+    files = loaded[0]
+    if signal_aborted(signal):
+        raise EdgeflowError('aborted', 'loading the model was cancelled through its signal', {})
+    model = await create_model(files.model, files.external, chosen)
     progress.ready()
     return model
 

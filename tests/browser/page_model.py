@@ -15,14 +15,14 @@ RUN = """async ({ library, url, cases }) => {
 
 def run_in_page(page: Page, url: str, cases: list[dict[str, np.ndarray]], library: str = '/dist/edgeflow.js') -> list[dict[str, np.ndarray]]:
     """The outputs for each case. library: address of the ES module, or 'global' for the script tag's."""
-    given = [{name: _packed(array) for name, array in inputs.items()} for inputs in cases]
+    given = [{name: packed(array) for name, array in inputs.items()} for inputs in cases]
     answers = page.evaluate(RUN, {'library': library, 'url': url, 'cases': given})
-    return [{name: _unpacked(**record) for name, record in answer.items()} for answer in answers]
+    return [{name: unpacked(**record) for name, record in answer.items()} for answer in answers]
 
 
-def _packed(array: np.ndarray) -> dict[str, object]:
+def packed(array: np.ndarray) -> dict[str, object]:
     return {'dtype': array.dtype.name, 'shape': list(array.shape), 'data': base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()}
 
 
-def _unpacked(dtype: str, shape: list[int], data: str) -> np.ndarray:
+def unpacked(dtype: str, shape: list[int], data: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(data), dtype).reshape(shape)

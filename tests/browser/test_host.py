@@ -29,12 +29,9 @@ def bad_server(tmp_path: Path) -> Iterator[BadServer]:
 
 
 @pytest.fixture(params=['chromium', 'node'])
-def run(request: pytest.FixtureRequest, dist: Path, tmp_path: Path) -> Run:
+def run(request: pytest.FixtureRequest, page: Page, server: Server, tmp_path: Path) -> Run:
     """Runs a scenario: its name, then its arguments after the modules' address."""
     if request.param == 'chromium':
-        page: Page = request.getfixturevalue('page')
-        server: Server = request.getfixturevalue('server')
-
         def in_browser(name: str, *arguments: str) -> dict:
             script = 'async ([name, ...args]) => (await import("/host_scenarios.js"))[name](...args)'
             return page.evaluate(script, [name, server.url('/js/'), *arguments])

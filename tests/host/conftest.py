@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.host.server import Server, serving
+from toolchain.wasm import build_wasm
 
 
 @pytest.fixture
@@ -19,3 +20,9 @@ def server() -> Iterator[Server]:
 def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv('EDGEFLOW_CACHE', str(tmp_path / 'cache'))
     return tmp_path / 'cache'
+
+
+@pytest.fixture(scope='session')
+def kernels() -> None:
+    """The .wasm files in dist/, up to date."""
+    build_wasm()

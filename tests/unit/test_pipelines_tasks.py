@@ -7,7 +7,8 @@ import pytest
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import native_mapping
-from edgeflow.pipelines.base import model_inputs, text_list
+from edgeflow.ir.graph import ValueInfo
+from edgeflow.pipelines.base import first_name, model_inputs, text_list
 from edgeflow.pipelines.tasks import default_model, task_name
 from edgeflow.text.tokenizer import Encoded
 
@@ -54,11 +55,20 @@ def test_what_is_no_text_is_an_error(texts: object) -> None:
 
 def test_a_model_gets_the_inputs_that_it_declares() -> None:
     encoded = Encoded([[5, 6], [7, 0]], [[1, 1], [1, 0]], [[0, 0], [0, 0]])
-    inputs = model_inputs(encoded, ['input_ids', 'attention_mask'])
+    dims: list[int | str] = ['batch', 'sequence']
+    inputs = model_inputs(encoded, [ValueInfo('input_ids', 'int64', dims), ValueInfo('attention_mask', 'int32', dims)])
     assert sorted(inputs.keys()) == ['attention_mask', 'input_ids']
     assert inputs['input_ids'].dtype == 'int64'
+    assert inputs['attention_mask'].dtype == 'int32'
     assert inputs['input_ids'].shape == [2, 2]
     assert inputs['input_ids'].tolist() == [[5, 6], [7, 0]]
     with pytest.raises(EdgeflowError, match="'pixel_values'") as caught:
-        model_inputs(encoded, ['pixel_values'])
+        model_inputs(encoded, [ValueInfo('pixel_values', 'float32', dims)])
     assert caught.value.code == 'invalid-input'
+
+
+def test_the_first_known_output_is_taken() -> None:
+    assert first_name(['logits', 'last_hidden_state'], ['last_hidden_state', 'logits']) == 'last_hidden_state'
+    with pytest.raises(EdgeflowError, match='pooler_output') as caught:
+        first_name(['pooler_output'], ['logits'])
+    assert caught.value.code == 'invalid-graph'

@@ -3,8 +3,32 @@
 from __future__ import annotations
 
 from edgeflow.backends.contract import Executable
-from edgeflow.backends.wasm.executable import load_wasm
-from edgeflow.backends.wasm.machine import start_machine
+from edgeflow.backends.wasm.executable import load_wasm, start_instance
+from edgeflow.errors import EdgeflowError
+from edgeflow.ir.graph import Graph
 from edgeflow.options import check_choice
 
+# 'auto' takes the best that the platform has; so far there is one.
 DEVICES = ['auto', 'wasm']
+
+
+def choose_device(device: str) -> str:
+    """The device that `device` means here. 'invalid-argument' if there is none of this name."""
+    check_choice(device, DEVICES, 'device')
+    return 'wasm'
+
+
+async def prepare_device(device: str) -> None:
+    """Fetch and compile what `device` needs, so that it is there when the model's files are: call it beside their download.
+
+    A failure is not raised here but by load_executable, which meets it again.
+    """
+    try:
+        await start_instance()
+    except EdgeflowError:
+        return
+
+
+async def load_executable(graph: Graph, device: str) -> Executable:
+    """The graph, straight from the reader, ready to run on `device`, one of choose_device()'s."""
+    return await load_wasm(graph)

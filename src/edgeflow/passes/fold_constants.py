@@ -1,14 +1,10 @@
-"""Fold constants: nodes that depend on initializers alone become initializers.
-
-Constant nodes are initializers written as nodes. Other nodes are computed by the backend's own kernels through `evaluate`.
-"""
+"""Nodes that depend on initializers alone become initializers, computed by the backend's own kernels through `evaluate`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_bytes, array_of
 from edgeflow.ir.graph import Graph, Node, TensorData
 
 # (node, opset of its domain, inputs) -> outputs, or None if the node is better left as it is.
@@ -44,9 +40,6 @@ def _fold(graph: Graph, outer: list[Graph], opsets: dict[str, int], evaluate: Ev
 
 def _outputs(node: Node, scopes: list[Graph], opsets: dict[str, int], evaluate: Evaluate) -> list[TensorData] | None:
     """The node's outputs if it is constant, else None."""
-    if node.key() == 'Constant':
-        value = constant_value(node)
-        return None if value is None else [value]
     inputs: list[TensorData | None] = []
     for name in node.inputs:
         data = None if name == '' else _initializer(name, scopes)
@@ -77,22 +70,3 @@ def _has_subgraph(node: Node) -> bool:
         if isinstance(attribute, Graph):
             return True
     return False
-
-
-def constant_value(node: Node) -> TensorData | None:
-    """The tensor that a Constant node holds; None for the kinds that are no plain tensor (strings, sparse)."""
-    attributes = node.attributes
-    for name in attributes:
-        value = attributes[name]
-        if isinstance(value, TensorData):
-            return value
-        if isinstance(value, list):
-            if name == 'value_ints':
-                return TensorData('int64', [len(value)], array_bytes(array_of('int64', value)))
-            if name == 'value_floats':
-                return TensorData('float32', [len(value)], array_bytes(array_of('float32', value)))
-        elif name == 'value_int':
-            return TensorData('int64', [], array_bytes(array_of('int64', [value])))
-        elif name == 'value_float':
-            return TensorData('float32', [], array_bytes(array_of('float32', [value])))
-    return None

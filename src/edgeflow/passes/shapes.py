@@ -103,6 +103,8 @@ class ShapeTable:
             dtype = DTYPE_RESULTS[key]
         elif key in DTYPE_SOURCES and DTYPE_SOURCES[key] < len(node.inputs):
             dtype = self.dtype(node.inputs[DTYPE_SOURCES[key]])
+            if dtype == '' and key in ONE_DTYPE_OPS and len(node.inputs) > 1:
+                dtype = self.dtype(node.inputs[1])
         if dtype != '':
             self.dtypes[name] = dtype
             if key in SAME_DTYPE_OUTPUTS:
@@ -192,13 +194,17 @@ DTYPE_SOURCES: dict[str, int] = {
     'Where': 1, 'Expand': 0, 'Slice': 0, 'Gather': 0, 'Concat': 0, 'Split': 0, 'Reshape': 0, 'Transpose': 0, 'Unsqueeze': 0,
     'Squeeze': 0, 'Identity': 0, 'Add': 0, 'Sub': 0, 'Mul': 0, 'Div': 0, 'Pow': 0, 'Sqrt': 0, 'Neg': 0, 'Abs': 0, 'Erf': 0,
     'Tanh': 0, 'Sigmoid': 0, 'Relu': 0, 'Softmax': 0, 'MatMul': 0, 'Gemm': 0, 'Conv': 0, 'ReduceMean': 0, 'ReduceSum': 0,
-    'LayerNormalization': 0, 'DequantizeLinear': 1, 'Range': 0, 'CumSum': 0, 'Min': 0, 'Max': 0, 'Clip': 0, 'Tile': 0,
-    'Exp': 0, 'Log': 0, 'Cos': 0, 'Sin': 0, 'Flatten': 0, 'GatherElements': 0, 'Gelu': 0, 'SimplifiedLayerNormalization': 0,
+    'LayerNormalization': 1, 'DequantizeLinear': 1, 'Range': 0, 'CumSum': 0, 'Min': 0, 'Max': 0, 'Clip': 0, 'Tile': 0,
+    'Exp': 0, 'Log': 0, 'Cos': 0, 'Sin': 0, 'Flatten': 0, 'GatherElements': 0, 'Gelu': 0, 'SimplifiedLayerNormalization': 1, 'MaxPool': 0, 'AveragePool': 0,
+    'GlobalAveragePool': 0, 'InstanceNormalization': 0, 'Resize': 0, 'ConvTranspose': 0, 'Reciprocal': 0, 'ReduceMax': 0,
     'Pad': 0, 'Trilu': 0, 'Mod': 0, 'Sign': 0, 'Ceil': 0, 'Floor': 0, 'com.microsoft:MatMulNBits': 0,
     'com.microsoft:MatMulBnb4': 0, 'com.microsoft:BiasGelu': 0, 'com.microsoft:FastGelu': 0, 'com.microsoft:Gelu': 0,
-    'com.microsoft:SkipLayerNormalization': 0, 'edgeflow:Sdpa': 0, 'edgeflow:MatMul': 0, 'edgeflow:QMatMul': 0,
-    'edgeflow:Gelu': 0, 'edgeflow:BiasAct': 0, 'edgeflow:SkipLayerNorm': 0,
+    'com.microsoft:SkipLayerNormalization': 2, 'com.microsoft:Attention': 1, 'com.microsoft:GroupQueryAttention': 0,
+    'com.microsoft:SkipSimplifiedLayerNormalization': 2, 'com.microsoft:RotaryEmbedding': 0, 'com.microsoft:GatherBlockQuantized': 2, 'edgeflow:Sdpa': 0, 'edgeflow:MatMul': 1, 'edgeflow:QMatMul': 2,
+    'edgeflow:Gelu': 0, 'edgeflow:BiasAct': 1, 'edgeflow:SkipLayerNorm': 2,
 }
+
+ONE_DTYPE_OPS: list[str] = ['Add', 'Sub', 'Mul', 'Div', 'MatMul', 'Gemm', 'Conv', 'InstanceNormalization', 'Min', 'Max']
 
 SAME_DTYPE_OUTPUTS: list[str] = ['Split']
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_of
+from edgeflow.ir.graph import ValueInfo
 from edgeflow.runtime.model import Model
 from edgeflow.runtime.tensor import Tensor
 from edgeflow.text.tokenizer import Encoded, Tokenizer
@@ -16,7 +17,7 @@ class TextOutput:
     """What a model made of a batch of texts."""
 
     encoded: Encoded
-    tensors: dict[str, Tensor]
+    tensor: Tensor
 
 
 class Pipeline:
@@ -35,14 +36,15 @@ class Pipeline:
         """Free the model; running it afterwards raises EdgeflowError 'disposed'. Doing it twice is no error."""
         self.model.dispose()
 
-    async def run_texts(self, texts: list[str]) -> TextOutput:
-        """Tokenize a batch, padded to its longest text and cut to what the model takes, and run the model on it."""
+    async def run_texts(self, texts: list[str], candidates: list[str]) -> TextOutput:
+        """Internal: tokenize a batch, padded to its longest text and cut to what the model takes, and run the model on it.
+
+        candidates: names of outputs; the first that the model has is computed, the others are not.
+        """
+        wanted = first_name([info.name for info in self.model.outputs], candidates)
         encoded = self.tokenizer.encode(texts, padding=True, truncation=True)
-        inputs = model_inputs(encoded, self.model.input_names())
-        outputs = await self.model.run_tensors(inputs)
-        for name in inputs:
-            inputs[name].dispose()
-        return TextOutput(encoded, outputs)
+        outputs = await self.model.run_tensors(model_inputs(encoded, self.model.inputs), [wanted])
+        return TextOutput(encoded, outputs[wanted])
 
 
 def text_list(texts: object) -> list[str]:
@@ -61,36 +63,36 @@ def text_list(texts: object) -> list[str]:
     return found
 
 
-def model_inputs(encoded: Encoded, names: list[str]) -> dict[str, Tensor]:
+def model_inputs(encoded: Encoded, declared: list[ValueInfo]) -> dict[str, Tensor]:
     """The tensors of a batch under the names that the model declares; what it does not declare is left out."""
     rows: dict[str, list[list[int]]] = {
         'input_ids': encoded.input_ids, 'attention_mask': encoded.attention_mask,
         'token_type_ids': encoded.token_type_ids,
     }
-    for name in names:
-        if name not in rows:
+    inputs: dict[str, Tensor] = {}
+    for info in declared:
+        if info.name not in rows:
             raise EdgeflowError(
                 'invalid-input',
-                f"the model asks for an input '{name}'; a text pipeline has {', '.join(rows.keys())}", {'input': name})
-    inputs: dict[str, Tensor] = {}
-    for name in names:
-        inputs[name] = int_tensor(rows[name])
+                f"the model asks for an input '{info.name}'; a text pipeline has {', '.join(rows.keys())}",
+                {'input': info.name})
+        inputs[info.name] = row_tensor(rows[info.name], info.dtype)
     return inputs
 
 
-def int_tensor(rows: list[list[int]]) -> Tensor:
-    """Rows of one length as an int64 tensor."""
+def row_tensor(rows: list[list[int]], dtype: str) -> Tensor:
+    """Rows of one length as a tensor."""
     flat: list[int] = []
     for row in rows:
         flat.extend(row)
-    return Tensor('int64', [len(rows), len(rows[0])], array_of('int64', flat))
+    return Tensor(dtype, [len(rows), len(rows[0])], array_of(dtype, flat))
 
 
-def first_output(outputs: dict[str, Tensor], names: list[str]) -> Tensor:
-    """The first of the named outputs that the model has; EdgeflowError 'invalid-graph' if it has none of them."""
-    for name in names:
-        if name in outputs:
-            return outputs[name]
+def first_name(names: list[str], candidates: list[str]) -> str:
+    """The first of the candidates that is in `names`, the model's outputs; EdgeflowError 'invalid-graph' if none is."""
+    for name in candidates:
+        if name in names:
+            return name
     raise EdgeflowError(
-        'invalid-graph', f"expected an output {' or '.join(names)}, got {', '.join(outputs.keys())}",
-        {'expected': names, 'got': list(outputs.keys())})
+        'invalid-graph', f"expected a model with an output {' or '.join(candidates)}, got {', '.join(names)}",
+        {'expected': candidates, 'got': names})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.options import check_choice, public
-from edgeflow.pipelines.base import Pipeline, first_output, text_list
+from edgeflow.pipelines.base import Pipeline, text_list
 from edgeflow.pipelines.pooling import first_pooled, mean_pooled, normalized
 from edgeflow.runtime.tensor import Tensor, describe
 
@@ -23,20 +23,14 @@ class FeatureExtractionPipeline(Pipeline):
         the text's own tokens) and 'cls' (its first token) give [batch, width]. normalize: make every vector 1 long.
         """
         check_choice(pooling, POOLINGS, 'pooling')
-        output = await self.run_texts(text_list(texts))
-        hidden = first_output(output.tensors, OUTPUTS)
-        result = hidden
+        output = await self.run_texts(text_list(texts), OUTPUTS)
+        result = output.tensor
         if pooling != 'none':
-            if len(hidden.shape) != 3:
+            if len(result.shape) != 3:
                 raise EdgeflowError(
                     'invalid-graph',
-                    f'pooling expects an output [batch, sequence, width], got {describe(hidden.dtype, hidden.shape)}',
-                    {'shape': hidden.shape})
+                    f'pooling expects an output [batch, sequence, width], got {describe(result.dtype, result.shape)}',
+                    {'shape': result.shape})
             mask = output.encoded.attention_mask
-            result = mean_pooled(hidden, mask) if pooling == 'mean' else first_pooled(hidden, mask)
-        if normalize:
-            result = normalized(result)
-        for tensor in output.tensors.values():
-            if tensor is not result:
-                tensor.dispose()
-        return result
+            result = mean_pooled(result, mask) if pooling == 'mean' else first_pooled(result, mask)
+        return normalized(result) if normalize else result

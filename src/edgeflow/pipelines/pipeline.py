@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgeflow.backends.choose import DEVICES
+from edgeflow.backends.choose import choose_device, prepare_device
 from edgeflow.host.platform import gather, make_callable, new_abort_controller, on_abort
 from edgeflow.host.port import AbortSignal
-from edgeflow.options import check_choice, public
+from edgeflow.options import public
 from edgeflow.pipelines.base import Pipeline
 from edgeflow.pipelines.tasks import TASKS, default_model, task_name
 from edgeflow.runtime.model import Model, create_model
@@ -43,7 +43,7 @@ async def pipeline(
     EdgeflowErrors: 'unsupported-task', 'file-missing', 'http', 'aborted', 'invalid-tokenizer', 'invalid-model', ...
     """
     name = task_name(task)
-    check_choice(device, DEVICES, 'device')
+    choose_device(device)
     check_dtype(dtype)
     source = model if model is not None else default_model(name)
     progress = Progress(on_progress)
@@ -74,6 +74,13 @@ async def load_parts(
             failures.append(error)
             controller.abort()
 
+    async def prepare() -> None:
+        try:
+            await prepare_device(choose_device(device))
+        except Exception as error:
+            failures.append(error)
+            controller.abort()
+
     async def load_text() -> None:
         try:
             files = await load_files(
@@ -86,7 +93,7 @@ async def load_parts(
             controller.abort()
 
     try:
-        await gather([load_network(), load_text()])
+        await gather([prepare(), load_network(), load_text()])
     finally:
         stop_listening()
     if len(failures) > 0:

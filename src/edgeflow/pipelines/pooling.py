@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from edgeflow.host.platform import array_list, array_of
-from edgeflow.runtime.tensor import Tensor
+from edgeflow.host.platform import array_of
+from edgeflow.runtime.tensor import Tensor, numbers
 
 TINY = 1e-12
 
@@ -13,7 +13,7 @@ TINY = 1e-12
 def mean_pooled(hidden: Tensor, mask: list[list[int]]) -> Tensor:
     """The mean of the vectors that the mask keeps; [batch, sequence, width] -> [batch, width]."""
     batch, sequence, width = hidden.shape[0], hidden.shape[1], hidden.shape[2]
-    values: list[float] = array_list(hidden.data)
+    values: list[float] = numbers(hidden.dtype, hidden.data)
     pooled: list[float] = []
     for b in range(batch):
         sums: list[float] = [0.0] * width
@@ -33,7 +33,7 @@ def mean_pooled(hidden: Tensor, mask: list[list[int]]) -> Tensor:
 def first_pooled(hidden: Tensor, mask: list[list[int]]) -> Tensor:
     """The vector of the first token that the mask keeps (with padding on the left that is not token 0)."""
     batch, sequence, width = hidden.shape[0], hidden.shape[1], hidden.shape[2]
-    values: list[float] = array_list(hidden.data)
+    values: list[float] = numbers(hidden.dtype, hidden.data)
     pooled: list[float] = []
     for b in range(batch):
         first = 0
@@ -47,7 +47,7 @@ def first_pooled(hidden: Tensor, mask: list[list[int]]) -> Tensor:
 def normalized(vectors: Tensor) -> Tensor:
     """Every vector of the last axis divided by its Euclidean length."""
     width = vectors.shape[len(vectors.shape) - 1]
-    values: list[float] = array_list(vectors.data)
+    values: list[float] = numbers(vectors.dtype, vectors.data)
     for start in range(0, len(values), width):
         total = 0.0
         for i in range(start, start + width):

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_list
 from edgeflow.options import public
-from edgeflow.pipelines.base import Pipeline, first_output, text_list
+from edgeflow.pipelines.base import Pipeline, text_list
+from edgeflow.runtime.tensor import numbers
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,9 @@ class TextClassificationPipeline(Pipeline):
         """
         if top_k is not None and top_k < 1:
             raise EdgeflowError('invalid-argument', f'top_k: expected a whole number from 1 up, got {top_k}', {})
-        output = await self.run_texts(text_list(texts))
-        logits = first_output(output.tensors, ['logits'])
-        batch, count = logits.shape[0], logits.shape[1]
-        values: list[float] = array_list(logits.data)
-        for tensor in output.tensors.values():
-            tensor.dispose()
+        output = await self.run_texts(text_list(texts), ['logits'])
+        batch, count = output.tensor.shape[0], output.tensor.shape[1]
+        values: list[float] = numbers(output.tensor.dtype, output.tensor.data)
         names = label_names(self.config, count)
         function = score_function(self.config, count, multi_label)
         keep = count if top_k is None else min(top_k, count)

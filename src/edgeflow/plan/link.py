@@ -51,6 +51,8 @@ def link(steps: list[Step], kernels: dict[str, int], extra_literals: list[Value]
                 literals.append(root)
                 words.append(offset)
             elif root.constant:
+                if root.address == 0:
+                    raise EdgeflowError('platform', f"{step.kernel} reads the plain contents of '{root.name}', which are not in memory", {})
                 words.append(root.address + offset)
             elif root.offset < 0:
                 raise EdgeflowError('platform', f"'{root.name}' is read by {step.kernel} but was never written", {})

@@ -30,7 +30,7 @@ FOLD_GROWTH = 4
 
 MEMORY_DTYPES: dict[str, str] = {'float16': 'float32', 'bfloat16': 'float32', 'int4': 'int8', 'uint4': 'uint8'}
 
-PLANNED_OPS: list[str] = ['Shape', 'Size', 'If', 'Constant']
+PLANNED_OPS: list[str] = ['Shape', 'Size', 'If']
 
 
 class Machine(Protocol):

@@ -6,12 +6,13 @@ function random(i) {
   return ((Math.imul(i + 1, 2654435761) >>> 9) / 8388608 - 0.5) * 2;
 }
 
-// name, floating-point operations of one run (or bytes, for `ms`), and what lays out memory and gives the words.
+// Each case: its name, floating-point operations of one run, what lays out memory and gives kernel and words, and [word, size]: the
+// float32 result, which must agree between all binaries (exactly where `exact` is set).
 function cases() {
   const list = [];
   const act = { none: 0, gelu: 2 };
   const gemm = (M, K, N, a) => list.push({
-    case: `f32 ${M}x${K}x${N}${a ? ' ' + a : ''}`, flops: 2 * M * N * K,
+    case: `f32 ${M}x${K}x${N}${a ? ' ' + a : ''}`, flops: 2 * M * N * K, result: [2, M * N],
     words: h => {
       const B = h.floats(K * N), P = h.room(32 * up(N, 8) * K), A = h.floats(M * K), C = h.room(4 * M * N), bias = h.floats(N);
       h.step('pack_f32', [B, P, K, N, N, 1]);
@@ -19,7 +20,7 @@ function cases() {
     },
   });
   const int8 = (M, K, N, range) => list.push({
-    case: `${range === 64 ? 'i7 ' : 'i8 '} ${M}x${K}x${N}`, flops: 2 * M * N * K,
+    case: `${range === 64 ? 'i7 ' : 'i8 '} ${M}x${K}x${N}`, flops: 2 * M * N * K, result: [12, M * N], exact: true,
     words: h => {
       const B = h.bytes(K * N, range), P = h.room(4 * up(N, 8) * (64 + 8 * up(K, 4))), A = h.bytes(M * K, 128), C = h.room(4 * M * N);
       const bias = h.floats(N), scale = h.floats(N), one = h.floats(1), zp = h.bytes(1, 128), S = h.room(M * (12 * up(K, 4) + 8));
@@ -28,7 +29,7 @@ function cases() {
     },
   });
   const nbits = (M, K, N, b, block) => list.push({
-    case: `q${b} ${M}x${K}x${N}`, flops: 2 * M * N * K,
+    case: `q${b} ${M}x${K}x${N}`, flops: 2 * M * N * K, result: [2, M * N],
     words: h => {
       const blocks = up(K, block);
       const B = h.bytes(N * blocks * block * b / 8, 128), s = h.floats(N * blocks), P = h.room(up(N, 8) * blocks * (64 + block * b));
@@ -38,7 +39,7 @@ function cases() {
     },
   });
   const sdpa = (B, H, S, D) => list.push({
-    case: `sdpa ${B}x${H}x${S}x${D}`, flops: 4 * B * H * S * S * D,
+    case: `sdpa ${B}x${H}x${S}x${D}`, flops: 4 * B * H * S * S * D, result: [4, B * H * S * D],
     words: h => {
       const E = H * D, n = B * S * E, st = [S * E, D, E, 1];
       const q = h.floats(n), k = h.floats(n), v = h.floats(n), o = h.room(4 * n), m = h.floats(B * S), R = Math.min(S, 48);
@@ -51,6 +52,10 @@ function cases() {
   gemm(32, 384, 1152);
   gemm(32, 384, 1536, 'gelu');
   for (const range of [64, 128]) for (const M of [1, 32, 1024]) for (const [K, N] of [[384, 384], [384, 1536], [1536, 384]]) int8(M, K, N, range);
+  row('pack_f32 384x1536 (Gelem/s)', 384 * 1536, h => ['pack_f32', [h.floats(384 * 1536), h.room(4 * 384 * 1536), 384, 1536, 1536, 1]]);
+  row('pack_f32 transposed (Gelem/s)', 384 * 1536, h => ['pack_f32', [h.floats(384 * 1536), h.room(4 * 384 * 1536), 384, 1536, 1, 384]]);
+  for (const r of [64, 128]) row(`pack_i8 384x1536 range ${r} (Gelem/s)`, 384 * 1536, h => ['pack_i8', [h.bytes(384 * 1536, r), h.room(4 * 192 * (64 + 768)), 384, 1536, 1536, 1, 3]]);
+  row('pack_i8 transposed (Gelem/s)', 384 * 1536, h => ['pack_i8', [h.bytes(384 * 1536, 64), h.room(4 * 192 * (64 + 768)), 384, 1536, 1, 384, 3]]);
   for (const M of [1, 32]) for (const b of [4, 8]) nbits(M, 768, 768, b, 32);
   sdpa(1, 12, 32, 32);
   sdpa(32, 12, 32, 32);
@@ -121,15 +126,23 @@ async function denseBench(binaries, rounds, only) {
   const rows = [];
   for (const one of cases()) {
     if (!one.case.includes(only)) continue;
-    const tapes = {}, times = {};
-    // About 4 ms a sample at 25 GFLOP/s.
-    const repeat = Math.max(1, Math.round(1e8 / one.flops / (one.case.includes('elem') ? 20 : 1)));
+    const tapes = {}, times = {}, results = [];
+    // Some 10 ms a sample: the page's clock is coarse.
+    const repeat = Math.max(1, Math.round(5e8 / one.flops / (one.case.includes('elem') ? 20 : 1)));
     for (const name in instances) {
       const heap = new Heap(instances[name]);
       const [kernel, words] = one.words(heap);
       tapes[name] = heap.tape(kernel, words, repeat);
       times[name] = [];
       for (let i = 0; i < 12; i++) instances[name].run_tape(...tapes[name]);
+      if (one.result) results.push(new Float32Array(instances[name].memory.buffer, words[one.result[0]], one.result[1]).slice());
+    }
+    for (const result of results) {
+      const largest = result.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+      result.forEach((x, i) => {
+        const other = results[0][i], error = Math.abs(x - other);
+        if (!(error <= (one.exact ? 0 : 1e-5 * largest))) throw new Error(`${one.case}: results differ at ${i}: ${x}, ${other}`);
+      });
     }
     for (let i = 0; i < rounds; i++) {
       for (const name in instances) {

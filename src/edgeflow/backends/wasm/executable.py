@@ -5,10 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeflow.backends.contract import Feed, MemoryUse, Placement
-from edgeflow.backends.wasm.machine import WasmMachine
+from edgeflow.backends.wasm.machine import WasmMachine, check_operators
+from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_bytes, array_copy
-from edgeflow.ir.graph import Graph, Node
+from edgeflow.host.platform import array_bytes, array_copy, copy_bytes, instantiate_wasm, load_asset, new_bytes, wasm_features
+from edgeflow.host.port import WasmInstance
+from edgeflow.ir.graph import Graph, Node, TensorData
+from edgeflow.passes import constants_to_initializers, eliminate_dead_nodes
+from edgeflow.passes.fold_constants import fold_constants
+from edgeflow.passes.pipeline import run_passes
+from edgeflow.passes.rename import all_graphs
 from edgeflow.plan.builder import StepBuilder
 from edgeflow.plan.link import WORD, Tape, link
 from edgeflow.plan.planner import Draft, make_plan
@@ -129,6 +135,49 @@ class WasmExecutable:
         if root.constant:
             return root.address + value.root_offset()
         return plan.arena_base + root.offset + value.root_offset()
+
+
+async def start_instance() -> WasmInstance:
+    """A fresh instance of the best binary that the platform can run. 'platform' where WebAssembly lacks SIMD."""
+    features = wasm_features()
+    if not features.simd:
+        raise EdgeflowError('platform', 'edgeflow needs WebAssembly with SIMD; this platform lacks it', {})
+    name = 'edgeflow-relaxed.wasm' if features.relaxed_simd else 'edgeflow-simd.wasm'
+    return await instantiate_wasm(await load_asset(name, env.wasm_location))
+
+
+async def load_wasm(graph: Graph) -> WasmExecutable:
+    """Run the passes over `graph`, put its weights into WASM memory, and let go of the file they came from.
+
+    EdgeflowError 'unsupported-op' names the first operator that WASM does not have.
+    """
+    machine = WasmMachine(await start_instance())
+    for part in all_graphs(graph):
+        constants_to_initializers.run(part)
+    fold_constants(graph, machine.fold)
+    run_passes(graph)
+    fold_constants(graph, machine.fold)
+    eliminate_dead_nodes.run(graph)
+    check_operators(graph)
+    machine.load(graph)
+    detach(graph)
+    return WasmExecutable(graph, machine)
+
+
+def detach(graph: Graph) -> None:
+    """Replace the tensors of a loaded graph, which are views into the file: initializers by empty ones, attributes by copies."""
+    for name in graph.initializers:
+        data = graph.initializers[name]
+        graph.initializers[name] = TensorData(data.dtype, data.shape, new_bytes(0))
+    for node in graph.nodes:
+        for name in node.attributes:
+            value = node.attributes[name]
+            if isinstance(value, TensorData):
+                copy = new_bytes(len(value.data))
+                copy_bytes(copy, 0, value.data)
+                node.attributes[name] = TensorData(value.dtype, value.shape, copy, value.strings)
+            elif isinstance(value, Graph):
+                detach(value)
 
 
 def plan_key(graph: Graph, shapes: dict[str, list[int]], outputs: list[str]) -> str:

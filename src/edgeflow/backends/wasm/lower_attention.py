@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edgeflow.backends.wasm.lower_dense import ceil_div, f32_form, given, matmul_steps, require_float
+from edgeflow.ir.attributes import int_of, ints_of, number_of
 from edgeflow.ir.dtype import DTYPE_CODES
 from edgeflow.ir.graph import Node
-from edgeflow.plan.attributes import attr_float, attr_int, attr_ints
 from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
 from edgeflow.plan.values import Value, Word, at
 
@@ -17,6 +17,7 @@ MASK_ADDED = 1
 MASK_KEEP = 2
 MASK_ADD_WHERE_FALSE = 4
 FLOAT = 4
+LESS = 16
 
 
 @dataclass
@@ -94,10 +95,10 @@ def lower_sdpa(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: 
     v = given(b, inputs, 2)
     output = given(b, outputs, 0)
     same = [0, 1, 2, 3]
-    q_perm = attr_ints(node, 'q_perm') or same
-    k_perm = attr_ints(node, 'k_perm') or same
-    v_perm = attr_ints(node, 'v_perm') or same
-    out_perm = attr_ints(node, 'out_perm') or same
+    q_perm = ints_of(node, 'q_perm') or same
+    k_perm = ints_of(node, 'k_perm') or same
+    v_perm = ints_of(node, 'v_perm') or same
+    out_perm = ints_of(node, 'out_perm') or same
     q_shape = picked(q.shape, q_perm)
     k_shape = picked(k.shape, k_perm)
     v_shape = picked(v.shape, v_perm)
@@ -116,7 +117,7 @@ def lower_sdpa(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: 
         out_strides[out_perm[i]] = given_strides[i]
     dims = [batch, q_shape[1], q_shape[2], k_shape[2], q_shape[3], v_shape[3], q_shape[1] // k_shape[1]]
     call = Sdpa(b.pointer(q), b.pointer(k), b.pointer(v), b.pointer(output), dims, q_strides, k_strides, v_strides, out_strides,
-                attr_float(node, 'scale', 1.0))
+                number_of(node, 'scale', 1.0))
     mask = at(inputs, 3)
     if mask is not None:
         call.mask = b.pointer(mask)
@@ -140,13 +141,13 @@ def lower_attention(b: StepBuilder, node: Node, inputs: list[Value | None], outp
     output = given(b, outputs, 0)
     if at(inputs, 4) is not None or at(outputs, 1) is not None:
         raise b.unsupported('past and present keys and values')
-    if attr_int(node, 'do_rotary', 0) != 0:
+    if int_of(node, 'do_rotary', 0) != 0:
         raise b.unsupported('do_rotary')
     batch = source.shape[0]
     length = source.shape[1]
-    heads = attr_int(node, 'num_heads', 1)
+    heads = int_of(node, 'num_heads', 1)
     width = weights.shape[1]
-    sizes = attr_ints(node, 'qkv_hidden_sizes') or [width // 3, width // 3, width // 3]
+    sizes = ints_of(node, 'qkv_hidden_sizes') or [width // 3, width // 3, width // 3]
     projected = b.scratch(FLOAT * batch * length * width)
     target = b.new_value(node.name + ':qkv', 'float32', [batch, length, width])
     b.alias(target, projected)
@@ -157,7 +158,7 @@ def lower_attention(b: StepBuilder, node: Node, inputs: list[Value | None], outp
     call = Sdpa(
         b.pointer(target), b.pointer(target, FLOAT * sizes[0]), b.pointer(target, FLOAT * (sizes[0] + sizes[1])), b.pointer(output),
         [batch, heads, length, length, d, dv, 1], [rows[0], d, rows[2], 1], [rows[0], d, rows[2], 1], [rows[0], dv, rows[2], 1],
-        [length * sizes[2], dv, sizes[2], 1], attr_float(node, 'scale', 0.0) or 1.0 / d ** 0.5)
+        [length * sizes[2], dv, sizes[2], 1], number_of(node, 'scale', 0.0) or 1.0 / d ** 0.5)
     bias = at(inputs, 5)
     mask = at(inputs, 3)
     if bias is not None and mask is not None:
@@ -167,17 +168,30 @@ def lower_attention(b: StepBuilder, node: Node, inputs: list[Value | None], outp
         call.mask_strides = broadcast_strides(bias.shape, 4)
         call.mask_type = MASK_ADDED
     elif mask is not None:
-        set_mask(b, call, mask, attr_float(node, 'mask_filter_value', -10000.0))
-    if attr_int(node, 'unidirectional', 0) != 0:
+        set_mask(b, call, mask, number_of(node, 'mask_filter_value', -10000.0))
+    if int_of(node, 'unidirectional', 0) != 0:
         call.causal = 1
     sdpa_step(b, call)
 
 
 def set_mask(b: StepBuilder, call: Sdpa, mask: Value, fill: float) -> None:
-    """The integer mask of com.microsoft:Attention: [B, T], [B, S, T] or [B, 1, S, T]; `fill` is added where it is 0."""
+    """The integer mask of com.microsoft:Attention: [B, T], [B, S, T] or [B, 1, S, T] with `fill` added where it is 0; or
+    [B] numbers of keys that are seen."""
     rank = len(mask.shape)
+    batch = call.dims[0]
+    keys = call.dims[3]
+    if rank == 1 and mask.shape[0] == batch:
+        seen = b.scratch(batch * keys)
+        kind = DTYPE_CODES[mask.dtype]
+        b.step('binary', [LESS, DTYPE_CODES['int32'], kind, DTYPE_CODES['bool'], b.table(list(range(keys))), b.pointer(mask),
+                          b.pointer(seen), 2, batch, keys, 0, 1, 1, 0])
+        call.mask = b.pointer(seen)
+        call.mask_type = MASK_ADD_WHERE_FALSE
+        call.fill = fill
+        call.mask_strides = [keys, 0, 0, 1]
+        return
     if rank < 2:
-        raise b.unsupported(f'mask_index of shape {mask.shape}: lengths instead of a mask')
+        raise b.unsupported(f'mask_index of shape {mask.shape}')
     flags = b.scratch(mask.count())
     b.step('cast', [DTYPE_CODES[mask.dtype], DTYPE_CODES['bool'], b.pointer(mask), b.pointer(flags), mask.count()])
     strides = strides_of(mask.shape)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from edgeflow.backends.wasm.lower_dense import ACTIVATION_IDS, activation_steps, given, require_float, skip_norm_steps
+from edgeflow.ir.attributes import number_of
 from edgeflow.ir.dtype import DTYPE_CODES
 from edgeflow.ir.graph import Node
-from edgeflow.plan.attributes import attr_float
 from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.values import Value, Word, at
 
 QUICK_GELU_ALPHA = 1.702
 INT64 = 7
+INT32_BYTES = 4
+EQUAL = 15
+REDUCE_SUM = 0
 
 
 def lower_embed_layer_norm(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
@@ -18,13 +21,28 @@ def lower_embed_layer_norm(b: StepBuilder, node: Node, inputs: list[Value | None
     ids = given(b, inputs, 0)
     word_table = require_float(b, given(b, inputs, 2))
     output = given(b, outputs, 0)
-    if at(inputs, 7) is not None:
-        raise b.unsupported('a mask (its mask_index output)')
+    lengths = at(outputs, 1)
+    mask = at(inputs, 7)
+    if lengths is not None and mask is not None:
+        count_ones(b, mask, lengths)
     n = word_table.shape[1]
     words: list[Word] = table_words(b, ids, word_table) + table_words(b, at(inputs, 8), at(inputs, 3)) + table_words(b, at(inputs, 1), at(inputs, 4))
     words.extend([b.pointer(at(inputs, 5)), b.pointer(at(inputs, 6)), b.pointer(output), b.pointer(at(outputs, 2)), ids.count(), n,
-                  ids.shape[len(ids.shape) - 1], b.real(attr_float(node, 'epsilon', 1e-12))])
+                  ids.shape[len(ids.shape) - 1], b.real(number_of(node, 'epsilon', 1e-12))])
     b.step('embed_norm_f32', words)
+
+
+def count_ones(b: StepBuilder, mask: Value, lengths: Value) -> None:
+    """lengths[b] = how many elements of row b of the mask are 1."""
+    kind = DTYPE_CODES[mask.dtype]
+    rows = mask.shape[0]
+    columns = mask.shape[1]
+    ones = b.scratch(mask.count())
+    numbers = b.scratch(INT32_BYTES * mask.count())
+    b.step('binary', [EQUAL, kind, DTYPE_CODES['int32'], DTYPE_CODES['bool'], b.pointer(mask), b.table([1]), b.pointer(ones),
+                      1, mask.count(), 1, 0])
+    b.step('cast', [DTYPE_CODES['bool'], DTYPE_CODES['int32'], b.pointer(ones), b.pointer(numbers), mask.count()])
+    b.step('reduce', [REDUCE_SUM, DTYPE_CODES['int32'], b.pointer(numbers), b.pointer(lengths), 1, 1, rows, columns, columns, 1])
 
 
 def table_words(b: StepBuilder, ids: Value | None, table: Value | None) -> list[Word]:
@@ -38,14 +56,14 @@ def lower_skip_layer_norm(b: StepBuilder, node: Node, inputs: list[Value | None]
     """SkipLayerNormalization: X, skip, gamma, beta, bias -> Y, mean, inverse deviation, sum."""
     check_stash(b, outputs)
     skip_norm_steps(b, 'layer_norm_f32', given(b, inputs, 0), given(b, inputs, 1), at(inputs, 2), at(inputs, 3), at(inputs, 4),
-                    given(b, outputs, 0), at(outputs, 3), attr_float(node, 'epsilon', 1e-12))
+                    given(b, outputs, 0), at(outputs, 3), number_of(node, 'epsilon', 1e-12))
 
 
 def lower_skip_rms_norm(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """SkipSimplifiedLayerNormalization: X, skip, gamma, bias -> Y, mean, inverse deviation, sum."""
     check_stash(b, outputs)
     skip_norm_steps(b, 'rms_norm_f32', given(b, inputs, 0), given(b, inputs, 1), at(inputs, 2), None, at(inputs, 3),
-                    given(b, outputs, 0), at(outputs, 3), attr_float(node, 'epsilon', 1e-12))
+                    given(b, outputs, 0), at(outputs, 3), number_of(node, 'epsilon', 1e-12))
 
 
 def check_stash(b: StepBuilder, outputs: list[Value | None]) -> None:
@@ -63,7 +81,7 @@ def lower_fast_gelu(b: StepBuilder, node: Node, inputs: list[Value | None], outp
 
 
 def lower_quick_gelu(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    alpha = attr_float(node, 'alpha', QUICK_GELU_ALPHA)
+    alpha = number_of(node, 'alpha', QUICK_GELU_ALPHA)
     if abs(alpha - QUICK_GELU_ALPHA) > 1e-6:
         raise b.unsupported(f'alpha {alpha}; it runs with {QUICK_GELU_ALPHA}')
     activation_steps(b, ACTIVATION_IDS['quick_gelu'], given(b, inputs, 0), None, given(b, outputs, 0))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from edgeflow.backends.wasm.batches import Batch, batches
+from edgeflow.ir.attributes import int_of, number_of, text_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
-from edgeflow.plan.attributes import attr_float, attr_int, attr_ints, attr_str
 from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
 from edgeflow.plan.values import Value, Word, at
 
@@ -41,16 +41,16 @@ def f32_form(weight: Value | None, source: int, trans: bool) -> PackedForm | Non
 
 def matmul_form(node: Node, inputs: list[Value | None]) -> PackedForm | None:
     """B of MatMul and edgeflow:MatMul."""
-    if attr_int(node, 'trans_a', 0) != 0:
+    if int_of(node, 'trans_a', 0) != 0:
         return None
-    return f32_form(at(inputs, 1), 1, attr_int(node, 'trans_b', 0) != 0)
+    return f32_form(at(inputs, 1), 1, int_of(node, 'trans_b', 0) != 0)
 
 
 def gemm_form(node: Node, inputs: list[Value | None]) -> PackedForm | None:
     """B of Gemm."""
-    if attr_int(node, 'transA', 0) != 0:
+    if int_of(node, 'transA', 0) != 0:
         return None
-    return f32_form(at(inputs, 1), 1, attr_int(node, 'transB', 0) != 0)
+    return f32_form(at(inputs, 1), 1, int_of(node, 'transB', 0) != 0)
 
 
 def require_float(b: StepBuilder, value: Value) -> Value:
@@ -111,15 +111,15 @@ def lower_matmul(b: StepBuilder, node: Node, inputs: list[Value | None], outputs
 
 def lower_fused_matmul(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     packed = b.packed(matmul_form(node, inputs), inputs)
-    trans_a = attr_int(node, 'trans_a', 0) != 0
-    trans_b = attr_int(node, 'trans_b', 0) != 0
+    trans_a = int_of(node, 'trans_a', 0) != 0
+    trans_b = int_of(node, 'trans_b', 0) != 0
     matmul_steps(b, given(b, inputs, 0), given(b, inputs, 1), packed, at(inputs, 2), at(inputs, 3), given(b, outputs, 0),
-                 trans_a, trans_b, attr_float(node, 'alpha', 1.0), ACTIVATION_IDS[attr_str(node, 'activation', '')])
+                 trans_a, trans_b, number_of(node, 'alpha', 1.0), ACTIVATION_IDS[text_of(node, 'activation', '')])
 
 
 def lower_gemm(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     output = given(b, outputs, 0)
-    beta = attr_float(node, 'beta', 1.0)
+    beta = number_of(node, 'beta', 1.0)
     addend = at(inputs, 2)
     bias: Value | None = None
     residual: Value | None = None
@@ -131,8 +131,8 @@ def lower_gemm(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: 
         else:
             residual = scaled_to_shape(b, addend, output, beta)
     packed = b.packed(gemm_form(node, inputs), inputs)
-    matmul_steps(b, given(b, inputs, 0), given(b, inputs, 1), packed, bias, residual, output, attr_int(node, 'transA', 0) != 0,
-                 attr_int(node, 'transB', 0) != 0, attr_float(node, 'alpha', 1.0), 0)
+    matmul_steps(b, given(b, inputs, 0), given(b, inputs, 1), packed, bias, residual, output, int_of(node, 'transA', 0) != 0,
+                 int_of(node, 'transB', 0) != 0, number_of(node, 'alpha', 1.0), 0)
 
 
 def scaled_to_shape(b: StepBuilder, value: Value, like: Value, factor: float) -> Value:
@@ -167,7 +167,7 @@ def norm_steps(b: StepBuilder, kernel: str, node: Node, inputs: list[Value | Non
     if at(outputs, 1) is not None or at(outputs, 2) is not None:
         raise b.unsupported('its outputs for training (mean, inverse deviation) are not given')
     rank = len(source.shape)
-    axis = attr_int(node, 'axis', -1)
+    axis = int_of(node, 'axis', -1)
     axis = axis + rank if axis < 0 else axis
     n = element_count(source.shape[axis:])
     for i in [1, 2]:
@@ -177,7 +177,7 @@ def norm_steps(b: StepBuilder, kernel: str, node: Node, inputs: list[Value | Non
     b.may_reuse(output, source)
     rows = element_count(source.shape[:axis])
     b.step(kernel, [b.pointer(source), 0, 0, b.pointer(at(inputs, 1)), b.pointer(at(inputs, 2)), b.pointer(output), 0, rows, n, 1,
-                    b.real(attr_float(node, 'epsilon', 1e-5))])
+                    b.real(number_of(node, 'epsilon', 1e-5))])
 
 
 def skip_norm_steps(
@@ -211,7 +211,7 @@ def skip_row_count(b: StepBuilder, source: Value, skip: Value) -> int:
 
 def lower_skip_layer_norm(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     skip_norm_steps(b, 'layer_norm_f32', given(b, inputs, 0), given(b, inputs, 1), at(inputs, 2), at(inputs, 3), at(inputs, 4),
-                    given(b, outputs, 0), at(outputs, 1), attr_float(node, 'epsilon', 1e-5))
+                    given(b, outputs, 0), at(outputs, 1), number_of(node, 'epsilon', 1e-5))
 
 
 def lower_softmax(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
@@ -228,7 +228,7 @@ def softmax_steps(b: StepBuilder, kernel: str, node: Node, inputs: list[Value | 
     output = given(b, outputs, 0)
     flat = b.opset < 13
     rank = max(1, len(source.shape))
-    axis = attr_int(node, 'axis', 1 if flat else -1)
+    axis = int_of(node, 'axis', 1 if flat else -1)
     axis = axis + rank if axis < 0 else axis
     n = element_count(source.shape[axis:]) if flat else element_count(source.shape[axis:axis + 1])
     inner = 1 if flat else element_count(source.shape[axis + 1:])
@@ -254,12 +254,12 @@ def activation_lowering(name: str) -> Lowering:
 
 
 def lower_gelu(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    name = 'gelu_tanh' if attr_str(node, 'approximate', 'none') == 'tanh' else 'gelu'
+    name = 'gelu_tanh' if text_of(node, 'approximate', 'none') == 'tanh' else 'gelu'
     activation_steps(b, ACTIVATION_IDS[name], given(b, inputs, 0), None, given(b, outputs, 0))
 
 
 def lower_bias_act(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    name = attr_str(node, 'activation', '')
+    name = text_of(node, 'activation', '')
     activation_steps(b, ACTIVATION_IDS[name], given(b, inputs, 0), at(inputs, 1), given(b, outputs, 0))
 
 

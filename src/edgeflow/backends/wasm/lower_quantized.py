@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from edgeflow.backends.wasm.lower_dense import ACTIVATION_IDS, FLOAT, ceil_div, given, packed_f32_size, require_float
+from edgeflow.ir.attributes import int_of, text_of
 from edgeflow.ir.dtype import DTYPE_CODES, element_count
 from edgeflow.ir.graph import Node
-from edgeflow.plan.attributes import attr_int, attr_str
 from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
 from edgeflow.plan.values import Value, Word, at
 
@@ -85,7 +85,7 @@ def lower_qmatmul(b: StepBuilder, node: Node, inputs: list[Value | None], output
     b.step('gemm_i8', [
         codes, DTYPE_CODES['uint8'], a_scale, a_zero, b.pointer(packed), DTYPE_CODES[weight.dtype], b.pointer(scale), scale.count(),
         b.pointer(zero), 1 if zero is None else zero.count(), b.pointer(at(inputs, 4)), b.pointer(residual), b.pointer(output),
-        m, n, k, ACTIVATION_IDS[attr_str(node, 'activation', '')], b.pointer(b.scratch(i8_scratch_size(m, k)))])
+        m, n, k, ACTIVATION_IDS[text_of(node, 'activation', '')], b.pointer(b.scratch(i8_scratch_size(m, k)))])
 
 
 def lower_matmul_integer(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
@@ -127,10 +127,10 @@ def _all_initializers(values: list[Value | None], indices: list[int]) -> bool:
 
 def nbits_packing(node: Node, inputs: list[Value | None]) -> PackedForm:
     """How MatMulNBits' weights, scales and zero points are packed together."""
-    k = attr_int(node, 'K', 0)
-    n = attr_int(node, 'N', 0)
-    bits = attr_int(node, 'bits', 4)
-    block = attr_int(node, 'block_size', 32)
+    k = int_of(node, 'K', 0)
+    n = int_of(node, 'N', 0)
+    bits = int_of(node, 'bits', 4)
+    block = int_of(node, 'block_size', 32)
     size = ceil_div(n, 8) * ceil_div(k, block) * (64 + block * bits)
     with_zeros = len(node.inputs) > 3 and node.inputs[3] != ''
 
@@ -155,24 +155,24 @@ def lower_matmul_nbits(b: StepBuilder, node: Node, inputs: list[Value | None], o
         form = nbits_packing(node, inputs)
         packed = b.scratch(form.size)
         form.pack(b, inputs, packed)
-    k = attr_int(node, 'K', 0)
-    n = attr_int(node, 'N', 0)
-    block = attr_int(node, 'block_size', 32)
+    k = int_of(node, 'K', 0)
+    n = int_of(node, 'N', 0)
+    block = int_of(node, 'block_size', 32)
     m = element_count(source.shape[:len(source.shape) - 1])
     scratch = b.scratch(32 * ceil_div(k, block) * block if m >= 4 else 0)
     b.step('gemm_nbits', [b.pointer(source), b.pointer(packed), b.pointer(output), b.pointer(at(inputs, 5)), 0, m, n, k, k, n, n, block,
-                          attr_int(node, 'bits', 4), 0, b.pointer(scratch)])
+                          int_of(node, 'bits', 4), 0, b.pointer(scratch)])
 
 
 def bnb4_packing(node: Node) -> PackedForm:
     """MatMulBnb4's weights become float32: its blocks run across rows, which no product kernel follows."""
-    k = attr_int(node, 'K', 0)
-    n = attr_int(node, 'N', 0)
+    k = int_of(node, 'K', 0)
+    n = int_of(node, 'N', 0)
 
     def pack(b: StepBuilder, values: list[Value | None], target: Value) -> None:
         plain = b.scratch(FLOAT * n * k)
-        b.step('dequantize_bnb4', [b.pointer(values[1]), b.pointer(values[2]), b.pointer(plain), n * k, attr_int(node, 'block_size', 64),
-                                   attr_int(node, 'quant_type', 1)])
+        b.step('dequantize_bnb4', [b.pointer(values[1]), b.pointer(values[2]), b.pointer(plain), n * k, int_of(node, 'block_size', 64),
+                                   int_of(node, 'quant_type', 1)])
         b.step('pack_f32', [b.pointer(plain), b.pointer(target), k, n, 1, k])
 
     return PackedForm('bnb4', [1, 2], packed_f32_size(k, n), pack)
@@ -190,8 +190,8 @@ def lower_matmul_bnb4(b: StepBuilder, node: Node, inputs: list[Value | None], ou
         form = bnb4_packing(node)
         packed = b.scratch(form.size)
         form.pack(b, inputs, packed)
-    k = attr_int(node, 'K', 0)
-    n = attr_int(node, 'N', 0)
+    k = int_of(node, 'K', 0)
+    n = int_of(node, 'N', 0)
     m = element_count(source.shape[:len(source.shape) - 1])
     b.step('gemm_f32', [b.pointer(source), b.pointer(packed), b.pointer(given(b, outputs, 0)), 0, 0, m, n, k, k, n, n, b.real(1.0), 0])
 

@@ -1,0 +1,33 @@
+"""All lowerings of the WASM backend by Node.key(), and which weights they want packed."""
+
+from __future__ import annotations
+
+from edgeflow.backends.wasm.lower_attention import ATTENTION_LOWERINGS, attention_form
+from edgeflow.backends.wasm.lower_contrib import CONTRIB_LOWERINGS
+from edgeflow.backends.wasm.lower_dense import DENSE_LOWERINGS, gemm_form, matmul_form
+from edgeflow.backends.wasm.lower_quantized import QUANTIZED_LOWERINGS, bnb4_form, i8_form, nbits_form
+from edgeflow.backends.wasm.weights import FormOf
+from edgeflow.plan.builder import Lowering
+
+
+def _merged(tables: list[dict[str, Lowering]]) -> dict[str, Lowering]:
+    merged: dict[str, Lowering] = {}
+    for table in tables:
+        for key in table:
+            merged[key] = table[key]
+    return merged
+
+
+LOWERINGS: dict[str, Lowering] = _merged([DENSE_LOWERINGS, ATTENTION_LOWERINGS, QUANTIZED_LOWERINGS, CONTRIB_LOWERINGS])
+
+# Asked while weights are loaded: the values of inputs that are no initializers are None.
+FORMS: dict[str, FormOf] = {
+    'MatMul': matmul_form,
+    'Gemm': gemm_form,
+    'MatMulInteger': i8_form,
+    'edgeflow:MatMul': matmul_form,
+    'edgeflow:QMatMul': i8_form,
+    'com.microsoft:Attention': attention_form,
+    'com.microsoft:MatMulNBits': nbits_form,
+    'com.microsoft:MatMulBnb4': bnb4_form,
+}

@@ -1,0 +1,28 @@
+"""Nodes whose outputs nobody reads go, and constants that nobody reads."""
+
+from __future__ import annotations
+
+from edgeflow.ir.graph import Graph, Node, TensorData
+from edgeflow.ir.order import read_names
+
+
+def run(graph: Graph) -> bool:
+    """Drop what the graph's outputs do not need. Outputs of a kept node that nobody reads are left as they are."""
+    wanted: set[str] = set([info.name for info in graph.outputs])
+    kept: list[Node] = []
+    for i in range(len(graph.nodes) - 1, -1, -1):
+        node: Node = graph.nodes[i]
+        needed: bool = False
+        for name in node.outputs:
+            if name in wanted:
+                needed = True
+        if needed:
+            kept.append(node)
+            for name in read_names(node):
+                wanted.add(name)
+    kept.reverse()
+    constants: dict[str, TensorData] = {name: tensor for name, tensor in graph.initializers.items() if name in wanted}
+    changed: bool = len(kept) < len(graph.nodes) or len(constants) < len(graph.initializers)
+    graph.nodes = kept
+    graph.initializers = constants
+    return changed

@@ -1,0 +1,88 @@
+"""edgeflow:MatMul from MatMul or Gemm with constant weights and what follows: bias, activation, residual.
+
+    act(alpha * A @ B + bias) + residual
+"""
+
+from __future__ import annotations
+
+from edgeflow.ir.attributes import int_of, number_of
+from edgeflow.ir.graph import Graph, Node, TensorData
+from edgeflow.passes.epilogue import Epilogue, take_activation, take_bias, take_residual
+from edgeflow.passes.match import GraphIndex, input_at, is_float, is_vector, node_name
+from edgeflow.passes.shape_rules import shapes_of
+from edgeflow.passes.shapes import ShapeTable
+
+
+def run(graph: Graph) -> bool:
+    """Fuse what follows each matrix product; a MatMul that nothing follows stays as it is."""
+    index = GraphIndex(graph)
+    table: ShapeTable | None = None
+    for node in graph.nodes:
+        if (node.key() == 'MatMul' or node.key() == 'Gemm') and index.position(node) >= 0:
+            if table is None:
+                table = shapes_of(graph)
+            if node.op == 'MatMul':
+                _fuse_matmul(index, table, node)
+            else:
+                _fuse_gemm(index, table, node)
+        elif node.key() == 'com.microsoft:MatMulNBits' and index.position(node) >= 0:
+            _fuse_nbits(index, node)
+    return index.finish()
+
+
+def _fuse_matmul(index: GraphIndex, table: ShapeTable, node: Node) -> None:
+    weights: TensorData | None = index.constant(input_at(node, 1))
+    if weights is None or not is_float(weights) or len(weights.shape) != 2:
+        return
+    found = Epilogue(node)
+    take_bias(index, found, weights.shape[1])
+    take_activation(index, found)
+    take_residual(index, table, found)
+    if len(found.parts) > 1:
+        _replace(index, found, node.inputs[0], node.inputs[1], {})
+
+
+def _fuse_gemm(index: GraphIndex, table: ShapeTable, node: Node) -> None:
+    weights: TensorData | None = index.constant(input_at(node, 1))
+    if weights is None or not is_float(weights) or len(weights.shape) != 2:
+        return
+    transposed: bool = int_of(node, 'transB', 0) != 0
+    columns: int = weights.shape[0] if transposed else weights.shape[1]
+    found = Epilogue(node)
+    bias: str = input_at(node, 2)
+    if bias != '':
+        if number_of(node, 'beta', 1) != 1 or not is_vector(index.constant(bias), columns):
+            return
+        found.bias = bias
+    else:
+        take_bias(index, found, columns)
+    take_activation(index, found)
+    take_residual(index, table, found)
+    attributes: dict[str, float] = {}
+    if number_of(node, 'alpha', 1) != 1:
+        attributes['alpha'] = number_of(node, 'alpha', 1)
+    if int_of(node, 'transA', 0) != 0:
+        attributes['trans_a'] = 1
+    if transposed:
+        attributes['trans_b'] = 1
+    _replace(index, found, node.inputs[0], node.inputs[1], attributes)
+
+
+def _replace(index: GraphIndex, found: Epilogue, a: str, b: str, attributes: dict[str, float]) -> None:
+    node = Node('MatMul', 'edgeflow', node_name(found.parts), [a, b] + found.inputs(), [found.output])
+    for name, value in attributes.items():
+        node.attributes[name] = value
+    if found.activation != '':
+        node.attributes['activation'] = found.activation
+    index.replace(found.parts, node)
+
+
+def _fuse_nbits(index: GraphIndex, node: Node) -> None:
+    """The bias of MatMulNBits is its input 5."""
+    found = Epilogue(node)
+    if input_at(node, 5) == '':
+        take_bias(index, found, int_of(node, 'N', 0))
+    if found.bias == '':
+        return
+    inputs: list[str] = [input_at(node, i) for i in range(5)] + [found.bias]
+    index.replace(found.parts, Node(node.op, node.domain, node.name, inputs, [found.output], node.attributes))

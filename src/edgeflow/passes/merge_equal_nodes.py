@@ -1,0 +1,98 @@
+"""Common subexpressions: of nodes that compute the same, one is left; of equal small constants, one."""
+
+from __future__ import annotations
+
+from edgeflow.ir.graph import Attribute, Graph, Node, TensorData
+from edgeflow.passes.rename import rename_node_reads, rename_reads
+
+LARGEST_CONSTANT = 64
+RANDOM_OPS: list[str] = [
+    'RandomNormal', 'RandomNormalLike', 'RandomUniform', 'RandomUniformLike', 'Multinomial', 'Bernoulli', 'Dropout',
+]
+
+
+def run(graph: Graph) -> bool:
+    """Let the readers of the later of two equal values read the first. Outputs of the graph keep their nodes."""
+    outputs: set[str] = set([info.name for info in graph.outputs])
+    names: dict[str, str] = _equal_constants(graph, outputs)
+    rename_reads(graph, names)
+    changed: bool = len(names) > 0
+    known: dict[str, Node] = {}
+    kept: list[Node] = []
+    replaced: dict[str, str] = {}
+    for node in graph.nodes:
+        if len(replaced) > 0:
+            rename_node_reads(node, replaced)
+        key: str = _node_key(node)
+        first: Node | None = known.get(key) if key != '' else None
+        if first is None or len(first.outputs) != len(node.outputs) or _makes_any(node, outputs):
+            if key != '' and first is None:
+                known[key] = node
+            kept.append(node)
+            continue
+        for i in range(len(node.outputs)):
+            if node.outputs[i] != '':
+                replaced[node.outputs[i]] = first.outputs[i]
+    graph.nodes = kept
+    return changed or len(replaced) > 0
+
+
+def _makes_any(node: Node, names: set[str]) -> bool:
+    for name in node.outputs:
+        if name in names:
+            return True
+    return False
+
+
+def _equal_constants(graph: Graph, outputs: set[str]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    known: dict[str, str] = {}
+    for name, tensor in graph.initializers.items():
+        key: str = _tensor_key(tensor)
+        if key == '' or name in outputs:
+            continue
+        if key in known:
+            names[name] = known[key]
+        else:
+            known[key] = name
+    for name in names.keys():
+        graph.initializers.pop(name)
+    return names
+
+
+def _tensor_key(tensor: TensorData) -> str:
+    """Dtype, shape and bytes; '' for a tensor too large to compare."""
+    if tensor.dtype == 'string' or len(tensor.data) > LARGEST_CONSTANT:
+        return ''
+    parts: list[str] = [str(tensor.data[i]) for i in range(len(tensor.data))]
+    dims: list[str] = [str(dim) for dim in tensor.shape]
+    return f'{tensor.dtype}[{",".join(dims)}]{",".join(parts)}'
+
+
+def _node_key(node: Node) -> str:
+    """What the node computes, '' if it must not be merged."""
+    if node.op in RANDOM_OPS or '' in node.outputs:
+        return ''
+    parts: list[str] = [node.key()]
+    for name in node.inputs:
+        parts.append(name)
+    for name in sorted(node.attributes.keys()):
+        value = node.attributes[name]
+        if isinstance(value, Graph):
+            return ''
+        if isinstance(value, TensorData):
+            key: str = _tensor_key(value)
+            if key == '':
+                return ''
+            parts.append(name + '=' + key)
+        else:
+            parts.append(name + '=' + _attribute_key(value))
+    return '\n'.join(parts)
+
+
+def _attribute_key(value: Attribute) -> str:
+    if isinstance(value, list):
+        return '[' + ','.join([_attribute_key(x) for x in value]) + ']'
+    if isinstance(value, str):
+        return "'" + value + "'"
+    return f'{value:.17g}'

@@ -1,0 +1,162 @@
+"""From Python signatures to TypeScript: a small package in, its declarations out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from toolchain.annotations import Untypable
+from toolchain.dts import Declarations
+from toolchain.shaders import build_shaders
+from toolchain.tsdoc import camel
+
+RECORDS = '''
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal['one', 'two']
+
+@dataclass(frozen=True)
+class Step:
+    """A step.
+
+    file_name: which file. total: bytes; None while unknown.
+    """
+    file_name: str
+    total: int | None = None
+    _private: int = 0
+
+class Counter:
+    """Counts."""
+    def __init__(self, first: int) -> None:
+        self.first_value = first
+        self.names: list[str] = []
+        self._hidden = first
+
+    @property
+    def last_value(self) -> float:
+        """The newest."""
+
+    async def count_up(self, by: int = 1, *, on_step: Callable[[Step], None] | None = None) -> dict[str, list[int]]: ...
+
+    def parts(self) -> dict[int, set[complex]]:
+        """Internal: for edgeflow's own code."""
+
+    async def values(self) -> AsyncIterator[Step]:
+        yield Step('')
+
+def make(kind: Kind, sizes: list[int | None], *, top_k: int = 3, exact: bool) -> Counter | None:
+    """Make one, if top_k allows.
+
+    top_k: how many; None is refused.
+    """
+'''
+
+EXPECTED = '''\
+// Generated from the Python sources by toolchain/dts.py.
+
+/** Options of make. */
+export interface MakeOptions {
+  /**
+   * how many; null is refused.
+   * @default 3
+   */
+  topK?: number;
+  exact: boolean;
+}
+
+/**
+ * Make one, if topK allows.
+ *
+ * topK: how many; null is refused.
+ */
+export function make(kind: Kind, sizes: readonly (number | null)[], options: MakeOptions): Counter | null;
+
+/**
+ * A step.
+ *
+ * fileName: which file. total: bytes; null while unknown.
+ */
+export class Step {
+  /** which file. */
+  readonly fileName: string;
+  /** bytes; null while unknown. */
+  readonly total: number | null;
+  constructor(fileName: string, total?: number | null);
+}
+
+export type Kind = 'one' | 'two';
+
+/** Options of Counter.countUp. */
+export interface CounterCountUpOptions {
+  onStep?: ((step: Step) => void) | null;
+}
+
+/** Counts. */
+export interface Counter {
+  firstValue: number;
+  names: string[];
+  /** The newest. */
+  readonly lastValue: number;
+  countUp(by?: number, options?: CounterCountUpOptions): Promise<Record<string, number[]>>;
+  values(): AsyncIterableIterator<Step>;
+}
+'''
+
+
+def package(folder: Path, records: str, exports: str) -> Declarations:
+    root = folder / 'edgeflow'
+    root.mkdir()
+    (root / 'records.py').write_text(records)
+    (root / '__init__.py').write_text(exports)
+    return Declarations(root)
+
+
+def test_declarations(tmp_path: Path) -> None:
+    assert package(tmp_path, RECORDS, 'from edgeflow.records import make, Step').generate() == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ('source', 'message'),
+    [
+        ('def f(x) -> int: ...', r'records.py:1: parameter x has no annotation'),
+        ('def f(x: int): ...', r'records.py:1: f has no return annotation'),
+        ('def f(*x: int) -> int: ...', r'records.py:1: f has \* or \*\* parameters'),
+        ('def f(x: complex) -> int: ...', r'records.py:1: complex has no TypeScript counterpart'),
+        ('class f:\n  def __init__(self) -> None:\n    self.x = g(1)', r'records.py:3: public attribute x needs an annotation'),
+    ],
+)
+def test_what_cannot_be_typed_is_said_with_its_line(tmp_path: Path, source: str, message: str) -> None:
+    with pytest.raises(Untypable, match=message):
+        package(tmp_path, source, 'from edgeflow.records import f').generate()
+
+
+@pytest.mark.parametrize(
+    ('python', 'js'),
+    [('load_model', 'loadModel'), ('MAX_SIZE', 'MAX_SIZE'), ('_private_name', '_private_name'), ('Tensor', 'Tensor'), ('q8', 'q8'), ('total_2', 'total2')],
+)
+def test_names(python: str, js: str) -> None:
+    assert camel(python) == js
+
+
+def test_shaders_include_snippets_once(tmp_path: Path) -> None:
+    (tmp_path / 'shared').mkdir()
+    (tmp_path / 'shared' / 'tile.wgsl').write_text('const TILE = 16u; // edge\n')
+    (tmp_path / 'shared' / 'sum.wgsl').write_text('// include shared/tile.wgsl\nfn sum() {}\n')
+    (tmp_path / 'matmul.wgsl').write_text('// include shared/tile.wgsl\n// include shared/sum.wgsl\n\n  fn main() { /* "quoted" */ }\n')
+    target = build_shaders(tmp_path, tmp_path / 'out.js')
+    assert target is not None
+    assert target.read_text() == 'export const SHADERS = new Map([["matmul", "const TILE = 16u;\\nfn sum() {}\\nfn main() { }"]]);\n'
+
+
+def test_a_missing_snippet_is_said_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / 'a.wgsl').write_text('fn a() {}\n// include none.wgsl\n')
+    with pytest.raises(SystemExit, match='a.wgsl:2: there is no .*none.wgsl'):
+        build_shaders(tmp_path, tmp_path / 'out.js')
+
+
+def test_without_kernels_there_is_no_module(tmp_path: Path) -> None:
+    assert build_shaders(tmp_path, tmp_path / 'out.js') is None
+    assert not (tmp_path / 'out.js').exists()

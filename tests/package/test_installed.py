@@ -1,0 +1,117 @@
+"""The installed package at work: in Node from disk, and in Chromium through Vite's build and development server."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.model_cases import check_output, read_case
+from tests.browser.page_model import packed, unpacked
+from toolchain.paths import MODELS, NODE_MODULES, ROOT
+from toolchain.serve import Server
+
+MODEL = 'bert-mini-sentence/onnx/model.onnx'
+CASE = 'bert-mini-sentence/cases/model.0.npz'
+VITE = NODE_MODULES / 'vite' / 'bin' / 'vite.js'
+RUN_MODEL = ROOT / 'tests' / 'browser' / 'pages' / 'run_model.js'
+
+MAIN = """
+import * as edgeflow from 'edgeflow';
+import { runModel } from './run_model.js';
+window.run = (url, cases) => runModel(edgeflow, url, cases);
+"""
+NODE = """
+import { readFileSync } from 'node:fs';
+import * as edgeflow from 'edgeflow';
+import { runModel } from './run_model.js';
+const { path, cases } = JSON.parse(readFileSync(0, 'utf8'));
+process.stdout.write(JSON.stringify(await runModel(edgeflow, path, cases)));
+"""
+
+
+@pytest.fixture(scope='module')
+def app(project: Path) -> Path:
+    """The empty project with a page that uses edgeflow, and nothing configured but what dist/README.md asks for."""
+    (project / 'index.html').write_text('<!doctype html><link rel="icon" href="data:,"><script type="module" src="/main.js"></script>')
+    (project / 'main.js').write_text(MAIN)
+    (project / 'run_model.js').write_text(RUN_MODEL.read_text())
+    (project / 'node.mjs').write_text(NODE)
+    (project / 'vite.config.js').write_text("export default { optimizeDeps: { exclude: ['edgeflow'] } };\n")
+    return project
+
+
+def check(answers: list[dict], expected: dict[str, np.ndarray]) -> None:
+    [answer] = answers
+    assert answer.keys() == expected.keys()
+    for name, record in answer.items():
+        check_output(unpacked(**record), expected[name], 'fp32')
+
+
+def run_page(browser: Browser, address: str, model: str) -> list[dict]:
+    context = browser.new_context()
+    page = context.new_page()
+    failures: list[str] = []
+    page.on('pageerror', lambda error: failures.append(str(error)))
+    page.goto(address)
+    page.wait_for_function('window.run !== undefined', timeout=60_000)
+    case = read_case(CASE)
+    answers = page.evaluate('([url, cases]) => window.run(url, cases)', [model, [{n: packed(a) for n, a in case.inputs.items()}]])
+    context.close()
+    assert failures == []
+    return answers
+
+
+def test_node_runs_a_model_from_disk(app: Path) -> None:
+    case = read_case(CASE)
+    question = json.dumps({'path': str(MODELS / MODEL), 'cases': [{n: packed(a) for n, a in case.inputs.items()}]})
+    done = subprocess.run(['node', 'node.mjs'], cwd=app, input=question, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ''
+    check(json.loads(done.stdout), case.outputs)
+
+
+def test_node_imports_by_name(app: Path, node: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    done = node('-e', "import('edgeflow').then(m => console.log(typeof m.loadModel))", cwd=app)
+    assert done.stdout.strip() == 'function', done.stderr
+
+
+def test_vite_builds_it(app: Path, browser: Browser, server: Server) -> None:
+    done = subprocess.run(['node', str(VITE), 'build', '--logLevel', 'warn'], cwd=app, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, ''), done.stdout + done.stderr
+    assert len(list((app / 'dist').glob('assets/edgeflow-*.wasm'))) == 2
+    with Server({'/': app / 'dist'}) as built:
+        answers = run_page(browser, built.url('/'), server.url(f'/models/{MODEL}'))
+        downloaded = [record.path for record in built.site.log if record.path.endswith('.wasm')]
+    check(answers, read_case(CASE).outputs)
+    assert len(downloaded) == 1
+    assert downloaded[0].startswith('/assets/edgeflow-relaxed')
+
+
+@pytest.fixture
+def vite(app: Path) -> Iterator[str]:
+    """Vite's development server; its address."""
+    environment = {**os.environ, 'NO_COLOR': '1'}
+    command = ['node', str(VITE), '--host', '127.0.0.1', '--port', '0']
+    with subprocess.Popen(command, cwd=app, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        heard = ''
+        for line in process.stdout:
+            heard += line
+            found = re.search(r'http://127\.0\.0\.1:\d+/', line)
+            if found:
+                break
+        else:
+            pytest.fail(f'vite did not start: {heard}')
+        yield found[0]
+        process.terminate()
+
+
+def test_vite_serves_it_while_developing(vite: str, browser: Browser, server: Server) -> None:
+    check(run_page(browser, vite, server.url(f'/models/{MODEL}')), read_case(CASE).outputs)

@@ -1,0 +1,59 @@
+"""What npm packs is a sound package: the right files, exports that every resolver understands."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tarfile
+from pathlib import Path
+
+from toolchain.paths import NODE_MODULES, ROOT
+
+FILES = {
+    'LICENSE', 'README.md', 'package.json', 'dist/README.md', 'dist/THIRD_PARTY_LICENSES.txt', 'dist/edgeflow.d.ts',
+    'dist/edgeflow.js', 'dist/edgeflow.js.map', 'dist/edgeflow.iife.js', 'dist/edgeflow.iife.js.map',
+    'dist/edgeflow-simd.wasm', 'dist/edgeflow-relaxed.wasm',
+}  # fmt: skip
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_files(tarball: Path) -> None:
+    with tarfile.open(tarball) as archive:
+        assert {name.removeprefix('package/') for name in archive.getnames()} == FILES
+
+
+def test_no_dependencies() -> None:
+    record = json.loads((ROOT / 'package.json').read_text())
+    assert 'dependencies' not in record
+    assert 'peerDependencies' not in record
+
+
+def test_versions_agree() -> None:
+    version = json.loads((ROOT / 'package.json').read_text())['version']
+    assert f'\nversion = "{version}"\n' in (ROOT / 'pyproject.toml').read_text()
+    assert f"VERSION: str = '{version}'\n" in (ROOT / 'src' / 'edgeflow' / '__init__.py').read_text()
+    assert json.loads((ROOT / 'package-lock.json').read_text())['version'] == version
+
+
+def test_types_come_first() -> None:
+    """TypeScript takes the first condition that fits."""
+    assert list(json.loads((ROOT / 'package.json').read_text())['exports']['.'])[0] == 'types'
+
+
+def test_the_lock_file_names_no_registry() -> None:
+    for path in (ROOT / 'package-lock.json', ROOT / 'bench' / 'package-lock.json'):
+        assert re.findall(r'https?://[^"]*\.tgz', path.read_text()) == []
+
+
+def test_publint() -> None:
+    done = run(str(NODE_MODULES / '.bin' / 'publint'), 'run', '--strict', '--pack', 'npm')
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_are_the_types_wrong(tarball: Path) -> None:
+    done = run(str(NODE_MODULES / '.bin' / 'attw'), str(tarball), '--profile', 'esm-only', '--no-emoji', '--no-color')
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,77 @@
+// Checked by tsc against the installed package: what must be accepted, and, after @ts-expect-error, what must not.
+import { EdgeflowError, Tensor, env, loadModel, pipeline, tensor } from 'edgeflow';
+import type { FeatureExtractionPipeline, Model, ProgressEvent } from 'edgeflow';
+
+type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
+function same<A, B>(_: Same<A, B>): void {}
+
+export async function accepted(bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+  const x = tensor([[1, 2], [3, 4]]);
+  same<typeof x, Tensor>(true);
+  same<typeof x.shape, number[]>(true);
+  same<typeof x.dtype, string>(true);
+  tensor(new BigInt64Array(4), [2, 2], 'int64');
+  tensor(3);
+  tensor(new Float32Array(4), null);
+  if (x.data instanceof Float32Array) x.data.fill(0);
+  x.dispose();
+
+  const heard: string[] = [];
+  const onProgress = (event: ProgressEvent): void => { heard.push(`${event.status} ${event.file} ${event.loaded / (event.total ?? 1)}`); };
+  const model: Model = await loadModel('model.onnx', { device: 'wasm', dtype: 'fp32', revision: 'main', onProgress, signal });
+  await loadModel(bytes);
+  const outputs = await model.run({ x });
+  same<typeof outputs, Record<string, Tensor>>(true);
+  model.dispose();
+
+  const extractor: FeatureExtractionPipeline = await pipeline('feature-extraction', 'org/model', { onProgress: event => event.totalAll });
+  same<Awaited<ReturnType<typeof extractor.run>>, Tensor>(true);
+  await extractor(['one', 'two'], { pooling: 'mean', normalize: true });
+  await extractor.run('one');
+  const classifier = await pipeline('text-classification');
+  for (const found of (await classifier('text', { topK: 2 })).flat()) same<[typeof found.label, typeof found.score], [string, number]>(true);
+  extractor.dispose();
+
+  env.remoteHost = 'https://models.example/';
+  env.localModelPath = null;
+  env.wasmLocation = '/wasm/';
+  try {
+    await model.run({});
+  } catch (error) {
+    if (error instanceof EdgeflowError) same<typeof error.code, string>(true);
+  }
+  const asError: Error = new EdgeflowError('http', 'message', { status: 500 });
+  void asError;
+}
+
+export async function refused(model: Model, x: Tensor): Promise<void> {
+  // @ts-expect-error a tensor needs data
+  tensor();
+  // @ts-expect-error a shape is a list
+  tensor([1], 1);
+  // @ts-expect-error text is no tensor data
+  tensor('one');
+  // @ts-expect-error tensors are made by tensor()
+  new Tensor('float32', [1], new Float32Array(1));
+  // @ts-expect-error there is no such task
+  await pipeline('no-such-task');
+  // @ts-expect-error the JS spelling is onProgress
+  await loadModel('model.onnx', { on_progress: () => {} });
+  // @ts-expect-error options are an object
+  await loadModel('model.onnx', 'wasm');
+  // @ts-expect-error a signal comes from an AbortController
+  await loadModel('model.onnx', { signal: true });
+  // @ts-expect-error inputs go by name
+  await model.run([x]);
+  // @ts-expect-error inputs are tensors
+  await model.run({ x: [1, 2, 3] });
+  const extractor = await pipeline('feature-extraction');
+  // @ts-expect-error topK belongs to text-classification
+  await extractor('text', { topK: 1 });
+  // @ts-expect-error texts, not numbers
+  await extractor(1);
+  // @ts-expect-error no such setting
+  env.remoteHosts = '';
+  // @ts-expect-error an error needs a code and a message
+  new EdgeflowError();
+}

@@ -1,0 +1,201 @@
+// Truth, equality, order, membership, length, iteration: what every Python value answers.
+import { IndexError, KeyError, ValueError } from './errors.js';
+import { $repr } from './text.js';
+
+const isView = (x) => ArrayBuffer.isView(x);
+
+export function $truthy(x) {
+  if (!x) return x !== x;
+  if (typeof x !== 'object') return true;
+  if (Array.isArray(x) || isView(x)) return x.length > 0;
+  if (x instanceof Map || x instanceof Set) return x.size > 0;
+  if (x.__bool__) return x.__bool__();
+  return x.__len__ ? x.__len__() > 0 : true;
+}
+
+/** Class name and fields of a dataclass instance: [name, field, field, ...] in JS spelling, flags cut off. */
+export function $fields(x, all) {
+  const parts = x.$record.split(' ').slice(1);
+  return (all ? parts : parts.filter((name) => name[0] !== '-')).map((name) => $camel(name.replace(/^[-~*]+/, '')));
+}
+
+export function $camel(name) {
+  return /^_*[A-Z][A-Z0-9_]*$/.test(name) ? name : name.replace(/(?<=[A-Za-z0-9])_+([A-Za-z0-9])/g, (_, c) => c.toUpperCase());
+}
+
+export function $eq(a, b) {
+  if (a === b) return true;
+  if (a == null || b == null) return a == b;
+  if (typeof a !== 'object' || typeof b !== 'object') {
+    if (typeof a === 'boolean' || typeof b === 'boolean') return typeof a !== 'string' && typeof b !== 'string' && a == b;
+    return false;
+  }
+  if (a.__eq__) return $truthy(a.__eq__(b));
+  if (b.__eq__) return $truthy(b.__eq__(a));
+  if (Array.isArray(a) || isView(a)) {
+    if (Array.isArray(a) ? !Array.isArray(b) : !isView(b)) return false;
+    return a.length === b.length && a.every((item, i) => $eq(item, b[i]));
+  }
+  if (a instanceof Map) return b instanceof Map && a.size === b.size && $every(a, ([k, v]) => b.has(k) && $eq(v, b.get(k)));
+  if (a instanceof Set) return b instanceof Set && a.size === b.size && $every(a, (k) => b.has(k));
+  if (a.$record && a.$record[0] !== '-' && a.constructor === b.constructor) return $fields(a).every((name) => $eq(a[name], b[name]));
+  return false;
+}
+
+function $every(items, test) {
+  for (const item of items) if (!test(item)) return false;
+  return true;
+}
+
+export function $cmp(a, b) {
+  const kind = typeof a;
+  if (Array.isArray(a) && Array.isArray(b)) {
+    const n = Math.min(a.length, b.length);
+    for (let i = 0; i < n; i++) if (!$eq(a[i], b[i])) return $cmp(a[i], b[i]);
+    return a.length - b.length;
+  }
+  if (kind === 'string' && typeof b === 'string') return a < b ? -1 : a > b ? 1 : 0;
+  const number = (x) => typeof x === 'number' || typeof x === 'boolean' || typeof x === 'bigint';
+  if (number(a) && number(b)) return a < b ? -1 : a > b ? 1 : a == b ? 0 : NaN;
+  if (isView(a) && isView(b)) return $cmp([...a], [...b]);
+  throw new TypeError(`'<' not supported between ${$repr(a)} and ${$repr(b)}`);
+}
+
+export function $len(x) {
+  if (typeof x === 'string' || Array.isArray(x) || isView(x)) return x.length;
+  if (x instanceof Map || x instanceof Set) return x.size;
+  if (x != null && x.__len__) return x.__len__();
+  throw new TypeError(`${$repr(x)} has no len()`);
+}
+
+export function $contains(container, x) {
+  if (typeof container === 'string') return container.includes(x);
+  if (container instanceof Map || container instanceof Set) return container.has(x);
+  if (container.__contains__) return $truthy(container.__contains__(x));
+  for (const item of container) if ($eq(item, x)) return true;
+  return false;
+}
+
+export function $iter(x) {
+  if (x instanceof Map) return x.keys();
+  if (x == null || !x[Symbol.iterator]) throw new TypeError(`${$repr(x)} is not iterable`);
+  return x;
+}
+
+// -- elements --------------------------------------------------------------------------------------------------------
+
+/** Element of a list, string or typed array. */
+export function $item(x, i) {
+  const value = x[i < 0 ? i + x.length : i];
+  if (value === undefined) throw new IndexError('index out of range');
+  return value;
+}
+
+export function $byte(x, i) {
+  const value = x[i < 0 ? i + x.length : i];
+  if (value === undefined) throw new IndexError('index out of range');
+  return value;
+}
+
+export function $key(map, k) {
+  const value = map.get(k);
+  if (value === undefined && !map.has(k)) throw new KeyError(k);
+  return value;
+}
+
+export function $at(x, k) {
+  if (x instanceof Map) return $key(x, k);
+  return x.__getitem__ ? x.__getitem__(k) : $item(x, k);
+}
+
+export function $putItem(x, i, value) {
+  const at = i < 0 ? i + x.length : i;
+  if (!(at >= 0 && at < x.length)) throw new IndexError('assignment index out of range');
+  x[at] = value;
+}
+
+export function $put(x, k, value) {
+  if (x instanceof Map) x.set(k, value);
+  else if (x.__setitem__) x.__setitem__(k, value);
+  else $putItem(x, k, value);
+}
+
+export function $del(x, k) {
+  if (x instanceof Map) {
+    if (!x.delete(k)) throw new KeyError(k);
+  } else if (x.__delitem__) x.__delitem__(k);
+  else {
+    const at = k < 0 ? k + x.length : k;
+    if (!(at >= 0 && at < x.length)) throw new IndexError('assignment index out of range');
+    x.splice(at, 1);
+  }
+}
+
+function bound(i, n, otherwise) {
+  return i == null ? otherwise : i < 0 ? Math.max(0, i + n) : Math.min(i, n);
+}
+
+export function $slice(x, from, to, step) {
+  const n = x.length;
+  if (step == null || step === 1) {
+    const start = bound(from, n, 0), end = Math.max(start, bound(to, n, n));
+    return isView(x) ? x.subarray(start, end) : x.slice(start, end);
+  }
+  if (step === 0) throw new ValueError('slice step cannot be zero');
+  const picked = [];
+  if (step > 0) {
+    for (let i = bound(from, n, 0), end = bound(to, n, n); i < end; i += step) picked.push(x[i]);
+  } else {
+    const start = from == null ? n - 1 : from < 0 ? Math.max(-1, from + n) : Math.min(from, n - 1);
+    const end = to == null ? -1 : to < 0 ? Math.max(-1, to + n) : Math.min(to, n - 1);
+    for (let i = start; i > end; i += step) picked.push(x[i]);
+  }
+  return typeof x === 'string' ? picked.join('') : isView(x) ? x.constructor.from(picked) : picked;
+}
+
+export function $setSlice(x, from, to, values) {
+  const start = bound(from, x.length, 0), end = Math.max(start, bound(to, x.length, x.length));
+  if (isView(x)) {
+    const given = isView(values) ? values : [...$iter(values)];
+    if (given.length !== end - start) throw new ValueError('slice assignment needs the same size');
+    x.set(given, start);
+  } else x.splice(start, end - start, ...$iter(values));
+}
+
+export function $unpack(x, n) {
+  const items = Array.isArray(x) ? x : [...$iter(x)];
+  if (items.length !== n) {
+    throw new ValueError(items.length > n ? `too many values to unpack (expected ${n})` : `not enough values to unpack (expected ${n}, got ${items.length})`);
+  }
+  return items;
+}
+
+export function $unpackStar(x, before, after) {
+  const items = [...$iter(x)];
+  const rest = items.length - after;
+  if (rest < before) throw new ValueError(`not enough values to unpack (expected at least ${before + after}, got ${items.length})`);
+  return [...items.slice(0, before), items.slice(before, rest), ...items.slice(rest)];
+}
+
+/** A method as a value: it remembers its object. */
+export function $bind(x, name) {
+  const value = x[name];
+  return typeof value === 'function' && !Object.hasOwn(x, name) ? value.bind(x) : value;
+}
+
+/** dataclasses.replace */
+export function $replace(x, changes) {
+  const positional = [], options = {};
+  let hasOptions = false;
+  for (const text of x.$record.split(' ').slice(1)) {
+    const flags = /^[-~*]*/.exec(text)[0], name = $camel(text.slice(flags.length));
+    if (flags.includes('~')) continue;
+    const value = name in changes ? changes[name] : x[name];
+    if (flags.includes('*')) {
+      options[name] = value;
+      hasOptions = true;
+    } else positional.push(value);
+  }
+  if (hasOptions) positional.push(options);
+  return new x.constructor(...positional);
+}

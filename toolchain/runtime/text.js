@@ -1,0 +1,358 @@
+// str(), repr(), format() and the methods of strings.
+import { $camel, $eq, $fields, $iter, $slice } from './core.js';
+import { UnicodeDecodeError, ValueError } from './errors.js';
+
+/** Python's text of a number: repr's digits, exponent from 1e16 up and below 1e-4; integers in full. */
+export function $number(x) {
+  if (Number.isInteger(x)) return Math.abs(x) < 1e21 ? String(x) : String(BigInt(x));
+  if (x !== x) return 'nan';
+  if (!Number.isFinite(x)) return x < 0 ? '-inf' : 'inf';
+  return Math.abs(x) < 1e-4 ? x.toExponential().replace(/e([+-])(\d)$/, 'e$10$2') : String(x);
+}
+
+export function $str(x) {
+  if (typeof x === 'string') return x;
+  if (typeof x === 'number') return $number(x);
+  if (x instanceof Error) return x.__str__ ? x.__str__() : x.message;
+  return x?.__str__ ? x.__str__() : $repr(x);
+}
+
+export function $repr(x) {
+  if (x == null) return 'None';
+  switch (typeof x) {
+    case 'string': return quoted(x);
+    case 'number': return $number(x);
+    case 'boolean': return x ? 'True' : 'False';
+    case 'bigint': return String(x);
+    case 'function': return `<function ${x.name}>`;
+  }
+  if (x.__repr__) return x.__repr__();
+  if (Array.isArray(x)) return `[${x.map($repr).join(', ')}]`;
+  if (x instanceof Map) return `{${[...x].map(([k, v]) => `${$repr(k)}: ${$repr(v)}`).join(', ')}}`;
+  if (x instanceof Set) return x.size ? `{${[...x].map($repr).join(', ')}}` : 'set()';
+  if (x instanceof Uint8Array) return `b${quoted(String.fromCharCode(...x))}`;
+  if (x.$record) {
+    const names = x.$record.split(' ').slice(1).map((name) => name.replace(/^[-~*]+/, ''));
+    return `${x.$record.split(' ')[0].replace(/^-/, '')}(${names.map((name) => `${name}=${$repr(x[$camel(name)])}`).join(', ')})`;
+  }
+  if (x instanceof Error) return `${x.name}(${(x.args ?? [x.message]).map($repr).join(', ')})`;
+  return `<${$typeName(x)} object>`;
+}
+
+function quoted(text) {
+  const mark = text.includes("'") && !text.includes('"') ? '"' : "'";
+  const body = text.replace(/[\\\x00-\x1f\x7f-\xa0\xad]/g, (c) => {
+    const known = { '\\': '\\\\', '\n': '\\n', '\r': '\\r', '\t': '\\t' }[c];
+    return known ?? `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`;
+  });
+  return mark + (mark === "'" ? body.replaceAll("'", "\\'") : body) + mark;
+}
+
+export function $typeName(x) {
+  if (x == null) return 'NoneType';
+  if (typeof x === 'number') return Number.isInteger(x) ? 'int' : 'float';
+  if (x.$record) return x.$record.split(' ')[0].replace(/^-/, '');
+  if (x instanceof Error) return x.name;
+  const names = { String: 'str', Boolean: 'bool', Array: 'list', Map: 'dict', Set: 'set', Uint8Array: 'bytes', Function: 'function' };
+  const name = x.constructor?.name ?? 'object';
+  return names[name] ?? name;
+}
+
+/** toFixed with Python's rounding: exact halves go to the even digit. */
+export function $fixed(x, digits) {
+  if (!Number.isFinite(x)) return $number(x);
+  if (Math.abs(x) >= 1e21) return String(BigInt(x)) + (digits ? '.' + '0'.repeat(digits) : '');
+  const text = x.toFixed(digits);
+  if (digits > 80 || Number.isInteger(x)) return Object.is(x, -0) ? '-' + text : text;
+  const exact = x.toFixed(100);
+  const point = exact.indexOf('.');
+  const cut = exact.slice(0, point + 1 + digits).replace(/\.$/, '');
+  const negativeZero = x < 0 && !text.startsWith('-') ? '-' : '';
+  const isTie = /^50*$/.test(exact.slice(point + 1 + digits));
+  return isTie && '02468'.includes(cut.at(-1)) ? cut : negativeZero + text;
+}
+
+function exponential(x, digits) {
+  let text = x.toExponential(digits);
+  const exact = x.toExponential(Math.min(100, digits + 40));
+  const [mantissa] = exact.split('e');
+  const tail = mantissa.slice(mantissa.indexOf('.') + 1 + digits);
+  const kept = mantissa.slice(0, mantissa.indexOf('.') + (digits ? 1 + digits : 0));
+  if (/^50*$/.test(tail) && '02468'.includes(kept.at(-1))) text = `${kept}e${exact.split('e')[1]}`;
+  return text.replace(/e([+-])(\d)$/, 'e$10$2');
+}
+
+function general(x, precision, alternate) {
+  if (!Number.isFinite(x)) return $number(x);
+  const p = precision === 0 ? 1 : precision ?? 6;
+  const power = x === 0 ? 0 : Number(exponential(x, p - 1).split('e')[1]);
+  const trim = (text) => (alternate || !text.includes('.') ? text : text.replace(/\.?0+$/, ''));
+  if (power < -4 || power >= p) {
+    const [mantissa, exponent] = exponential(x, p - 1).split('e');
+    return `${trim(mantissa)}e${exponent}`;
+  }
+  return trim($fixed(x, p - 1 - power));
+}
+
+const SPEC = /^(?:(.)?([<>=^]))?([+\- ])?(#)?(0)?(\d+)?([,_])?(?:\.(\d+))?([bcdeEfFgGnosxX%])?$/su;
+
+export function $format(x, spec = '') {
+  const match = SPEC.exec(spec);
+  if (!match) throw new ValueError(`Invalid format specifier ${$repr(spec)}`);
+  if (spec === '') return $str(x);
+  let [, fill, align, sign, alternate, zero, width, group, precision, type] = match;
+  const digits = precision === undefined ? undefined : Number(precision);
+  let body, prefix = '';
+  if (typeof x === 'string' || x == null || typeof x === 'object' || typeof x === 'boolean' && !type && !precision) {
+    body = $str(x);
+    if (digits !== undefined) body = [...body].slice(0, digits).join('');
+    align ??= '<';
+  } else {
+    const value = Number(x), size = Math.abs(value);
+    const negative = value < 0 || Object.is(value, -0) && type && 'eEfFgG%'.includes(type);
+    switch (type) {
+      case 'b': case 'o': case 'x': case 'X': {
+        const radix = { b: 2, o: 8, x: 16 }[type.toLowerCase()];
+        body = size.toString(radix);
+        if (alternate) prefix = `0${type}`;
+        if (type === 'X') body = body.toUpperCase();
+        break;
+      }
+      case 'c': body = String.fromCodePoint(value); break;
+      case 'e': case 'E': body = Number.isFinite(size) ? exponential(size, digits ?? 6) : $number(size); break;
+      case 'f': case 'F': body = $fixed(size, digits ?? 6); break;
+      case '%': body = `${$fixed(size * 100, digits ?? 6)}%`; break;
+      case 'g': case 'G': case 'n': body = general(size, digits, alternate); break;
+      default: body = digits === undefined ? $number(size) : generalFloat(size, digits);
+    }
+    if (type === 'E' || type === 'G' || type === 'F') body = body.toUpperCase();
+    if (group) body = grouped(body, group, 'boxX'.includes(type ?? 'd') ? 4 : 3);
+    prefix = (negative ? '-' : sign === '+' || sign === ' ' ? sign : '') + prefix;
+    if (zero && !align) {
+      align = '=';
+      fill = '0';
+      if (group) {
+        while (prefix.length + body.length < Number(width ?? 0)) {
+          const longer = grouped('0' + body.replaceAll(group, ''), group, 3);
+          if (prefix.length + longer.length > Number(width) && longer.length - body.length > 1) {
+            body = longer;
+            break;
+          }
+          body = longer;
+        }
+      }
+    }
+    align ??= '>';
+  }
+  if (zero && fill === undefined) fill = '0';
+  const missing = Number(width ?? 0) - [...prefix, ...body].length;
+  if (missing <= 0) return prefix + body;
+  const pad = (n) => (fill ?? ' ').repeat(n);
+  if (align === '=') return prefix + pad(missing) + body;
+  if (align === '<') return prefix + body + pad(missing);
+  if (align === '^') return pad(Math.floor(missing / 2)) + prefix + body + pad(Math.ceil(missing / 2));
+  return pad(missing) + prefix + body;
+}
+
+/** A precision without a type: like 'g', but at least one digit after the point when not an integer. */
+function generalFloat(x, digits) {
+  return general(x, digits);
+}
+
+function grouped(text, separator, size) {
+  const match = /^([0-9a-fA-F]+)(.*)$/s.exec(text);
+  if (!match) return text;
+  return match[1].replace(new RegExp(`\\B(?=([0-9a-fA-F]{${size}})+$)`, 'g'), separator) + match[2];
+}
+
+export function $ord(c) {
+  if ([...c].length !== 1) throw new TypeError(`ord() expected a character, but ${$repr(c)} found`);
+  return c.codePointAt(0);
+}
+
+export function $chr(n) {
+  if (!(n >= 0 && n < 0x110000)) throw new ValueError('chr() arg not in range(0x110000)');
+  return String.fromCodePoint(n);
+}
+
+export function $print(...items) {
+  console.log(items.map($str).join(' '));
+}
+
+// -- methods: each works on a string and passes on to an object that has a method of that name ------------------------
+
+const SPACE = '\\s\\x1c-\\x1f\\x85';
+const onString = (s) => typeof s === 'string';
+const escaped = (chars) => chars.replace(/[\\\]^-]/g, '\\$&');
+
+export function $m_strip(s, chars) { return onString(s) ? $m_rstrip($m_lstrip(s, chars), chars) : s.strip(chars); }
+export function $m_lstrip(s, chars) { return chars === '' ? s : s.replace(new RegExp(`^[${chars == null ? SPACE : escaped(chars)}]+`, 'u'), ''); }
+export function $m_rstrip(s, chars) {
+  if (chars === '') return s;
+  const inside = new RegExp(`[${chars == null ? SPACE : escaped(chars)}]`, 'u');
+  let end = s.length;
+  while (end > 0) {
+    const size = end > 1 && s.charCodeAt(end - 1) >> 10 === 55 && s.charCodeAt(end - 2) >> 10 === 54 ? 2 : 1;
+    if (!inside.test(s.slice(end - size, end))) break;
+    end -= size;
+  }
+  return s.slice(0, end);
+}
+
+export function $m_startswith(s, prefix, from) {
+  if (!onString(s) && !ArrayBuffer.isView(s)) return s.startswith(prefix, from);
+  if (Array.isArray(prefix)) return prefix.some((p) => $m_startswith(s, p, from));
+  return onString(s) ? s.startsWith(prefix, from ?? 0) : $eq(s.subarray(from ?? 0, (from ?? 0) + prefix.length), prefix);
+}
+export function $m_endswith(s, suffix) {
+  if (Array.isArray(suffix)) return suffix.some((p) => $m_endswith(s, p));
+  return onString(s) ? s.endsWith(suffix) : $eq(s.subarray(Math.max(0, s.length - suffix.length)), suffix);
+}
+
+export function $m_split(s, sep, limit = -1) {
+  if (!onString(s)) return s.split(sep, limit);
+  if (sep == null) {
+    const text = $m_lstrip(s);
+    if (limit < 0) return text === '' ? [] : $m_rstrip(text).split(new RegExp(`[${SPACE}]+`, 'u'));
+    const out = [];
+    let rest = text;
+    while (rest !== '' && out.length < limit) {
+      const match = new RegExp(`[${SPACE}]+`, 'u').exec(rest);
+      if (!match) break;
+      out.push(rest.slice(0, match.index));
+      rest = rest.slice(match.index + match[0].length);
+    }
+    if (rest !== '') out.push(out.length < limit ? $m_rstrip(rest) : rest);
+    return out;
+  }
+  if (sep === '') throw new ValueError('empty separator');
+  const parts = s.split(sep);
+  return limit < 0 || parts.length <= limit + 1 ? parts : [...parts.slice(0, limit), parts.slice(limit).join(sep)];
+}
+export function $m_rsplit(s, sep, limit = -1) {
+  if (sep == null) {
+    const parts = $m_split(s);
+    if (limit < 0 || parts.length <= limit + 1) return parts;
+    let rest = $m_rstrip(s);
+    const out = [];
+    while (out.length < limit) {
+      const word = parts.at(-1 - out.length);
+      out.unshift(word);
+      rest = $m_rstrip(rest.slice(0, rest.length - word.length));
+    }
+    return [rest, ...out];
+  }
+  const parts = $m_split(s, sep);
+  return limit < 0 || parts.length <= limit + 1 ? parts : [parts.slice(0, parts.length - limit).join(sep), ...parts.slice(parts.length - limit)];
+}
+export function $m_splitlines(s, keep) {
+  const lines = s.match(/[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*(?:\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029])|[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+$/g) ?? [];
+  return keep ? [...lines] : lines.map((line) => line.replace(/(?:\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029])$/, ''));
+}
+
+export function $m_join(s, items) {
+  if (onString(s)) return [...$iter(items)].join(s);
+  if (!ArrayBuffer.isView(s)) return s.join(items);
+  const parts = [...$iter(items)];
+  const out = new Uint8Array(parts.reduce((n, part) => n + part.length, s.length * Math.max(0, parts.length - 1)));
+  let at = 0;
+  parts.forEach((part, i) => {
+    if (i > 0) { out.set(s, at); at += s.length; }
+    out.set(part, at);
+    at += part.length;
+  });
+  return out;
+}
+
+export function $m_lower(s) { return onString(s) ? s.toLowerCase() : s.lower(); }
+export function $m_upper(s) { return onString(s) ? s.toUpperCase() : s.upper(); }
+export function $m_casefold(s) { return s.toLowerCase().replaceAll('ß', 'ss'); }
+export function $m_title(s) { return s.replace(/\p{L}+/gu, (word) => word[0].toUpperCase() + word.slice(1).toLowerCase()); }
+export function $m_capitalize(s) { return s === '' ? s : s[0].toUpperCase() + s.slice(1).toLowerCase(); }
+
+export function $m_replace(s, from, to, count = -1) {
+  if (!onString(s)) return s.replace(from, to, count);
+  if (count < 0) return s.replaceAll(from, () => to);
+  let left = count;
+  return s.replaceAll(from, () => (left-- > 0 ? to : from));
+}
+function within(s, from, to) {
+  return to == null ? s : $slice(s, 0, to);
+}
+export function $m_find(s, x, from, to) {
+  if (onString(s) || ArrayBuffer.isView(s)) {
+    const start = from == null ? 0 : from < 0 ? Math.max(0, from + s.length) : from;
+    if (onString(s)) return start > s.length ? -1 : within(s, 0, to).indexOf(x, start);
+    for (let i = start; i + x.length <= (to ?? s.length); i++) if ($eq(s.subarray(i, i + x.length), x)) return i;
+    return -1;
+  }
+  return s.find(x, from, to);
+}
+export function $m_rfind(s, x, from, to) {
+  const found = within(s, 0, to).lastIndexOf(x);
+  return found >= (from ?? 0) ? found : -1;
+}
+export function $m_rindex(s, x) {
+  const found = s.lastIndexOf(x);
+  if (found < 0) throw new ValueError('substring not found');
+  return found;
+}
+export function $m_partition(s, sep) {
+  const at = s.indexOf(sep);
+  return at < 0 ? [s, '', ''] : [s.slice(0, at), sep, s.slice(at + sep.length)];
+}
+export function $m_rpartition(s, sep) {
+  const at = s.lastIndexOf(sep);
+  return at < 0 ? ['', '', s] : [s.slice(0, at), sep, s.slice(at + sep.length)];
+}
+export function $m_removeprefix(s, p) { return s.startsWith(p) ? s.slice(p.length) : s; }
+export function $m_removesuffix(s, p) { return p !== '' && s.endsWith(p) ? s.slice(0, -p.length) : s; }
+export function $m_zfill(s, n) {
+  const sign = /^[+-]/.test(s) ? s[0] : '';
+  return sign + s.slice(sign.length).padStart(n - sign.length, '0');
+}
+export function $m_ljust(s, n, c = ' ') { return s.padEnd(n, c); }
+export function $m_rjust(s, n, c = ' ') { return s.padStart(n, c); }
+export function $m_center(s, n, c = ' ') {
+  const missing = Math.max(0, n - s.length), left = (missing >> 1) + (missing & n & 1);
+  return c.repeat(left) + s + c.repeat(missing - left);
+}
+
+const every = (s, pattern) => s !== '' && new RegExp(`^[${pattern}]+$`, 'u').test(s);
+export function $m_isdigit(s) { return every(s, '\\p{Nd}²³¹⁰⁴-⁹₀-₉'); }
+export function $m_isdecimal(s) { return every(s, '\\p{Nd}'); }
+export function $m_isnumeric(s) { return every(s, '\\p{N}'); }
+export function $m_isalpha(s) { return every(s, '\\p{L}'); }
+export function $m_isalnum(s) { return every(s, '\\p{L}\\p{N}'); }
+export function $m_isspace(s) { return every(s, SPACE); }
+export function $m_isupper(s) { return /\p{Lu}/u.test(s) && !/\p{Ll}|\p{Lt}/u.test(s); }
+export function $m_islower(s) { return /\p{Ll}/u.test(s) && !/\p{Lu}|\p{Lt}/u.test(s); }
+export function $m_isascii(s) { return /^[\0-\x7f]*$/.test(s); }
+
+// -- bytes -------------------------------------------------------------------------------------------------------------
+
+export function $m_encode(s, encoding) {
+  if (!onString(s)) return s.encode(encoding);
+  return new TextEncoder().encode(s);
+}
+export function $m_decode(data, encoding = 'utf-8', errors = 'strict') {
+  if (!ArrayBuffer.isView(data)) return data.decode(encoding, errors);
+  if (/ascii|latin/.test(encoding)) return Array.from(data, (byte) => String.fromCharCode(byte)).join('');
+  try {
+    return new TextDecoder(encoding, { fatal: errors === 'strict', ignoreBOM: true }).decode(data);
+  } catch (error) {
+    throw new UnicodeDecodeError(`invalid ${encoding} data`);
+  }
+}
+export function $m_hex(data) { return ArrayBuffer.isView(data) ? Array.from(data, (byte) => byte.toString(16).padStart(2, '0')).join('') : data.hex(); }
+export function $m_tobytes(data) { return ArrayBuffer.isView(data) ? data.slice() : data.tobytes(); }
+export function $fromHex(text) { return Uint8Array.from(text.match(/[0-9a-fA-F]{2}/g) ?? [], (pair) => parseInt(pair, 16)); }
+export function $bytes(x, encoding) {
+  if (typeof x === 'number') return new Uint8Array(x);
+  if (onString(x)) return $m_encode(x, encoding);
+  if (ArrayBuffer.isView(x)) return new Uint8Array(x);
+  const values = [...$iter(x)];
+  if (values.some((value) => !(value >= 0 && value < 256))) throw new ValueError('bytes must be in range(0, 256)');
+  return Uint8Array.from(values);
+}
+

@@ -1,0 +1,566 @@
+"""Statements."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+
+from toolchain.calls import BUILTIN_EXCEPTIONS
+from toolchain.expressions import ASSIGN, EQUALITY, PRIMARY, SHIFT, UNARY, quote
+from toolchain.inference import constant_int
+from toolchain.names import attribute_name, variable_name
+from toolchain.pytypes import NUMERIC, Type
+from toolchain.scopes import target_names
+from toolchain.symbols import is_pragma, own_nodes, pragma_text
+
+_MUTATORS = frozenset("append pop remove clear insert extend sort".split())
+
+
+class Statements:
+    """Mixed into the generator."""
+
+    def visit_Pass(self, node: ast.Pass) -> None:
+        pass
+
+    def visit_Nonlocal(self, node: ast.Nonlocal) -> None:
+        pass
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        if is_pragma(node):
+            self.pragma(node)
+            return
+        if isinstance(node.value, ast.Constant):
+            return
+        text = self.js(node.value)
+        bare = text.split("\x02")[-1] if text.startswith("\x01") else text
+        self.line(f"({text});" if bare.startswith(("{", "function")) else f"{text};", node)
+
+    def pragma(self, node: ast.Expr) -> None:
+        """Raw JS, as it stands; import lines go to the top of the module."""
+        if not self.module.name.startswith("edgeflow.host.browser") and not self.module.name.startswith("snippet"):
+            self.error(node, "__pragma__ is for host/browser*.py only; ask edgeflow.host.platform for what you need")
+        first = node.value.args[1].lineno
+        for index, text in enumerate(textwrap.dedent("\n" + pragma_text(node)).split("\n")[1:]):
+            if text.startswith("import ") and self.scope is self.scope_stack[0]:
+                self.raw_imports.append(text)
+            elif text.strip():
+                self.emit(f"{self.tabs()}\x01{first + index},0\x02{text}\n")
+
+    # -- binding ---------------------------------------------------------------------------------------------------
+
+    def declare_before(self, node: ast.stmt) -> None:
+        names = self.scope.plan.before.pop(id(node), [])
+        if names:
+            export = "export " if self.scope is self.scope_stack[0] else ""
+            self.line(f"{export}let {', '.join(variable_name(name) for name in names)};", node)
+
+    def declaration(self, node: ast.stmt, names: list[str]) -> str:
+        """`const `, `let ` or nothing, for a statement that binds these names."""
+        self.declare_before(node)
+        here = self.scope.plan.at.get(id(node), set())
+        if not names or not all(name in here for name in names):
+            missing = [name for name in names if name in here]
+            if missing:
+                self.line(f"let {', '.join(variable_name(name) for name in missing)};", node)
+            return ""
+        export = "export " if self.scope is self.scope_stack[0] else ""
+        return export + ("const " if all(name in self.scope.plan.constant for name in names) else "let ")
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        if len(node.targets) == 1:
+            self.assign(node, node.targets[0], node.value)
+            return
+        self.declare_before(node)
+        if self.is_simple(node.value) or isinstance(node.value, ast.Constant):
+            value = self.js(node.value, ASSIGN)
+        else:
+            value = self.temp()
+            self.line(f"{value} = {self.js(node.value, ASSIGN)};", node)
+        for target in node.targets:
+            self.store(node, target, value)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        if node.value is not None:
+            self.assign(node, node.target, node.value)
+        elif isinstance(node.target, ast.Name):
+            self.declare_before(node)
+
+    def assign(self, node: ast.stmt, target: ast.expr, value: ast.expr) -> None:
+        if isinstance(target, (ast.Tuple, ast.List)):
+            self.unpack(node, target, value)
+            return
+        if isinstance(target, ast.Name):
+            prefix = self.declaration(node, [target.id])
+            text = self.js(value, ASSIGN)
+            if self.scope is self.scope_stack[0] and text.split("\x02")[-1].startswith(("new ", "$")):
+                text = "/* @__PURE__ */ " + text
+            self.line(f"{prefix}{self.name(target.id)} = {text};", node)
+            return
+        self.declare_before(node)
+        self.store(node, target, self.js(value, ASSIGN))
+
+    def store(self, node: ast.stmt, target: ast.expr, value: str) -> None:
+        """Assign JS text to any target."""
+        if isinstance(target, ast.Name):
+            self.line(f"{self.declaration(node, [target.id])}{self.name(target.id)} = {value};", node)
+        elif isinstance(target, ast.Attribute):
+            self.line(f"{self.member(target.value)}.{attribute_name(target.attr)} = {value};", node)
+        elif isinstance(target, ast.Subscript):
+            self.line(f"{self.stored(target, value)};", node)
+        else:
+            names = list(target_names(target))
+            self.line(f"{self.declaration(node, names)}{self.assign_pattern(target)} = {value};", node)
+
+    def stored(self, target: ast.Subscript, value: str) -> str:
+        kind = self.type_of(target.value)
+        if isinstance(target.slice, ast.Slice):
+            part = target.slice
+            if part.step is not None:
+                self.error(target, "assignment to a slice with a step is not in the subset; write a loop")
+            bounds = [self.js(bound, ASSIGN) if bound else "null" for bound in (part.lower, part.upper)]
+            return f"{self.rt('setSlice')}({self.js(target.value, ASSIGN)}, {bounds[0]}, {bounds[1]}, {value})"
+        key = self.js(target.slice, ASSIGN)
+        if kind.kind == "dict":
+            return f"{self.member(target.value)}.set({key}, {value})"
+        if kind.kind in ("list", "bytes", "array"):
+            if self.proven_index(target):
+                return f"{self.member(target.value)}[{key}] = {value}"
+            return f"{self.rt('putItem')}({self.js(target.value, ASSIGN)}, {key}, {value})"
+        return f"{self.rt('put')}({self.js(target.value, ASSIGN)}, {key}, {value})"
+
+    def unpack(self, node: ast.stmt, target: ast.expr, value: ast.expr) -> None:
+        names = list(target_names(target))
+        stars = [index for index, item in enumerate(target.elts) if isinstance(item, ast.Starred)]
+        kind = self.type_of(value)
+        exact = isinstance(value, (ast.Tuple, ast.List)) and len(value.elts) == len(target.elts) and not any(
+            isinstance(item, ast.Starred) for item in value.elts
+        )
+        text = self.js(value, ASSIGN)
+        if stars:
+            text = f"{self.rt('unpackStar')}({text}, {stars[0]}, {len(target.elts) - stars[0] - 1})"
+        elif not exact and not (kind.kind == "tuple" and len(kind.args) == len(target.elts) and not kind.opt):
+            text = f"{self.rt('unpack')}({text}, {len(target.elts)})"
+        prefix = self.declaration(node, names)
+        complex_targets = [t for t in ast.walk(target) if isinstance(t, ast.Subscript) and isinstance(t.ctx, ast.Store)]
+        if not complex_targets:
+            self.line(f"{prefix}{self.assign_pattern(target)} = {text};", node)
+            return
+        temps = [self.temp() for _ in target.elts]
+        self.line(f"[{', '.join(('...' if i in stars else '') + temp for i, temp in enumerate(temps))}] = {text};", node)
+        for item, temp in zip(target.elts, temps):
+            self.store(node, item.value if isinstance(item, ast.Starred) else item, temp)
+
+    def assign_pattern(self, target: ast.expr) -> str:
+        if isinstance(target, (ast.Tuple, ast.List)):
+            stars = [isinstance(item, ast.Starred) for item in target.elts]
+            parts = [self.assign_pattern(item.value if star else item) for item, star in zip(target.elts, stars)]
+            return "[" + ", ".join(parts) + "]"
+        if isinstance(target, ast.Name):
+            return self.name(target.id)
+        return self.js(target, PRIMARY)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        self.declare_before(node)
+        target, op = node.target, node.op
+        load = ast.copy_location(
+            ast.Name(target.id, ast.Load()) if isinstance(target, ast.Name)
+            else ast.Attribute(target.value, target.attr, ast.Load()) if isinstance(target, ast.Attribute)
+            else ast.Subscript(target.value, target.slice, ast.Load()), target,
+        )
+        a, b = self.type_of(load), self.type_of(node.value)
+        native = {ast.Add: "+=", ast.Sub: "-=", ast.Mult: "*=", ast.Div: "/="}.get(type(op))
+        if native and not isinstance(target, ast.Subscript):
+            numeric = a.kind in NUMERIC and b.kind in NUMERIC or isinstance(op, (ast.Sub, ast.Div))
+            if numeric or isinstance(op, ast.Add) and "str" in (a.kind, b.kind) or isinstance(op, ast.Add) and (
+                a.kind in ("int", "float") or b.kind in ("int", "float")
+            ):
+                step = constant_int(node.value)
+                if step == 1 and native in ("+=", "-="):
+                    self.line(f"{self.js(load, PRIMARY)}{native[0] * 2};", node)
+                else:
+                    self.line(f"{self.js(load, PRIMARY)} {native} {self.js(node.value, ASSIGN)};", node)
+                return
+        if isinstance(op, ast.Add) and a.kind == "list" and not isinstance(target, ast.Subscript):
+            self.line(f"{self.rt('m_extend')}({self.js(load, ASSIGN)}, {self.js(node.value, ASSIGN)});", node)
+            return
+        if isinstance(target, ast.Subscript) and not isinstance(target.slice, ast.Slice):
+            target = self.stable_subscript(node, target)
+            load = ast.copy_location(ast.Subscript(target.value, target.slice, ast.Load()), node.target)
+            self.types[id(load)] = a
+        if isinstance(op, ast.Add) and not (a.kind in NUMERIC or a.kind == "str" or b.kind in NUMERIC or b.kind == "str"):
+            value = f"{self.rt('iadd')}({self.js(load, ASSIGN)}, {self.js(node.value, ASSIGN)})"
+        else:
+            value = self.binary(node, op, load, node.value)[0]
+        self.store(node, target, value)
+
+    def stable_subscript(self, node: ast.stmt, target: ast.Subscript) -> ast.Subscript:
+        """The same element, with its container and key evaluated once."""
+        parts = []
+        for part in (target.value, target.slice):
+            if self.is_simple(part) or constant_int(part) is not None:
+                parts.append(part)
+                continue
+            name = self.temp()
+            self.line(f"{name} = {self.js(part, ASSIGN)};", node)
+            stand_in = ast.copy_location(ast.Name(name, ast.Load()), part)
+            self.scope.locals.add(name)
+            self.scope.env[name] = self.type_of(part)
+            parts.append(stand_in)
+        return ast.copy_location(ast.Subscript(parts[0], parts[1], ast.Store()), target)
+
+    def visit_Delete(self, node: ast.Delete) -> None:
+        for target in node.targets:
+            if not isinstance(target, ast.Subscript):
+                self.error(node, "del of a name or attribute is not in the subset; assign None")
+            elif isinstance(target.slice, ast.Slice):
+                self.line(f"{self.stored(target, '[]')};", node)
+            else:
+                self.line(f"{self.rt('del')}({self.js(target.value, ASSIGN)}, {self.js(target.slice, ASSIGN)});", node)
+
+    # -- control ---------------------------------------------------------------------------------------------------
+
+    def visit_Return(self, node: ast.Return) -> None:
+        if node.value is None or isinstance(node.value, ast.Constant) and node.value.value is None:
+            returns = self.function_scope_of().returns
+            nothing = returns.kind == "none" or returns.kind == "awaitable" and returns.arg(0).kind == "none"
+            self.line("return;" if node.value is None and nothing else "return null;", node)
+        else:
+            self.line(f"return {self.js(node.value, ASSIGN)};", node)
+
+    def visit_If(self, node: ast.If) -> None:
+        self.declare_before(node)
+        self.line(f"if ({self.test(node.test)}) {{", node)
+        self.block(node.body)
+        while len(node.orelse) == 1 and isinstance(node.orelse[0], ast.If) and id(node.orelse[0]) not in self.scope.plan.before:
+            node = node.orelse[0]
+            self.line(f"}} else if ({self.test(node.test)}) {{", node)
+            self.block(node.body)
+        if node.orelse:
+            self.line("} else {")
+            self.block(node.orelse)
+        self.line("}")
+
+    def block(self, statements: list[ast.stmt]) -> None:
+        self.indent()
+        self.body(statements)
+        self.dedent()
+
+    def visit_While(self, node: ast.While) -> None:
+        self.declare_before(node)
+        self.loop(node, f"while ({self.test(node.test)}) {{")
+
+    def loop(self, node: ast.stmt, head: str, first: str = "") -> None:
+        """A loop with its body and else; break of a loop with else leaves the labelled block around both."""
+        label = ""
+        if node.orelse:
+            self.temp_count += 1
+            label = f"loop{self.temp_count}"
+            self.line(f"{label}: {{", node)
+            self.indent()
+        self.scope.loops.append(label)
+        self.line(head, node)
+        if first:
+            self.line("  " + first, node)
+        self.block(node.body)
+        self.line("}")
+        self.scope.loops.pop()
+        if label:
+            self.body(node.orelse)
+            self.dedent()
+            self.line("}")
+
+    def visit_Break(self, node: ast.Break) -> None:
+        label = self.scope.loops[-1] if self.scope.loops else ""
+        self.line(f"break {label};" if label else "break;", node)
+
+    def visit_Continue(self, node: ast.Continue) -> None:
+        self.line("continue;", node)
+
+    def visit_For(self, node: ast.For) -> None:
+        self.declare_before(node)
+        names = list(target_names(node.target))
+        here = self.scope.plan.at.get(id(node), set())
+        own = bool(names) and all(name in here for name in names)
+        assigned = {
+            name for child in node.body for n in ast.walk(child)
+            if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) for name in [n.id]
+        }
+        if own and isinstance(node.target, ast.Name) and node.target.id not in assigned:
+            head = self.counting_loop(node, assigned)
+            if head:
+                proven = self.proven_pair(node, assigned)
+                self.scope.proven |= proven
+                self.loop(node, head)
+                self.scope.proven -= proven
+                return
+        if own:
+            keyword = "let" if assigned & set(names) else "const"
+            target = f"{keyword} {self.pattern(node.target)}"
+        else:
+            missing = [name for name in names if name in here]
+            if missing:
+                self.line(f"let {', '.join(variable_name(name) for name in missing)};", node)
+            target = self.assign_pattern(node.target)
+        self.loop(node, f"for ({target} of {self.loop_source(node.iter)}) {{")
+
+    def loop_source(self, node: ast.expr) -> str:
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "enumerate" and self.is_builtin("enumerate") \
+                and len(node.args) == 1 and not node.keywords:
+            if self.type_of(node.args[0]).kind in ("list", "tuple", "bytes", "array") and not self.type_of(node.args[0]).opt:
+                return f"{self.member(node.args[0])}.entries()"
+            return f"{self.rt('enumerate')}({self.iterable(node.args[0])})"
+        return self.iterable(node)
+
+    def counting_loop(self, node: ast.For, assigned: set[str]) -> str:
+        """`for (let i = a; i < b; i++) {` for range(), or nothing."""
+        call = node.iter
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "range" and self.is_builtin("range")):
+            return ""
+        if call.keywords or any(isinstance(a, ast.Starred) for a in call.args):
+            return ""
+        start = call.args[0] if len(call.args) > 1 else None
+        stop = call.args[1] if len(call.args) > 1 else call.args[0]
+        step = constant_int(call.args[2]) if len(call.args) > 2 else 1
+        if not step:
+            return ""
+        name = variable_name(node.target.id)
+        begin = self.js(start, ASSIGN) if start is not None else "0"
+        setup = f"let {name} = {begin}"
+        if constant_int(stop) is not None or isinstance(stop, ast.Name) and stop.id not in assigned and self.is_settled(stop.id):
+            limit = self.js(stop, SHIFT)
+        else:
+            self.temp_count += 1
+            limit = f"$n{self.temp_count}"
+            setup += f", {limit} = {self.js(stop, ASSIGN)}"
+        advance = f"{name}++" if step == 1 else f"{name}--" if step == -1 else f"{name} += {step}" if step > 0 else f"{name} -= {-step}"
+        return f"for ({setup}; {name} {'<' if step > 0 else '>'} {limit}; {advance}) {{"
+
+    def is_settled(self, name: str) -> bool:
+        """Whether no closure can change a variable while a loop over it runs."""
+        return not any(name in scope.nonlocals for scope in self.scope_stack) and name not in self.changed_inside()
+
+    def changed_inside(self) -> set[str]:
+        return {n for scope in self.scope_stack for info in scope.nested.values() for child in ast.walk(info.node)
+                if isinstance(child, ast.Nonlocal) for n in child.names}
+
+    def proven_pair(self, node: ast.For, assigned: set[str]) -> set[tuple[str, str]]:
+        """(i, xs) of `for i in range(len(xs))` where the body neither rebinds nor resizes xs."""
+        call = node.iter
+        stop = call.args[-1] if len(call.args) < 3 else None
+        if len(call.args) == 2 and not (constant_int(call.args[0]) is not None and constant_int(call.args[0]) >= 0):
+            return set()
+        if not (isinstance(stop, ast.Call) and isinstance(stop.func, ast.Name) and stop.func.id == "len"):
+            return set()
+        target = stop.args[0]
+        if not isinstance(target, ast.Name) or target.id in assigned:
+            return set()
+        for child in (c for statement in node.body for c in ast.walk(statement)):
+            if isinstance(child, ast.Attribute) and child.attr in _MUTATORS and ast.unparse(child.value) == target.id:
+                return set()
+            if isinstance(child, ast.Delete):
+                return set()
+        return {(node.target.id, target.id)}
+
+    def visit_AsyncFor(self, node: ast.AsyncFor) -> None:
+        self.declare_before(node)
+        names = list(target_names(node.target))
+        here = self.scope.plan.at.get(id(node), set())
+        own = bool(names) and all(name in here for name in names)
+        target = f"{'const' if all(n in self.scope.plan.constant for n in names) else 'let'} {self.pattern(node.target)}" if own else self.assign_pattern(node.target)
+        self.loop(node, f"for await ({target} of {self.js(node.iter, ASSIGN)}) {{")
+
+    # -- errors ----------------------------------------------------------------------------------------------------
+
+    def visit_Raise(self, node: ast.Raise) -> None:
+        if node.exc is None:
+            handlers = self.function_scope_of().handlers
+            if not handlers:
+                self.error(node, "a bare raise must stand inside except; write raise with the error")
+            self.line(f"throw {handlers[-1] if handlers else 'null'};", node)
+            return
+        error = node.exc
+        symbol = self.dotted_symbol(error)
+        is_class = symbol is not None and symbol.kind == "class" or isinstance(error, ast.Name) and self.is_builtin(error.id) and (
+            error.id in BUILTIN_EXCEPTIONS or error.id == "TypeError"
+        )
+        text = self.js(ast.copy_location(ast.Call(error, [], []), error) if is_class else error, ASSIGN)
+        if node.cause is not None and not (isinstance(node.cause, ast.Constant) and node.cause.value is None):
+            text = f"{self.rt('cause')}({text}, {self.js(node.cause, ASSIGN)})"
+        self.line(f"throw {text};", node)
+
+    def visit_Assert(self, node: ast.Assert) -> None:
+        if node.msg is not None:
+            message = self.js(node.msg, ASSIGN)
+        elif self.is_test:
+            message = self.assertion_text(node.test)
+        else:
+            message = quote(ast.unparse(node.test))
+        flipped = ast.copy_location(ast.UnaryOp(ast.Not(), node.test), node)
+        self.line(f"if ({self.test(flipped)}) throw new {self.rt_name('AssertionError')}({message});", node)
+
+    def assertion_text(self, test: ast.expr) -> str:
+        """What a failing test shows: the source, and both sides of a comparison."""
+        source = quote(ast.unparse(test))
+        if isinstance(test, ast.Compare) and len(test.ops) == 1 and not any(
+            isinstance(n, (ast.Await, ast.NamedExpr, ast.Yield)) for n in ast.walk(test)
+        ) and self.is_simple(test.left):
+            return f"{source} + ': got ' + {self.rt('repr')}({self.js(test.left, ASSIGN)})"
+        return source
+
+    def visit_Try(self, node: ast.Try) -> None:
+        self.declare_before(node)
+        nested = bool(node.finalbody and node.orelse)
+        flag = ""
+        if nested:
+            self.line("try {", node)
+            self.indent()
+        if node.orelse:
+            self.temp_count += 1
+            flag = f"$ok{self.temp_count}"
+            self.line(f"let {flag} = false;", node)
+        self.line("try {", node)
+        self.block(node.body)
+        if flag:
+            self.line(f"  {flag} = true;")
+        if node.handlers:
+            self.handlers(node)
+        if node.finalbody and not nested:
+            self.line("} finally {")
+            self.block(node.finalbody)
+        self.line("}")
+        if flag:
+            self.line(f"if ({flag}) {{")
+            self.block(node.orelse)
+            self.line("}")
+        if nested:
+            self.dedent()
+            self.line("} finally {")
+            self.block(node.finalbody)
+            self.line("}")
+
+    def handlers(self, node: ast.Try) -> None:
+        scope = self.function_scope_of()
+        simple = [handler.name for handler in node.handlers]
+        caught = "$error" if len(scope.handlers) == 0 else f"$error{len(scope.handlers) + 1}"
+        one = len(node.handlers) == 1 and simple[0] and not self.is_planned(simple[0]) and not self.rebinds(node.handlers[0])
+        if one:
+            caught = variable_name(simple[0])
+        uses = any(h.name or not self.catches_all(h.type) for h in node.handlers) or any(
+            isinstance(n, ast.Raise) and n.exc is None for h in node.handlers for s in h.body for n in ast.walk(s)
+        )
+        self.line(f"}} catch ({caught}) {{" if uses else "} catch {", node.handlers[0])
+        self.indent()
+        scope.handlers.append(caught)
+        complete = False
+        for index, handler in enumerate(node.handlers):
+            everything = self.catches_all(handler.type)
+            if everything and index == 0:
+                self.handler_body(handler, caught)
+                complete = True
+                break
+            if everything:
+                self.line("} else {", handler)
+                complete = True
+            else:
+                test = " || ".join(self.type_test(t, caught) for t in (handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]))
+                if len(node.handlers) == 1:
+                    self.line(f"if (!({test})) throw {caught};", handler)
+                    self.handler_body(handler, caught)
+                    complete = True
+                    break
+                self.line(f"if ({test}) {{" if index == 0 else f"}} else if ({test}) {{", handler)
+            self.indent()
+            self.handler_body(handler, caught)
+            self.dedent()
+            if everything:
+                self.line("}")
+                break
+        if not complete:
+            self.line("} else {")
+            self.line(f"  throw {caught};")
+            self.line("}")
+        scope.handlers.pop()
+        self.dedent()
+
+    def handler_body(self, handler: ast.ExceptHandler, caught: str) -> None:
+        if handler.name and variable_name(handler.name) != caught:
+            word = "" if self.is_planned(handler.name) else "const " if not self.rebinds(handler) else "let "
+            self.line(f"{word}{variable_name(handler.name)} = {caught};", handler)
+        self.body(handler.body)
+
+    def rebinds(self, handler: ast.ExceptHandler) -> bool:
+        return any(
+            isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) and n.id == handler.name for s in handler.body for n in ast.walk(s)
+        )
+
+    def is_planned(self, name: str) -> bool:
+        """Whether a variable of that name is declared elsewhere in the function."""
+        return name in self.scope.bound_names
+
+    def catches_all(self, node: ast.expr | None) -> bool:
+        return node is None or isinstance(node, ast.Name) and node.id in ("Exception", "BaseException")
+
+    # -- with ------------------------------------------------------------------------------------------------------
+
+    def visit_With(self, node: ast.With) -> None:
+        self.declare_before(node)
+        self.with_items(node, node.items, isinstance(node, ast.AsyncWith))
+
+    visit_AsyncWith = visit_With
+
+    def with_items(self, node: ast.stmt, items: list[ast.withitem], is_async: bool) -> None:
+        """One manager, the rest nested inside: enter, body, exit with the error if there was one."""
+        if not items:
+            self.body(node.body)
+            return
+        item = items[0]
+        self.temp_count += 1
+        manager, failed = f"$cm{self.temp_count}", f"$ok{self.temp_count}"
+        enter, leave, wait = ("__aenter__", "__aexit__", "await ") if is_async else ("__enter__", "__exit__", "")
+        self.line("{", node)
+        self.indent()
+        self.line(f"const {manager} = {self.js(item.context_expr, ASSIGN)};", node)
+        entered = f"{wait}{manager}.{enter}()"
+        if item.optional_vars is None:
+            self.line(f"{entered};", node)
+        elif isinstance(item.optional_vars, ast.Name):
+            here = self.scope.plan.at.get(id(node), set())
+            word = "" if item.optional_vars.id not in here else "const " if item.optional_vars.id in self.scope.plan.constant else "let "
+            self.line(f"{word}{self.name(item.optional_vars.id)} = {entered};", node)
+        else:
+            self.store(node, item.optional_vars, entered)
+        if self.exit_ignores_errors(item.context_expr, leave):
+            self.line("try {")
+            self.indent()
+            self.with_items(node, items[1:], is_async)
+            self.dedent()
+            self.line("} finally {")
+            self.line(f"  {wait}{manager}.{leave}(null, null, null);", node)
+            self.line("}")
+        else:
+            self.line(f"let {failed} = true;")
+            self.line("try {")
+            self.indent()
+            self.with_items(node, items[1:], is_async)
+            self.dedent()
+            self.line("} catch ($e) {")
+            self.line(f"  {failed} = false;")
+            self.line(f"  if (!{self.rt('truthy')}({wait}{manager}.{leave}($e?.constructor ?? null, $e, null))) throw $e;", node)
+            self.line("} finally {")
+            self.line(f"  if ({failed}) {wait}{manager}.{leave}(null, null, null);", node)
+            self.line("}")
+        self.dedent()
+        self.line("}")
+
+    def exit_ignores_errors(self, context: ast.expr, leave: str) -> bool:
+        """Whether a known __exit__ returns nothing and does not look at the error."""
+        kind = self.type_of(context)
+        method = self.project.find_method(kind.name, leave) if kind.kind == "class" else None
+        if method is None or method.node is None or kind.name in self.project.subclassed:
+            return False
+        params = {param.name for param in method.params}
+        if method.node.args.vararg is not None:
+            params.add(method.node.args.vararg.arg)
+        reads = any(isinstance(n, ast.Name) and n.id in params for s in method.node.body for n in ast.walk(s))
+        returns = any(isinstance(n, ast.Return) and n.value is not None for n in own_nodes(method.node))
+        return not reads and not returns

@@ -1,0 +1,352 @@
+// Elementwise kernels: unary, binary with broadcasting, where, cast.
+#include "elements.h"
+#include "math64.h"
+
+// --- binary operations on blocks in one domain -----------------------------------------------------------------------------
+
+#define EACH(EXPRESSION)                              \
+  _Pragma("clang loop unroll(disable)") for (int i = 0; i < n; i++) y[i] = (EXPRESSION); \
+  return 0
+
+// Comparisons write int64 0 or 1 over the doubles' place.
+static int combine_f64(int op, const double *a, const double *b, double *y, int n) {
+  int64_t *z = (int64_t *)y;
+  switch (op) {
+    case ADD: EACH(a[i] + b[i]);
+    case SUB: EACH(a[i] - b[i]);
+    case MUL: EACH(a[i] * b[i]);
+    case DIV: EACH(a[i] / b[i]);
+    case MIN: EACH(a[i] < b[i] || a[i] != a[i] ? a[i] : b[i]);
+    case MAX: EACH(a[i] > b[i] || a[i] != a[i] ? a[i] : b[i]);
+    case POW: EACH(pow_f64(a[i], b[i]));
+    case FMOD: EACH(fmod_f64(a[i], b[i]));
+    case PRELU: EACH(a[i] < 0 ? a[i] * b[i] : a[i]);
+    case EQUAL: for (int i = 0; i < n; i++) z[i] = a[i] == b[i]; return 0;
+    case LESS: for (int i = 0; i < n; i++) z[i] = a[i] < b[i]; return 0;
+    case LESS_EQUAL: for (int i = 0; i < n; i++) z[i] = a[i] <= b[i]; return 0;
+    default: return ERROR_TYPE;
+  }
+}
+
+static int64_t power(int64_t x, int64_t y) {
+  if (y < 0) return x == 1 ? 1 : x == -1 ? (y & 1 ? -1 : 1) : 0;
+  uint64_t result = 1, factor = (uint64_t)x;
+  for (; y; y >>= 1) {
+    if (y & 1) result *= factor;
+    factor *= factor;
+  }
+  return (int64_t)result;
+}
+
+static int has_zero(const int64_t *b, int n) {
+  for (int i = 0; i < n; i++) {
+    if (b[i] == 0) return 1;
+  }
+  return 0;
+}
+
+// The least int64 divided by -1 would trap; every integer's remainder by -1 is 0.
+static int64_t quotient(int64_t a, int64_t b) { return b == -1 ? (int64_t)(0 - (uint64_t)a) : a / b; }
+static int64_t remainder(int64_t a, int64_t b) { return b == -1 ? 0 : a % b; }
+static int64_t floored_remainder(int64_t a, int64_t b) {
+  int64_t r = remainder(a, b);
+  return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+
+#define SHIFTABLE(b) ((uint64_t)(b) < 64)
+
+SMALL static int combine_i64(int op, int is_unsigned, const int64_t *a, const int64_t *b, int64_t *y, int n) {
+  const uint64_t *ua = (const uint64_t *)a, *ub = (const uint64_t *)b;
+  if ((op == DIV || op == MOD || op == FMOD) && has_zero(b, n)) return ERROR_DIVISION;
+  if (is_unsigned) {
+    switch (op) {
+      case DIV: EACH((int64_t)(ua[i] / ub[i]));
+      case MOD: case FMOD: EACH((int64_t)(ua[i] % ub[i]));
+      case MIN: EACH(ua[i] < ub[i] ? a[i] : b[i]);
+      case MAX: EACH(ua[i] > ub[i] ? a[i] : b[i]);
+      case PRELU: EACH(a[i]);
+      case LESS: EACH(ua[i] < ub[i]);
+      case LESS_EQUAL: EACH(ua[i] <= ub[i]);
+    }
+  }
+  switch (op) {
+    case ADD: EACH((int64_t)(ua[i] + ub[i]));
+    case SUB: EACH((int64_t)(ua[i] - ub[i]));
+    case MUL: EACH((int64_t)(ua[i] * ub[i]));
+    case DIV: EACH(quotient(a[i], b[i]));
+    case MOD: EACH(floored_remainder(a[i], b[i]));
+    case FMOD: EACH(remainder(a[i], b[i]));
+    case POW: EACH(power(a[i], b[i]));
+    case MIN: EACH(a[i] < b[i] ? a[i] : b[i]);
+    case MAX: EACH(a[i] > b[i] ? a[i] : b[i]);
+    case PRELU: EACH(a[i] < 0 ? (int64_t)(ua[i] * ub[i]) : a[i]);
+    case AND: EACH(a[i] & b[i]);
+    case OR: EACH(a[i] | b[i]);
+    case XOR: EACH(a[i] ^ b[i]);
+    case SHIFT_LEFT: EACH(SHIFTABLE(b[i]) ? (int64_t)(ua[i] << b[i]) : 0);
+    case SHIFT_RIGHT: EACH(SHIFTABLE(b[i]) ? (int64_t)(ua[i] >> b[i]) : 0);
+    case EQUAL: EACH(a[i] == b[i]);
+    case LESS: EACH(a[i] < b[i]);
+    case LESS_EQUAL: EACH(a[i] <= b[i]);
+    default: return ERROR_TYPE;
+  }
+}
+
+// --- float32 without a detour ------------------------------------------------------------------------------------------------
+
+#define ROW_F32(NAME, VECTOR, SCALAR)                                                            \
+  static void NAME(const float *a, int sa, const float *b, int sb, float *y, int n) {            \
+    int i = 0;                                                                                   \
+    if (sa == 1 && sb == 1) {                                                                    \
+      for (; i + 4 <= n; i += 4) wasm_v128_store(y + i, VECTOR(wasm_v128_load(a + i), wasm_v128_load(b + i))); \
+    } else if (sa == 1 && sb == 0) {                                                             \
+      v128_t q = wasm_v128_load32_splat(b);                                                      \
+      for (; i + 4 <= n; i += 4) wasm_v128_store(y + i, VECTOR(wasm_v128_load(a + i), q));       \
+    } else if (sa == 0 && sb == 1) {                                                             \
+      v128_t p = wasm_v128_load32_splat(a);                                                      \
+      for (; i + 4 <= n; i += 4) wasm_v128_store(y + i, VECTOR(p, wasm_v128_load(b + i)));       \
+    }                                                                                            \
+    NO_VECTORS for (; i < n; i++) {                                                              \
+      float p = a[i * sa], q = b[i * sb];                                                        \
+      y[i] = SCALAR;                                                                             \
+    }                                                                                            \
+  }
+#define NO_VECTORS _Pragma("clang loop vectorize(disable) unroll(disable)")
+
+ROW_F32(add_row, wasm_f32x4_add, p + q)
+ROW_F32(sub_row, wasm_f32x4_sub, p - q)
+ROW_F32(mul_row, wasm_f32x4_mul, p *q)
+ROW_F32(div_row, wasm_f32x4_div, p / q)
+ROW_F32(min_row, wasm_f32x4_min, __builtin_wasm_min_f32(p, q))
+ROW_F32(maximum_row, wasm_f32x4_max, __builtin_wasm_max_f32(p, q))
+
+static int combine_f32(int op, const float *a, int sa, const float *b, int sb, float *y, int n) {
+  switch (op) {
+    case ADD: add_row(a, sa, b, sb, y, n); return 1;
+    case SUB: sub_row(a, sa, b, sb, y, n); return 1;
+    case MUL: mul_row(a, sa, b, sb, y, n); return 1;
+    case DIV: div_row(a, sa, b, sb, y, n); return 1;
+    case MIN: min_row(a, sa, b, sb, y, n); return 1;
+    case MAX: maximum_row(a, sa, b, sb, y, n); return 1;
+    case POW:
+      if (sb == 0 && *b == 2.0f) {
+        mul_row(a, sa, a, sa, y, n);
+        return 1;
+      }
+  }
+  return 0;
+}
+
+// --- kernels -----------------------------------------------------------------------------------------------------------------
+
+typedef struct {
+  int op, type_a, type_b, type_y;
+  const void *a, *b;
+  void *y;
+} Binary;
+
+static int combine_row(const Binary *k, int at_a, int sa, int at_b, int sb, int at_y, int n) {
+  double da[BLOCK], db[BLOCK], dy[BLOCK];
+  int float_domain = is_float(k->type_a) || is_float(k->type_b);
+  int compares = k->op >= EQUAL;
+  for (int i = 0; i < n; i += BLOCK) {
+    int m = n - i < BLOCK ? n - i : BLOCK;
+    int code;
+    if (float_domain) {
+      const double *p = view_f64(k->type_a, k->a, at_a + i * sa, sa, m, da);
+      const double *q = view_f64(k->type_b, k->b, at_b + i * sb, sb, m, db);
+      code = combine_f64(k->op, p, q, dy, m);
+      if (!compares) store_f64(k->type_y, k->y, at_y + i, m, dy);
+    } else {
+      const int64_t *p = view_i64(k->type_a, k->a, at_a + i * sa, sa, m, (int64_t *)da);
+      const int64_t *q = view_i64(k->type_b, k->b, at_b + i * sb, sb, m, (int64_t *)db);
+      code = combine_i64(k->op, k->type_a == U64, p, q, (int64_t *)dy, m);
+    }
+    if (code) return code;
+    if (compares || !float_domain) store_i64(k->type_y, k->y, at_y + i, m, (const int64_t *)dy);
+  }
+  return 0;
+}
+
+int combine(int op, int type, const void *a, const void *b, void *y, int n) {
+  if (type == F32 && combine_f32(op, a, 1, b, 1, y, n)) return 0;
+  Binary k = {op, type, type, type, a, b, y};
+  return combine_row(&k, 0, 1, 0, 1, 0, n);
+}
+
+KERNEL(binary) {
+  Binary k = {a[0], a[1], a[2], a[3], (const void *)a[4], (const void *)a[5], (void *)a[6]};
+  int rank = a[7];
+  const word *dims = a + 8, *strides = a + 8 + rank;
+  Walk w;
+  if (!walk_begin(&w, rank, dims, 2, strides)) return 0;
+  int n = dims[rank - 1], sa = strides[rank - 1], sb = strides[2 * rank - 1], at = 0;
+  int all_f32 = k.type_a == F32 && k.type_b == F32 && k.type_y == F32;
+  do {
+    if (!(all_f32 && combine_f32(k.op, (const float *)k.a + w.offset[0], sa, (const float *)k.b + w.offset[1], sb, (float *)k.y + at, n))) {
+      int code = combine_row(&k, w.offset[0], sa, w.offset[1], sb, at, n);
+      if (code) return code;
+    }
+    at += n;
+  } while (walk_next(&w));
+  return 0;
+}
+
+enum {
+  ABS, NEG, SIGN, CEIL, FLOOR, ROUND, SQRT, RECIPROCAL, RELU, HARD_SIGMOID, HARD_SWISH, SOFTSIGN, LEAKY_RELU, THRESHOLDED_RELU, SHRINK,
+  ISNAN, ISINF, NOT, BIT_NOT, SIGMOID, SOFTPLUS, ELU, SELU, CELU, MISH, SWISH, GELU, GELU_TANH, FUNCTIONS
+};
+
+static double (*const functions[])(double) = {
+    exp_f64, log_f64, sin_f64, cos_f64, tan_f64, asin_f64, acos_f64, atan_f64, sinh_f64, cosh_f64, tanh_f64, asinh_f64, acosh_f64, atanh_f64, erf_f64,
+};
+enum { FUNCTION_COUNT = sizeof(functions) / sizeof(functions[0]) };
+
+static double sigmoid(double x) { return x < -700 ? exp_f64(x) : 1 / (1 + exp_f64(-x)); }
+static double softplus(double x) { return (x > 0 ? x : 0) + log1p_f64(exp_f64(-__builtin_fabs(x))); }
+
+#undef EACH
+#define EACH(EXPRESSION)                              \
+  _Pragma("clang loop unroll(disable)") for (int i = 0; i < n; i++) { \
+    double v = x[i]; \
+    y[i] = (EXPRESSION); \
+  } \
+  return 0
+
+SMALL static int map_f64(int op, double alpha, double beta, const double *x, double *y, int n) {
+  int64_t *z = (int64_t *)y;
+  switch (op) {
+    case ABS: EACH(__builtin_fabs(v));
+    case NEG: EACH(-v);
+    case SIGN: EACH(v > 0 ? 1 : v < 0 ? -1 : v);
+    case CEIL: EACH(__builtin_ceil(v));
+    case FLOOR: EACH(__builtin_floor(v));
+    case ROUND: EACH(__builtin_rint(v));
+    case SQRT: EACH(__builtin_sqrt(v));
+    case RECIPROCAL: EACH(1 / v);
+    case RELU: EACH(v < 0 ? 0 : v);
+    case HARD_SIGMOID: EACH(__builtin_wasm_max_f64(0, __builtin_wasm_min_f64(1, alpha * v + beta)));
+    case HARD_SWISH: EACH(v * __builtin_wasm_max_f64(0, __builtin_wasm_min_f64(1, v / 6 + 0.5)));
+    case SOFTSIGN: EACH(v / (1 + __builtin_fabs(v)));
+    case LEAKY_RELU: EACH(v < 0 ? alpha * v : v);
+    case THRESHOLDED_RELU: EACH(v > alpha || v != v ? v : 0);
+    case SHRINK: EACH(v < -alpha ? v + beta : v > alpha ? v - beta : v == v ? 0 : v);
+    case ISNAN: for (int i = 0; i < n; i++) z[i] = x[i] != x[i]; return 0;
+    case ISINF: for (int i = 0; i < n; i++) z[i] = (alpha != 0 && x[i] == -__builtin_inf()) || (beta != 0 && x[i] == __builtin_inf()); return 0;
+    case SIGMOID: EACH(sigmoid(v));
+    case SOFTPLUS: EACH(softplus(v));
+    case ELU: EACH(v < 0 ? alpha * expm1_f64(v) : v);
+    case SELU: EACH(v < 0 ? beta * alpha * expm1_f64(v) : beta * v);
+    case CELU: EACH(v < 0 ? alpha * expm1_f64(v / alpha) : v);
+    case MISH: EACH(v * tanh_f64(softplus(v)));
+    case SWISH: EACH(v * sigmoid(alpha * v));
+    case GELU: EACH(0.5 * v * (1 + erf_f64(v * 0.7071067811865476)));
+    case GELU_TANH: EACH(0.5 * v * (1 + tanh_f64(0.7978845608028654 * (v + 0.044715 * v * v * v))));
+  }
+  if (op - FUNCTIONS >= FUNCTION_COUNT || op < FUNCTIONS) return ERROR_TYPE;
+  double (*function)(double) = functions[op - FUNCTIONS];
+  EACH(function(v));
+}
+
+#undef EACH
+#define EACH(EXPRESSION)                              \
+  _Pragma("clang loop unroll(disable)") for (int i = 0; i < n; i++) { \
+    int64_t v = x[i]; \
+    y[i] = (EXPRESSION); \
+  } \
+  return 0
+
+SMALL static int map_i64(int op, int is_unsigned, const int64_t *x, int64_t *y, int n) {
+  switch (op) {
+    case ABS: EACH(v < 0 && !is_unsigned ? (int64_t)(0 - (uint64_t)v) : v);
+    case NEG: EACH((int64_t)(0 - (uint64_t)v));
+    case SIGN: EACH(is_unsigned ? v != 0 : (v > 0) - (v < 0));
+    case RELU: EACH(v < 0 && !is_unsigned ? 0 : v);
+    case NOT: EACH(v == 0);
+    case BIT_NOT: EACH(~v);
+    default: return ERROR_TYPE;
+  }
+}
+
+#define ROW_F32_UNARY(OP, VECTOR) \
+  case OP: \
+    for (; i + 4 <= n; i += 4) wasm_v128_store(y + i, VECTOR(wasm_v128_load(x + i))); \
+    break;
+
+// The cheap ones by vectors; returns how many elements are done.
+static int map_f32(int op, const float *x, float *y, int n) {
+  int i = 0;
+  switch (op) {
+    ROW_F32_UNARY(ABS, wasm_f32x4_abs)
+    ROW_F32_UNARY(NEG, wasm_f32x4_neg)
+    ROW_F32_UNARY(SQRT, wasm_f32x4_sqrt)
+    ROW_F32_UNARY(CEIL, wasm_f32x4_ceil)
+    ROW_F32_UNARY(FLOOR, wasm_f32x4_floor)
+    ROW_F32_UNARY(ROUND, wasm_f32x4_nearest)
+  }
+  return i;
+}
+
+KERNEL(unary) {
+  int op = a[0], type_x = a[1], type_y = a[2], n = a[5];
+  const void *x = (const void *)a[3];
+  void *y = (void *)a[4];
+  double alpha = word_float(a[6]), beta = word_float(a[7]);
+  double in[BLOCK], out[BLOCK];
+  int to_bool = op == ISNAN || op == ISINF;
+  for (int i = type_x == F32 && type_y == F32 ? map_f32(op, x, y, n) : 0; i < n; i += BLOCK) {
+    int m = n - i < BLOCK ? n - i : BLOCK;
+    int code;
+    if (is_float(type_x) || op >= FUNCTIONS || op == SHRINK) {
+      code = map_f64(op, alpha, beta, view_f64(type_x, x, i, 1, m, in), out, m);
+      if (!to_bool) store_f64(type_y, y, i, m, out);
+    } else {
+      code = map_i64(op, type_x == U64, view_i64(type_x, x, i, 1, m, (int64_t *)in), (int64_t *)out, m);
+      to_bool = 1;
+    }
+    if (code) return code;
+    if (to_bool) store_i64(type_y, y, i, m, (const int64_t *)out);
+  }
+  return 0;
+}
+
+KERNEL(cast) {
+  int type_x = a[0], type_y = a[1], n = a[4];
+  const void *x = (const void *)a[2];
+  void *y = (void *)a[3];
+  double buffer[BLOCK];
+  int float_domain = is_float(type_x) || (type_x == U64 && is_float(type_y));
+  for (int i = 0; i < n; i += BLOCK) {
+    int m = n - i < BLOCK ? n - i : BLOCK;
+    if (float_domain) {
+      store_f64(type_y, y, i, m, view_f64(type_x, x, i, 1, m, buffer));
+    } else {
+      store_i64(type_y, y, i, m, view_i64(type_x, x, i, 1, m, (int64_t *)buffer));
+    }
+  }
+  return 0;
+}
+
+#define SELECT(T)                                                                      \
+  do {                                                                                 \
+    const uint8_t *c = (const uint8_t *)a[1] + w.offset[0];                            \
+    const T *x = (const T *)a[2] + w.offset[1], *y = (const T *)a[3] + w.offset[2];    \
+    T *z = (T *)a[4] + at;                                                             \
+    for (int i = 0; i < n; i++) z[i] = c[i * sc] ? x[i * sx] : y[i * sy];              \
+    at += n;                                                                           \
+  } while (walk_next(&w));                                                             \
+  return 0
+
+KERNEL(where) {
+  int rank = a[5], at = 0;
+  const word *dims = a + 6, *strides = a + 6 + rank;
+  Walk w;
+  if (!walk_begin(&w, rank, dims, 3, strides)) return 0;
+  int n = dims[rank - 1], sc = strides[rank - 1], sx = strides[2 * rank - 1], sy = strides[3 * rank - 1];
+  switch (a[0]) {
+    case 1: SELECT(uint8_t);
+    case 2: SELECT(uint16_t);
+    case 4: SELECT(uint32_t);
+    default: SELECT(uint64_t);
+  }
+}

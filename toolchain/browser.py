@@ -40,6 +40,10 @@ QUIET_ARGS = [
     '--disable-component-update',
     '--disable-sync',
     '--font-render-hinting=none',
+    # V8 turns an access outside of WebAssembly memory into an error by way of Chromium's crash handler, which Playwright
+    # switches off and the headless shell leaves off: without it the access ends the page's process.
+    '--enable-crash-reporter',
+    f'--crash-dumps-dir={UNPACKED / "crashes"}',
 ]
 WEBGPU_ARGS = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader', '--ignore-gpu-blocklist']
 WEBNN_FEATURE = 'WebMachineLearningNeuralNetwork'

@@ -11,15 +11,26 @@ from toolchain.paths import BUILD, ROOT, SOURCE
 from toolchain.stamp import fingerprint, locked, when_changed
 
 
-def transpile() -> None:
-    """src/edgeflow to build/js; a finding of the subset gate ends the build."""
+def transpile(*, tests: bool = False) -> None:
+    """src/edgeflow (and tests/unit) to build/js; a finding of the subset gate ends the build."""
 
     def work() -> None:
-        if subprocess.run([sys.executable, '-m', 'toolchain.transpile'], cwd=ROOT).returncode:
-            raise SystemExit('the transpiler stopped')
+        command = [sys.executable, '-m', 'toolchain.transpile', *(['--tests'] if tests else [])]
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        if done.returncode:
+            raise SystemExit(f'the transpiler stopped: {done.stdout.strip()}')
 
-    sources = [*SOURCE.glob('**/*.py'), ROOT / 'transcrypt.toml', *(ROOT / 'toolchain').glob('**/*.py'), *(ROOT / 'toolchain').glob('**/*.js')]
-    when_changed('transpile', sources, [bundle.ENTRY], work)
+    toolchain = [path for pattern in ('*.py', 'runtime/*.js', 'testrunner/*.js') for path in (ROOT / 'toolchain').glob(pattern)]
+    sources = [*SOURCE.glob('**/*.py'), ROOT / 'transcrypt.toml', *toolchain]
+    if tests:
+        sources += (ROOT / 'tests' / 'unit').glob('*.py')
+    when_changed('transpile-tests' if tests else 'transpile', sources, [bundle.ENTRY], work)
+
+
+def build_tests() -> None:
+    """The transpiled unit tests in build/js/tests, beside the modules they test."""
+    with locked(BUILD / 'lock'):
+        transpile(tests=True)
 
 
 def build(*, report: bool = True) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from toolchain.paths import BUILD, DIST, NODE_MODULES, ROOT
 from toolchain.stamp import fingerprint, when_changed
 
-ENTRY = BUILD / 'js' / 'edgeflow' / '__init__.js'
+ENTRY = BUILD / 'js' / 'edgeflow' / 'index.js'
 SCRIPT_URL = BUILD / 'script_url.js'
 BUNDLED_PACKAGES = ['@huggingface/tokenizers']
 
@@ -48,7 +48,8 @@ def esbuild(arguments: list[str]) -> None:
 
 def bundle_inputs() -> list[Path]:
     packages = [NODE_MODULES / name / 'package.json' for name in [*BUNDLED_PACKAGES, 'esbuild']]
-    return [*(BUILD / 'js' / 'edgeflow').glob('**/*.js'), *packages, ROOT / 'toolchain' / 'bundle.py']
+    modules = [path for folder in ('edgeflow', 'runtime') for path in (BUILD / 'js' / folder).glob('**/*.js')]
+    return [*modules, *packages, ROOT / 'toolchain' / 'bundle.py']
 
 
 def bundle() -> None:

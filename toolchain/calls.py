@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable
 
-from toolchain.expressions import ASSIGN, PLUS, PRIMARY, UNARY, Js, options_object, quote
+from toolchain.expressions import ASSIGN, COALESCE, PRIMARY, UNARY, Js, options_object, quote
 from toolchain.names import attribute_name, variable_name
 from toolchain.pytypes import NUMERIC, SIZED_BY_LENGTH, Type, element_type
 from toolchain.symbols import FunctionInfo, Param
@@ -242,7 +242,11 @@ class Calls:
         if name in ("items", "keys", "values") and kind.kind == "dict":
             return (f"[...{self.member(owner)}]" if name == "items" else f"[...{self.member(owner)}.{name}()]"), PRIMARY
         if name == "get" and kind.kind == "dict" and len(arguments) == 1:
-            return f"({self.member(owner)}.get({arguments[0]}) ?? null)", PRIMARY
+            return f"{self.member(owner)}.get({arguments[0]}) ?? null", COALESCE
+        if name == "get" and kind.kind == "dict" and len(arguments) == 2 and not kind.opt:
+            value = kind.arg(1)
+            if value.kind not in ("any", "none", "unknown") and not value.opt and self.js(node.args[1], COALESCE + 3) == arguments[1]:
+                return f"{self.member(owner)}.get({arguments[0]}) ?? {arguments[1]}", COALESCE
         helper = self.rt("m_" + attribute_name(name))
         return f"{helper}({', '.join([self.js(owner, ASSIGN), *arguments])})", PRIMARY
 
@@ -349,7 +353,7 @@ class Calls:
         return f"{self.rt('int')}({', '.join(arguments)})", PRIMARY
 
     def b_float(self, node: ast.Call) -> Js:
-        if node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str):
+        if node.args and isinstance(node.args[0], ast.Constant) and node.args[0].value in ("inf", "-inf", "nan", "infinity"):
             value = float(node.args[0].value)
             text = "NaN" if value != value else "Infinity" if value == float("inf") else "-Infinity" if value == float("-inf") else repr(value)
             return text, UNARY if text.startswith("-") else PRIMARY

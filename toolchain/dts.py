@@ -291,7 +291,9 @@ class Declarations:
         if name in ('list', 'tuple', 'Sequence'):
             element = self.type(items[0], home, given=given)
             return f'{readonly}({element})[]' if re.search(r'[|>]| ', element) else f'{readonly}{element}[]'
-        if name in ('dict', 'Mapping'):
+        if name == 'Mapping':  # not a plain object in JS: a Map that edgeflow hands out as it is
+            return f'ReadonlyMap<string, {self.type(items[1], home, given=given)}>'
+        if name == 'dict':
             value = self.type(items[1], home, given=given)
             return f'Readonly<Record<string, {value}>>' if given else f'Record<string, {value}>'
         if name == 'Optional':

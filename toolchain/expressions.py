@@ -16,7 +16,7 @@ BIT_AND, BIT_XOR, BIT_OR, AND, OR, COALESCE, TERNARY, ASSIGN = 8, 7, 6, 5, 4, 3,
 
 Js = tuple[str, int]
 _ORDER = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
-_PRIMITIVE = ("str", "int", "float", "bool")
+_FLIPPED = {ast.In: ast.NotIn, ast.Is: ast.IsNot, ast.NotIn: ast.In, ast.IsNot: ast.Is, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
 _INT32_LIMIT = 2**31
 
 
@@ -171,7 +171,6 @@ class Expressions:
             return self.condition(node)
         is_and = isinstance(node.op, ast.And)
         values = list(node.values)
-        text, precedence = self.js(values[-1], ASSIGN), None
         result = (self.js(values[-1], AND if is_and else OR), AND if is_and else OR)
         for value in reversed(values[:-1]):
             if self.native_truth(value):
@@ -205,8 +204,8 @@ class Expressions:
         if isinstance(node.op, ast.Not):
             operand = node.operand
             kind = self.type_of(operand)
-            if isinstance(operand, ast.Compare) and len(operand.ops) == 1 and isinstance(operand.ops[0], (ast.In, ast.Is)):
-                flipped = ast.NotIn() if isinstance(operand.ops[0], ast.In) else ast.IsNot()
+            if isinstance(operand, ast.Compare) and len(operand.ops) == 1 and type(operand.ops[0]) in _FLIPPED:
+                flipped = _FLIPPED[type(operand.ops[0])]()
                 return self.x_Compare(ast.copy_location(ast.Compare(operand.left, [flipped], operand.comparators), node))
             if not kind.opt and kind.kind in SIZED_BY_LENGTH and kind.kind != "str":
                 return f"{self.js(operand, UNARY + 1)}.length === 0", EQUALITY
@@ -382,7 +381,7 @@ class Expressions:
         if node.attr == "__class__":
             return f"{self.member(node.value)}.constructor", PRIMARY
         if node.attr == "__cause__":
-            return f"({self.member(node.value)}.cause ?? null)", PRIMARY
+            return f"{self.member(node.value)}.cause ?? null", COALESCE
         if isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Name) and node.value.func.id == "super":
             return f"super.{attribute_name(node.attr)}", PRIMARY
         owner_type = self.type_of(node.value)
@@ -485,7 +484,7 @@ class Expressions:
         first = node.generators[0]
         awaits = is_async_comprehension(node)
         walrus = any(isinstance(child, ast.NamedExpr) for child in ast.walk(node))
-        if len(node.generators) > 1 or awaits or walrus or is_long_range(first.iter):
+        if len(node.generators) > 1 or awaits or walrus:
             with self.comprehension_scope(node.generators):
                 body = self.comprehension_loops(node, lambda: f"$out.push({self.js(element, ASSIGN)});")
             head = "await (async () => {" if awaits else "(() => {"
@@ -530,10 +529,12 @@ class Expressions:
             if generator.is_async:
                 lines.append(f"{pad}for await (const {self.pattern(generator.target)} of {self.js(generator.iter, ASSIGN)}) {{")
             else:
-                lines.append(f"{pad}for (const {self.pattern(generator.target)} of {self.iterable(generator.iter)}) {{")
+                counting = self.counting_loop(generator, set()) if isinstance(generator.target, ast.Name) else ""
+                lines.append(pad + (counting or f"for (const {self.pattern(generator.target)} of {self.loop_source(generator.iter)}) {{"))
             depth += 1
             for condition in generator.ifs:
-                lines.append("  " * depth + f"if (!{self.test(condition, UNARY)}) continue;")
+                negated = ast.copy_location(ast.UnaryOp(ast.Not(), condition), condition)
+                lines.append("  " * depth + f"if ({self.test(negated)}) continue;")
         lines.append("  " * depth + innermost())
         for level in range(depth - 1, -1, -1):
             lines.append("  " * level + "}")
@@ -586,10 +587,6 @@ def range_count(node: ast.expr) -> ast.expr | None:
     """n of range(n)."""
     is_range = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range"
     return node.args[0] if is_range and len(node.args) == 1 else None
-
-
-def is_long_range(node: ast.expr) -> bool:
-    return False
 
 
 def fold(node: ast.expr) -> int | None:

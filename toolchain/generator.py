@@ -94,7 +94,7 @@ class EsGenerator(Inference, Expressions, Calls, Statements, Classes, TestExport
         self.lineNrString = ""
         self.is_test = is_test
         self.errors: list[CompileError] = []
-        self.types: dict[int, Type] = {}
+        self.types: dict[int, tuple[ast.expr, Type]] = {}
         self.scope_stack: list[Scope] = []
         self.current_class: ClassInfo | None = None
         self.runtime_names: dict[str, str] = {}
@@ -151,7 +151,10 @@ class EsGenerator(Inference, Expressions, Calls, Statements, Classes, TestExport
     def line(self, text: str, node: ast.AST | None = None) -> None:
         """Emit one line (or several) at the current indentation."""
         pad = self.tabs()
-        body = text.replace("\n", "\n" + pad)
+        body = text.replace("\n", "\n" + pad).replace(f"\n{pad}\n", "\n\n")
+        if text.startswith("\n"):
+            self.emit("\n")
+            body = body[1 + len(pad):]
         self.emit(f"{pad}{self.mark(node) if node is not None else ''}{body}\n")
 
     def visit(self, node: ast.AST) -> None:

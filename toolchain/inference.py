@@ -39,11 +39,12 @@ class Inference:
         if node is None:
             return ANY
         known = self.types.get(id(node))
-        if known is None:
-            method = getattr(self, "type_" + type(node).__name__, None)
-            known = method(node) if method else ANY
-            self.types[id(node)] = known
-        return known
+        if known is not None:
+            return known[1]
+        method = getattr(self, "type_" + type(node).__name__, None)
+        kind = method(node) if method else ANY
+        self.types[id(node)] = (node, kind)  # the node too: its id must not be given to another
+        return kind
 
     def infer_locals(self, function: ast.AST) -> None:
         """Fill the scope's environment from all bindings of a function, two passes for names used before."""

@@ -16,8 +16,7 @@ class Plan:
 
     hoisted: list[str] = field(default_factory=list)
     before: dict[int, list[str]] = field(default_factory=dict)
-    at: dict[int, set[str]] = field(default_factory=dict)
-    constant: set[str] = field(default_factory=set)
+    at: dict[int, dict[str, bool]] = field(default_factory=dict)  # name -> is it bound once
 
 
 @dataclass
@@ -125,7 +124,7 @@ class _Scan:
                 stores = isinstance(child.ctx, ast.Store)
                 if stores and child.id not in outside:
                     continue
-                self.add(child.id, path, in_loop, stores, "inner")
+                self.add(child.id, path, in_loop, stores, "inner" if isinstance(node, COMPREHENSIONS) or stores else "deferred")
 
     def add(self, name: str, path: tuple[tuple[int, int], ...], in_loop: bool, binds: bool, part: str) -> None:
         self.uses.setdefault(name, []).append(_Use(path, in_loop, binds, part))
@@ -137,36 +136,76 @@ def plan(body: list[ast.stmt], params: set[str]) -> Plan:
     scan.block(body, (), False)
     result = Plan()
     for name, uses in scan.uses.items():
-        binds = [use for use in uses if use.binds]
-        if not binds or name in params or name in scan.not_local:
+        if not any(use.binds for use in uses) or name in params or name in scan.not_local:
             continue
-        if len(binds) == 1:
-            result.constant.add(name)
-        _place(name, uses, scan, result)
+        places = _in_block(name, uses, 0, scan)
+        if places is None:
+            _place(name, uses, scan, result)
+        else:
+            for statement, constant in places:
+                result.at.setdefault(id(statement), {})[name] = constant
     return result
 
 
+_Places = list[tuple[ast.stmt, bool]]
+
+
+def _in_block(name: str, uses: list[_Use], depth: int, scan: _Scan) -> _Places | None:
+    """The statements that can declare a name so that each of its uses sees one; the uses share a block at `depth`."""
+    prompt = [use for use in uses if use.part != "deferred"]
+    if not prompt:
+        return None
+    first = min(use.path[depth] for use in prompt)
+    at_first = [use for use in prompt if use.path[depth] == first]
+    if _binds_simply(scan.statements[first], name, at_first, depth):
+        return [(scan.statements[first], _once(uses))]
+    places: _Places = []
+    for step in {use.path[depth]: None for use in uses}:
+        found = _in_statement(name, [use for use in uses if use.path[depth] == step], depth, scan)
+        if found is None:
+            return None
+        places += found
+    return places
+
+
+def _in_statement(name: str, uses: list[_Use], depth: int, scan: _Scan) -> _Places | None:
+    """The same for uses that all lie within one statement."""
+    statement = scan.statements[uses[0].path[depth]]
+    if isinstance(statement, (ast.For, ast.AsyncFor)) and _inside_loop(statement, name, uses, depth):
+        return [(statement, _once(uses))]
+    if isinstance(statement, (ast.With, ast.AsyncWith)) and _inside_with(statement, name, uses):
+        return [(statement, _once(uses))]
+    if any(len(use.path) == depth + 1 for use in uses):
+        return None
+    places: _Places = []
+    for block in {use.path[depth + 1][0]: None for use in uses}:
+        found = _in_block(name, [use for use in uses if use.path[depth + 1][0] == block], depth + 1, scan)
+        if found is None:
+            return None
+        places += found
+    return places
+
+
+def _once(uses: list[_Use]) -> bool:
+    return sum(use.binds for use in uses) == 1
+
+
 def _place(name: str, uses: list[_Use], scan: _Scan, result: Plan) -> None:
-    depth = 0
+    """Declare before the first use in the block that holds all uses; at the top of the function if that is in a loop."""
     paths = [use.path for use in uses]
+    depth = 0
     shortest = min(len(path) for path in paths)
     while depth < shortest - 1 and all(path[depth] == paths[0][depth] for path in paths):
         depth += 1
     while depth > 0 and not all(path[depth][0] == paths[0][depth][0] for path in paths):
         depth -= 1
-    first = min(path[depth] for path in paths)
-    statement = scan.statements[first]
-    at_first = [use for use in uses if use.path[depth] == first]
-    looped = any(
-        isinstance(scan.statements[step], (ast.For, ast.AsyncFor, ast.While)) for step in paths[0][:depth]
-    )
+    prompt = [use for use in uses if use.part != "deferred"] or uses
+    statement = scan.statements[min(use.path[depth] for use in prompt)]
+    in_loop = any(isinstance(scan.statements[step], (ast.For, ast.AsyncFor, ast.While)) for step in paths[0][:depth])
+    at_first = [use for use in prompt if scan.statements[use.path[depth]] is statement]
     if _binds_simply(statement, name, at_first, depth):
-        result.at.setdefault(id(statement), set()).add(name)
-    elif isinstance(statement, (ast.For, ast.AsyncFor)) and len(at_first) == len(uses) and _inside_loop(statement, name, at_first, depth):
-        result.at.setdefault(id(statement), set()).add(name)
-    elif isinstance(statement, (ast.With, ast.AsyncWith)) and len(at_first) == len(uses) and _inside_with(statement, name, at_first):
-        result.at.setdefault(id(statement), set()).add(name)
-    elif looped:
+        result.at.setdefault(id(statement), {})[name] = _once(uses)
+    elif in_loop:
         result.hoisted.append(name)
     else:
         result.before.setdefault(id(statement), []).append(name)

@@ -30,7 +30,7 @@ def measure(path: Path) -> Size:
 def budget() -> int:
     """The most raw bytes that a page may have to download."""
     with (ROOT / 'transcrypt.toml').open('rb') as handle:
-        return int(tomllib.load(handle)['budget']['download'])
+        return int(tomllib.load(handle)['budget']['total'])
 
 
 def downloaded() -> list[Path]:

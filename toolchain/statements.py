@@ -57,14 +57,14 @@ class Statements:
     def declaration(self, node: ast.stmt, names: list[str]) -> str:
         """`const `, `let ` or nothing, for a statement that binds these names."""
         self.declare_before(node)
-        here = self.scope.plan.at.get(id(node), set())
+        here = self.scope.plan.at.get(id(node), {})
         if not names or not all(name in here for name in names):
             missing = [name for name in names if name in here]
             if missing:
                 self.line(f"let {', '.join(variable_name(name) for name in missing)};", node)
             return ""
         export = "export " if self.scope is self.scope_stack[0] else ""
-        return export + ("const " if all(name in self.scope.plan.constant for name in names) else "let ")
+        return export + ("const " if all(here[name] for name in names) else "let ")
 
     def visit_Assign(self, node: ast.Assign) -> None:
         if len(node.targets) == 1:
@@ -186,7 +186,7 @@ class Statements:
         if isinstance(target, ast.Subscript) and not isinstance(target.slice, ast.Slice):
             target = self.stable_subscript(node, target)
             load = ast.copy_location(ast.Subscript(target.value, target.slice, ast.Load()), node.target)
-            self.types[id(load)] = a
+            self.types[id(load)] = (load, a)
         if isinstance(op, ast.Add) and not (a.kind in NUMERIC or a.kind == "str" or b.kind in NUMERIC or b.kind == "str"):
             value = f"{self.rt('iadd')}({self.js(load, ASSIGN)}, {self.js(node.value, ASSIGN)})"
         else:
@@ -279,7 +279,7 @@ class Statements:
     def visit_For(self, node: ast.For) -> None:
         self.declare_before(node)
         names = list(target_names(node.target))
-        here = self.scope.plan.at.get(id(node), set())
+        here = self.scope.plan.at.get(id(node), {})
         own = bool(names) and all(name in here for name in names)
         assigned = {
             name for child in node.body for n in ast.walk(child)
@@ -364,9 +364,9 @@ class Statements:
     def visit_AsyncFor(self, node: ast.AsyncFor) -> None:
         self.declare_before(node)
         names = list(target_names(node.target))
-        here = self.scope.plan.at.get(id(node), set())
+        here = self.scope.plan.at.get(id(node), {})
         own = bool(names) and all(name in here for name in names)
-        target = f"{'const' if all(n in self.scope.plan.constant for n in names) else 'let'} {self.pattern(node.target)}" if own else self.assign_pattern(node.target)
+        target = f"{'const' if all(here[n] for n in names) else 'let'} {self.pattern(node.target)}" if own else self.assign_pattern(node.target)
         self.loop(node, f"for await ({target} of {self.js(node.iter, ASSIGN)}) {{")
 
     # -- errors ----------------------------------------------------------------------------------------------------
@@ -524,8 +524,8 @@ class Statements:
         if item.optional_vars is None:
             self.line(f"{entered};", node)
         elif isinstance(item.optional_vars, ast.Name):
-            here = self.scope.plan.at.get(id(node), set())
-            word = "" if item.optional_vars.id not in here else "const " if item.optional_vars.id in self.scope.plan.constant else "let "
+            once = self.scope.plan.at.get(id(node), {}).get(item.optional_vars.id)
+            word = "" if once is None else "const " if once else "let "
             self.line(f"{word}{self.name(item.optional_vars.id)} = {entered};", node)
         else:
             self.store(node, item.optional_vars, entered)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import posixpath
 import shutil
 import sys
 import time
@@ -88,8 +89,13 @@ class Build:
             generator = EsGenerator(self.project, module, path, is_test=module in self.tests)
             text = generator.generate()
             self.errors += generator.errors
-            outputs[path] = with_inline_map(text, module.source_name, module.source)
+            outputs[path] = with_inline_map(text, self.source_reference(module, path), module.source)
         return outputs
+
+    def source_reference(self, module: Module, path: str) -> str:
+        """The .py file as a map beside the .js file names it; bundlers make it relative to the bundle."""
+        folder = posixpath.dirname(posixpath.join(self.config["output"]["folder"], path))
+        return posixpath.relpath(module.source_name, folder)
 
 
 def js_path(module: Module) -> str:

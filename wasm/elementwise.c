@@ -8,6 +8,12 @@
   _Pragma("clang loop unroll(disable)") for (int i = 0; i < n; i++) y[i] = (EXPRESSION); \
   return 0
 
+static double floored_fmod(double a, double b) {
+  double r = fmod_f64(a, b);
+  if (r == 0) return __builtin_copysign(0, b);
+  return (r < 0) != (b < 0) ? r + b : r;
+}
+
 // Comparisons write int64 0 or 1 over the doubles' place.
 static int combine_f64(int op, const double *a, const double *b, double *y, int n) {
   int64_t *z = (int64_t *)y;
@@ -19,6 +25,7 @@ static int combine_f64(int op, const double *a, const double *b, double *y, int 
     case MIN: EACH(a[i] < b[i] || a[i] != a[i] ? a[i] : b[i]);
     case MAX: EACH(a[i] > b[i] || a[i] != a[i] ? a[i] : b[i]);
     case POW: EACH(pow_f64(a[i], b[i]));
+    case MOD: EACH(floored_fmod(a[i], b[i]));
     case FMOD: EACH(fmod_f64(a[i], b[i]));
     case PRELU: EACH(a[i] < 0 ? a[i] * b[i] : a[i]);
     case EQUAL: for (int i = 0; i < n; i++) z[i] = a[i] == b[i]; return 0;
@@ -53,7 +60,10 @@ static int64_t floored_remainder(int64_t a, int64_t b) {
   return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
 
-#define SHIFTABLE(b) ((uint64_t)(b) < 64)
+// By a negative number, or by more bits than there are, everything is shifted out.
+static int64_t shift_left(int64_t a, int64_t by) { return (uint64_t)by < 64 ? (int64_t)((uint64_t)a << by) : 0; }
+static int64_t shift_right(int64_t a, int64_t by) { return a >> ((uint64_t)by < 64 ? by : 63); }
+static int64_t shift_right_unsigned(int64_t a, int64_t by) { return (uint64_t)by < 64 ? (int64_t)((uint64_t)a >> by) : 0; }
 
 SMALL static int combine_i64(int op, int is_unsigned, const int64_t *a, const int64_t *b, int64_t *y, int n) {
   const uint64_t *ua = (const uint64_t *)a, *ub = (const uint64_t *)b;
@@ -65,6 +75,7 @@ SMALL static int combine_i64(int op, int is_unsigned, const int64_t *a, const in
       case MIN: EACH(ua[i] < ub[i] ? a[i] : b[i]);
       case MAX: EACH(ua[i] > ub[i] ? a[i] : b[i]);
       case PRELU: EACH(a[i]);
+      case SHIFT_RIGHT: EACH(shift_right_unsigned(a[i], b[i]));
       case LESS: EACH(ua[i] < ub[i]);
       case LESS_EQUAL: EACH(ua[i] <= ub[i]);
     }
@@ -83,8 +94,8 @@ SMALL static int combine_i64(int op, int is_unsigned, const int64_t *a, const in
     case AND: EACH(a[i] & b[i]);
     case OR: EACH(a[i] | b[i]);
     case XOR: EACH(a[i] ^ b[i]);
-    case SHIFT_LEFT: EACH(SHIFTABLE(b[i]) ? (int64_t)(ua[i] << b[i]) : 0);
-    case SHIFT_RIGHT: EACH(SHIFTABLE(b[i]) ? (int64_t)(ua[i] >> b[i]) : 0);
+    case SHIFT_LEFT: EACH(shift_left(a[i], b[i]));
+    case SHIFT_RIGHT: EACH(shift_right(a[i], b[i]));
     case EQUAL: EACH(a[i] == b[i]);
     case LESS: EACH(a[i] < b[i]);
     case LESS_EQUAL: EACH(a[i] <= b[i]);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 from edgeflow.backends.choose import choose_device, prepare_device
 from edgeflow.errors import EdgeflowError
@@ -20,8 +21,8 @@ from edgeflow.store.progress import Progress, ProgressEvent
 async def load_model(
     source: str | Bytes,
     *,
-    device: str = 'auto',
-    dtype: str = 'auto',
+    device: Literal['auto', 'wasm'] = 'auto',
+    dtype: Literal['auto', 'fp32', 'fp16', 'q8', 'int8', 'uint8', 'q4', 'q4f16', 'bnb4'] = 'auto',
     revision: str = 'main',
     subfolder: str = 'onnx',
     file: str = 'model',
@@ -33,9 +34,12 @@ async def load_model(
 
     source: the bytes of an .onnx file; the address or path of one (it ends in '.onnx'), whose external data files lie beside
     it; or a repository in Hugging Face's layout: a model id, an address or a path.
-    device: 'auto' or 'wasm'. dtype, revision, subfolder, file: which file of a repository ('auto': what its config.json
-    recommends, else fp32). external_data: with bytes, the external data files by name.
-    on_progress: told each step of loading. signal: an AbortSignal that cancels loading.
+    device: where to run; 'auto' takes the best that there is.
+    dtype: which of a repository's files to load; 'auto' takes the one that its config.json recommends, else fp32.
+    revision: branch, tag or commit of a repository on the hub. subfolder: where in a repository the .onnx files are.
+    file: the name of the .onnx file, without the suffix of its data type.
+    external_data: with bytes, the external data files by the names that the model gives them.
+    on_progress: hears of every step of loading. signal: an AbortSignal that cancels loading.
     EdgeflowError: 'file-missing', 'http', 'invalid-model', 'invalid-graph', 'unsupported-op', 'invalid-argument',
     'unknown-option', 'aborted'.
     """

@@ -17,7 +17,7 @@ class Env:
     allow_remote_models, allow_local_models: which of the two may be asked; local goes first.
     wasm_location: folder or address, ending in '/', that holds edgeflow-simd.wasm and edgeflow-relaxed.wasm;
         None: next to this library's own file.
-    default_models: task -> model id, for pipelines without a model; goes before the built-in table (a plain object in JS; read it through host.to_dict).
+    default_models: task -> model id, for pipelines without a model; goes before the built-in table.
     """
 
     remote_host: str = 'https://huggingface.co/'
@@ -26,6 +26,7 @@ class Env:
     allow_remote_models: bool = True
     allow_local_models: bool = True
     wasm_location: str | None = None
+    # A plain object in JS, as users write it; read it through host.to_dict.
     default_models: dict[str, str] = field(default_factory=lambda: native_mapping({}))
 
 

@@ -6,6 +6,8 @@ Every error has a stable ``code`` (see ERROR_CODES), a message that says what wa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 ERROR_CODES: dict[str, str] = {
     'aborted': 'the caller cancelled the work through its signal',
     'disposed': 'a tensor, model or pipeline was used after dispose()',
@@ -28,11 +30,12 @@ ERROR_CODES: dict[str, str] = {
 class EdgeflowError(Exception):
     """An error with a stable code.
 
-    code: one of ERROR_CODES. message: a sentence with expected and got. details: the facts of the message as fields.
+    code: one of ERROR_CODES. message: a sentence with expected and got. details: the facts of the message by name, such as
+    'url' and 'status' (in JS a Map).
     """
 
-    def __init__(self, code: str, message: str, details: dict[str, object] | None = None) -> None:
+    def __init__(self, code: str, message: str, details: Mapping[str, object] | None = None) -> None:
         super().__init__(message)
-        self.code = code
-        self.message = message
-        self.details = details if details is not None else {}
+        self.code: str = code
+        self.message: str = message
+        self.details: Mapping[str, object] = details if details is not None else {}

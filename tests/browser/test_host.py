@@ -17,7 +17,6 @@ from tests.host.server import Server as BadServer
 from toolchain.paths import BUILD, ROOT
 from toolchain.serve import Server
 
-SCENARIOS = 'tests/browser/pages/host_scenarios.js'
 Run = Callable[..., dict]
 
 
@@ -40,13 +39,8 @@ def run(request: pytest.FixtureRequest, page: Page, server: Server, tmp_path: Pa
         return in_browser
 
     def in_node(name: str, *arguments: str) -> dict:
-        script = (
-            f'const s = await import({json.dumps((ROOT / SCENARIOS).as_uri())});'
-            'const [name, ...args] = process.argv.slice(1);'
-            'console.log(JSON.stringify(await s[name](...args)));'
-        )
         done = subprocess.run(
-            ['node', '--input-type=module', '-e', script, name, (BUILD / 'js').as_uri() + '/', *arguments],
+            ['node', 'tests/browser/pages/run_scenario.mjs', name, (BUILD / 'js').as_uri() + '/', *arguments],
             cwd=ROOT, capture_output=True, text=True, timeout=120, env={**os.environ, 'EDGEFLOW_CACHE': str(tmp_path / 'cache')},
         )
         assert done.returncode == 0, done.stderr

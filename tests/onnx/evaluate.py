@@ -47,7 +47,7 @@ class Writer:
         self.graph = graph
         self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
-        table = shapes_of(graph)
+        table = shapes_of(graph, opset)
         self.halves = {name for name, dtype in table.dtypes.items() if dtype == FLOAT16}
         self.extra: list[TensorProto] = []
         self.count = 0

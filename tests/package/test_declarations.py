@@ -12,7 +12,7 @@ from toolchain.shaders import build_shaders
 from toolchain.tsdoc import camel
 
 RECORDS = '''
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -47,7 +47,7 @@ class Counter:
     async def values(self) -> AsyncIterator[Step]:
         yield Step('')
 
-def make(kind: Kind, sizes: list[int | None], *, top_k: int = 3, exact: bool) -> Counter | None:
+def make(kind: Kind, sizes: list[int | None], facts: Mapping[str, int], *, top_k: int = 3, exact: bool) -> Counter | None:
     """Make one, if top_k allows.
 
     top_k: how many; None is refused.
@@ -72,7 +72,7 @@ export interface MakeOptions {
  *
  * topK: how many; null is refused.
  */
-export function make(kind: Kind, sizes: readonly (number | null)[], options: MakeOptions): Counter | null;
+export function make(kind: Kind, sizes: readonly (number | null)[], facts: ReadonlyMap<string, number>, options: MakeOptions): Counter | null;
 
 /**
  * A step.

@@ -40,7 +40,7 @@ export async function accepted(bytes: Uint8Array, signal: AbortSignal): Promise<
   } catch (error) {
     if (error instanceof EdgeflowError) same<typeof error.code, string>(true);
   }
-  const asError: Error = new EdgeflowError('http', 'message', { status: 500 });
+  const asError: Error = new EdgeflowError('http', 'message', new Map([['status', 500]]));
   void asError;
 }
 

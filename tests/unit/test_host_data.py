@@ -235,10 +235,15 @@ def test_json_both_ways() -> None:
     assert json_text({'x': ['é', 1]}) == '{"x":["é",1]}'
 
 
-@pytest.mark.parametrize('text', ['', '{', "{'a': 1}", '[1,]', '{"a":1}x'])
+@pytest.mark.parametrize('text', ['', '{', "{'a': 1}", '[1,]', '{"a":1}x', '[NaN]', '[-Infinity]'])
 def test_bad_json_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError):
         json_parse(text)
+
+
+def test_json_that_is_nested_too_deeply_is_a_value_error() -> None:
+    with pytest.raises(ValueError):
+        json_parse('[' * 1000000 + ']' * 1000000)
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf')])

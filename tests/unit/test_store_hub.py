@@ -6,6 +6,7 @@ import pytest
 
 from edgeflow.env import Env, env
 from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import to_dict
 from edgeflow.store.hub import (
     check_id, choose_dtype, expected_external_files, find_repository, is_path, onnx_file, remote_base, sibling,
 )
@@ -87,7 +88,10 @@ def test_env_defaults() -> None:
     assert plain.remote_host == 'https://huggingface.co/'
     assert plain.local_model_path is None
     assert plain.allow_remote_models
-    assert plain == env
+    assert plain.allow_local_models
+    assert plain.wasm_location is None
+    assert to_dict(plain.default_models) == {}
+    assert env.remote_host == plain.remote_host
 
 
 async def test_repositories() -> None:

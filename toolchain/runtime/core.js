@@ -39,6 +39,10 @@ export function $eq(a, b) {
   if (a instanceof Map) return b instanceof Map && a.size === b.size && $every(a, ([k, v]) => b.has(k) && $eq(v, b.get(k)));
   if (a instanceof Set) return b instanceof Set && a.size === b.size && $every(a, (k) => b.has(k));
   if (a.$record && a.$record[0] !== '-' && a.constructor === b.constructor) return $fields(a).every((name) => $eq(a[name], b[name]));
+  if (a.constructor === Object && b.constructor === Object) {
+    const names = Object.keys(a);
+    return names.length === Object.keys(b).length && names.every((name) => Object.hasOwn(b, name) && $eq(a[name], b[name]));
+  }
   return false;
 }
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import Bytes
-from edgeflow.ir.graph import Attribute, Graph, Node, ValueInfo
+from edgeflow.ir.graph import Graph, Node
+from edgeflow.ir.renaming import renamed
 from edgeflow.onnx import records
 from edgeflow.onnx.graphs import plain_domain, read_function
 from edgeflow.onnx.records import FunctionBody
@@ -105,26 +106,3 @@ class Expander:
                     'unsupported-op', f"function '{node.key()}' uses opset {version} of domain '{domain}'; "
                     f'expected {known} as the model', {'op': node.key(), 'expected': known, 'got': version},
                 )
-
-
-def renamed(node: Node, names: dict[str, str], prefix: str) -> Node:
-    """A copy of `node` whose values are called by `names`, or get the prefix."""
-    attributes: dict[str, Attribute] = {}
-    for name, value in node.attributes.items():
-        attributes[name] = _renamed_graph(value, names, prefix) if isinstance(value, Graph) else value
-    return Node(
-        node.op, node.domain, prefix + node.name, [_rename(x, names, prefix) for x in node.inputs],
-        [_rename(x, names, prefix) for x in node.outputs], attributes,
-    )
-
-
-def _rename(name: str, names: dict[str, str], prefix: str) -> str:
-    return names[name] if name in names else prefix + name
-
-
-def _renamed_graph(graph: Graph, names: dict[str, str], prefix: str) -> Graph:
-    inputs: list[ValueInfo] = [ValueInfo(_rename(x.name, names, prefix), x.dtype, x.shape) for x in graph.inputs]
-    outputs: list[ValueInfo] = [ValueInfo(_rename(x.name, names, prefix), x.dtype, x.shape) for x in graph.outputs]
-    nodes: list[Node] = [renamed(x, names, prefix) for x in graph.nodes]
-    initializers = {_rename(name, names, prefix): value for name, value in graph.initializers.items()}
-    return Graph(graph.name, inputs, outputs, nodes, initializers)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from edgeflow.ir.attributes import int_of, ints_of
 from edgeflow.ir.graph import Node
-from edgeflow.passes.dims import add_dims, multiply_dims
+from edgeflow.passes.dims import add_dims, divide_dim, multiply_dims
 
 LARGEST = 64
 
@@ -78,7 +78,11 @@ def _combine_elements(op: str, x: Element, y: Element, whole: bool) -> Element:
             return ''
         if op == 'Add':
             return add_dims(x, y)
-        return multiply_dims(x, y) if op == 'Mul' else (x if op == 'Div' and y == 1 else '')
+        if op == 'Sub':
+            return 0 if x == y and x != '' else (x if y == 0 else '')
+        if op == 'Div':
+            return divide_dim(x, y) if not isinstance(y, str) else ''
+        return multiply_dims(x, y) if op == 'Mul' else ''
     if op == 'Add':
         return _bounded(x + y)
     if op == 'Sub':

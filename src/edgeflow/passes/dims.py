@@ -66,6 +66,19 @@ def multiply_dims(a: Dim, b: Dim) -> Dim:
     return joined(a, '*', b)
 
 
+def divide_dim(a: Dim, divisor: int) -> Dim:
+    """a / divisor where that is exact: of a number, or of a product that was made with this number; else ''."""
+    if not isinstance(a, str):
+        return a // divisor if divisor != 0 and a % divisor == 0 else ''
+    if divisor == 1:
+        return a
+    head: str = f'({divisor}*'
+    tail: str = f'*{divisor})'
+    if a.startswith(head):
+        return a[len(head):-1]
+    return a[1:-len(tail)] if a.startswith('(') and a.endswith(tail) else ''
+
+
 def broadcast_dim(a: Dim, b: Dim) -> Dim:
     """The dim that two broadcast dims give; '' if it cannot be told."""
     if a == 1 or same_dim(a, b):
@@ -89,6 +102,8 @@ def shorter_dim(a: str, b: Dim) -> Dim:
 
     It broadcasts with `a` to `a`: a run where b is smaller than a, and not 1, fails there anyway.
     """
+    if a == b:
+        return a
     symbol: str = f'min({a},{b})'
     return '' if a == '' or b == '' or len(symbol) > LONGEST_SYMBOL else symbol
 
@@ -138,7 +153,16 @@ def missing_dim(given: list[Dim], others: list[Dim]) -> Dim:
             symbols.remove(dim)
         else:
             return ''
-    if divisor <= 0 or number % divisor != 0 or '' in symbols:
+    if divisor <= 0 or '' in symbols:
+        return ''
+    if number % divisor != 0:
+        for i in range(len(symbols)):
+            part: Dim = divide_dim(symbols[i], divisor)
+            if isinstance(part, str) and part != '':
+                symbols[i] = part
+                divisor = 1
+                break
+    if number % divisor != 0:
         return ''
     left: Dim = number // divisor
     for symbol in symbols:

@@ -7,15 +7,13 @@ from edgeflow.ir.dtype import DTYPE_NAMES
 from edgeflow.ir.graph import Graph, Node
 from edgeflow.passes.match import GraphIndex, input_at
 from edgeflow.passes.rename import final_name, rename_reads
-from edgeflow.passes.shape_rules import shapes_of
 from edgeflow.passes.shapes import ShapeTable
 
 
-def run(graph: Graph) -> bool:
+def run(graph: Graph, table: ShapeTable) -> bool:
     """Let the readers of such a node read its input. One that makes an output of the graph stays, unless its input
     can take over the output's name."""
     index = GraphIndex(graph)
-    table: ShapeTable = shapes_of(graph)
     made: set[str] = set()
     for node in graph.nodes:
         made.update(node.outputs)

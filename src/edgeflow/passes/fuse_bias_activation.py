@@ -5,14 +5,12 @@ from __future__ import annotations
 from edgeflow.ir.graph import Graph, Node
 from edgeflow.passes.epilogue import BIASED, activation_of
 from edgeflow.passes.match import GraphIndex, is_vector, node_name, other_input
-from edgeflow.passes.shape_rules import shapes_of
 from edgeflow.passes.shapes import ShapeTable
 
 
-def run(graph: Graph) -> bool:
+def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse what no matrix product took."""
     index = GraphIndex(graph)
-    table: ShapeTable | None = None
     for node in graph.nodes:
         key: str = node.key()
         if key in BIASED and len(node.inputs) == 2:
@@ -21,8 +19,6 @@ def run(graph: Graph) -> bool:
             gelu = Node('Gelu', 'edgeflow', node.name, node.inputs, node.outputs, {'approximate': 'tanh'})
             index.replace([node], gelu)
         elif key == 'Add' and index.position(node) >= 0:
-            if table is None:
-                table = shapes_of(graph)
             _fuse(index, table, node)
     return index.finish()
 

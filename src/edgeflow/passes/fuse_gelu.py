@@ -10,7 +10,6 @@ import math
 
 from edgeflow.ir.graph import Graph, Node
 from edgeflow.passes.match import GraphIndex, node_name, other_input
-from edgeflow.passes.shape_rules import shapes_of
 from edgeflow.passes.shapes import ShapeTable
 
 ROOT_TWO = 1.4142135623730951
@@ -18,14 +17,11 @@ ROOT_TWO_OVER_PI = 0.7978845608028654
 CUBIC = 0.044715
 
 
-def run(graph: Graph) -> bool:
+def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse every such product whose inner values nobody else reads."""
     index = GraphIndex(graph)
-    table: ShapeTable | None = None
     for node in graph.nodes:
         if node.domain == '' and (node.op == 'Erf' or node.op == 'Tanh') and index.position(node) >= 0:
-            if table is None:
-                table = shapes_of(graph)
             parts: list[Node] = [node]
             x: str = _erf_argument(index, node, parts) if node.op == 'Erf' else _tanh_argument(index, node, parts)
             if x != '':

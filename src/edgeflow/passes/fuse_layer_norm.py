@@ -10,20 +10,16 @@ from __future__ import annotations
 from edgeflow.ir.attributes import int_of, ints_of
 from edgeflow.ir.graph import Graph, Node
 from edgeflow.passes.match import GraphIndex, input_at, is_vector, node_name, other_input
-from edgeflow.passes.shape_rules import shapes_of
 from edgeflow.passes.shapes import ShapeTable
 
 FLOAT_CODES: list[int] = [1, 10, 16]
 
 
-def run(graph: Graph) -> bool:
+def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse every such group whose inner values nobody else reads."""
     index = GraphIndex(graph)
-    table: ShapeTable | None = None
     for node in graph.nodes:
         if node.op == 'Sqrt' and node.domain == '' and index.position(node) >= 0:
-            if table is None:
-                table = shapes_of(graph)
             _fuse(index, table, node)
     return index.finish()
 

@@ -9,18 +9,14 @@ from edgeflow.ir.attributes import int_of, number_of
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes.epilogue import Epilogue, take_activation, take_bias, take_residual
 from edgeflow.passes.match import GraphIndex, input_at, is_float, is_vector, node_name
-from edgeflow.passes.shape_rules import shapes_of
 from edgeflow.passes.shapes import ShapeTable
 
 
-def run(graph: Graph) -> bool:
+def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse what follows each matrix product; a MatMul that nothing follows stays as it is."""
     index = GraphIndex(graph)
-    table: ShapeTable | None = None
     for node in graph.nodes:
         if (node.key() == 'MatMul' or node.key() == 'Gemm') and index.position(node) >= 0:
-            if table is None:
-                table = shapes_of(graph)
             if node.op == 'MatMul':
                 _fuse_matmul(index, table, node)
             else:

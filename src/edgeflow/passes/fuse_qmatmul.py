@@ -12,18 +12,14 @@ from edgeflow.ir.attributes import int_of
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes.epilogue import Epilogue, take_activation, take_bias, take_residual
 from edgeflow.passes.match import GraphIndex, input_at, is_float, node_name, other_input
-from edgeflow.passes.shape_rules import shapes_of
 from edgeflow.passes.shapes import ShapeTable
 
 
-def run(graph: Graph) -> bool:
+def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse every such product."""
     index = GraphIndex(graph)
-    table: ShapeTable | None = None
     for node in graph.nodes:
         if node.key() == 'MatMulInteger' and index.position(node) >= 0:
-            if table is None:
-                table = shapes_of(graph)
             _fuse(index, table, node)
     return index.finish()
 

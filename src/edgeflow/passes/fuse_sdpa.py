@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from edgeflow.host.platform import array_bytes, array_of
 from edgeflow.ir.attributes import int_of, ints_of
-from edgeflow.ir.graph import Graph, Node, TensorData
+from edgeflow.ir.graph import Attribute, Graph, Node, TensorData
 from edgeflow.passes.dims import Dim, fits_into, same_dim
-from edgeflow.passes.match import FLOAT_DTYPES, GraphIndex, input_at, node_name, other_input
-from edgeflow.passes.shape_rules import shapes_of
+from edgeflow.passes.match import FLOAT_DTYPES, GraphIndex, node_name
 from edgeflow.passes.shapes import ShapeTable
 
 MASKED = -3.4028234663852886e38
@@ -33,19 +32,16 @@ class Match:
         self.inverted: bool = False
 
 
-def run(graph: Graph) -> bool:
+def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse every attention whose scores and probabilities nobody else reads."""
     index = GraphIndex(graph)
-    table: ShapeTable | None = None
     for node in graph.nodes:
         if node.key() == 'Softmax' and index.position(node) >= 0:
-            if table is None:
-                table = shapes_of(graph)
             _fuse(index, table, node)
     return index.finish()
 
 
-def _inner_made_by(index: GraphIndex, name: str, op: str, match: Match) -> Node | None:
+def inner_made_by(index: GraphIndex, name: str, op: str, match: Match) -> Node | None:
     node: Node | None = index.made_by(name, op)
     if node is None or not index.inner(name):
         return None
@@ -84,13 +80,13 @@ def _fuse(index: GraphIndex, table: ShapeTable, softmax: Node) -> None:
     if last is None:
         return
     match.parts.append(last)
-    scores: str = _past_mask(index, table, softmax.inputs[0], match)
-    scores = _past_scale(index, table, scores, match, True)
-    product: Node | None = _inner_made_by(index, scores, 'MatMul', match)
+    scores: str = past_mask(index, table, softmax.inputs[0], match)
+    scores = past_scale(index, table, scores, match, True)
+    product: Node | None = inner_made_by(index, scores, 'MatMul', match)
     if product is None:
         return
-    q: str = _past_scale(index, table, product.inputs[0], match, False)
-    k: str = _past_scale(index, table, product.inputs[1], match, False)
+    q: str = past_scale(index, table, product.inputs[0], match, False)
+    k: str = past_scale(index, table, product.inputs[1], match, False)
     v: str = last.inputs[1]
     if _shapes_fit(table, q, k, v, match):
         _replace(index, table, match, last, [q, k, v])
@@ -101,7 +97,7 @@ def _over_last_axis(table: ShapeTable, softmax: Node) -> bool:
     return axis == -1 or axis == 3
 
 
-def _past_mask(index: GraphIndex, table: ShapeTable, name: str, match: Match) -> str:
+def past_mask(index: GraphIndex, table: ShapeTable, name: str, match: Match) -> str:
     """The scores before the mask."""
     cast: Node | None = index.made_by(name, 'Cast')
     if cast is not None and index.inner(name) and int_of(cast, 'to', 0) in FLOAT_CODES:
@@ -133,10 +129,10 @@ def _past_mask(index: GraphIndex, table: ShapeTable, name: str, match: Match) ->
 def _leads_to_product(index: GraphIndex, table: ShapeTable, name: str) -> bool:
     """Whether a value is a MatMul, perhaps scaled."""
     scratch = Match(Node('', '', '', [], []))
-    return index.made_by(_past_scale(index, table, name, scratch, True), 'MatMul') is not None
+    return index.made_by(past_scale(index, table, name, scratch, True), 'MatMul') is not None
 
 
-def _past_scale(index: GraphIndex, table: ShapeTable, name: str, match: Match, inner: bool) -> str:
+def past_scale(index: GraphIndex, table: ShapeTable, name: str, match: Match, inner: bool) -> str:
     """The value before a Mul or Div by one number, which goes into the scale.
 
     inner: the scaled value itself must vanish. Factors on Q and K may have other readers; then they stay for those.
@@ -188,19 +184,32 @@ def _shapes_fit(table: ShapeTable, q: str, k: str, v: str, match: Match) -> bool
 
 def _replace(index: GraphIndex, table: ShapeTable, match: Match, last: Node, inputs: list[str]) -> None:
     """Put the fused node for the parts, with the Transposes around it."""
-    perms: list[list[int]] = []
+    before: list[Node] = []
+    mask: str = match.mask
+    if match.condition != '':
+        mask = last.outputs[0] + '#mask'
+        before.append(mask_node(index, match, mask, ''))
+    put_sdpa(index, match, [last.outputs[0], mask], inputs, [0, 1, 3, 2], before)
+
+
+def put_sdpa(
+    index: GraphIndex, match: Match, names: list[str], inputs: list[str], key_perm: list[int], before: list[Node],
+) -> None:
+    """Put Sdpa in place of the match's parts. names: its output and its mask. inputs: Q, K and V, which Transposes may make.
+
+    key_perm takes K as given to [B,H,T,D].
+    """
+    perms: list[list[int]] = [[0, 1, 2, 3], key_perm, [0, 1, 2, 3]]
+    given: list[str] = []
     for i in range(3):
-        perm: list[int] = [0, 1, 2, 3]
         moved: Node | None = index.made_by(inputs[i], 'Transpose')
-        if moved is not None:
-            given: list[int] | None = ints_of(moved, 'perm')
-            if given is not None and len(given) == 4:
-                perm = list(given)
-                inputs[i] = moved.inputs[0]
-        perms.append(perm)
-    keys: list[int] = perms[1]
-    perms[1] = [keys[0], keys[1], keys[3], keys[2]]
-    output: str = last.outputs[0]
+        perm: list[int] | None = ints_of(moved, 'perm') if moved is not None else None
+        if moved is not None and perm is not None and len(perm) == 4:
+            perms[i] = [perm[axis] for axis in perms[i]]
+            given.append(moved.inputs[0])
+        else:
+            given.append(inputs[i])
+    output: str = names[0]
     out_perm: list[int] = [0, 1, 2, 3]
     reader: Node | None = index.only_reader(output)
     if reader is not None and reader.key() == 'Transpose':
@@ -209,22 +218,23 @@ def _replace(index: GraphIndex, table: ShapeTable, match: Match, last: Node, inp
             out_perm = list(asked)
             match.parts.append(reader)
             output = reader.outputs[0]
-    before: list[Node] = []
-    mask: str = match.mask
-    if match.condition != '':
-        mask = output + '#mask'
-        before.append(_mask_node(index, match, mask))
-    attributes = {
+    attributes: dict[str, Attribute] = {
         'scale': match.scale, 'q_perm': perms[0], 'k_perm': perms[1], 'v_perm': perms[2], 'out_perm': out_perm,
     }
-    node = Node('Sdpa', 'edgeflow', node_name([last]), inputs + ([mask] if mask != '' else []), [output], attributes)
-    index.replace(match.parts, node, before)
+    if names[1] != '':
+        given.append(names[1])
+    index.replace(match.parts, Node('Sdpa', 'edgeflow', node_name(match.parts), given, [output], attributes), before)
 
 
-def _mask_node(index: GraphIndex, match: Match, name: str) -> Node:
-    """Where(condition, -max, 0): added to the scores it drowns them, as Where does by putting a huge number in their place."""
+def mask_node(index: GraphIndex, match: Match, name: str, kept: str) -> Node:
+    """Where(condition, -max, kept), `kept` being a mask to add or '' for zeros.
+
+    Added to the scores, -max drowns them, just as Where puts a huge negative number in their place.
+    """
     constants = index.graph.initializers
     constants['edgeflow#masked'] = TensorData('float32', [], array_bytes(array_of('float32', [MASKED])))
-    constants['edgeflow#zero'] = TensorData('float32', [], array_bytes(array_of('float32', [0])))
-    chosen: list[str] = ['edgeflow#zero', 'edgeflow#masked'] if match.inverted else ['edgeflow#masked', 'edgeflow#zero']
+    if kept == '':
+        kept = 'edgeflow#zero'
+        constants[kept] = TensorData('float32', [], array_bytes(array_of('float32', [0])))
+    chosen: list[str] = [kept, 'edgeflow#masked'] if match.inverted else ['edgeflow#masked', kept]
     return Node('Where', '', '', [match.condition] + chosen, [name])

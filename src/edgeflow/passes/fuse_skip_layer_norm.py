@@ -8,18 +8,14 @@ from __future__ import annotations
 from edgeflow.ir.attributes import int_of, number_of
 from edgeflow.ir.graph import Graph, Node
 from edgeflow.passes.match import GraphIndex, input_at, is_vector, node_name, other_input
-from edgeflow.passes.shape_rules import shapes_of
 from edgeflow.passes.shapes import ShapeTable
 
 
-def run(graph: Graph) -> bool:
+def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse every Add of two tensors of one shape that a LayerNormalization reads."""
     index = GraphIndex(graph)
-    table: ShapeTable | None = None
     for node in graph.nodes:
         if node.key() == 'LayerNormalization' and index.position(node) >= 0:
-            if table is None:
-                table = shapes_of(graph)
             _fuse(index, table, node)
     return index.finish()
 

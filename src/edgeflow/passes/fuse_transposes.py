@@ -9,18 +9,14 @@ from edgeflow.ir.attributes import ints_of
 from edgeflow.ir.graph import Graph, Node
 from edgeflow.passes.dims import Dim, same_dims
 from edgeflow.passes.match import GraphIndex, node_name
-from edgeflow.passes.shape_rules import shapes_of
 from edgeflow.passes.shapes import ShapeTable
 
 
-def run(graph: Graph) -> bool:
+def run(graph: Graph, table: ShapeTable) -> bool:
     """Replace every such chain whose shapes prove it."""
     index = GraphIndex(graph)
-    table: ShapeTable | None = None
     for node in graph.nodes:
         if node.key() == 'Transpose' and ints_of(node, 'perm') == [0, 2, 1]:
-            if table is None:
-                table = shapes_of(graph)
             _merge(index, table, node)
     return index.finish()
 

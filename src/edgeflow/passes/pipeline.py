@@ -7,47 +7,98 @@ from collections.abc import Callable
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.graph import Graph
 from edgeflow.passes import (
-    constants_to_initializers, eliminate_dead_nodes, eliminate_identities, fuse_bias_activation, fuse_gelu,
-    fuse_layer_norm, fuse_matmul, fuse_qmatmul, fuse_sdpa, fuse_skip_layer_norm, fuse_transposes, merge_equal_nodes,
+    constants_to_initializers, eliminate_dead_nodes, eliminate_identities, fold_shapes, fuse_bias_activation,
+    fuse_flat_sdpa, fuse_gelu, fuse_layer_norm, fuse_matmul, fuse_qmatmul, fuse_sdpa, fuse_skip_layer_norm,
+    fuse_transposes, inline_constant_if, merge_equal_nodes,
 )
 from edgeflow.passes.rename import all_graphs
+from edgeflow.passes.shape_rules import shapes_of
+from edgeflow.passes.shapes import ShapeTable
 
-Pass = Callable[[Graph], bool]
+Pass = Callable[[Graph, ShapeTable], bool]
 
-PASSES: list[tuple[str, Pass]] = [
-    ('constants_to_initializers', constants_to_initializers.run),
+# fold_constants stands apart: it needs a backend's kernels, and runs before these.
+SIMPLIFICATIONS: list[tuple[str, Pass]] = [
+    ('constants_to_initializers', lambda graph, table: constants_to_initializers.run(graph)),
     ('eliminate_identities', eliminate_identities.run),
-    ('merge_equal_nodes', merge_equal_nodes.run),
-    ('eliminate_dead_nodes', eliminate_dead_nodes.run),
+    ('merge_equal_nodes', lambda graph, table: merge_equal_nodes.run(graph)),
+    ('fold_shapes', fold_shapes.run),
+]
+
+# An inlined branch is simplified like the rest, and may make the conditions of further branches known.
+INLINING: tuple[str, Pass] = ('inline_constant_if', lambda graph, table: inline_constant_if.run(graph))
+
+FUSIONS: list[tuple[str, Pass]] = [
+    ('eliminate_dead_nodes', lambda graph, table: eliminate_dead_nodes.run(graph)),
     ('fuse_transposes', fuse_transposes.run),
     ('fuse_layer_norm', fuse_layer_norm.run),
     ('fuse_gelu', fuse_gelu.run),
     ('fuse_sdpa', fuse_sdpa.run),
+    ('fuse_flat_sdpa', fuse_flat_sdpa.run),
     ('fuse_matmul', fuse_matmul.run),
     ('fuse_qmatmul', fuse_qmatmul.run),
     ('fuse_skip_layer_norm', fuse_skip_layer_norm.run),
     ('fuse_bias_activation', fuse_bias_activation.run),
-    ('eliminate_dead_nodes', eliminate_dead_nodes.run),
+    ('eliminate_dead_nodes', lambda graph, table: eliminate_dead_nodes.run(graph)),
 ]
+
+
+class PassRun:
+    """Passes on one graph and its subgraphs, with what is known of their shapes. `done`: the passes that ran."""
+
+    def __init__(self, graph: Graph, after: Callable[[str], None] | None) -> None:
+        self.graph: Graph = graph
+        self.after: Callable[[str], None] | None = after
+        self.opset: int = graph.opsets.get('', 1)
+        self.tables: list[ShapeTable] = []
+        self.done: list[str] = []
+
+    def find_shapes(self) -> None:
+        """Make the tables anew. Passes may drop values later, but do not give a name another meaning."""
+        self.tables = [shapes_of(part, self.opset) for part in all_graphs(self.graph)]
+
+    def run_all(self, passes: list[tuple[str, Pass]]) -> bool:
+        """Run passes in order; whether one changed something."""
+        changed: bool = False
+        for name, run in passes:
+            if self.run_one(name, run):
+                changed = True
+        return changed
+
+    def run_one(self, name: str, run: Pass) -> bool:
+        """Run one pass. An error says which passes had already run."""
+        changed: bool = False
+        try:
+            parts: list[Graph] = all_graphs(self.graph)
+            if len(self.tables) != len(parts):
+                self.find_shapes()
+            for i in range(len(parts)):
+                if run(parts[i], self.tables[i]):
+                    changed = True
+            if self.after is not None:
+                self.after(name)
+        except EdgeflowError as error:
+            passed: str = ', '.join(self.done) if len(self.done) > 0 else 'none'
+            message: str = f'{error.message} (in pass {name}; passes that ran: {passed})'
+            raise EdgeflowError(error.code, message, error.details) from error
+        self.done.append(name)
+        return changed
 
 
 def run_passes(graph: Graph, after: Callable[[str], None] | None = None) -> bool:
     """Run every pass on the graph and its subgraphs. True if anything changed.
 
-    after: called with each pass's name when it is through (tests verify the graph there). An error says which passes
-    had already run.
+    after: called with each pass's name when it is through (tests verify the graph there). EdgeflowError 'invalid-graph'
+    where a node's attributes are not what its operator asks for.
     """
-    changed: bool = False
-    done: list[str] = []
-    for name, run in PASSES:
-        try:
-            for part in all_graphs(graph):
-                if run(part):
-                    changed = True
-            if after is not None:
-                after(name)
-        except EdgeflowError as error:
-            passed: str = ', '.join(done) if len(done) > 0 else 'none'
-            raise EdgeflowError(error.code, f'{error.message} (in pass {name}; passes that ran: {passed})', error.details) from error
-        done.append(name)
-    return changed
+    passes = PassRun(graph, after)
+    changed: bool = passes.run_one(SIMPLIFICATIONS[0][0], SIMPLIFICATIONS[0][1])
+    passes.find_shapes()
+    changed = passes.run_all(SIMPLIFICATIONS[1:]) or changed
+    while passes.run_one(INLINING[0], INLINING[1]):
+        changed = True
+        passes.find_shapes()
+        passes.run_one(SIMPLIFICATIONS[0][0], SIMPLIFICATIONS[0][1])
+        passes.find_shapes()
+        passes.run_all(SIMPLIFICATIONS[1:])
+    return passes.run_all(FUSIONS) or changed

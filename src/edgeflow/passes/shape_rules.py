@@ -289,6 +289,19 @@ def _convolution(t: ShapeTable, node: Node) -> None:
         t.set_shape(node.outputs[0], [given[0][0], given[1][0]] + ['' for _ in given[0][2:]])
 
 
+def _tile(t: ShapeTable, node: Node) -> None:
+    given = _shapes(t, node, 1)
+    repeats: Content | None = t.contents.get(node.inputs[1]) if len(node.inputs) > 1 else None
+    if given is not None and repeats is not None and len(repeats.values) == len(given[0]):
+        t.set_shape(node.outputs[0], [multiply_dims(given[0][i], repeats.values[i]) for i in range(len(given[0]))])
+
+
+def _gather_elements(t: ShapeTable, node: Node) -> None:
+    given = _shapes(t, node, 2)
+    if given is not None:
+        t.set_shape(node.outputs[0], given[1])
+
+
 def _flatten(t: ShapeTable, node: Node) -> None:
     given = _shapes(t, node, 1)
     axis: int = int_of(node, 'axis', 1)
@@ -395,6 +408,8 @@ def _all_rules() -> dict[str, ShapeRule]:
     rules['Conv'] = _convolution
     rules['ConvInteger'] = _convolution
     rules['Flatten'] = _flatten
+    rules['Tile'] = _tile
+    rules['GatherElements'] = _gather_elements
     rules['DynamicQuantizeLinear'] = _quantize
     rules['Range'] = _range
     rules['edgeflow:Sdpa'] = _sdpa
@@ -407,6 +422,6 @@ def _all_rules() -> dict[str, ShapeRule]:
 SHAPE_RULES: dict[str, ShapeRule] = _all_rules()
 
 
-def shapes_of(graph: Graph) -> ShapeTable:
-    """The table of a graph."""
-    return infer_shapes(graph, SHAPE_RULES)
+def shapes_of(graph: Graph, opset: int) -> ShapeTable:
+    """The table of a graph. `opset`: version of the ONNX operators in it."""
+    return infer_shapes(graph, opset, SHAPE_RULES)

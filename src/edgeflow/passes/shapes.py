@@ -18,7 +18,9 @@ from edgeflow.passes.contents import (
 )
 from edgeflow.passes.dims import Dim, same_dims
 
-WHOLE_DTYPES: list[str] = ['int64', 'int32', 'int16', 'int8', 'uint64', 'uint32', 'uint16', 'uint8', 'bool', 'int4', 'uint4']
+WHOLE_DTYPES: set[str] = set([
+    'int64', 'int32', 'int16', 'int8', 'uint64', 'uint32', 'uint16', 'uint8', 'bool', 'int4', 'uint4',
+])
 
 
 class ShapeTable:
@@ -177,12 +179,13 @@ class ShapeTable:
 
 ShapeRule = Callable[[ShapeTable, Node], None]
 
-ALIAS_OPS: list[str] = ['Identity', 'Unsqueeze', 'Squeeze', 'Reshape', 'Flatten']
-UNARY_OPS: list[str] = ['Sqrt', 'Neg', 'Abs', 'Reciprocal', 'Not']
-VECTOR_OPS: list[str] = ['Shape', 'Concat', 'Slice']
-CONTENT_OPS: list[str] = ALIAS_OPS + UNARY_OPS + VECTOR_OPS + [
-    'ConstantOfShape', 'Gather', 'Cast', 'Where', 'Add', 'Sub', 'Mul', 'Div', 'Pow', 'Equal',
-]
+ALIAS_OPS: set[str] = set(['Identity', 'Unsqueeze', 'Squeeze', 'Reshape', 'Flatten'])
+UNARY_OPS: set[str] = set(['Sqrt', 'Neg', 'Abs', 'Reciprocal', 'Not'])
+VECTOR_OPS: set[str] = set(['Shape', 'Concat', 'Slice'])
+CONTENT_OPS: set[str] = set([
+    'Identity', 'Unsqueeze', 'Squeeze', 'Reshape', 'Flatten', 'Sqrt', 'Neg', 'Abs', 'Reciprocal', 'Not', 'Shape', 'Concat',
+    'Slice', 'ConstantOfShape', 'Gather', 'Cast', 'Where', 'Add', 'Sub', 'Mul', 'Div', 'Pow', 'Equal',
+])
 
 DTYPE_RESULTS: dict[str, str] = {
     'Shape': 'int64', 'Size': 'int64', 'Equal': 'bool', 'Greater': 'bool', 'Less': 'bool', 'GreaterOrEqual': 'bool',
@@ -204,7 +207,7 @@ DTYPE_SOURCES: dict[str, int] = {
     'edgeflow:Gelu': 0, 'edgeflow:BiasAct': 1, 'edgeflow:SkipLayerNorm': 2,
 }
 
-ONE_DTYPE_OPS: list[str] = ['Add', 'Sub', 'Mul', 'Div', 'MatMul', 'Gemm', 'Conv', 'InstanceNormalization', 'Min', 'Max']
+ONE_DTYPE_OPS: set[str] = set(['Add', 'Sub', 'Mul', 'Div', 'MatMul', 'Gemm', 'Conv', 'InstanceNormalization', 'Min', 'Max'])
 
 SAME_DTYPE_OUTPUTS: list[str] = ['Split']
 
@@ -226,9 +229,9 @@ def _concatenated(table: ShapeTable, node: Node, given: list[Content | None]) ->
     return Content(values, len(given) > 0 and given[0] is not None and given[0].whole)
 
 
-def infer_shapes(graph: Graph, rules: dict[str, ShapeRule]) -> ShapeTable:
+def infer_shapes(graph: Graph, opset: int, rules: dict[str, ShapeRule]) -> ShapeTable:
     """The table of a graph. Values of an outer graph are not in it. `rules`: shape_rules.SHAPE_RULES."""
-    table = ShapeTable(graph.opsets.get('', 0))
+    table = ShapeTable(opset)
     for name, tensor in graph.initializers.items():
         table.add_tensor(name, tensor)
     for info in graph.inputs:

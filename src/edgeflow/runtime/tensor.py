@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
     array_bytes, array_dtype, array_flat, array_list, array_of, array_shape, array_size, array_view, plain_list,
@@ -23,9 +25,9 @@ class Tensor:
     """Numbers in row-major order. `shape` is [] for a scalar. Made by `tensor()` and by models."""
 
     def __init__(self, dtype: str, shape: list[int], data: NumericArray) -> None:
-        self.dtype = dtype
-        self.shape = shape
-        self.size = element_count(shape)
+        self.dtype: str = dtype
+        self.shape: list[int] = shape
+        self.size: int = element_count(shape)
         self._data: NumericArray | None = data
 
     @property
@@ -69,7 +71,11 @@ def describe(dtype: str, shape: list[int]) -> str:
 
 
 def tensor(
-    data: float | bool | list[object] | NumericArray, shape: list[int] | None = None, dtype: str | None = None,
+    data: float | bool | list[object] | NumericArray, shape: list[int] | None = None,
+    dtype: Literal[
+        'float32', 'float16', 'float64', 'bfloat16', 'int8', 'int16', 'int32', 'int64',
+        'uint8', 'uint16', 'uint32', 'uint64', 'bool',
+    ] | None = None,
 ) -> Tensor:
     """A tensor of the given numbers.
 

@@ -44,7 +44,7 @@ export async function network(modules, address) {
 }
 
 export async function store(modules) {
-  const { openStore } = await import(modules + 'edgeflow/host/browser.js');
+  const { openStore } = await import(modules + 'edgeflow/host/browser_store.js');
   const name = 'test-' + Math.random().toString(36).slice(2);
   const list = bytes => bytes === null ? null : [...bytes];
   const found = {};
@@ -78,7 +78,7 @@ export async function store(modules) {
 }
 
 export async function worker(modules, script) {
-  const { spawnWorker } = await import(modules + 'edgeflow/host/browser.js');
+  const { spawnWorker } = await import(modules + 'edgeflow/host/browser_io.js');
   const thread = spawnWorker(script);
   const answer = await new Promise((resolve, reject) => {
     thread.onMessage(resolve);
@@ -93,7 +93,7 @@ export async function worker(modules, script) {
 }
 
 export async function assets(modules, location) {
-  const { loadAsset, instantiateWasm, wasmFeatures } = await import(modules + 'edgeflow/host/browser.js');
+  const { loadAsset, instantiateWasm, wasmFeatures } = await import(modules + 'edgeflow/host/browser_wasm.js');
   const features = wasmFeatures();
   const name = features.relaxedSimd ? 'edgeflow-relaxed.wasm' : 'edgeflow-simd.wasm';
   const [beside, again] = await Promise.all([loadAsset(name, null), loadAsset(name, null)]);

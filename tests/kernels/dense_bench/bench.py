@@ -21,7 +21,9 @@ def main() -> None:
     only = next((argument[2:] for argument in sys.argv[1:] if argument.startswith('-k')), '')
     variants = ['relaxed'] if '--relaxed' in sys.argv else ['simd', 'relaxed']
     binaries = {
-        f'{folder.rstrip("/").split("/")[-1]}/{variant}': base64.b64encode((Path(folder) / f'edgeflow-{variant}.wasm').read_bytes()).decode()
+        f'{folder.rstrip("/").split("/")[-1]}/{variant}': base64.b64encode(
+            (Path(folder) / f'edgeflow-{variant}.wasm').read_bytes()
+        ).decode()
         for folder in folders
         for variant in variants
     }

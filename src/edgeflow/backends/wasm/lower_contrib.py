@@ -25,6 +25,8 @@ def lower_embed_layer_norm(b: StepBuilder, node: Node, inputs: list[Value | None
     mask = at(inputs, 7)
     if lengths is not None and mask is not None:
         count_ones(b, mask, lengths)
+    elif lengths is not None:
+        b.step('copy_nd', [INT32_BYTES, b.table([0]), b.pointer(lengths), 1, lengths.count(), 0, 1])
     n = word_table.shape[1]
     words: list[Word] = table_words(b, ids, word_table) + table_words(b, at(inputs, 8), at(inputs, 3)) + table_words(b, at(inputs, 1), at(inputs, 4))
     words.extend([b.pointer(at(inputs, 5)), b.pointer(at(inputs, 6)), b.pointer(output), b.pointer(at(outputs, 2)), ids.count(), n,

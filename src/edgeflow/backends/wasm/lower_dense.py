@@ -244,13 +244,6 @@ def activation_steps(b: StepBuilder, activation: int, source: Value, bias: Value
     b.step('activation_f32', [activation, b.pointer(source), b.pointer(bias), b.pointer(output), output.count(), period])
 
 
-def activation_lowering(name: str) -> Lowering:
-    """The lowering of an operator that is one of the activation kernels' functions."""
-
-    def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-        activation_steps(b, ACTIVATION_IDS[name], given(b, inputs, 0), None, given(b, outputs, 0))
-
-    return lower
 
 
 def lower_gelu(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:

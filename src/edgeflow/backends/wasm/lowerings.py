@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from edgeflow.backends.wasm.lower_attention import ATTENTION_LOWERINGS, attention_form
 from edgeflow.backends.wasm.lower_contrib import CONTRIB_LOWERINGS
+from edgeflow.backends.wasm.lower_convert import CONVERT_LOWERINGS
 from edgeflow.backends.wasm.lower_dense import DENSE_LOWERINGS, gemm_form, matmul_form
+from edgeflow.backends.wasm.lower_elementwise import ELEMENTWISE_LOWERINGS
+from edgeflow.backends.wasm.lower_indexing import INDEXING_LOWERINGS
+from edgeflow.backends.wasm.lower_movement import MOVEMENT_LOWERINGS
 from edgeflow.backends.wasm.lower_quantized import QUANTIZED_LOWERINGS, bnb4_form, i8_form, nbits_form
+from edgeflow.backends.wasm.lower_reduce import REDUCE_LOWERINGS
 from edgeflow.backends.wasm.weights import FormOf
 from edgeflow.plan.builder import Lowering
 
@@ -18,7 +23,10 @@ def _merged(tables: list[dict[str, Lowering]]) -> dict[str, Lowering]:
     return merged
 
 
-LOWERINGS: dict[str, Lowering] = _merged([DENSE_LOWERINGS, ATTENTION_LOWERINGS, QUANTIZED_LOWERINGS, CONTRIB_LOWERINGS])
+LOWERINGS: dict[str, Lowering] = _merged([
+    ELEMENTWISE_LOWERINGS, MOVEMENT_LOWERINGS, INDEXING_LOWERINGS, REDUCE_LOWERINGS, CONVERT_LOWERINGS, DENSE_LOWERINGS,
+    ATTENTION_LOWERINGS, QUANTIZED_LOWERINGS, CONTRIB_LOWERINGS,
+])
 
 # Asked while weights are loaded: the values of inputs that are no initializers are None.
 FORMS: dict[str, FormOf] = {

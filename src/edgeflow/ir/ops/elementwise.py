@@ -53,7 +53,7 @@ def _pow(c: InferContext) -> list[Type]:
 def _mod(c: InferContext) -> list[Type]:
     dtype = c.check_dtype(0, NUMBERS)
     c.check_same_dtype(0, 1)
-    if dtype in FLOATS and c.attr_int('fmod', 0) != 1:
+    if dtype in FLOATS and c.opset < 28 and c.attr_int('fmod', 0) != 1:
         raise c.fail('fmod = 1 for float types', f'fmod = {c.attr_int("fmod", 0)}')
     return [Type(dtype, c.broadcast([c.shape(0), c.shape(1)]))]
 
@@ -62,7 +62,7 @@ def _bit_shift(c: InferContext) -> list[Type]:
     direction = c.attr_str('direction', '')
     if direction != 'LEFT' and direction != 'RIGHT':
         raise c.fail('direction LEFT or RIGHT', f"'{direction}'")
-    return _binary(['uint8', 'uint16', 'uint32', 'uint64'])(c)
+    return _binary(INTEGERS)(c)
 
 
 def _prelu(c: InferContext) -> list[Type]:

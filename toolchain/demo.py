@@ -74,9 +74,9 @@ def print_report(report: dict, version: str, sent: int) -> None:
     for pair in report['pairs']:
         print(f'  {pair["score"]:.3f}  {pair["first"]}\n         {pair["second"]}')
     print('\nsimilarity')
-    print('     ' + ''.join(f'{j + 1:5d}' for j in range(len(sentences))))
+    print('     ' + ''.join(f'{j + 1:6d}' for j in range(len(sentences))))
     for i, row in enumerate(report['table']):
-        print(f'  {i + 1:2d} ' + ''.join(f'{score:5.2f}' for score in row) + f'  {sentences[i]}')
+        print(f'  {i + 1:2d} ' + ''.join(f'{round(score, 2) + 0.0:6.2f}' for score in row) + f'  {sentences[i]}')
     print(f'\ndownloaded           {sent:,} bytes, of them {report["loadedBytes"]:,} model and tokenizer')
     print(f'first result after   {report["firstResultMs"] / 1000:.2f} s (from the start of navigation)')
     print(f'a sentence takes     {report["sentenceMs"]:.1f} ms (median of {len(report["times"])})')

@@ -182,7 +182,7 @@ function cell(i, j, text, other) {
   const near = Math.max(0, Math.min(1, score / FULL_COLOUR));
   field.style.setProperty('--near', near.toFixed(3));
   field.className = i === j ? 'self' : near > .65 ? 'strong' : '';
-  field.append(element('span', { textContent: score.toFixed(2).replace(/^(-?)0/, '$1') }));
+  field.append(element('span', { textContent: score.toFixed(2).replace('-0.00', '0.00').replace(/^(-?)0/, '$1') }));
   field.ariaLabel = `${i + 1} and ${j + 1}: ${score.toFixed(2)}`;
   field.addEventListener('pointerenter', () => choose(i, j));
   field.addEventListener('focus', () => choose(i, j));

@@ -76,7 +76,7 @@ def test_the_table_is_walked_with_the_arrow_keys(demo: Page) -> None:
 
 
 def test_enter_moves_from_sentence_to_sentence(demo: Page) -> None:
-    demo.get_by_label('Sentence 12').focus()
+    demo.get_by_label('Sentence 12', exact=True).focus()
     demo.keyboard.press('Enter')
     expect(demo.get_by_label('New sentence')).to_be_focused()
 

@@ -1,7 +1,7 @@
 """Run one WASM kernel in wasmtime on numpy arrays: `Kernels(path).run('softmax_f32', x, Out(x.shape), 1, 8, 1)`.
 
 An argument word is an int (itself), a numpy array (its address, in memory aligned to no more than its elements need), Out (the address
-of a result), InOut (an array that the kernel changes; the same object twice is one address), Scratch (the address of so many bytes, aligned to 16), None (0), or real(x).
+of a result), At (an input, some bytes in), InOut (an array that the kernel changes; the same object twice is one address), Scratch (the address of so many bytes, aligned to 16), None (0), or real(x).
 Around every array lie guard bytes that are NaN as float32: writing past an array fails the run, and what is read past one spoils it.
 """
 
@@ -35,6 +35,14 @@ class Out:
 @dataclass
 class InOut:
     array: np.ndarray
+
+
+@dataclass
+class At:
+    """The address of an input plus `offset` bytes."""
+
+    array: np.ndarray
+    offset: int
 
 
 @dataclass
@@ -99,9 +107,12 @@ class Kernels:
                 words.append(places[id(argument)])
                 continue
             aligned = True
-            if isinstance(argument, Out):
+            offset = 0
+            if isinstance(argument, At):
+                array, offset = argument.array, argument.offset
+            elif isinstance(argument, Out):
                 array, aligned = np.full(argument.shape, 0, argument.dtype), argument.aligned
-                array.view(np.uint8).reshape(-1)[...] = GUARD_BYTE if array.size else 0
+                array.reshape(-1).view(np.uint8)[...] = GUARD_BYTE
             elif isinstance(argument, Scratch):
                 array = np.full(argument.size, GUARD_BYTE, np.uint8)
             elif isinstance(argument, InOut):
@@ -109,9 +120,9 @@ class Kernels:
             else:
                 array, aligned = argument, getattr(argument, 'aligned', False)
             address = top + GUARD + (0 if aligned else array.itemsize)
-            words.append(address)
+            words.append(address + offset)
             places[id(argument)] = address
-            pieces.append((address, np.ascontiguousarray(array), isinstance(argument, (Out, InOut))))
+            pieces.append((address, np.ascontiguousarray(array).reshape(array.shape), isinstance(argument, (Out, InOut))))
             top = (address + array.nbytes + GUARD + 15) // 16 * 16
         tape = np.array([self.numbers[name], len(words), *words], np.int64).astype(np.int32)
         memory = self._bytes(top + tape.nbytes)

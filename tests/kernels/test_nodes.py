@@ -23,6 +23,7 @@ from edgeflow.backends.wasm.lower_movement import MOVEMENT_LOWERINGS
 from edgeflow.backends.wasm.lower_reduce import REDUCE_LOWERINGS
 from edgeflow.runtime.model import create_model
 from edgeflow.runtime.tensor import tensor
+from toolchain.wasm import build_wasm
 
 OPS = {'Constant', 'Shape', 'Size'}.union(
     CONVERT_LOWERINGS, ELEMENTWISE_LOWERINGS, INDEXING_LOWERINGS, MOVEMENT_LOWERINGS, REDUCE_LOWERINGS)
@@ -94,6 +95,11 @@ def given(array: np.ndarray) -> object:
     if array.dtype.name == 'bfloat16':
         return tensor(array.view(np.uint16), list(array.shape), dtype='bfloat16')
     return tensor(array, list(array.shape))
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _binaries() -> None:
+    build_wasm()
 
 
 @pytest.mark.parametrize('name', sorted(cases()))

@@ -20,7 +20,7 @@ export function $fields(x, all) {
 }
 
 export function $camel(name) {
-  return /^_*[A-Z][A-Z0-9_]*$/.test(name) ? name : name.replace(/(?<=[A-Za-z0-9])_+([A-Za-z0-9])/g, (_, c) => c.toUpperCase());
+  return /^_*[A-Z][A-Z0-9_]*$/.test(name) ? name : name.replace(/^_+|_+([A-Za-z0-9])/g, (text, c) => (c ? c.toUpperCase() : text));
 }
 
 export function $eq(a, b) {

@@ -82,7 +82,7 @@ export function $isInt(x) {
 
 export function $int(x, base) {
   if (typeof x === 'string') {
-    const text = x.trim().replace(/(?<=[0-9a-zA-Z])_(?=[0-9a-zA-Z])/g, '');
+    const text = x.trim().replace(/([0-9a-zA-Z])_(?=[0-9a-zA-Z])/g, '$1');
     const radix = base ?? 10;
     const digits = text.replace(/^[+-]/, '').replace(radix === 16 ? /^0x/i : radix === 2 ? /^0b/i : radix === 8 ? /^0o/i : /^$/, '').toLowerCase();
     const valid = digits !== '' && [...digits].every((c) => parseInt(c, 36) < radix);
@@ -102,11 +102,11 @@ export function $float(x) {
     if (x == null || typeof x === 'object') throw new TypeError(`float() argument must be a string or a number, not ${$repr(x)}`);
     return Number(x);
   }
-  const text = x.trim().toLowerCase();
+  const text = x.trim().toLowerCase().replace(/(\d)_(?=\d)/g, '$1');
   const special = /^([+-]?)(inf|infinity|nan)$/.exec(text);
   if (special) return special[2] === 'nan' ? NaN : special[1] === '-' ? -Infinity : Infinity;
-  if (!/^[+-]?(\d[\d_]*\.?\d*|\.\d+)(e[+-]?\d+)?$/.test(text)) throw new ValueError(`could not convert string to float: ${$repr(x)}`);
-  return Number(text.replaceAll('_', ''));
+  if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/.test(text)) throw new ValueError(`could not convert string to float: ${$repr(x)}`);
+  return Number(text);
 }
 
 export function $round(x, digits) {

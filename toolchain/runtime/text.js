@@ -232,7 +232,7 @@ export function $m_split(s, sep, limit = -1) {
 export function $m_rsplit(s, sep, limit = -1) {
   if (sep == null) {
     const parts = $m_split(s);
-    if (limit < 0 || parts.length <= limit + 1) return parts;
+    if (limit < 0 || parts.length <= limit) return parts;
     let rest = $m_rstrip(s);
     const out = [];
     while (out.length < limit) {

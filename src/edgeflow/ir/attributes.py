@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from edgeflow.errors import EdgeflowError
+from edgeflow.ir.describe import describe
 from edgeflow.ir.graph import Attribute, Node, TensorData
-from edgeflow.ir.verify import describe
 
 
 def _wrong(node: Node, name: str, expected: str) -> EdgeflowError:

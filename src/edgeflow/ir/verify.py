@@ -1,20 +1,18 @@
 """The rules that every graph keeps, whatever its operators: checked after reading and, in tests, after every pass.
 
-Values are written once and before they are read; a subgraph sees the values of the graphs around it.
+Values are written once and before they are read; a subgraph sees the values of the graphs around it. Whether backends
+have an operator is not asked here, but whether the op table knows it in this version, and with this many inputs.
 """
 
 from __future__ import annotations
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.ir.graph import Graph, Node
+from edgeflow.ir.describe import describe
+from edgeflow.ir.graph import Attribute, Graph, Node
+from edgeflow.ir.ops.infer import OpSpec
+from edgeflow.ir.ops.table import find_spec
 
-
-def describe(node: Node) -> str:
-    """How messages call a node."""
-    if node.name != '':
-        return f"node '{node.name}' ({node.key()})"
-    made: list[str] = [name for name in node.outputs if name != '']
-    return f"node {node.key()} that makes '{made[0]}'" if len(made) > 0 else f'node {node.key()} without outputs'
+MAX_OPSET = 28
 
 
 def verify(graph: Graph) -> None:
@@ -26,6 +24,11 @@ def verify(graph: Graph) -> None:
             )
     if len(graph.outputs) == 0:
         raise EdgeflowError('invalid-graph', f"graph '{graph.name}': expected outputs, got none", {})
+    opset: int = graph.opsets.get('', 1)
+    if opset < 1 or opset > MAX_OPSET:
+        raise EdgeflowError(
+            'unsupported-op', f'opset {opset} of domain ai.onnx: expected 1 to {MAX_OPSET}', {'domain': 'ai.onnx', 'got': opset},
+        )
     _verify_scope(graph, set())
 
 
@@ -64,3 +67,40 @@ def _define(known: set[str], name: str, by: str) -> None:
             {'value': name},
         )
     known.add(name)
+
+
+def verify_operators(graph: Graph) -> None:
+    """Check each node of a graph as read against the op table, subgraphs included.
+
+    EdgeflowError 'unsupported-op' names the operator with domain, version and node; 'invalid-graph' where a node has too few
+    or too many inputs.
+    """
+    _verify_nodes(graph, graph.opsets)
+
+
+def _verify_nodes(graph: Graph, opsets: dict[str, int]) -> None:
+    for node in graph.nodes:
+        if node.key() == 'If':
+            _verify_if(node, opsets)
+            continue
+        spec: OpSpec = find_spec(node, opsets.get(node.domain, 1))
+        count: int = len(node.inputs)
+        if count < spec.min_inputs or (spec.max_inputs >= 0 and count > spec.max_inputs):
+            raise EdgeflowError(
+                'invalid-graph', f'{describe(node)}: expected {spec.min_inputs} to {spec.max_inputs} inputs, got {count}',
+                {'node': node.name, 'op': node.key(), 'got': count},
+            )
+
+
+def _verify_if(node: Node, opsets: dict[str, int]) -> None:
+    """If stands in no table: the planner takes the branch, its nodes are what backends run."""
+    if len(node.inputs) != 1:
+        raise EdgeflowError('invalid-graph', f'{describe(node)}: expected 1 input, got {len(node.inputs)}', {'node': node.name})
+    for name in ['then_branch', 'else_branch']:
+        branch: Attribute | None = node.attributes.get(name)
+        if not isinstance(branch, Graph) or len(branch.outputs) != len(node.outputs):
+            raise EdgeflowError(
+                'invalid-graph', f"{describe(node)}: expected a graph with {len(node.outputs)} outputs as '{name}', got none",
+                {'node': node.name, 'attribute': name},
+            )
+        _verify_nodes(branch, opsets)

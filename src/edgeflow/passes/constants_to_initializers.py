@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_of, new_bytes
+from edgeflow.ir.describe import describe
 from edgeflow.ir.graph import Attribute, Graph, Node, TensorData
-from edgeflow.ir.verify import describe
 
 
 def run(graph: Graph) -> bool:

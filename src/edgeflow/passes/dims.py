@@ -153,21 +153,31 @@ def missing_dim(given: list[Dim], others: list[Dim]) -> Dim:
             symbols.remove(dim)
         else:
             return ''
-    if divisor <= 0 or '' in symbols:
+    if divisor <= 0 or number <= 0 or '' in symbols:
         return ''
-    if number % divisor != 0:
-        for i in range(len(symbols)):
-            part: Dim = divide_dim(symbols[i], divisor)
-            if isinstance(part, str) and part != '':
-                symbols[i] = part
-                divisor = 1
-                break
-    if number % divisor != 0:
+    common: int = greatest_divisor(number, divisor)
+    number = number // common
+    divisor = divisor // common
+    for i in range(len(symbols)):
+        part: Dim = divide_dim(symbols[i], divisor) if divisor != 1 else ''
+        if isinstance(part, str) and part != '':
+            symbols[i] = part
+            divisor = 1
+    if divisor != 1:
         return ''
-    left: Dim = number // divisor
+    left: Dim = number
     for symbol in symbols:
         left = multiply_dims(left, symbol)
     return left
+
+
+def greatest_divisor(a: int, b: int) -> int:
+    """The greatest common divisor of two positive numbers."""
+    while b != 0:
+        rest: int = a % b
+        a = b
+        b = rest
+    return a
 
 
 def fits_into(dims: list[Dim], target: list[Dim]) -> bool:

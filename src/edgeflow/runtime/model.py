@@ -8,6 +8,7 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import native_mapping, signal_aborted, to_dict
 from edgeflow.host.port import AbortSignal, Bytes
 from edgeflow.ir.graph import ValueInfo
+from edgeflow.ir.verify import verify, verify_operators
 from edgeflow.onnx.reader import read_model
 from edgeflow.options import nearest, public
 from edgeflow.runtime.tensor import Tensor, describe
@@ -186,5 +187,7 @@ async def create_model(data: Bytes, external: dict[str, Bytes], device: str) -> 
         return found
 
     graph = read_model(data, find_external).graph
+    verify(graph)
+    verify_operators(graph)
     executable = await load_executable(graph, chosen)
     return Model(graph.inputs, graph.outputs, chosen, executable)

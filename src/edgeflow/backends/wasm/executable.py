@@ -197,28 +197,32 @@ def make_wasm_plan(graph: Graph, shapes: dict[str, list[int]], outputs: list[str
     try:
         draft = make_plan(graph, shapes, outputs, machine, b)
         steps = draft.steps()
+        tape = link(steps, engine.kernels, output_literals(draft))
         engine.ensure_arena(draft.arena_size)
-        constants = machine.end_plan(used_constants(steps, draft.outputs))
+        address = engine.heap.allocate(len(tape.words) * WORD)
     except Exception:
         machine.end_plan(set())
         raise
-    literals: list[Value] = []
-    for value in draft.outputs:
-        if value.root().literal is not None:
-            literals.append(value.root())
-    tape = link(steps, engine.kernels, literals)
-    size = len(tape.words) * WORD
-    address = engine.heap.allocate(size)
-    total = size
+    constants = machine.end_plan(used_constants(steps, draft.outputs))
+    total = len(tape.words) * WORD
     for value in constants:
         total = total + value.size
-    plan = WasmPlan(draft, tape, steps, address, engine.arena_address, constants, total)
     for i in tape.tape_words:
         tape.words[i] = tape.words[i] + address
     for i in tape.arena_words:
         tape.words[i] = tape.words[i] + engine.arena_address
     engine.write_words(address, tape.words)
-    return plan
+    return WasmPlan(draft, tape, steps, address, engine.arena_address, constants, total)
+
+
+def output_literals(draft: Draft) -> list[Value]:
+    """The literals that are outputs of the graph."""
+    literals: list[Value] = []
+    for value in draft.outputs:
+        root = value.root()
+        if root.literal is not None:
+            literals.append(root)
+    return literals
 
 
 def relink(machine: WasmMachine, plan: WasmPlan) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from toolchain.calls import BUILTIN_EXCEPTIONS
+from toolchain.builtins import BUILTIN_EXCEPTIONS
 from toolchain.expressions import ASSIGN, quote
 from toolchain.lowering import is_empty_protocol
 from toolchain.names import attribute_name, variable_name
@@ -137,12 +137,16 @@ class Classes:
 
     def record_fields(self, info: ClassInfo) -> None:
         """Class and field names, for equality, repr and replace(); '-' marks a field that does not compare."""
-        names = " ".join(
-            ("-" if not f.compare or not info.eq else "") + ("~" if not f.init else "") + ("*" if f.keyword_only else "") + f.name
-            for f in self.project.all_fields(info)
-        )
-        marker = info.name if info.eq else "-" + info.name
-        self.line(f"get $record() {{ return {quote(f'{marker} {names}'.strip())}; }}")
+        names = [info.name if info.eq else "-" + info.name]
+        for item in self.project.all_fields(info):
+            flags = ("-" if not item.compare or not info.eq else "") + ("~" if not item.init else "") + ("*" if item.keyword_only else "")
+            if item.name.startswith("_"):  # the bundler renames private members, and a string only where it is told to
+                names[-1] += f" {flags}"
+                names += [f"\x00{attribute_name(item.name)}", ""]
+            else:
+                names[-1] += f" {flags}{item.name}"
+        parts = [f"/* @__KEY__ */ {quote(text[1:])}" if text.startswith("\x00") else quote(text) for text in names if text]
+        self.line(f"get $record() {{ return {' + '.join(parts)}; }}")
 
     # -- methods ---------------------------------------------------------------------------------------------------
 
@@ -153,7 +157,7 @@ class Classes:
         if method is None or method.node is not node:
             names = [ast.unparse(d) for d in node.decorator_list]
             kind = "setter" if any(n.endswith(".setter") for n in names) else "property"
-            method = self.project._function(self.module, node, info.qualified, kind)
+            method = self.project.signature(self.module, node, info.qualified, kind)
         if node.name == "__init__":
             self.constructor(info, node, method)
             return

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Callable
 
 from toolchain.inference import constant_int
-from toolchain.names import attribute_name, is_identifier, variable_name
-from toolchain.pytypes import ANY, NUMERIC, SIZED_BY_LENGTH, Type, element_type
-from toolchain.scopes import COMPREHENSIONS
+from toolchain.names import attribute_name
+from toolchain.pytypes import NUMERIC, SIZED_BY_LENGTH, Type
 
 # JS operator precedence, higher binds tighter.
 PRIMARY, UNARY, POWER, TIMES, PLUS, SHIFT, RELATION, EQUALITY = 20, 15, 14, 13, 12, 11, 10, 9
@@ -134,11 +134,16 @@ class Expressions:
     def condition(self, node: ast.expr) -> Js:
         if isinstance(node, ast.BoolOp):
             level, sign = (AND, " && ") if isinstance(node.op, ast.And) else (OR, " || ")
-            return sign.join(self.test(value, level) for value in node.values), level
+            parts, known = [], {}
+            for value in node.values:
+                with self.assuming(known, []):
+                    parts.append(self.test(value, level))
+                    known |= self.facts(value, level == AND)
+            return sign.join(parts), level
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             return self.x_UnaryOp(node)
         if isinstance(node, ast.IfExp):
-            return f"{self.test(node.test, COALESCE)} ? {self.test(node.body, TERNARY)} : {self.test(node.orelse, TERNARY)}", TERNARY
+            return self.choice(node, self.test)
         return self.truth(self.js(node, UNARY) if self.needs_truth(node) else None, node)
 
     def needs_truth(self, node: ast.expr) -> bool:
@@ -171,7 +176,11 @@ class Expressions:
             return self.condition(node)
         is_and = isinstance(node.op, ast.And)
         values = list(node.values)
-        result = (self.js(values[-1], AND if is_and else OR), AND if is_and else OR)
+        known: dict[str, Type] = {}
+        for value in values[:-1]:
+            known |= self.facts(value, is_and)
+        with self.assuming(known, []):
+            result = (self.js(values[-1], AND if is_and else OR), AND if is_and else OR)
         for value in reversed(values[:-1]):
             if self.native_truth(value):
                 level = AND if is_and else OR
@@ -220,7 +229,14 @@ class Expressions:
         return f"-{self.js(node.operand, PLUS)} - 1", PLUS
 
     def x_IfExp(self, node: ast.IfExp) -> Js:
-        return f"{self.test(node.test, COALESCE)} ? {self.js(node.body, ASSIGN)} : {self.js(node.orelse, ASSIGN)}", TERNARY
+        return self.choice(node, self.js)
+
+    def choice(self, node: ast.IfExp, show: Callable[[ast.expr, int], str]) -> Js:
+        test = self.test(node.test, COALESCE)
+        with self.assuming(self.facts(node.test, True), [node.body]):
+            body = show(node.body, ASSIGN)
+        with self.assuming(self.facts(node.test, False), [node.orelse]):
+            return f"{test} ? {body} : {show(node.orelse, ASSIGN)}", TERNARY
 
     # -- comparison ------------------------------------------------------------------------------------------------
 
@@ -349,7 +365,7 @@ class Expressions:
             return helper("floordiv")
         if isinstance(op, ast.Mod):
             if a.kind == "str":
-                self.error(node, "%-formatting is not in the subset; write an f-string")
+                self.error(node, "%-formatting; write an f-string")
             return helper("mod")
         if isinstance(op, ast.BitAnd):
             if any(value is not None and 0 <= value < _INT32_LIMIT for value in (fold(left), fold(right))):
@@ -386,8 +402,20 @@ class Expressions:
             return f"super.{attribute_name(node.attr)}", PRIMARY
         owner_type = self.type_of(node.value)
         if self.is_bound_method(node, owner_type):
-            return f"{self.rt('bind')}({self.js(node.value, ASSIGN)}, {quote(attribute_name(node.attr))})", PRIMARY
+            return self.bound_method(node, owner_type), PRIMARY
         return f"{self.member(node.value)}.{attribute_name(node.attr)}", PRIMARY
+
+    def bound_method(self, node: ast.Attribute, owner: Type) -> str:
+        """A method as a value remembers its object. No name goes into a string: bundlers rename private members."""
+        name = attribute_name(node.attr)
+        if self.is_simple(node.value):
+            text = again = self.js(node.value, PRIMARY)
+        else:
+            again = self.temp()
+            text = f"({again} = {self.js(node.value, ASSIGN)})"
+        if owner.kind in ("class", "classobj"):
+            return f"{text}.{name}.bind({again})"
+        return f"{self.rt('bind')}({text}, {again}.{name})"
 
     def is_bound_method(self, node: ast.Attribute, owner: Type) -> bool:
         if owner.kind in ("class", "classobj"):
@@ -395,12 +423,7 @@ class Expressions:
                 return False
             method = self.project.find_method(owner.name, node.attr)
             return method is not None and (owner.kind == "class" or method.kind == "class")
-        return owner.kind in ("any", "unknown") and node.attr in self.project.methods and (
-            node.attr not in self.project.plain_attributes or True
-        ) and isinstance(node.ctx, ast.Load) and not self.only_field(node.attr)
-
-    def only_field(self, name: str) -> bool:
-        return name not in self.project.methods
+        return owner.kind in ("any", "unknown") and node.attr in self.project.methods and isinstance(node.ctx, ast.Load)
 
     def x_Subscript(self, node: ast.Subscript) -> Js:
         kind = self.type_of(node.value)
@@ -438,155 +461,6 @@ class Expressions:
         while arguments[-1] == "null":
             arguments.pop()
         return f"{self.rt('slice')}({', '.join(arguments)})", PRIMARY
-
-    # -- functions and comprehensions ------------------------------------------------------------------------------
-
-    def x_Lambda(self, node: ast.Lambda) -> Js:
-        with self.function_scope(node):
-            params = self.parameters(node.args)
-            body = self.js(node.body, ASSIGN)
-            temps = self.scope.take_temps()
-        if temps:
-            return f"({params}) => {{ let {', '.join(temps)}; return {body}; }}", ASSIGN
-        return f"({params}) => {f'({body})' if body.startswith('{') else body}", ASSIGN
-
-    def x_Await(self, node: ast.Await) -> Js:
-        return f"await {self.js(node.value, UNARY)}", UNARY
-
-    def x_Yield(self, node: ast.Yield) -> Js:
-        return (f"yield {self.js(node.value, ASSIGN)}" if node.value else "yield null"), ASSIGN
-
-    def x_YieldFrom(self, node: ast.YieldFrom) -> Js:
-        return f"yield* {self.iterable(node.value)}", ASSIGN
-
-    def x_Starred(self, node: ast.Starred) -> Js:
-        return f"...{self.iterable(node.value)}", ASSIGN
-
-    def x_ListComp(self, node: ast.ListComp) -> Js:
-        return self.comprehension(node, node.elt, "list")
-
-    def x_SetComp(self, node: ast.SetComp) -> Js:
-        return f"new Set({self.comprehension(node, node.elt, 'set')[0]})", PRIMARY
-
-    def x_DictComp(self, node: ast.DictComp) -> Js:
-        pair = ast.copy_location(ast.Tuple([node.key, node.value], ast.Load()), node)
-        return f"new Map({self.comprehension(node, pair, 'dict')[0]})", PRIMARY
-
-    def x_GeneratorExp(self, node: ast.GeneratorExp) -> Js:
-        with self.comprehension_scope(node.generators):
-            body = self.comprehension_loops(node, lambda: f"yield {self.js(node.elt, ASSIGN)};")
-        star = "async " if is_async_comprehension(node) else ""
-        call = ".call(this)" if "this" in body else "()"
-        return f"({star}function* () {{\n{indent(body)}\n}}){call}", PRIMARY
-
-    def comprehension(self, node: ast.expr, element: ast.expr, purpose: str) -> Js:
-        """A list of the elements, by map and filter where that keeps the order of evaluation."""
-        first = node.generators[0]
-        awaits = is_async_comprehension(node)
-        walrus = any(isinstance(child, ast.NamedExpr) for child in ast.walk(node))
-        if len(node.generators) > 1 or awaits or walrus:
-            with self.comprehension_scope(node.generators):
-                body = self.comprehension_loops(node, lambda: f"$out.push({self.js(element, ASSIGN)});")
-            head = "await (async () => {" if awaits else "(() => {"
-            return f"{head}\n  const $out = [];\n{indent(body)}\n  return $out;\n}})()", UNARY if awaits else PRIMARY
-        source_type = self.type_of(first.iter)
-        count = range_count(first.iter)
-        if count is not None and not first.ifs and isinstance(first.target, ast.Name):
-            length = self.js(count, ASSIGN)
-            if self.type_of(count).kind not in NUMERIC or not isinstance(count, (ast.Constant, ast.Name, ast.Attribute, ast.Call)):
-                length = f"Math.max(0, {length})"
-            with self.comprehension_scope(node.generators):
-                target = self.pattern(first.target)
-                used = any(isinstance(child, ast.Name) and child.id == first.target.id for child in ast.walk(element))
-                body = self.arrow_body(element)
-            return f"Array.from({options_object([('length', length)])}, ({'_, ' + target if used else ''}) => {body})", PRIMARY
-        source = self.js(first.iter, PRIMARY) if source_type.kind in ("list", "tuple") else None
-        if source is None:
-            source = f"[...{self.iterable(first.iter)}]"
-        with self.comprehension_scope(node.generators):
-            target = self.pattern(first.target)
-            params = target if isinstance(first.target, ast.Name) else f"({target})"
-            params = f"({target})"
-            text = source
-            for condition in first.ifs:
-                text += f".filter({params} => {self.test(condition, TERNARY)})"
-            same = isinstance(element, ast.Name) and isinstance(first.target, ast.Name) and element.id == first.target.id
-            if not same:
-                text += f".map({params} => {self.arrow_body(element)})"
-            elif not first.ifs and source_type.kind in ("list", "tuple"):
-                text += ".slice()"
-        return text, PRIMARY
-
-    def arrow_body(self, node: ast.expr) -> str:
-        body = self.js(node, ASSIGN)
-        return f"({body})" if body.startswith("{") else body
-
-    def comprehension_loops(self, node: ast.expr, innermost: object) -> str:
-        """Nested for loops of a comprehension, in the scope of its variables."""
-        lines, depth = [], 0
-        for generator in node.generators:
-            pad = "  " * depth
-            if generator.is_async:
-                lines.append(f"{pad}for await (const {self.pattern(generator.target)} of {self.js(generator.iter, ASSIGN)}) {{")
-            else:
-                counting = self.counting_loop(generator, set()) if isinstance(generator.target, ast.Name) else ""
-                lines.append(pad + (counting or f"for (const {self.pattern(generator.target)} of {self.loop_source(generator.iter)}) {{"))
-            depth += 1
-            for condition in generator.ifs:
-                negated = ast.copy_location(ast.UnaryOp(ast.Not(), condition), condition)
-                lines.append("  " * depth + f"if ({self.test(negated)}) continue;")
-        lines.append("  " * depth + innermost())
-        for level in range(depth - 1, -1, -1):
-            lines.append("  " * level + "}")
-        return "\n".join(lines)
-
-    def pattern(self, target: ast.expr) -> str:
-        """A destructuring pattern of a loop target."""
-        if isinstance(target, ast.Name):
-            return variable_name(target.id)
-        if isinstance(target, (ast.Tuple, ast.List)):
-            parts = ["" if isinstance(item, ast.Name) and item.id == "_" else self.pattern(item) for item in target.elts]
-            return "[" + ", ".join(parts).rstrip(", ") + "]" if any(parts) else "[]"
-        if isinstance(target, ast.Starred):
-            return f"...{self.pattern(target.value)}"
-        return self.js(target)
-
-    # -- iteration -------------------------------------------------------------------------------------------------
-
-    def iterable(self, node: ast.expr) -> str:
-        """JS text that for..of or spread takes, yielding what Python would."""
-        kind = self.type_of(node)
-        if isinstance(node, ast.Call) and not node.keywords and not node.args and isinstance(node.func, ast.Attribute):
-            owner = self.type_of(node.func.value)
-            if owner.kind == "dict" and node.func.attr in ("items", "keys", "values"):
-                view = "" if node.func.attr == "items" else f".{node.func.attr}()"
-                return self.member(node.func.value) + view
-        text = self.js(node, PRIMARY)
-        if kind.kind == "dict":
-            return f"{text}.keys()"
-        if kind.kind in ("list", "tuple", "set", "str", "bytes", "array", "iter") and not kind.opt:
-            return text
-        if isinstance(node, COMPREHENSIONS) or kind.kind in ("list", "tuple", "iter"):
-            return text
-        if kind.kind == "class" and self.project.find_method(kind.name, "__iter__"):
-            return text
-        return f"{self.rt('iter')}({text})"
-
-
-def indent(text: str) -> str:
-    return "\n".join("  " + line for line in text.split("\n"))
-
-
-def is_async_comprehension(node: ast.expr) -> bool:
-    return any(
-        isinstance(child, ast.Await) or isinstance(child, ast.comprehension) and child.is_async for child in ast.walk(node)
-    )
-
-
-def range_count(node: ast.expr) -> ast.expr | None:
-    """n of range(n)."""
-    is_range = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range"
-    return node.args[0] if is_range and len(node.args) == 1 else None
 
 
 def fold(node: ast.expr) -> int | None:

@@ -15,14 +15,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
-from toolchain.calls import BUILTIN_EXCEPTIONS, BUILTINS, Calls
+from toolchain.builtins import BUILTIN_EXCEPTIONS, BUILTINS, Builtins
+from toolchain.calls import Calls
 from toolchain.classes import Classes
+from toolchain.comprehensions import Comprehensions
 from toolchain.expressions import ASSIGN, Expressions, quote
+from toolchain.handling import Handling
 from toolchain.inference import Inference
 from toolchain.lowering import is_empty_protocol
-from toolchain.names import RESERVED, attribute_name, variable_name
+from toolchain.names import attribute_name, variable_name
+from toolchain.narrowing import Narrowing
 from toolchain.pytypes import ANY, Type, optional
-from toolchain.scopes import FUNCTIONS, Plan, plan, target_names
+from toolchain.scopes import Plan, plan, target_names
 from toolchain.statements import Statements
 from toolchain.symbols import ClassInfo, FunctionInfo, Module, Project, Symbol, own_nodes
 from toolchain.tests_export import TestExport
@@ -75,13 +79,14 @@ class Scope:
         self.returns: Type = ANY
         self.is_function = True
         self.bound_names: set[str] = set()
+        self.narrow: dict[str, Type] = {}
 
     def take_temps(self) -> list[str]:
         temps, self.temps = self.temps, []
         return temps
 
 
-class EsGenerator(Inference, Expressions, Calls, Statements, Classes, TestExport, Generator):
+class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Builtins, Statements, Handling, Classes, TestExport, Generator):
     """Generates the ES module of one Python module."""
 
     def __init__(self, project: Project, module: Module, js_path: str, is_test: bool = False) -> None:
@@ -102,6 +107,8 @@ class EsGenerator(Inference, Expressions, Calls, Statements, Classes, TestExport
         self.namespaces: dict[str, str] = {}
         self.raw_imports: list[str] = []
         self.temp_count = 0
+        self.signatures: dict[int, FunctionInfo] = {}
+        self.bodies: dict[int, list[ast.AST]] = {}
         super().__init__(stand_in)
         self.module = module
         self.targetFragments = []
@@ -162,6 +169,8 @@ class EsGenerator(Inference, Expressions, Calls, Statements, Classes, TestExport
         if method is None or getattr(Generator, method.__name__, None) is method.__func__:
             self.error(node, f"{type(node).__name__} is not in the subset; write it with simpler statements")
         else:
+            if isinstance(node, ast.stmt):
+                self.declare_before(node)
             method(node)
 
     # -- names -----------------------------------------------------------------------------------------------------
@@ -256,7 +265,17 @@ class EsGenerator(Inference, Expressions, Calls, Statements, Classes, TestExport
         return None
 
     def nested_signature(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> FunctionInfo:
-        return self.project._function(self.module, node, "", "function")
+        known = self.signatures.get(id(node))
+        if known is None:
+            known = self.signatures[id(node)] = self.project.signature(self.module, node, "", "function")
+        return known
+
+    def nodes_of(self, function: ast.AST) -> list[ast.AST]:
+        """All nodes of a function's own body, collected once."""
+        known = self.bodies.get(id(function))
+        if known is None:
+            known = self.bodies[id(function)] = list(own_nodes(function))
+        return known
 
     def class_name_in_scope(self) -> str:
         return next((scope.class_name for scope in reversed(self.scope_stack) if scope.class_name), "")
@@ -371,11 +390,14 @@ class EsGenerator(Inference, Expressions, Calls, Statements, Classes, TestExport
         self.scope_stack.pop()
 
     def _declare_locals(self, node: ast.AST, scope: Scope) -> None:
-        for child in own_nodes(node):
+        nodes = self.nodes_of(node)
+        inner: set[int] = set()
+        for child in nodes:
             if isinstance(child, ast.Nonlocal):
                 scope.nonlocals.update(child.names)
-        inner = {id(n) for child in own_nodes(node) if isinstance(child, ast.comprehension) for n in ast.walk(child.target)}
-        for child in own_nodes(node):
+            elif isinstance(child, ast.comprehension):
+                inner.update(id(name) for name in ast.walk(child.target))
+        for child in nodes:
             if id(child) in inner:
                 continue
             if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
@@ -479,13 +501,27 @@ class EsGenerator(Inference, Expressions, Calls, Statements, Classes, TestExport
 
     def needs_final_return(self, node: ast.AST, info: FunctionInfo) -> bool:
         """Whether falling off the end must give null rather than undefined."""
-        if info.is_generator or not any(isinstance(n, ast.Return) and n.value is not None for n in own_nodes(node)):
+        if info.is_generator or not any(isinstance(n, ast.Return) and n.value is not None for n in self.nodes_of(node)):
             return False
         return not ends(node.body)
 
     def body(self, statements: list[ast.stmt]) -> None:
-        for statement in statements:
+        """Statements in a row; one that leaves unless a test holds proves the test for those after it."""
+        for index, statement in enumerate(statements):
             self.visit(statement)
+            facts = self.proven_after(statement)
+            if facts:
+                rest = statements[index + 1:]
+                with self.assuming(facts, rest):
+                    self.body(rest)
+                return
+
+    def proven_after(self, statement: ast.stmt) -> dict[str, Type]:
+        if isinstance(statement, ast.Assert):
+            return self.facts(statement.test, True)
+        if isinstance(statement, ast.If) and not statement.orelse and ends(statement.body):
+            return self.facts(statement.test, False)
+        return {}
 
 
 def ends(body: list[ast.stmt]) -> bool:

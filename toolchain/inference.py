@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import ast
 
+from toolchain.narrowing import is_path
 from toolchain.pytypes import (
     ANY, BOOL, BYTES, FLOAT, INT, NONE, NUMERIC, STR, UNKNOWN, Type, element_type, iter_of, join, list_of, optional,
     required, tuple_of,
 )
 from toolchain.scopes import target_names
-from toolchain.symbols import own_nodes
 
+_BINDING = (
+    ast.AnnAssign, ast.Assign, ast.NamedExpr, ast.AugAssign, ast.For, ast.AsyncFor, ast.With, ast.AsyncWith, ast.FunctionDef,
+    ast.AsyncFunctionDef, ast.Try,
+)
 _FIXED_RESULTS = {
     "len": INT, "str": STR, "repr": STR, "chr": STR, "ord": INT, "int": INT, "float": FLOAT, "bool": BOOL,
     "isinstance": BOOL, "callable": BOOL, "any": BOOL, "all": BOOL, "bytes": BYTES, "bytearray": BYTES,
@@ -50,12 +54,13 @@ class Inference:
         """Fill the scope's environment from all bindings of a function, two passes for names used before."""
         env = self.scope.env
         declared = dict(env)
+        bindings = sorted(
+            (n for n in self.nodes_of(function) if isinstance(n, _BINDING)), key=lambda n: (n.lineno, n.col_offset)
+        )
         for last in (False, False, True):
             self.types.clear()
             fresh: dict[str, Type] = {}
-            for node in sorted(
-                (n for n in own_nodes(function) if isinstance(n, (ast.stmt, ast.NamedExpr))), key=lambda n: (n.lineno, n.col_offset)
-            ):
+            for node in bindings:
                 self._bind_statement(node, fresh, declared)
             for name, kind in fresh.items():
                 if name not in declared:
@@ -120,6 +125,9 @@ class Inference:
         return STR
 
     def type_Name(self, node: ast.Name) -> Type:
+        proven = self.narrowed(node.id)
+        if proven is not None:
+            return proven
         for scope in reversed(self.scope_stack):
             if node.id in scope.env:
                 return scope.env[node.id]
@@ -143,6 +151,9 @@ class Inference:
         return self.type_of(node.value)
 
     def type_Attribute(self, node: ast.Attribute) -> Type:
+        proven = self.narrowed(ast.unparse(node)) if is_path(node) else None
+        if proven is not None:
+            return proven
         symbol = self.dotted_symbol(node)
         if symbol is not None and symbol.kind in ("constant", "class", "function"):
             return self.symbol_type(symbol)
@@ -237,8 +248,11 @@ class Inference:
 
     def type_BoolOp(self, node: ast.BoolOp) -> Type:
         result = UNKNOWN
+        known: dict[str, Type] = {}
         for index, value in enumerate(node.values):
-            kind = self.type_of(value)
+            with self.assuming(known, []):
+                kind = self.type_of(value)
+            known |= self.facts(value, isinstance(node.op, ast.And))
             if isinstance(node.op, ast.Or) and index < len(node.values) - 1:
                 kind = UNKNOWN if kind.kind == "none" else required(kind)
             result = join(result, kind)
@@ -251,7 +265,10 @@ class Inference:
         return BOOL
 
     def type_IfExp(self, node: ast.IfExp) -> Type:
-        return join(self.type_of(node.body), self.type_of(node.orelse))
+        with self.assuming(self.facts(node.test, True), [node.body]):
+            kind = self.type_of(node.body)
+        with self.assuming(self.facts(node.test, False), [node.orelse]):
+            return join(kind, self.type_of(node.orelse))
 
     def type_Lambda(self, node: ast.Lambda) -> Type:
         return Type("function")

@@ -109,22 +109,24 @@ class _Scan:
         """Names used inside a nested function or comprehension; nonlocal and walrus bind outside."""
         outside: set[str] = set()
         own: set[str] = set()
+        comprehension = isinstance(node, COMPREHENSIONS)
+        names: list[ast.Name] = []
         if isinstance(node, FUNCTIONS):
             own = {a.arg for a in node.args.posonlyargs + node.args.args + node.args.kwonlyargs}
         for child in ast.walk(node):
-            if isinstance(child, ast.Nonlocal):
+            if isinstance(child, ast.Name):
+                names.append(child)
+            elif isinstance(child, ast.Nonlocal):
                 outside.update(child.names)
-            if isinstance(child, ast.NamedExpr) and isinstance(node, COMPREHENSIONS):
+            elif comprehension and isinstance(child, ast.NamedExpr):
                 outside.add(child.target.id)
-        for child in ast.walk(node):
-            if isinstance(child, ast.comprehension) and isinstance(node, COMPREHENSIONS):
+            elif comprehension and isinstance(child, ast.comprehension):
                 own.update(target_names(child.target))
-        for child in ast.walk(node):
-            if isinstance(child, ast.Name) and child.id not in own:
-                stores = isinstance(child.ctx, ast.Store)
-                if stores and child.id not in outside:
-                    continue
-                self.add(child.id, path, in_loop, stores, "inner" if isinstance(node, COMPREHENSIONS) or stores else "deferred")
+        for name in names:
+            if name.id not in own:
+                stores = isinstance(name.ctx, ast.Store)
+                if not stores or name.id in outside:
+                    self.add(name.id, path, in_loop, stores, "inner" if comprehension or stores else "deferred")
 
     def add(self, name: str, path: tuple[tuple[int, int], ...], in_loop: bool, binds: bool, part: str) -> None:
         self.uses.setdefault(name, []).append(_Use(path, in_loop, binds, part))

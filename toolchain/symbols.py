@@ -166,6 +166,12 @@ class Project:
             self._collect_rest(module)
         for info in self.classes.values():
             self._collect_members(info)
+        for module in list(self.modules.values()) * 2:
+            for node in module.tree.body:
+                if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                    name = node.targets[0].id
+                    if name in module.constants and module.constants[name].kind == "unknown":
+                        module.constants[name] = self._value_type(module, node.value)
         self._index_attributes()
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -198,7 +204,7 @@ class Project:
     def _collect_rest(self, module: Module) -> None:
         for node in module.tree.body:
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                module.functions[node.name] = self._function(module, node, "", "function")
+                module.functions[node.name] = self.signature(module, node, "", "function")
             elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 module.constants[node.target.id] = self.annotation(module, node.annotation)
             elif isinstance(node, ast.Assign):
@@ -209,7 +215,8 @@ class Project:
             elif is_pragma(node):
                 module.raw_names.update(raw_exports(node))
 
-    def _function(self, module: Module, node: ast.AST, owner: str, kind: str) -> FunctionInfo:
+    def signature(self, module: Module, node: ast.AST, owner: str, kind: str) -> FunctionInfo:
+        """What a call of this function needs to know."""
         args = node.args
         positional = args.posonlyargs + args.args
         defaults = [None] * (len(positional) - len(args.defaults)) + list(args.defaults)
@@ -268,7 +275,7 @@ class Project:
             kind = "property"
         elif any(name.endswith(".setter") for name in names):
             kind = "setter"
-        method = self._function(module, node, info.qualified, kind)
+        method = self.signature(module, node, info.qualified, kind)
         if kind in ("property", "setter"):
             info.properties.add(node.name)
             if kind == "property":
@@ -297,7 +304,15 @@ class Project:
                         info.attributes.setdefault(target.attr, kind_of)
 
     def _value_type(self, module: Module, value: ast.expr) -> Type:
-        """The type of a value assigned to an attribute, where it shows without inference."""
+        """The type of a value assigned to an attribute or constant, where it shows without inference."""
+        if isinstance(value, (ast.ListComp, ast.DictComp, ast.SetComp)):
+            return Type({"ListComp": "list", "DictComp": "dict", "SetComp": "set"}[type(value).__name__])
+        if isinstance(value, ast.BinOp) and isinstance(value.op, ast.Add):
+            sides = self._value_type(module, value.left), self._value_type(module, value.right)
+            return join(*sides) if sides[0].kind == sides[1].kind else UNKNOWN
+        if isinstance(value, ast.Name):
+            symbol = self.resolve(module.name, value.id)
+            return symbol.info if symbol is not None and symbol.kind == "constant" else UNKNOWN
         if isinstance(value, ast.Call) and isinstance(value.func, (ast.Name, ast.Attribute)):
             symbol = self.resolve(module.name, ast.unparse(value.func))
             if symbol and symbol.kind == "class":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from toolchain.expressions import ASSIGN, quote
+from toolchain.expressions import quote
 from toolchain.names import variable_name
 
 

@@ -104,6 +104,11 @@ def js_path(module: Module) -> str:
     return f"{path}/index.js" if module.is_package else f"{path}.js"
 
 
+def unique(errors: list[CompileError]) -> list[str]:
+    """Error texts by place; what gate and generator both saw, once."""
+    return list(dict.fromkeys(str(error) for error in sorted(errors, key=lambda error: (error.file, error.line))))
+
+
 def copy_runtime(folder: Path) -> None:
     """Put the runtime and the test runner beside the generated modules."""
     for name in ("runtime", "testrunner"):
@@ -139,13 +144,14 @@ def main(arguments: list[str] | None = None) -> int:
     started = time.perf_counter()
     build = Build(tests=options.tests)
     outputs = build.compile()
-    for error in sorted(build.errors, key=lambda e: (e.file, e.line)):
+    errors = unique(build.errors)
+    for error in errors:
         print(error, file=sys.stderr)
-    if not options.check and (not build.errors or options.keep_going):
+    if not options.check and (not errors or options.keep_going):
         write(ROOT / build.config["output"]["folder"], outputs)
     took = time.perf_counter() - started
-    print(f"{len(outputs)} modules, {len(build.errors)} errors, {took:.1f} s")
-    return 1 if build.errors else 0
+    print(f"{len(outputs)} modules, {len(errors)} errors, {took:.1f} s")
+    return 1 if errors else 0
 
 
 if __name__ == "__main__":

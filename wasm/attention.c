@@ -29,7 +29,7 @@ static void mask_row(float *x, int n, const int32_t *a, ptrdiff_t at) {
   }
 }
 
-// One row of products to exponentials; returns their sum. `query` is the row's number in the sequence.
+// One row of products to exponentials; returns their sum (0 if the query sees nothing: then the results are 0 / 0). `query` is the row's number in the sequence.
 static float exponentials(float *x, const int32_t *a, int b, int h, int query) {
   const int n = a[T];
   const float scale = REAL(SCALE);
@@ -39,8 +39,6 @@ static float exponentials(float *x, const int32_t *a, int b, int h, int query) {
   if (a[CAUSAL]) {
     seen = query + a[CAUSAL_OFFSET] + 1;
     seen = seen < 0 ? 0 : min_int(seen, n);
-    FEW for (int i = seen; i < n; i++) x[i] = -__builtin_inff();
-    if (seen == 0) seen = n;  // nothing to see: NaN, as softmax gives it
   }
   if (a[MASK_TYPE] == MASK_ADDED && a[M_T] == 1 && !a[SOFTCAP]) {
     const float *mask = FLOATS(MASK) + at;

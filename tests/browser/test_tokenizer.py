@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import tokenizers
@@ -13,13 +11,11 @@ from playwright.sync_api import Browser, Page
 from tests.text.tokenizer_cases import (
     KNOWN_DIFFERENCES, MODELS, NAMES, plain_cases, random_texts, wrong_answers,
 )
-from toolchain.paths import BUILD, NODE_MODULES, ROOT
 from toolchain.serve import Server
 
 TEXTS = 120
 SEEDS = (1, 2)
 
-IMPORTS = {'imports': {'@huggingface/tokenizers': '/library/tokenizers.mjs'}}
 SETUP = """async () => {
   const { readTokenizer } = await import('/js/edgeflow/text/tokenizer.js');
   const bytes = async path => new Uint8Array(await (await fetch(path)).arrayBuffer());
@@ -51,19 +47,13 @@ RUN_TEXTS = """async ([name, texts]) => {
 
 
 @pytest.fixture(scope='module')
-def tokenizer_page(browser: Browser, dist: Path) -> Iterator[Page]:
+def tokenizer_page(browser: Browser, server: Server) -> Iterator[Page]:
     """A page with the transpiled modules, in which tokenizerOf(model) gives a model's tokenizer."""
-    roots = {
-        '/': ROOT / 'tests' / 'browser' / 'pages', '/js': BUILD / 'js', '/models': MODELS,
-        '/library': NODE_MODULES / '@huggingface' / 'tokenizers' / 'dist',
-    }
-    with Server(roots) as server:
-        page = browser.new_page()
-        page.goto(server.url('/blank.html'))
-        page.evaluate(f"document.head.append(Object.assign(document.createElement('script'), {{ type: 'importmap', textContent: {json.dumps(json.dumps(IMPORTS))} }}))")
-        page.evaluate(SETUP)
-        yield page
-        page.close()
+    page = browser.new_page()
+    page.goto(server.url('/blank.html'))
+    page.evaluate(SETUP)
+    yield page
+    page.close()
 
 
 @pytest.mark.parametrize('name', NAMES)

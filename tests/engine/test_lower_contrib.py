@@ -105,3 +105,13 @@ async def test_matmul_bnb4(quant_type: int, block: int) -> None:
     inputs = [real(2, 3, k), weights, np.abs(real(n * k // block))]
     await check_node(**contrib('MatMulBnb4'), inputs=inputs, outputs=['float32'], constant=[1, 2], rtol=1e-4, atol=1e-4,
                      K=k, N=n, block_size=block, quant_type=quant_type)
+
+
+@pytest.mark.parametrize('trans_a', [0, 1])
+@pytest.mark.parametrize('trans_b', [0, 1])
+@pytest.mark.parametrize('lead', [[], [2, 3]], ids=str)
+@pytest.mark.parametrize('constant', [[], [1]], ids=str)
+async def test_fused_matmul(trans_a: int, trans_b: int, lead: list[int], constant: list[int]) -> None:
+    a = real(*lead, 7, 5) if trans_a else real(*lead, 5, 7)
+    b = real(9, 7) if trans_b else real(7, 9)
+    await check_node(**contrib('FusedMatMul'), inputs=[a, b], outputs=['float32'], constant=constant, transA=trans_a, transB=trans_b, alpha=0.25)

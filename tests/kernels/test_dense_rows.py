@@ -188,7 +188,7 @@ def test_activations_of_nan_infinity_and_the_largest_numbers_are_as_in_numpy(var
 
 
 @few
-@given(rows=st.integers(0, 5), n=st.integers(1, 700), seed=seeds)
+@given(rows=st.integers(0, 5), n=st.sampled_from([1, 3, 64, 701, 2500]), seed=seeds)
 def test_activation_adds_a_repeating_bias(variant: str, rows: int, n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     x, bias = floats(rng, rows, n), floats(rng, n)

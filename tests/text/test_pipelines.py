@@ -12,8 +12,10 @@ import pytest
 
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import new_abort_controller
 from edgeflow.pipelines.pipeline import pipeline
 from edgeflow.runtime.tensor import Tensor
+from edgeflow.store.progress import ProgressEvent
 from edgeflow.text.tokenizer import Tokenizer, read_tokenizer
 from tests.text.tokenizer_cases import MODELS
 
@@ -148,6 +150,27 @@ async def test_wrong_options_of_a_run_are_errors() -> None:
             await extractor('Hello', **options)
         assert caught.value.code == code
     extractor.dispose()
+
+
+async def test_loading_can_be_cancelled() -> None:
+    controller = new_abort_controller()
+    stages: list[str] = []
+
+    def abort_at_first_download(event: ProgressEvent) -> None:
+        stages.append(event.status)
+        if event.status == 'download':
+            controller.abort()
+
+    with pytest.raises(EdgeflowError) as caught:
+        await pipeline('feature-extraction', str(SENTENCE), on_progress=abort_at_first_download, signal=controller.signal)
+    assert caught.value.code == 'aborted'
+    assert 'ready' not in stages
+
+
+async def test_a_model_that_is_no_text_is_an_error() -> None:
+    with pytest.raises(EdgeflowError, match='id, address or path') as caught:
+        await pipeline('feature-extraction', 3)
+    assert caught.value.code == 'invalid-argument'
 
 
 async def test_an_unknown_task_is_an_error() -> None:

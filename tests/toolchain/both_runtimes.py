@@ -15,7 +15,7 @@ from toolchain.generator import EsGenerator
 from toolchain.lowering import lower
 from toolchain.sourcemap import with_inline_map
 from toolchain.symbols import Project
-from toolchain.transpile import copy_runtime, settings
+from toolchain.transpile import copy_runtime, settings, unique
 
 _SERVER = """
 import { createInterface } from 'node:readline';
@@ -81,7 +81,7 @@ def compile_snippet(source: str, name: str = "snippet") -> tuple[str, list[str]]
     lower(module.tree)
     generator = EsGenerator(project, module, f"{name}.js")
     text = generator.generate()
-    return with_inline_map(text, f"{name}.py", source), [str(error) for error in errors + generator.errors]
+    return with_inline_map(text, f"{name}.py", source), unique([*errors, *generator.errors])
 
 
 class Node:

@@ -514,6 +514,200 @@ SNIPPETS: dict[str, str] = {
             out.append([i async for i in Source(2).items()])
             return out
     ''',
+    "names and scopes": '''
+        from dataclasses import dataclass, field
+        from typing import Protocol
+
+        LIMIT = 3
+        STATE = {'count': 0}
+
+        class Handler(Protocol):
+            def handle(self, value: int) -> int: ...
+
+        class Doubler(Handler):
+            def handle(self, value: int) -> int:
+                return value * 2
+
+        @dataclass(frozen=True, kw_only=True)
+        class Settings:
+            new: int
+            default: str = 'd'
+            _hidden: int = 5
+
+        @dataclass
+        class Base:
+            a: int
+            items: list[int] = field(default_factory=list)
+
+        @dataclass
+        class Child(Base):
+            b: int = 7
+            a: int = 1
+
+        class Node:
+            KIND = 'node'
+
+            def __init__(self, function: int) -> None:
+                self.function = function
+                self.delete = [function]
+                self._private_list: list[int] = []
+
+            def __call__(self, x: int) -> int:
+                return self.function + x
+
+            def later(self) -> object:
+                def inner(k: int) -> int:
+                    return self.function + k
+                return [inner(1), (lambda: self.function)(), [self.function + v for v in range(2)], list(self.function * v for v in [1, 2]), sorted([3, 1], key=self._order)]
+
+            def _order(self, x: int) -> int:
+                return -x * self.function
+
+            def gen(self):
+                def walk(n: int):
+                    if n > 0:
+                        yield self.function * n
+                        yield from walk(n - 1)
+                yield from walk(3)
+
+            def __eq__(self, other: object) -> bool:
+                return isinstance(other, Node) and self.function == other.function
+
+        class Leaf(Node):
+            KIND = 'leaf'
+
+        def even(n: int) -> bool:
+            return True if n == 0 else odd(n - 1)
+
+        def odd(n: int) -> bool:
+            return False if n == 0 else even(n - 1)
+
+        def required(a: int, *, key: str, limit: int = LIMIT) -> list[object]:
+            return [a, key, limit]
+
+        def shadow(list: int, str: int, new: int, default: int = 4) -> int:
+            len = list + str
+            map = new
+            return len + map + default
+
+        def tick() -> int:
+            STATE['count'] += 1
+            return STATE['count']
+
+        def early(x: int) -> str:
+            try:
+                if x == 0:
+                    return 'zero'
+                return 'other'
+            finally:
+                tick()
+
+        def run() -> list[object]:
+            n = Node(2)
+            n.delete += [9]
+            n._private_list.append(1)
+            s = Settings(new=3)
+            c = Child(5, b=8)
+            c2 = Child()
+            x = y = [0]
+            x.append(1)
+            low = 1 <= tick() <= 1
+            if (m := tick()) > 1:
+                low2 = m
+            else:
+                low2 = -1
+            out: list[object] = []
+            for f in [lambda v: v + 1, lambda v: v * 10]:
+                out.append(f(3))
+            return [n(5), n.later(), list(n.gen()), n == Node(2), n != Node(2), n == 3, Leaf(1).KIND, Node.KIND, Leaf.KIND, Doubler().handle(4), s.new, s.default, s._hidden, s == Settings(new=3), s == Settings(new=3, _hidden=1), str(c), c2.a, c2.b, c.items is c2.items,
+                    even(10), odd(7), required(1, key='k'), required(1, limit=9, key='z'), shadow(1, 2, 3), shadow(1, 2, new=3, default=0), x is y, y, low, low2, early(0), early(1), STATE, n.delete, out, type(n) is Node, LIMIT if n else 0]
+    ''',
+    "optional and unions": '''
+        def describe(value: int | str | list[int] | None) -> str:
+            if value is None:
+                return 'none'
+            if isinstance(value, str):
+                return value.upper() + str(len(value))
+            if isinstance(value, list):
+                return 'list' + str(len(value)) + ','.join(str(v) for v in value)
+            return f'int{value + 1}'
+
+        def first(xs: list[int] | None, fallback: list[int] | None = None) -> list[int]:
+            if xs:
+                return xs
+            return fallback or [-1]
+
+        def name(label: str | None) -> str:
+            return f'{label}' + (label or 'x') + str(label)
+
+        class Box:
+            def __init__(self, content: list[int] | None) -> None:
+                self.content = content
+
+            def drop(self) -> None:
+                self.content = None
+
+            def size(self) -> int:
+                if self.content is None:
+                    return -1
+                self.drop()
+                return 1 if self.content else 0
+
+        def run() -> list[object]:
+            return [describe(None), describe('ab'), describe([1, 2]), describe(4), first(None), first([]), first([3]), first(None, [4]), name(None), name('q'), Box(None).size(), Box([1]).size(),
+                    [describe(v) for v in [1, 'a', None]], None == None, [None, 1] == [None, 1]]
+    ''',
+    "iteration": '''
+        class Countdown:
+            def __init__(self, n: int) -> None:
+                self.n = n
+
+            def __iter__(self) -> 'Countdown':
+                return self
+
+            def __next__(self) -> int:
+                if self.n <= 0:
+                    raise StopIteration
+                self.n -= 1
+                return self.n
+
+        def total(values) -> int:
+            t = 0
+            for v in values:
+                t += v
+            return t
+
+        def run() -> list[object]:
+            d = {1: 'a', 2: 'b'}
+            for k in list(d):
+                d[k + 10] = d.pop(k)
+            out: list[object] = [total([1, 2]), total({3: 4}), total({5}), total(range(4)), total(bytes([1, 2])), total(x for x in [7]), list(Countdown(3)), [c for c in 'añ'], d]
+            it = iter([1, 2, 3, 4])
+            for v in it:
+                if v == 2:
+                    break
+            out.append(list(it))
+            out.append([list(pair) for pair in zip([1, 2], 'ab', (True, False))])
+            out.append(dict(zip('ab', [1, 2])))
+            out.append(list(enumerate('ab', 1)))
+            out.append([max(row) for row in [[1, 5], [7, 2]]])
+            out.append(list(reversed([1, 2, 3])))
+            out.append(sum(len(w) for w in 'a bb ccc'.split()))
+            out.append([i for i, w in enumerate(['x', 'y', 'x']) if w == 'x'])
+            out.append(sorted({'b': 1, 'a': 2}.items(), key=lambda kv: kv[1]))
+            out.append(max({'b': 1, 'a': 2}.items()))
+            out.append(list(map(lambda a, b: a * b, [1, 2], [3, 4])))
+            out.append(list(filter(None, [0, 1, '', 'a'])))
+            out.append(any(v is None for v in [1, None]))
+            out.append([*range(3), *'ab'])
+            out.append(tuple(x * 2 for x in range(3)))
+            out.append(', '.join(sorted({'z', 'y'})))
+            for i in range(2):
+                for i in range(5, 7):
+                    pass
+            out.append(i)
+            return out
+    ''',
     "bytes": '''
         def run() -> list[object]:
             data = bytes([1, 2, 3, 250])

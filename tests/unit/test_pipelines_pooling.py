@@ -38,6 +38,14 @@ def test_normalized_vectors_have_length_one_and_zero_stays_zero() -> None:
     assert unit.tolist()[2] == [-1.0, 0.0]
 
 
+def test_half_precision_is_widened() -> None:
+    half = tensor([[[3.0, 4.0], [5.0, 0.0]]], None, 'float16')
+    pooled = mean_pooled(half, [[1, 1]])
+    assert pooled.dtype == 'float32'
+    assert pooled.tolist() == [[4.0, 2.0]]
+    assert normalized(first_pooled(half, [[0, 1]])).tolist() == [[1.0, 0.0]]
+
+
 def test_every_token_is_normalized_when_nothing_is_pooled() -> None:
     unit = normalized(tensor([[[3.0, 4.0], [6.0, 8.0]]]))
     assert unit.shape == [1, 2, 2]

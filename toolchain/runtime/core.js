@@ -181,10 +181,9 @@ export function $unpackStar(x, before, after) {
   return [...items.slice(0, before), items.slice(before, rest), ...items.slice(rest)];
 }
 
-/** A method as a value: it remembers its object. */
-export function $bind(x, name) {
-  const value = x[name];
-  return typeof value === 'function' && !Object.hasOwn(x, name) ? value.bind(x) : value;
+/** What an attribute of an unproven object gives: a method remembers its object. */
+export function $bind(x, value) {
+  return typeof value === 'function' ? value.bind(x) : value;
 }
 
 /** dataclasses.replace */

@@ -30,7 +30,7 @@ export function $repr(x) {
   if (Array.isArray(x)) return `[${x.map($repr).join(', ')}]`;
   if (x instanceof Map) return `{${[...x].map(([k, v]) => `${$repr(k)}: ${$repr(v)}`).join(', ')}}`;
   if (x instanceof Set) return x.size ? `{${[...x].map($repr).join(', ')}}` : 'set()';
-  if (x instanceof Uint8Array) return `b${quoted(String.fromCharCode(...x))}`;
+  if (x instanceof Uint8Array) return `b${quoted(Array.from(x, (byte) => String.fromCharCode(byte)).join(''))}`;
   if (x.$record) {
     const names = x.$record.split(' ').slice(1).map((name) => name.replace(/^[-~*]+/, ''));
     return `${x.$record.split(' ')[0].replace(/^-/, '')}(${names.map((name) => `${name}=${$repr(x[$camel(name)])}`).join(', ')})`;

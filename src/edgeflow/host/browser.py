@@ -18,6 +18,7 @@ from edgeflow.host.browser_io import (  # noqa: F401
     fetch, is_url, new_abort_controller, on_abort, read_file, reads_files, signal_aborted, spawn_worker,
 )
 from edgeflow.host.browser_store import open_store  # noqa: F401
+from edgeflow.host.browser_rows import mean_rows, unit_rows  # noqa: F401
 from edgeflow.host.browser_text import load_tokenizer  # noqa: F401
 from edgeflow.host.browser_wasm import instantiate_wasm, load_asset, wasm_features  # noqa: F401
 from edgeflow.host.port import Bytes

@@ -24,6 +24,7 @@ from edgeflow.host.cpython_arrays import (  # noqa: F401
 from edgeflow.host.cpython_io import (  # noqa: F401
     AbortController, fetch, is_url, load_asset, on_abort, open_store, read_file, reads_files, signal_aborted,
 )
+from edgeflow.host.cpython_rows import mean_rows, unit_rows  # noqa: F401
 from edgeflow.host.cpython_text import load_tokenizer  # noqa: F401
 from edgeflow.host.cpython_wasm import instantiate_wasm, wasm_features  # noqa: F401
 

@@ -37,6 +37,10 @@ Arrays (JS: typed arrays; CPython: one-dimensional numpy arrays)
     array_of rounds and wraps as typed arrays do (300 as uint8 is 44). A dtype without arrays is EdgeflowError
     'invalid-argument', and so are ragged nested lists.
 
+Rows of float32 arrays [n, width]
+    mean_rows(array, width, groups: list[list[int]]) -> NumericArray    [groups, width]: the mean of each group's rows; of none: zeros
+    unit_rows(array, width) -> NumericArray                             every row divided by its Euclidean length; zeros stay zeros
+
 Data
     json_parse(text) -> object (dict, list, str, ...)    raises ValueError
     json_text(value) -> str

@@ -25,15 +25,22 @@ class Content:
     whole: bool
 
 
-def slice_range(length: int, start: int, end: int, step: int) -> list[int]:
-    """The indices that Slice takes of an axis of this length."""
+def slice_bounds(length: int, start: int, end: int, step: int) -> list[int]:
+    """First index and number of indices that Slice takes of an axis of this length."""
     if step == 0:
-        return []
+        return [0, 0]
     low: int = 0 if step > 0 else -1
     high: int = length if step > 0 else length - 1
     first: int = max(low, min(high, start + length if start < 0 else start))
     last: int = max(low, min(high, end + length if end < 0 else end))
-    return list(range(first, last, step))
+    span: int = last - first if step > 0 else first - last
+    return [first, max(0, (span + abs(step) - 1) // abs(step))]
+
+
+def slice_range(length: int, start: int, end: int, step: int) -> list[int]:
+    """The indices that Slice takes of a short axis."""
+    bounds: list[int] = slice_bounds(length, start, end, step)
+    return [bounds[0] + i * step for i in range(bounds[1])]
 
 
 def shape_content(node: Node, dims: list[Element]) -> Content:

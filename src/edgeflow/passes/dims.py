@@ -1,7 +1,7 @@
 """Dimensions that are numbers or symbols, and lists of them: the arithmetic that passes prove shapes with.
 
 A symbol is a text that names one amount: what the model declares ('batch_size'), an axis of a value whose length is
-not known ('conv1@2'), or a sum or product of such. Equal symbols are equal amounts. '' is an amount nobody knows.
+not known ('@2:conv1'), or a sum or product of such. Equal symbols are equal amounts. '' is an amount nobody knows.
 """
 
 from __future__ import annotations
@@ -9,6 +9,23 @@ from __future__ import annotations
 Dim = int | str
 
 LONGEST_SYMBOL = 120
+LARGEST = 9007199254740991
+PLAIN = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-'
+
+
+def declared_dim(dim: Dim) -> Dim:
+    """The symbol for a dim as a model declares it: in brackets unless it is a plain name, so that it looks like no sum."""
+    if not isinstance(dim, str) or dim == '':
+        return dim
+    for letter in dim:
+        if letter not in PLAIN:
+            return f'[{dim}]'
+    return f'[{dim}]' if dim[0] in '0123456789-.' else dim
+
+
+def bounded(dim: int) -> Dim:
+    """The number, '' beyond those that are exact everywhere."""
+    return dim if abs(dim) <= LARGEST else ''
 
 
 def same_dim(a: Dim, b: Dim) -> bool:
@@ -51,7 +68,7 @@ def add_dims(a: Dim, b: Dim) -> Dim:
     if b == 0:
         return a
     if not isinstance(a, str) and not isinstance(b, str):
-        return a + b
+        return bounded(a + b)
     return joined(a, ' + ', b)
 
 
@@ -62,7 +79,7 @@ def multiply_dims(a: Dim, b: Dim) -> Dim:
     if b == 1:
         return a
     if not isinstance(a, str) and not isinstance(b, str):
-        return a * b
+        return bounded(a * b)
     return joined(a, '*', b)
 
 
@@ -145,10 +162,14 @@ def missing_dim(given: list[Dim], others: list[Dim]) -> Dim:
             number = number * dim
         else:
             symbols.append(dim)
+        if abs(number) > LARGEST:
+            return ''
     divisor: int = 1
     for dim in others:
         if not isinstance(dim, str):
             divisor = divisor * dim
+            if abs(divisor) > LARGEST:
+                return ''
         elif dim in symbols and dim != '':
             symbols.remove(dim)
         else:

@@ -1,4 +1,5 @@
-"""Nodes that give out what they get: Identity, Dropout at inference, Cast to the same type, times or plus nothing."""
+"""Nodes that give out what they get: Identity, Dropout at inference, Cast to the same type, times one or plus zero, and
+Reshape, Expand or Slice to the shape that the input has."""
 
 from __future__ import annotations
 
@@ -61,6 +62,10 @@ def _is_identity(node: Node, table: ShapeTable, index: GraphIndex) -> bool:
     if key == 'Transpose':
         perm: list[int] | None = ints_of(node, 'perm')
         return perm is not None and len(perm) > 0 and perm == list(range(len(perm)))
+    if key == 'Reshape' or key == 'Expand':
+        return table.same_shape(node.inputs[0], node.outputs[0])
+    if key == 'Slice':
+        return table.same_shape(node.inputs[0], node.outputs[0]) and _has_steps_of_one(node, table)
     if key == 'Mul' or key == 'Div':
         return _is_neutral(node, 1, table, index)
     if key == 'Add' or key == 'Sub':
@@ -73,6 +78,18 @@ def _is_idle_dropout(node: Node, index: GraphIndex) -> bool:
         return False
     training: str = input_at(node, 2)
     return training == '' or index.scalar(training) == 0
+
+
+def _has_steps_of_one(node: Node, table: ShapeTable) -> bool:
+    if input_at(node, 4) == '':
+        return True
+    steps: list[int] | None = table.numbers(node.inputs[4])
+    if steps is None:
+        return False
+    for step in steps:
+        if step != 1:
+            return False
+    return True
 
 
 def _is_neutral(node: Node, neutral: float, table: ShapeTable, index: GraphIndex) -> bool:

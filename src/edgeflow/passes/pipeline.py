@@ -9,7 +9,7 @@ from edgeflow.ir.graph import Graph
 from edgeflow.passes import (
     constants_to_initializers, eliminate_dead_nodes, eliminate_identities, fold_shapes, fuse_bias_activation,
     fuse_flat_sdpa, fuse_gelu, fuse_layer_norm, fuse_matmul, fuse_qmatmul, fuse_sdpa, fuse_skip_layer_norm,
-    fuse_transposes, inline_constant_if, merge_equal_nodes,
+    fuse_transposes, inline_constant_if, merge_equal_nodes, narrow_masks,
 )
 from edgeflow.passes.rename import all_graphs
 from edgeflow.passes.shape_rules import shapes_of
@@ -23,6 +23,7 @@ SIMPLIFICATIONS: list[tuple[str, Pass]] = [
     ('eliminate_identities', eliminate_identities.run),
     ('merge_equal_nodes', lambda graph, table: merge_equal_nodes.run(graph)),
     ('fold_shapes', fold_shapes.run),
+    ('merge_equal_nodes', lambda graph, table: merge_equal_nodes.run(graph)),
 ]
 
 # An inlined branch is simplified like the rest, and may make the conditions of further branches known.
@@ -35,6 +36,7 @@ FUSIONS: list[tuple[str, Pass]] = [
     ('fuse_gelu', fuse_gelu.run),
     ('fuse_sdpa', fuse_sdpa.run),
     ('fuse_flat_sdpa', fuse_flat_sdpa.run),
+    ('narrow_masks', narrow_masks.run),
     ('fuse_matmul', fuse_matmul.run),
     ('fuse_qmatmul', fuse_qmatmul.run),
     ('fuse_skip_layer_norm', fuse_skip_layer_norm.run),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from edgeflow.ir.attributes import int_of, ints_of
 from edgeflow.ir.graph import Graph, Node
-from edgeflow.passes.contents import Content, axes_of, slice_range
+from edgeflow.passes.contents import Content, axes_of, slice_bounds
 from edgeflow.passes.dims import Dim, add_dims, broadcast_dims, multiply_dims, reshape_dims, shorter_dim
 from edgeflow.passes.shapes import ShapeRule, ShapeTable, infer_shapes
 
@@ -224,7 +224,7 @@ def _slice(t: ShapeTable, node: Node) -> None:
             shape[axis] = _sliced_symbol(t, node, k, dim)
         else:
             step: int = steps[k] if steps is not None and k < len(steps) else 1
-            shape[axis] = len(slice_range(dim, starts[k], ends[k], step))
+            shape[axis] = slice_bounds(dim, starts[k], ends[k], step)[1]
     t.set_shape(node.outputs[0], shape)
 
 

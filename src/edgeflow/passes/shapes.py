@@ -16,7 +16,7 @@ from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes.contents import (
     LARGEST, Content, apply, cast_content, choose, combine, gather_content, numbers_of, shape_content, slice_content,
 )
-from edgeflow.passes.dims import Dim, same_dims
+from edgeflow.passes.dims import Dim, declared_dim, same_dims
 
 WHOLE_DTYPES: set[str] = set([
     'int64', 'int32', 'int16', 'int8', 'uint64', 'uint32', 'uint16', 'uint8', 'bool', 'int4', 'uint4',
@@ -67,9 +67,9 @@ class ShapeTable:
         return None if isinstance(value, str) else value
 
     def set_shape(self, name: str, shape: list[Dim]) -> None:
-        """Note a shape; a dim nobody knows becomes the symbol 'name@axis'."""
+        """Note a shape; a dim nobody knows becomes the symbol '@axis:name'."""
         if name != '':
-            self.shapes[name] = [shape[i] if shape[i] != '' else f'{name}@{i}' for i in range(len(shape))]
+            self.shapes[name] = [shape[i] if shape[i] != '' else f'@{i}:{name}' for i in range(len(shape))]
 
     def add_tensor(self, name: str, tensor: TensorData) -> None:
         """Note a constant."""
@@ -238,7 +238,7 @@ def infer_shapes(graph: Graph, opset: int, rules: dict[str, ShapeRule]) -> Shape
         if info.dtype != '':
             table.dtypes[info.name] = info.dtype
         if info.shape is not None:
-            table.set_shape(info.name, list(info.shape))
+            table.set_shape(info.name, [declared_dim(dim) for dim in info.shape])
     for node in graph.nodes:
         if len(node.outputs) > 0:
             table.add_node(node, rules)

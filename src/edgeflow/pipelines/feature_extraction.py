@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from edgeflow.errors import EdgeflowError
 from edgeflow.options import check_choice, public
 from edgeflow.pipelines.base import Pipeline, text_list
@@ -16,7 +18,9 @@ class FeatureExtractionPipeline(Pipeline):
     """Texts to vectors: one for each token, or one for each text."""
 
     @public
-    async def run(self, texts: str | list[str], *, pooling: str = 'none', normalize: bool = False) -> Tensor:
+    async def run(
+        self, texts: str | list[str], *, pooling: Literal['none', 'mean', 'cls'] = 'none', normalize: bool = False,
+    ) -> Tensor:
         """The vectors of one text or of a list of texts (one batch, padded and masked).
 
         pooling: 'none' gives float32 [batch, sequence, width], a vector for every token, padding included; 'mean' (over

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from edgeflow.backends.choose import choose_device, prepare_device
-from edgeflow.host.platform import gather, make_callable, new_abort_controller, on_abort
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import gather, make_callable, new_abort_controller, on_abort, signal_aborted
 from edgeflow.host.port import AbortSignal
 from edgeflow.options import public
 from edgeflow.pipelines.base import Pipeline
@@ -30,25 +32,38 @@ class Parts:
 
 @public
 async def pipeline(
-    task: str, model: str | None = None, *, device: str = 'auto', dtype: str = 'auto', revision: str = 'main',
-    subfolder: str = 'onnx', file: str = 'model', on_progress: Callable[[ProgressEvent], None] | None = None,
+    task: str,
+    model: str | None = None,
+    *,
+    device: Literal['auto', 'wasm'] = 'auto',
+    dtype: Literal['auto', 'fp32', 'fp16', 'q8', 'int8', 'uint8', 'q4', 'q4f16', 'bnb4'] = 'auto',
+    revision: str = 'main',
+    subfolder: str = 'onnx',
+    file: str = 'model',
+    on_progress: Callable[[ProgressEvent], None] | None = None,
     signal: AbortSignal | None = None,
 ) -> Pipeline:
     """Load a model with its tokenizer for a task, such as 'feature-extraction' or 'text-classification'.
 
-    model: an id of the hub ('org/name'), the address of a folder laid out like a hub repository, or a path; without it
-    the task's default (env.default_models, else the built-in table). device: 'auto' or 'wasm'. dtype: 'auto', 'fp32',
-    'fp16', 'q8', 'int8', 'uint8', 'q4', 'q4f16', 'bnb4': which file of the repository. revision: branch, tag or commit.
-    subfolder, file: where the .onnx file is. on_progress: hears of every step. signal: an AbortSignal.
-    EdgeflowErrors: 'unsupported-task', 'file-missing', 'http', 'aborted', 'invalid-tokenizer', 'invalid-model', ...
+    model: an id of the hub ('org/name'), the address of a folder laid out like a repository of the hub, or a path; without
+    it the task's default (of env.default_models, else the built-in one).
+    device: where to run; 'auto' takes the best that there is.
+    dtype: which of the repository's files to load; 'auto' takes the one that its config.json recommends, else fp32.
+    revision: branch, tag or commit of a repository on the hub. subfolder: where in a repository the .onnx files are.
+    file: the name of the .onnx file, without the suffix of its data type.
+    on_progress: hears of every step of loading. signal: an AbortSignal that cancels loading.
+    EdgeflowError: 'unsupported-task', 'unknown-option', 'invalid-argument', 'file-missing', 'http', 'aborted',
+    'invalid-tokenizer', 'invalid-model', 'invalid-graph', 'unsupported-op', 'out-of-memory'.
     """
     name = task_name(task)
-    choose_device(device)
+    chosen = choose_device(device)
     check_dtype(dtype)
     source = model if model is not None else default_model(name)
+    if not isinstance(source, str):
+        raise EdgeflowError('invalid-argument', 'model: expected the id, address or path of a model', {})
     progress = Progress(on_progress)
     repository = await find_repository(source, revision, progress, signal)
-    parts = await load_parts(repository, dtype, device, subfolder, file, progress, signal)
+    parts = await load_parts(repository, dtype, chosen, subfolder, file, progress, signal)
     parts.tokenizer.limit_to_model(parts.config)
     progress.ready()
     return make_callable(TASKS[name].build(parts.model, parts.tokenizer, parts.config))
@@ -76,7 +91,7 @@ async def load_parts(
 
     async def prepare() -> None:
         try:
-            await prepare_device(choose_device(device))
+            await prepare_device(device)
         except Exception as error:
             failures.append(error)
             controller.abort()
@@ -96,6 +111,8 @@ async def load_parts(
         await gather([prepare(), load_network(), load_text()])
     finally:
         stop_listening()
+    if len(failures) == 0 and signal_aborted(signal):
+        failures.append(EdgeflowError('aborted', 'loading the pipeline was cancelled through its signal', {}))
     if len(failures) > 0:
         if parts.model is not None:
             parts.model.dispose()

@@ -19,6 +19,7 @@ from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Graph, Node
 from edgeflow.ir.ops.infer import InferContext, Type
 from edgeflow.ir.ops.table import infer_types
+from edgeflow.ir.order import read_names
 from edgeflow.plan.arena import live_peak, place_values
 from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.lifetimes import find_lifetimes, live_groups, reuse_memory
@@ -299,20 +300,9 @@ def needed_nodes(graph: Graph, output_names: list[str]) -> list[bool]:
             if name != '' and name in wanted:
                 needed[i] = True
         if needed[i]:
-            read_names(node, wanted)
+            for name in read_names(node):
+                wanted.add(name)
     return needed
-
-
-def read_names(node: Node, names: set[str]) -> None:
-    """Add to `names` what the node reads, its subgraphs included."""
-    for name in node.inputs:
-        names.add(name)
-    for attribute in node.attributes.values():
-        if isinstance(attribute, Graph):
-            for child in attribute.nodes:
-                read_names(child, names)
-            for info in attribute.outputs:
-                names.add(info.name)
 
 
 def _is_eager(inputs: list[Value | None], outputs: list[Value | None]) -> bool:

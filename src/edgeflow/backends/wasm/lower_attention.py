@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edgeflow.backends.wasm.lower_dense import ceil_div, f32_form, given, matmul_steps, require_float
+from edgeflow.backends.wasm.strides import broadcast_strides, row_major
 from edgeflow.ir.attributes import int_of, ints_of, number_of
 from edgeflow.ir.dtype import DTYPE_CODES
 from edgeflow.ir.graph import Node
@@ -65,28 +66,9 @@ def sdpa_step(b: StepBuilder, call: Sdpa) -> None:
     b.step('sdpa_f32', words)
 
 
-def strides_of(shape: list[int]) -> list[int]:
-    """Row-major strides in elements."""
-    strides: list[int] = [0] * len(shape)
-    step = 1
-    for i in range(len(shape) - 1, -1, -1):
-        strides[i] = step
-        step = step * shape[i]
-    return strides
-
-
 def picked(numbers: list[int], order: list[int]) -> list[int]:
     """numbers[order[0]], numbers[order[1]], ..."""
     return [numbers[i] for i in order]
-
-
-def broadcast_strides(shape: list[int], rank: int) -> list[int]:
-    """Strides of a tensor broadcast to `rank` dims: 0 where it has one element or no dim."""
-    strides = strides_of(shape)
-    result: list[int] = [0] * (rank - len(shape))
-    for i in range(len(shape)):
-        result.append(0 if shape[i] == 1 else strides[i])
-    return result
 
 
 def lower_sdpa(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
@@ -105,13 +87,13 @@ def lower_sdpa(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: 
     batch = max(q_shape[0], k_shape[0], v_shape[0])
     if min(q_shape[0], k_shape[0], v_shape[0]) == 0:
         batch = 0
-    q_strides = picked(strides_of(q.shape), q_perm)
-    k_strides = picked(strides_of(k.shape), k_perm)
-    v_strides = picked(strides_of(v.shape), v_perm)
+    q_strides = picked(row_major(q.shape), q_perm)
+    k_strides = picked(row_major(k.shape), k_perm)
+    v_strides = picked(row_major(v.shape), v_perm)
     for pair in [(q_shape, q_strides), (k_shape, k_strides), (v_shape, v_strides)]:
         if pair[0][0] == 1:
             pair[1][0] = 0
-    given_strides = strides_of(output.shape)
+    given_strides = row_major(output.shape)
     out_strides = [0, 0, 0, 0]
     for i in range(4):
         out_strides[out_perm[i]] = given_strides[i]
@@ -121,7 +103,7 @@ def lower_sdpa(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: 
     mask = at(inputs, 3)
     if mask is not None:
         call.mask = b.pointer(mask)
-        call.mask_strides = broadcast_strides(mask.shape, 4)
+        call.mask_strides = broadcast_strides(mask.shape, call.dims[:4])
         call.mask_type = MASK_KEEP if mask.dtype == 'bool' else MASK_ADDED
         call.fill = float('-inf')
         if mask.dtype != 'bool':
@@ -165,7 +147,7 @@ def lower_attention(b: StepBuilder, node: Node, inputs: list[Value | None], outp
         raise b.unsupported('mask_index together with attention_bias')
     if bias is not None:
         call.mask = b.pointer(require_float(b, bias))
-        call.mask_strides = broadcast_strides(bias.shape, 4)
+        call.mask_strides = broadcast_strides(bias.shape, call.dims[:4])
         call.mask_type = MASK_ADDED
     elif mask is not None:
         set_mask(b, call, mask, number_of(node, 'mask_filter_value', -10000.0))
@@ -194,7 +176,7 @@ def set_mask(b: StepBuilder, call: Sdpa, mask: Value, fill: float) -> None:
         raise b.unsupported(f'mask_index of shape {mask.shape}')
     flags = b.scratch(mask.count())
     b.step('cast', [DTYPE_CODES[mask.dtype], DTYPE_CODES['bool'], b.pointer(mask), b.pointer(flags), mask.count()])
-    strides = strides_of(mask.shape)
+    strides = row_major(mask.shape)
     call.mask = b.pointer(flags)
     call.mask_type = MASK_ADD_WHERE_FALSE
     call.fill = fill
@@ -203,7 +185,7 @@ def set_mask(b: StepBuilder, call: Sdpa, mask: Value, fill: float) -> None:
     elif rank == 3:
         call.mask_strides = [strides[0], 0, strides[1], 1]
     else:
-        call.mask_strides = broadcast_strides(mask.shape, 4)
+        call.mask_strides = broadcast_strides(mask.shape, call.dims[:4])
 
 
 ATTENTION_LOWERINGS: dict[str, Lowering] = {

@@ -47,7 +47,7 @@ def matmul_form(node: Node, inputs: list[Value | None]) -> PackedForm | None:
 
 
 def gemm_form(node: Node, inputs: list[Value | None]) -> PackedForm | None:
-    """B of Gemm."""
+    """B of Gemm and com.microsoft:FusedMatMul."""
     if int_of(node, 'transA', 0) != 0:
         return None
     return f32_form(at(inputs, 1), 1, int_of(node, 'transB', 0) != 0)
@@ -115,6 +115,15 @@ def lower_fused_matmul(b: StepBuilder, node: Node, inputs: list[Value | None], o
     trans_b = int_of(node, 'trans_b', 0) != 0
     matmul_steps(b, given(b, inputs, 0), given(b, inputs, 1), packed, at(inputs, 2), at(inputs, 3), given(b, outputs, 0),
                  trans_a, trans_b, number_of(node, 'alpha', 1.0), ACTIVATION_IDS[text_of(node, 'activation', '')])
+
+
+def lower_contrib_matmul(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    """com.microsoft:FusedMatMul, which spells its attributes as Gemm does. A vector has nothing to exchange."""
+    a = given(b, inputs, 0)
+    weights = given(b, inputs, 1)
+    matmul_steps(b, a, weights, b.packed(gemm_form(node, inputs), inputs), None, None, given(b, outputs, 0),
+                 int_of(node, 'transA', 0) != 0 and len(a.shape) > 1, int_of(node, 'transB', 0) != 0 and len(weights.shape) > 1,
+                 number_of(node, 'alpha', 1.0), 0)
 
 
 def lower_gemm(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
@@ -259,6 +268,7 @@ def lower_bias_act(b: StepBuilder, node: Node, inputs: list[Value | None], outpu
 DENSE_LOWERINGS: dict[str, Lowering] = {
     'MatMul': lower_matmul,
     'Gemm': lower_gemm,
+    'com.microsoft:FusedMatMul': lower_contrib_matmul,
     'LayerNormalization': lower_layer_norm,
     'SimplifiedLayerNormalization': lower_rms_norm,
     'RMSNormalization': lower_rms_norm,

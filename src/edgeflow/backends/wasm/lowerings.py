@@ -35,6 +35,7 @@ FORMS: dict[str, FormOf] = {
     'MatMulInteger': i8_form,
     'edgeflow:MatMul': matmul_form,
     'edgeflow:QMatMul': i8_form,
+    'com.microsoft:FusedMatMul': gemm_form,
     'com.microsoft:Attention': attention_form,
     'com.microsoft:MatMulNBits': nbits_form,
     'com.microsoft:MatMulBnb4': bnb4_form,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from edgeflow.ir.ops.dense import matmul_shape
+from edgeflow.ir.ops.fused import transposed
 from edgeflow.ir.ops.infer import FLOATS, InferContext, OpSpec, Type
 
 
@@ -144,7 +146,23 @@ def _matmul_bnb4(c: InferContext) -> list[Type]:
     return _matmul_blocks(c)
 
 
+def _fused_matmul(c: InferContext) -> list[Type]:
+    """numpy.matmul of A and B, each with its last two dims exchanged if asked, times alpha."""
+    if c.attr_int('transBatchA', 0) != 0 or c.attr_int('transBatchB', 0) != 0:
+        raise c.unsupported('transBatchA and transBatchB must be 0')
+    dtype = c.check_dtype(0, FLOATS)
+    c.check_same_dtype(0, 1)
+    a = c.shape(0)
+    b = c.shape(1)
+    if c.attr_int('transA', 0) != 0 and c.check_rank(0, 1, -1) > 1:
+        a = transposed(a)
+    if c.attr_int('transB', 0) != 0 and c.check_rank(1, 1, -1) > 1:
+        b = transposed(b)
+    return [Type(dtype, matmul_shape(c, a, b))]
+
+
 CONTRIB_OPS: dict[str, OpSpec] = {
+    'com.microsoft:FusedMatMul': OpSpec(2, 2, 1, _fused_matmul),
     'com.microsoft:Gelu': OpSpec(1, 1, 1, _same),
     'com.microsoft:QuickGelu': OpSpec(1, 1, 1, _same),
     'com.microsoft:BiasGelu': OpSpec(2, 2, 1, _bias_activation),

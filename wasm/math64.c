@@ -265,6 +265,7 @@ double asinh_f64(double x) {
 }
 
 double acosh_f64(double x) {
+  if (x < 1) return __builtin_nan("");
   if (x > 0x1p28) return log_f64(x) + LN2;
   double t = x - 1;
   return log1p_f64(t + __builtin_sqrt(2 * t + t * t));

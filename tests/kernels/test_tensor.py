@@ -15,6 +15,7 @@ from edgeflow.backends.wasm.lower_elementwise import BINARY_IDS, UNARY_IDS
 from edgeflow.backends.wasm.strides import broadcast_strides, collapse, row_major
 from edgeflow.ir.dtype import DTYPE_CODES
 from tests.kernels.driver import VARIANTS, At, InOut, KernelFailed, Kernels, Out, Scratch, kernels, real
+from tests.kernels.reference import few
 
 ERROR_INDEX, ERROR_DIVISION = 1, 2
 INTEGERS = ['int8', 'uint8', 'int16', 'uint16', 'int32', 'uint32', 'int64', 'uint64']
@@ -97,6 +98,7 @@ BINARY = {
 
 
 @pytest.mark.parametrize('op', BINARY)
+@few
 @given(pair=broadcast_pairs(DTYPES), joined=st.booleans())
 def test_binary_of_every_type(wasm: Kernels, op: int, pair: tuple[np.ndarray, np.ndarray], joined: bool) -> None:
     with np.errstate(all='ignore'):
@@ -105,11 +107,13 @@ def test_binary_of_every_type(wasm: Kernels, op: int, pair: tuple[np.ndarray, np
 
 
 @pytest.mark.parametrize('op', [10, 11, 12])
+@few
 @given(pair=broadcast_pairs([*INTEGERS, 'bool']))
 def test_bits(wasm: Kernels, op: int, pair: tuple[np.ndarray, np.ndarray]) -> None:
     same(binary(wasm, op, *pair, pair[0].dtype), {10: np.bitwise_and, 11: np.bitwise_or, 12: np.bitwise_xor}[op](*pair))
 
 
+@few
 @given(pair=broadcast_pairs(DTYPES))
 def test_division_truncates_and_refuses_integer_zeros(wasm: Kernels, pair: tuple[np.ndarray, np.ndarray]) -> None:
     x, y = pair
@@ -130,6 +134,7 @@ def test_division_truncates_and_refuses_integer_zeros(wasm: Kernels, pair: tuple
 
 
 @pytest.mark.parametrize('op, expected', [(5, np.mod), (6, np.fmod)])
+@few
 @given(pair=broadcast_pairs(DTYPES))
 def test_remainders(wasm: Kernels, op: int, expected: np.ufunc, pair: tuple[np.ndarray, np.ndarray]) -> None:
     x, y = pair
@@ -142,6 +147,7 @@ def test_remainders(wasm: Kernels, op: int, expected: np.ufunc, pair: tuple[np.n
         same(binary(wasm, op, x, y, x.dtype), expected(x, y), 2)
 
 
+@few
 @given(x=hnp.arrays(np.float32, st.integers(1, 300), elements=st.floats(-2.0**100, 2.0**100, width=32)), y=elements('float32'))
 def test_pow_of_floats(wasm: Kernels, x: np.ndarray, y: float) -> None:
     exponent = np.array([y], np.float32)
@@ -150,6 +156,7 @@ def test_pow_of_floats(wasm: Kernels, x: np.ndarray, y: float) -> None:
     same(binary(wasm, 4, x, exponent, np.float32), expected, 1)
 
 
+@few
 @given(pair=broadcast_pairs(['int32', 'int64', 'uint8']), exponent=st.integers(0, 9))
 def test_pow_of_integers_wraps(wasm: Kernels, pair: tuple[np.ndarray, np.ndarray], exponent: int) -> None:
     x = pair[0]
@@ -177,6 +184,7 @@ def unary(wasm: Kernels, name: str, x: np.ndarray, dtype: object = None, alpha: 
 
 
 @pytest.mark.parametrize('name', UNARY)
+@few
 @given(x=hnp.arrays(np.float32, st.integers(0, 200), elements=st.floats(width=32)))
 def test_unary_float32(wasm: Kernels, name: str, x: np.ndarray) -> None:
     """Rounded once from double: within one unit in the last place of the exact result, over the whole range of float32."""
@@ -195,6 +203,7 @@ def test_unary_float32(wasm: Kernels, name: str, x: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize('name', UNARY)
+@few
 @given(x=hnp.arrays(np.float64, st.integers(0, 50), elements=st.floats(-1e4, 1e4)))
 def test_unary_float64(wasm: Kernels, name: str, x: np.ndarray) -> None:
     with np.errstate(all='ignore'):
@@ -221,6 +230,7 @@ def test_sines_of_huge_numbers(wasm: Kernels) -> None:
     ('Shrink', lambda x, a, b: np.where(x < -a, x + b, np.where(x > a, x - b, x * 0))),
     ('HardSwish', lambda x, a, b: x * np.clip(x / 6 + 0.5, 0, 1)),
 ])
+@few
 @given(x=hnp.arrays(np.float32, st.integers(0, 40), elements=st.floats(-50, 50, width=32)), alpha=st.sampled_from([0.25, 1.5]), beta=st.sampled_from([0.5, 2]))
 def test_unary_with_parameters(wasm: Kernels, name: str, function: object, x: np.ndarray, alpha: float, beta: float) -> None:
     with np.errstate(all='ignore'):
@@ -229,6 +239,7 @@ def test_unary_with_parameters(wasm: Kernels, name: str, function: object, x: np
 
 
 @pytest.mark.parametrize('dtype', INTEGERS)
+@few
 @given(data=st.data())
 def test_unary_integers(wasm: Kernels, dtype: str, data: st.DataObject) -> None:
     x = data.draw(arrays(dtype, st.integers(0, 300)))
@@ -239,6 +250,7 @@ def test_unary_integers(wasm: Kernels, dtype: str, data: st.DataObject) -> None:
     same(unary(wasm, 'BitwiseNot', x), ~x)
 
 
+@few
 @given(x=arrays('float32', st.integers(0, 300)), flags=st.tuples(st.booleans(), st.booleans()))
 def test_predicates(wasm: Kernels, x: np.ndarray, flags: tuple[bool, bool]) -> None:
     same(unary(wasm, 'IsNaN', x, np.bool_), np.isnan(x))
@@ -246,6 +258,7 @@ def test_predicates(wasm: Kernels, x: np.ndarray, flags: tuple[bool, bool]) -> N
     same(unary(wasm, 'Not', x > 0), ~(x > 0))
 
 
+@few
 @given(data=st.data(), dtype=st.sampled_from([*DTYPES, 'bool']))
 def test_where(wasm: Kernels, data: st.DataObject, dtype: str) -> None:
     parts = data.draw(hnp.mutually_broadcastable_shapes(num_shapes=3, max_dims=6, max_side=4, min_side=0)).input_shapes
@@ -256,6 +269,7 @@ def test_where(wasm: Kernels, data: st.DataObject, dtype: str) -> None:
     same(wasm.run('where', x.itemsize, condition, x, y, Out(expected.shape, x.dtype), *words)[0], expected)
 
 
+@few
 @given(data=st.data(), item=st.sampled_from([1, 2, 4, 8]))
 def test_copies_between_any_strides(wasm: Kernels, data: st.DataObject, item: int) -> None:
     """A view of numpy's (sliced both ways, transposed, broadcast) is copied to where another view of the same shape lies."""
@@ -277,6 +291,7 @@ def test_copies_between_any_strides(wasm: Kernels, data: st.DataObject, item: in
     np.testing.assert_array_equal(got, expected)
 
 
+@few
 @given(data=st.data(), rows=st.integers(0, 70), columns=st.integers(0, 70), batch=st.integers(1, 2))
 def test_transposes_by_tiles(wasm: Kernels, data: st.DataObject, rows: int, columns: int, batch: int) -> None:
     x = np.arange(batch * rows * columns, dtype=np.float32).reshape(batch, rows, columns)
@@ -288,12 +303,19 @@ CASTS = [*DTYPES, 'bool', 'float16', 'bfloat16']
 
 
 @pytest.mark.parametrize('source', CASTS)
-@pytest.mark.parametrize('target', CASTS)
+@few
 @given(data=st.data())
-def test_casts(wasm: Kernels, source: str, target: str, data: st.DataObject) -> None:
-    from_type, to_type = (np.dtype(ml_dtypes.bfloat16 if name == 'bfloat16' else name) for name in (source, target))
+def test_casts_to_every_type(wasm: Kernels, source: str, data: st.DataObject) -> None:
+    from_type = np.dtype(ml_dtypes.bfloat16 if source == 'bfloat16' else source)
     wide = 'float32' if source in ('float16', 'bfloat16') else source
-    x = data.draw(arrays(wide, st.integers(0, 300))).astype(from_type)
+    with np.errstate(all='ignore'):
+        x = data.draw(arrays(wide, st.integers(0, 300))).astype(from_type)
+    for target in CASTS:
+        check_cast(wasm, source, x, target)
+
+
+def check_cast(wasm: Kernels, source: str, x: np.ndarray, target: str) -> None:
+    from_type, to_type = x.dtype, np.dtype(ml_dtypes.bfloat16 if target == 'bfloat16' else target)
     with np.errstate(all='ignore'):
         if target in ('float16', 'bfloat16'):
             expected = x.astype(np.float64).astype(np.float32).astype(to_type)
@@ -311,6 +333,7 @@ def test_casts(wasm: Kernels, source: str, target: str, data: st.DataObject) -> 
     np.testing.assert_array_equal(got.astype(np.float64) if to_type.kind in 'fV' else got, expected.astype(np.float64) if to_type.kind in 'fV' else expected)
 
 
+@few
 @given(x=hnp.arrays(np.float64, st.integers(1, 60), elements=st.floats(width=64)), name=st.sampled_from(['float16', 'bfloat16']))
 def test_doubles_round_once_to_sixteen_bits(wasm: Kernels, x: np.ndarray, name: str) -> None:
     target = np.dtype(np.float16 if name == 'float16' else ml_dtypes.bfloat16)
@@ -324,6 +347,7 @@ def test_doubles_round_once_to_sixteen_bits(wasm: Kernels, x: np.ndarray, name: 
             assert (np.abs(got - x)[ordinary] <= step[ordinary]).all()
 
 
+@few
 @given(signed=st.booleans(), data=st.data())
 def test_four_bits_are_unpacked(wasm: Kernels, signed: bool, data: st.DataObject) -> None:
     packed = data.draw(hnp.arrays(np.uint8, st.integers(1, 40)))
@@ -353,6 +377,7 @@ REDUCTIONS = {
 
 
 @pytest.mark.parametrize('op', REDUCTIONS)
+@few
 @given(data=st.data())
 def test_reductions_of_floats(wasm: Kernels, op: int, data: st.DataObject) -> None:
     shape = data.draw(shapes(1, 5, 5, 1))
@@ -365,6 +390,7 @@ def test_reductions_of_floats(wasm: Kernels, op: int, data: st.DataObject) -> No
     np.testing.assert_allclose(got, expected, rtol=2e-6, atol=1e-5)
 
 
+@few
 @given(data=st.data(), dtype=st.sampled_from(INTEGERS), op=st.sampled_from([0, 2, 3, 4, 7]))
 def test_reductions_of_integers(wasm: Kernels, data: st.DataObject, dtype: str, op: int) -> None:
     shape = data.draw(shapes(1, 5, 5, 1))
@@ -377,6 +403,7 @@ def test_reductions_of_integers(wasm: Kernels, data: st.DataObject, dtype: str, 
     same(wasm.run('reduce', op, code(dtype), x, Out(kept, dtype), *reduce_words(shape, axes))[0], np.asarray(expected))
 
 
+@few
 @given(rows=st.integers(1, 5), columns=st.integers(1, 700), across=st.booleans(), seed=st.integers(0, 99))
 def test_long_sums_stay_exact(wasm: Kernels, rows: int, columns: int, across: bool, seed: int) -> None:
     x = np.random.default_rng(seed).normal(size=(rows, columns)).astype(np.float32)
@@ -391,6 +418,7 @@ def test_reductions_of_nothing(wasm: Kernels, op: int, expected: float) -> None:
     same(wasm.run('reduce', op, 1, x, Out((2, 3)), *reduce_words(x.shape, [1]))[0], np.full((2, 3), expected))
 
 
+@few
 @given(data=st.data(), dtype=st.sampled_from(DTYPES), least=st.booleans(), last=st.booleans())
 def test_arg_reduce(wasm: Kernels, data: st.DataObject, dtype: str, least: bool, last: bool) -> None:
     shape = data.draw(st.tuples(st.integers(0, 4), st.integers(1, 300), st.integers(0, 3)))
@@ -402,6 +430,7 @@ def test_arg_reduce(wasm: Kernels, data: st.DataObject, dtype: str, least: bool,
     same(wasm.run('arg_reduce', code(dtype), x, Out((shape[0], shape[2]), np.int64), *shape, least + 2 * last)[0], expected)
 
 
+@few
 @given(data=st.data(), dtype=st.sampled_from(['float32', 'float64', 'int32', 'int64', 'uint8']), flags=st.integers(0, 7))
 def test_cumulate(wasm: Kernels, data: st.DataObject, dtype: str, flags: int) -> None:
     shape = data.draw(st.tuples(st.integers(0, 3), st.integers(0, 20), st.integers(0, 3)))
@@ -415,6 +444,7 @@ def test_cumulate(wasm: Kernels, data: st.DataObject, dtype: str, flags: int) ->
     same(wasm.run('cumulate', code(dtype), x, Out(shape, dtype), *shape, flags)[0], expected)
 
 
+@few
 @given(data=st.data(), dtype=st.sampled_from(DTYPES), largest=st.booleans())
 def test_top_k(wasm: Kernels, data: st.DataObject, dtype: str, largest: bool) -> None:
     shape = data.draw(st.tuples(st.integers(1, 3), st.integers(1, 200), st.integers(1, 3)))
@@ -428,6 +458,7 @@ def test_top_k(wasm: Kernels, data: st.DataObject, dtype: str, largest: bool) ->
     same(values, np.take_along_axis(x, order, 1))
 
 
+@few
 @given(data=st.data(), dtype=st.sampled_from(['float32', 'int64', 'uint8', 'int16']), index=st.sampled_from(['int32', 'int64']))
 def test_gather(wasm: Kernels, data: st.DataObject, dtype: str, index: str) -> None:
     outer, dim, inner = data.draw(st.tuples(st.integers(0, 4), st.integers(1, 5), st.integers(0, 70)))
@@ -442,6 +473,7 @@ def test_gather(wasm: Kernels, data: st.DataObject, dtype: str, index: str) -> N
     same(wasm.run('gather', *words)[0], x[:, at] if outer else np.zeros((0, at.size, inner), dtype))
 
 
+@few
 @given(data=st.data(), dtype=st.sampled_from(['float32', 'int64', 'uint8', 'int16']))
 def test_gather_and_scatter_elements(wasm: Kernels, data: st.DataObject, dtype: str) -> None:
     shape = data.draw(shapes(1, 4, 4, 1))
@@ -468,6 +500,7 @@ def test_gather_and_scatter_elements(wasm: Kernels, data: st.DataObject, dtype: 
         same(wasm.run('scatter_elements', code(dtype), InOut(x), at, 7, updates, reduction, *words)[0], expected)
 
 
+@few
 @given(data=st.data(), dtype=st.sampled_from(['float32', 'int64', 'uint8']))
 def test_gather_and_scatter_nd(wasm: Kernels, data: st.DataObject, dtype: str) -> None:
     shape = data.draw(shapes(1, 4, 4, 1))
@@ -504,6 +537,7 @@ def test_indices_out_of_range_are_refused(wasm: Kernels, bad: int) -> None:
         assert failed.value.error == ERROR_INDEX, name
 
 
+@few
 @given(data=st.data())
 def test_one_hot(wasm: Kernels, data: st.DataObject) -> None:
     outer, depth, inner = data.draw(st.tuples(*[st.integers(0, 4)] * 3))
@@ -514,6 +548,7 @@ def test_one_hot(wasm: Kernels, data: st.DataObject) -> None:
     same(wasm.run('one_hot', 2, at, values, Out(expected.shape, np.int16), outer, depth, inner)[0], expected)
 
 
+@few
 @given(data=st.data(), item=st.sampled_from([1, 2, 4, 8]), upper=st.booleans(), k=st.integers(-7, 7))
 def test_trilu(wasm: Kernels, data: st.DataObject, item: int, upper: bool, k: int) -> None:
     shape = data.draw(st.tuples(st.integers(0, 3), st.integers(0, 6), st.integers(0, 6)))
@@ -522,12 +557,14 @@ def test_trilu(wasm: Kernels, data: st.DataObject, item: int, upper: bool, k: in
     same(got, np.triu(x, k) if upper else np.tril(x, k))
 
 
+@few
 @given(start=st.integers(-50, 50), step=st.integers(-5, 5), n=st.integers(0, 300), dtype=st.sampled_from(['int16', 'int32', 'int64', 'float32', 'float64']))
 def test_range(wasm: Kernels, start: int, step: int, n: int, dtype: str) -> None:
     first, by = np.array(start, dtype), np.array(step, dtype)
     same(wasm.run('range', code(dtype), first, by, Out(n, dtype), n)[0], (start + step * np.arange(n)).astype(dtype))
 
 
+@few
 @given(data=st.data(), target=st.sampled_from(['uint8', 'int8', 'uint16', 'int16']), zero=st.booleans())
 def test_quantize_and_back(wasm: Kernels, data: st.DataObject, target: str, zero: bool) -> None:
     outer, n, inner = data.draw(st.tuples(st.integers(0, 3), st.integers(1, 5), st.integers(0, 140)))

@@ -91,13 +91,28 @@ def broken(name: str, edits: list[Edit], size: int) -> bytes:
     return data[:size]
 
 
+class Mutant:
+    """A model's bytes, shown by what was done to them."""
+
+    def __init__(self, data: bytes, story: str) -> None:
+        self.data = data
+        self.story = story
+
+    def __repr__(self) -> str:
+        return f'<{self.story}>'
+
+
 @st.composite
-def mutated_models(draw: st.DrawFn) -> bytes:
+def mutated_models(draw: st.DrawFn) -> Mutant:
     """Valid protobuf that breaks the rules of the graph: names, arity, attributes, constants, order, types."""
-    model = onnx.ModelProto.FromString(contents(draw(st.sampled_from(MODEL_FILES))))
+    name = draw(st.sampled_from(MODEL_FILES))
+    model = onnx.ModelProto.FromString(contents(name))
+    story = name
     for _ in range(draw(st.sampled_from([1, 1, 1, 2, 3]))):
-        MUTATIONS[draw(st.sampled_from(sorted(MUTATIONS)))](draw, model.graph)
-    return model.SerializeToString()
+        kind = draw(st.sampled_from(sorted(MUTATIONS)))
+        MUTATIONS[kind](draw, model.graph)
+        story += f' {kind}'
+    return Mutant(model.SerializeToString(), story)
 
 
 def any_node(draw: st.DrawFn, graph: onnx.GraphProto) -> onnx.NodeProto:
@@ -237,9 +252,9 @@ def test_broken_models(in_node: Callable[[str, list[Edit], int], dict[str, str]]
 
 
 @given(mutated_models())
-def test_mutated_models(in_node: Callable[[str, list[Edit], int], dict[str, str]], data: bytes) -> None:
-    ours = outcome(data)
-    assert in_node(MODEL_FILES[0], [(0, len(contents(MODEL_FILES[0])), data.hex())], len(data)) == ours
+def test_mutated_models(in_node: Callable[[str, list[Edit], int], dict[str, str]], case: Mutant) -> None:
+    ours = outcome(case.data)
+    assert in_node(MODEL_FILES[0], [(0, len(contents(MODEL_FILES[0])), case.data.hex())], len(case.data)) == ours
 
 
 @pytest.mark.parametrize('name', MODEL_FILES)

@@ -88,9 +88,9 @@ export function $iter(x) {
 
 // -- elements --------------------------------------------------------------------------------------------------------
 
-/** Element of a list, string or typed array. */
+/** Element of a list, string or typed array. at() stays fast however many kinds of arrays come by; x[i] does not. */
 export function $item(x, i) {
-  const value = x[i < 0 ? i + x.length : i];
+  const value = x.at(i);
   if (value === undefined) throw new IndexError('index out of range');
   return value;
 }

@@ -74,7 +74,7 @@ def combine(op: str, a: Content, b: Content) -> Content | None:
         x: Element = a.values[i if len(a.values) > 1 else 0]
         y: Element = b.values[i if len(b.values) > 1 else 0]
         values.append(_combine_elements(op, x, y, a.whole and b.whole))
-    return Content(values, op == 'Equal' or a.whole)
+    return Content(values, op == 'Equal' or (a.whole and b.whole))
 
 
 def _combine_elements(op: str, x: Element, y: Element, whole: bool) -> Element:
@@ -98,7 +98,7 @@ def _combine_elements(op: str, x: Element, y: Element, whole: bool) -> Element:
         return _bounded(x * y)
     if op == 'Div' and y != 0:
         return _divide(x, y, whole)
-    if op == 'Pow' and (x > 0 or y == math.floor(y)) and abs(y) <= 8 and abs(x) < 1e15 and x != 0:
+    if op == 'Pow' and (y >= 0 or not whole) and (x > 0 or y == math.floor(y)) and abs(y) <= 8 and abs(x) < 1e15 and x != 0:
         return x ** y
     return ''
 
@@ -145,7 +145,7 @@ def apply(op: str, a: Content) -> Content | None:
             values.append(1 if x == 0 else 0)
         else:
             return None
-    return Content(values, a.whole)
+    return Content(values, a.whole and op != 'Sqrt' and op != 'Reciprocal')
 
 
 def choose(condition: Content, a: Content, b: Content) -> Content | None:
@@ -160,7 +160,7 @@ def choose(condition: Content, a: Content, b: Content) -> Content | None:
         x: Element = a.values[i if len(a.values) > 1 else 0]
         y: Element = b.values[i if len(b.values) > 1 else 0]
         values.append((x if x == y else '') if isinstance(taken, str) else (x if taken != 0 else y))
-    return Content(values, a.whole)
+    return Content(values, a.whole and b.whole)
 
 
 def slice_content(content: Content, starts: list[int], ends: list[int], steps: list[int]) -> Content | None:

@@ -98,7 +98,7 @@ def _gather(t: ShapeTable, node: Node) -> None:
 
 
 def _reshape(t: ShapeTable, node: Node) -> None:
-    wanted: Content | None = t.contents.get(node.inputs[1]) if len(node.inputs) > 1 else None
+    wanted: Content | None = t.whole(node.inputs[1]) if len(node.inputs) > 1 else None
     given: list[Dim] | None = t.shape(node.inputs[0]) if len(node.inputs) > 1 else None
     if wanted is None or (given is None and 0 in wanted.values):
         if len(node.inputs) > 1:
@@ -117,7 +117,7 @@ def _unknown_of_length(t: ShapeTable, node: Node, name: str) -> None:
 
 def _expand(t: ShapeTable, node: Node) -> None:
     given = _shapes(t, node, 1)
-    wanted: Content | None = t.contents.get(node.inputs[1]) if len(node.inputs) > 1 else None
+    wanted: Content | None = t.whole(node.inputs[1]) if len(node.inputs) > 1 else None
     if given is None:
         return
     if wanted is not None:
@@ -129,7 +129,7 @@ def _expand(t: ShapeTable, node: Node) -> None:
 
 
 def _filled(t: ShapeTable, node: Node) -> None:
-    wanted: Content | None = t.contents.get(node.inputs[0]) if len(node.inputs) > 0 else None
+    wanted: Content | None = t.whole(node.inputs[0]) if len(node.inputs) > 0 else None
     if wanted is not None and len(wanted.values) <= MAX_RANK:
         t.set_shape(node.outputs[0], list(wanted.values))
 
@@ -231,7 +231,7 @@ def _slice(t: ShapeTable, node: Node) -> None:
 def _sliced_symbol(t: ShapeTable, node: Node, k: int, dim: Dim) -> Dim:
     """Slices of [0:symbol] with step 1 have the length 'min(symbol,dim)'; dims.broadcast_dim knows this form."""
     starts: list[int] | None = t.numbers(node.inputs[1])
-    ends: Content | None = t.contents.get(node.inputs[2])
+    ends: Content | None = t.whole(node.inputs[2])
     steps: list[int] | None = t.numbers(node.inputs[4]) if len(node.inputs) > 4 else [1 for _ in range(k + 1)]
     if starts is None or ends is None or k >= len(starts) or k >= len(ends.values) or starts[k] != 0:
         return ''
@@ -291,7 +291,7 @@ def _convolution(t: ShapeTable, node: Node) -> None:
 
 def _tile(t: ShapeTable, node: Node) -> None:
     given = _shapes(t, node, 1)
-    repeats: Content | None = t.contents.get(node.inputs[1]) if len(node.inputs) > 1 else None
+    repeats: Content | None = t.whole(node.inputs[1]) if len(node.inputs) > 1 else None
     if given is not None and repeats is not None and len(repeats.values) == len(given[0]):
         t.set_shape(node.outputs[0], [multiply_dims(given[0][i], repeats.values[i]) for i in range(len(given[0]))])
 
@@ -326,8 +326,8 @@ def _quantize(t: ShapeTable, node: Node) -> None:
 def _range(t: ShapeTable, node: Node) -> None:
     """Range(0, n, 1) has n elements."""
     if len(node.inputs) == 3 and t.scalar(node.inputs[0]) == 0 and t.scalar(node.inputs[2]) == 1:
-        limit: Content | None = t.contents.get(node.inputs[1])
-        if limit is not None and len(limit.values) == 1 and limit.whole:
+        limit: Content | None = t.whole(node.inputs[1])
+        if limit is not None and len(limit.values) == 1:
             t.set_shape(node.outputs[0], [limit.values[0]])
             return
     t.set_shape(node.outputs[0], [''])

@@ -54,9 +54,14 @@ class ShapeTable:
         """Whether two values certainly have one shape."""
         return same_dims(self.shapes.get(a), self.shapes.get(b))
 
+    def whole(self, name: str) -> Content | None:
+        """The content of a value of an integer type."""
+        content: Content | None = self.contents.get(name)
+        return content if content is not None and content.whole else None
+
     def numbers(self, name: str) -> list[int] | None:
-        """All elements of a value, if each is known."""
-        return numbers_of(self.contents.get(name))
+        """All elements of a value of an integer type, if each is known."""
+        return numbers_of(self.whole(name))
 
     def scalar(self, name: str) -> float | None:
         """The one element of a value of any rank, if it is known."""
@@ -215,6 +220,7 @@ SAME_DTYPE_OUTPUTS: list[str] = ['Split']
 def _concatenated(table: ShapeTable, node: Node, given: list[Content | None]) -> Content | None:
     """Vectors one after the other; a vector of known length but unknown elements counts too."""
     values: list[float | str] = []
+    whole: bool = True
     for i in range(len(given)):
         part: Content | None = given[i]
         if table.rank(node.inputs[i]) != 1:
@@ -222,11 +228,12 @@ def _concatenated(table: ShapeTable, node: Node, given: list[Content | None]) ->
         length: Dim = table.last_dim(node.inputs[i])
         if part is not None:
             values.extend(part.values)
+            whole = whole and part.whole
         elif not isinstance(length, str) and length <= LARGEST:
             values.extend(['' for _ in range(length)])
         else:
             return None
-    return Content(values, len(given) > 0 and given[0] is not None and given[0].whole)
+    return Content(values, whole)
 
 
 def infer_shapes(graph: Graph, opset: int, rules: dict[str, ShapeRule]) -> ShapeTable:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 
 from edgeflow.errors import EdgeflowError
+from edgeflow.host.browser_arrays import copy_bytes, join_bytes, new_bytes
 from edgeflow.host.port import AbortController, AbortSignal, Bytes
 
 
@@ -111,6 +112,29 @@ class HttpResponse:
         finally:
             await self.cancel()
 
+    async def sized_body(self, size: int, on_bytes: Callable[[int], None]) -> Bytes:
+        self._reader = _open_byte_reader(self._answer)
+        if self._reader is None:
+            return await self._copied_body(size, on_bytes)
+        try:
+            return await _receive_in_place(self._reader, new_bytes(size), on_bytes, self.url, self._signal)
+        finally:
+            await self.cancel()
+
+    async def _copied_body(self, size: int, on_bytes: Callable[[int], None]) -> Bytes:
+        """sized_body() where streams cannot read into memory of ours."""
+        buffer = new_bytes(size)
+        filled = 0
+        rest: list[Bytes] = []
+        async for part in self.chunks():
+            if filled + len(part) <= size and len(rest) == 0:
+                copy_bytes(buffer, filled, part)
+                filled += len(part)
+            else:
+                rest.append(part)
+            on_bytes(len(part))
+        return buffer[:filled] if len(rest) == 0 else join_bytes([buffer[:filled]] + rest)
+
     async def body(self) -> Bytes:
         return await _whole_body(self._answer, self.url, self._signal)
 
@@ -124,6 +148,45 @@ def _header(answer: object, name: str) -> str | None:
 
 def _open_reader(answer: object) -> object:
     __pragma__('js', 'return answer.body?.getReader() ?? null;')
+
+
+def _open_byte_reader(answer: object) -> object | None:
+    """A reader that fills memory it is given; None where the platform's streams have none."""
+    __pragma__('js', r'''
+    try {
+      return answer.body?.getReader({ mode: 'byob' }) ?? null;
+    } catch {
+      return null;
+    }
+    ''')
+
+
+async def _receive_in_place(
+    reader: object, memory: Bytes, on_bytes: Callable[[int], None], url: str, signal: AbortSignal | None,
+) -> Bytes:
+    # Every read detaches the buffer and hands its memory back under another name.
+    __pragma__('js', r'''
+    let buffer = memory.buffer;
+    let filled = 0;
+    const rest = [];
+    for (;;) {
+      const room = filled < buffer.byteLength;
+      let part;
+      try {
+        part = await reader.read(room ? new Uint8Array(buffer, filled) : new Uint8Array(65536));
+        if (signal?.aborted) throw signal.reason;
+      } catch (error) {
+        throw failedTransfer(url, signal, error);
+      }
+      if (room && part.value) buffer = part.value.buffer;
+      if (part.done) break;
+      if (room) filled += part.value.byteLength;
+      else rest.push(part.value);
+      onBytes(part.value.byteLength);
+    }
+    const head = new Uint8Array(buffer, 0, filled);
+    return rest.length === 0 ? head : joinBytes([head, ...rest]);
+    ''')
 
 
 async def _next_part(reader: object, url: str, signal: AbortSignal | None) -> Bytes | None:

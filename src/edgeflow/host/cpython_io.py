@@ -15,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import httpx
 
 from edgeflow.errors import EdgeflowError
+from edgeflow.host.cpython_arrays import new_bytes
 
 T = TypeVar('T')
 
@@ -131,6 +132,16 @@ class _Response:
             raise _network_error(self.url, error) from None
         finally:
             await self.cancel()
+
+    async def sized_body(self, size: int, on_bytes: Callable[[int], None]) -> memoryview:
+        buffer, filled, rest = new_bytes(size), 0, bytearray()
+        async for part in self.chunks():
+            head = part[:size - filled]
+            buffer[filled:filled + len(head)] = head
+            filled += len(head)
+            rest += part[len(head):]
+            on_bytes(len(part))
+        return memoryview(bytes(buffer) + bytes(rest)) if rest else buffer[:filled]
 
     async def body(self) -> memoryview:
         whole = bytearray()

@@ -107,7 +107,7 @@ class WasmFeatures:
 
 
 class Response(Protocol):
-    """An HTTP answer. Bodies are read once: either by chunks() or by body()."""
+    """An HTTP answer. Bodies are read once: by chunks(), sized_body() or body()."""
 
     status: int
     url: str
@@ -117,6 +117,12 @@ class Response(Protocol):
 
     def chunks(self) -> AsyncIterator[Bytes]:
         """The decoded body as it arrives."""
+
+    async def sized_body(self, size: int, on_bytes: Callable[[int], None]) -> Bytes:
+        """The whole decoded body, of which `size` bytes were announced, received in place where the platform can.
+
+        on_bytes hears how many bytes each part had. A body of another length comes whole, too.
+        """
 
     async def body(self) -> Bytes:
         """The whole decoded body."""

@@ -16,7 +16,7 @@ from edgeflow.pipelines.tasks import TASKS, default_model, task_name
 from edgeflow.runtime.model import Model, create_model
 from edgeflow.store.files import Wanted, load_files
 from edgeflow.store.hub import Repository, check_dtype, find_repository
-from edgeflow.store.model_files import load_config, load_onnx
+from edgeflow.store.model_files import ModelFiles, load_config, load_onnx
 from edgeflow.store.progress import Progress, ProgressEvent
 from edgeflow.text.tokenizer import Tokenizer, read_tokenizer
 
@@ -79,11 +79,21 @@ async def load_parts(
     failures: list[Exception] = []
     parts = Parts({})
 
+    async def load_network_files() -> ModelFiles:
+        """config.json and the ONNX files; beside each other if the file's name does not depend on config.json."""
+        if dtype == 'auto':
+            parts.config = await load_config(repository, progress, controller.signal)
+            return await load_onnx(repository, parts.config, file, dtype, device, subfolder, progress, controller.signal)
+        loaded = await gather([
+            load_config(repository, progress, controller.signal),
+            load_onnx(repository, {}, file, dtype, device, subfolder, progress, controller.signal),
+        ])
+        parts.config = loaded[0]
+        return loaded[1]
+
     async def load_network() -> None:
         try:
-            parts.config = await load_config(repository, progress, controller.signal)
-            files = await load_onnx(
-                repository, parts.config, file, dtype, device, subfolder, progress, controller.signal)
+            files = await load_network_files()
             parts.model = await create_model(files.model, files.external, device)
         except Exception as error:
             failures.append(error)

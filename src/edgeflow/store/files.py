@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
-    copy_bytes, fetch, gather, is_url, join_bytes, new_abort_controller, new_bytes, on_abort, read_file, reads_files,
+    fetch, gather, is_url, join_bytes, new_abort_controller, on_abort, read_file, reads_files,
     signal_aborted,
 )
 from edgeflow.host.port import AbortSignal, Bytes, Response
@@ -119,21 +119,14 @@ def _hint(status: int) -> str:
 
 
 async def _receive(response: Response, length: int | None, name: str, progress: Progress) -> Bytes:
-    """The body, written straight into one buffer of the announced size; gathered in parts if the size is unknown or wrong."""
-    buffer = new_bytes(length) if length is not None else None
+    """The body, in place if its size is announced, gathered in parts if not."""
+    if length is not None:
+        return await response.sized_body(length, lambda size: progress.advance(name, size))
     parts: list[Bytes] = []
-    size = 0
     async for part in response.chunks():
-        if buffer is not None and size + len(part) > len(buffer):
-            parts.append(buffer[:size])
-            buffer = None
-        if buffer is not None:
-            copy_bytes(buffer, size, part)
-        else:
-            parts.append(part)
-        size += len(part)
+        parts.append(part)
         progress.advance(name, len(part))
-    return buffer[:size] if buffer is not None else join_bytes(parts)
+    return join_bytes(parts)
 
 
 def body_length(content_length: str | None, content_encoding: str | None) -> int | None:

@@ -31,6 +31,7 @@ const DTYPES = {
   Uint32Array: 'uint32', BigUint64Array: 'uint64',
 };
 const scratch = new DataView(new ArrayBuffer(8));
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 function arrayType(dtype) {
   if (!Object.hasOwn(ARRAYS, dtype)) {
@@ -171,7 +172,7 @@ def copy_bytes(target: Bytes, offset: int, source: Bytes) -> None:
 def utf8_decode(data: Bytes) -> str:
     __pragma__('js', r'''
     try {
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(data);
+      return utf8.decode(data);
     } catch (error) {
       throw _valueError('the bytes are no UTF-8');
     }

@@ -51,14 +51,15 @@ def _fuse(index: GraphIndex, table: ShapeTable, product: Node) -> None:
     if scaled is None or scaled.key() != 'Mul':
         return
     scales: Node | None = index.made_by(other_input(scaled, cast.outputs[0]), 'Mul')
-    if scales is None or not index.inner(scales.outputs[0]) or source.outputs[1] not in scales.inputs:
+    if scales is None or source.outputs[1] not in scales.inputs:
         return
     b_scale: str = other_input(scales, source.outputs[1])
     if not _is_scale(index.constant(b_scale), columns):
         return
     found = Epilogue(product)
     found.parts.append(cast)
-    found.parts.append(scales)
+    if index.inner(scales.outputs[0]):
+        found.parts.append(scales)
     found.take(scaled)
     take_bias(index, found, columns)
     take_activation(index, found)

@@ -209,7 +209,7 @@ DTYPE_SOURCES: dict[str, int] = {
     'com.microsoft:MatMulBnb4': 0, 'com.microsoft:BiasGelu': 0, 'com.microsoft:FastGelu': 0, 'com.microsoft:Gelu': 0,
     'com.microsoft:SkipLayerNormalization': 2, 'com.microsoft:Attention': 1, 'com.microsoft:GroupQueryAttention': 0,
     'com.microsoft:SkipSimplifiedLayerNormalization': 2, 'com.microsoft:RotaryEmbedding': 0, 'com.microsoft:GatherBlockQuantized': 2, 'edgeflow:Sdpa': 0, 'edgeflow:MatMul': 1, 'edgeflow:QMatMul': 2,
-    'edgeflow:Gelu': 0, 'edgeflow:BiasAct': 1, 'edgeflow:SkipLayerNorm': 2,
+    'edgeflow:Gelu': 0, 'Dropout': 0, 'edgeflow:BiasAct': 1, 'edgeflow:SkipLayerNorm': 2,
 }
 
 ONE_DTYPE_OPS: set[str] = set(['Add', 'Sub', 'Mul', 'Div', 'MatMul', 'Gemm', 'Conv', 'InstanceNormalization', 'Min', 'Max'])

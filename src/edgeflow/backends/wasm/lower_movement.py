@@ -173,7 +173,10 @@ def lower_pad(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: l
         if value is not None:
             fill_step(b, output, b.pointer(value))
         else:
-            fill_step(b, output, b.table(literal_words(output.dtype, number if isinstance(number, (int, float)) else 0)))
+            padding = number if isinstance(number, (int, float)) else 0
+            if output.dtype == 'float64' and padding != 0 and padding != 1:
+                raise b.unsupported(f'padding float64 with the attribute {padding}')
+            fill_step(b, output, b.table(literal_words(output.dtype, padding)))
     from_strides = row_major(source.shape)
     to_strides = row_major(output.shape)
     middle: list[int] = []

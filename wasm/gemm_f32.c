@@ -9,8 +9,10 @@ enum { MOST_ROWS = 4 };  // a product needs a register of its own
 #endif
 
 // c[R, 8] = start + a[R, k] @ b[k, 8]. `split` sums of every split-th k hide the latency of few rows.
+// On its way it reads from `ahead`, in steps of `pace` bytes, what the next tiles will need: weights come from memory, and a tile
+// that asks for them itself runs at half speed. (WebAssembly has no prefetch instruction.)
 SIMD void tile(const unsigned R, const unsigned split, const float *a, int lda, const float *b, int k, const float *start, int start_ld,
-               float *c, int ldc) {
+               float *c, int ldc, const char *ahead, unsigned pace) {
   v128_t low[8], high[8];
   const float *row[8];
   UNROLL for (unsigned r = 0; r < R; r++) {
@@ -23,6 +25,8 @@ SIMD void tile(const unsigned R, const unsigned split, const float *a, int lda, 
   unsigned i = (unsigned)k;
 #pragma clang loop unroll(disable)
   for (; i >= step; i -= step) {
+    (void)*(const volatile char *)ahead;
+    ahead += pace;
     UNROLL for (unsigned u = 0; u < step; u++) {
       v128_t b0 = wasm_v128_load(b + u * PANEL);
       v128_t b1 = wasm_v128_load(b + u * PANEL + 4u);
@@ -67,8 +71,8 @@ SIMD void tile(const unsigned R, const unsigned split, const float *a, int lda, 
 
 #define TILE(R, split)                                                                                                             \
   static __attribute__((noinline)) void tile_##R(const float *a, int lda, const float *b, int k, const float *start, int start_ld, \
-                                                 float *c, int ldc) {                                                              \
-    tile(R, split, a, lda, b, k, start, start_ld, c, ldc);                                                                         \
+                                                 float *c, int ldc, const char *ahead, unsigned pace) {                            \
+    tile(R, split, a, lda, b, k, start, start_ld, c, ldc, ahead, pace);                                                            \
   }
 TILE(1, 4)
 TILE(2, 2)
@@ -85,20 +89,31 @@ static int next_rows(int left) {
   return left - MOST_ROWS >= 4 ? MOST_ROWS : min_int(4, MOST_ROWS);
 }
 
-// All rows of one panel.
-static void panel_rows(int M, const float *a, int lda, const float *b, int k, const float *start, int start_ld, float *c, int ldc) {
+// All rows of one panel. What follows it in memory, up to `end`, is read ahead by all tiles but the first.
+static void panel_rows(int M, const float *a, int lda, const float *b, int k, const float *start, int start_ld, float *c, int ldc,
+                       const float *end) {
+  const unsigned bytes = (unsigned)k * PANEL * 4;
+  const unsigned later_tiles = (unsigned)ceil_div(M, MOST_ROWS) - 1;
+  const char *ahead = (const char *)(b + (size_t)k * PANEL);
+  unsigned pace = 0;
+  if (later_tiles > 0 && later_tiles < 16 && ahead + bytes <= (const char *)end) pace = (64 / later_tiles + 15) & ~15u;
+  const unsigned stretch = pace * ((unsigned)k / 2);
+  unsigned now = 0;
+  if (!pace) ahead = (const char *)b;
   while (M > 0) {
     int rows = next_rows(M);
     switch (rows) {
-      case 1: tile_1(a, lda, b, k, start, start_ld, c, ldc); break;
-      case 2: tile_2(a, lda, b, k, start, start_ld, c, ldc); break;
-      case 3: tile_3(a, lda, b, k, start, start_ld, c, ldc); break;
-      case 4: tile_4(a, lda, b, k, start, start_ld, c, ldc); break;
+      case 1: tile_1(a, lda, b, k, start, start_ld, c, ldc, ahead, now); break;
+      case 2: tile_2(a, lda, b, k, start, start_ld, c, ldc, ahead, now); break;
+      case 3: tile_3(a, lda, b, k, start, start_ld, c, ldc, ahead, now); break;
+      case 4: tile_4(a, lda, b, k, start, start_ld, c, ldc, ahead, now); break;
 #ifdef __wasm_relaxed_simd__
-      case 5: tile_5(a, lda, b, k, start, start_ld, c, ldc); break;
-      default: tile_6(a, lda, b, k, start, start_ld, c, ldc); break;
+      case 5: tile_5(a, lda, b, k, start, start_ld, c, ldc, ahead, now); break;
+      default: tile_6(a, lda, b, k, start, start_ld, c, ldc, ahead, now); break;
 #endif
     }
+    if (now) ahead += stretch;
+    now = ahead + stretch <= (const char *)end ? pace : 0;
     M -= rows;
     a += (size_t)rows * lda;
     start += (size_t)rows * start_ld;
@@ -136,6 +151,7 @@ void gemm_packed(const Gemm *g) {
   float edge[MOST_BLOCK_ROWS * PANEL];
   float bias_edge[PANEL];
   const int plain = g->alpha == 1.0f;
+  const float *end = g->b + (size_t)round_panel(N) * K;
   for (int m = 0; m < M; m += block) {
     const int rows = min_int(block, M - m);
     const float *a = g->a + (size_t)m * g->lda;
@@ -151,9 +167,9 @@ void gemm_packed(const Gemm *g) {
         bias = bias_edge;
       }
       const float *b = g->b + (size_t)n * K;
-      panel_rows(rows, a, g->lda, b, min_int(K, BLOCK_K), plain && bias ? bias : zeros, 0, c, ldc);
+      panel_rows(rows, a, g->lda, b, min_int(K, BLOCK_K), plain && bias ? bias : zeros, 0, c, ldc, end);
       for (int k = BLOCK_K; k < K; k += BLOCK_K) {
-        panel_rows(rows, a + k, g->lda, b + (size_t)k * PANEL, min_int(K - k, BLOCK_K), c, ldc, c, ldc);
+        panel_rows(rows, a + k, g->lda, b + (size_t)k * PANEL, min_int(K - k, BLOCK_K), c, ldc, c, ldc, end);
       }
       if (direct) continue;
       finish_tile(edge, PANEL, rows, PANEL, g->alpha, plain ? 0 : bias, 0, 0, g->activation);

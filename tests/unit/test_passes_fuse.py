@@ -228,6 +228,7 @@ def attention(middle: list[Node], last: str, outputs: list[str]) -> Graph:
     constants = {
         'heads': ints([0, 0, 2, 4], [4]), 'qw': filled([8]), 'kw': floats([2.0 for i in range(8)], [8]), 'vw': floats([3.0 for i in range(8)], [8]),
         'scale': floats([2.0], []), 'huge': floats([-3.4e38], []), 'small': floats([-1.0], []), 'zero': floats([0.0], []),
+        'first': ints([0], [1]), 'second': ints([1], [1]),
     }
     graph = graph_of(attention_nodes(middle, last), constants, outputs)
     graph.inputs.append(ValueInfo('mask', 'float32', ['b', 1, 1, 's']))
@@ -265,6 +266,17 @@ def test_attention_masked_by_where() -> None:
         made = the_sdpa(graph)
         masks = [other for other in graph.nodes if other.outputs[0] == made.inputs[3]]
         assert [masks[0].op, masks[0].inputs[0]] == ['Where', 'hidden']
+
+
+@pytest.mark.parametrize('outputs', [['y'], ['y', 'wider'], ['y', 'minus']])
+def test_masks_are_not_expanded_unless_something_else_asks_for_it(outputs: list[str]) -> None:
+    middle = [
+        Node('Shape', '', '', ['x'], ['xs']), Node('Gather', '', '', ['xs', 'first'], ['b1']), Node('Gather', '', '', ['xs', 'second'], ['s1']),
+        Node('Concat', '', '', ['b1', 'second', 's1', 's1'], ['full'], {'axis': 0}), node('Expand', ['mask', 'full'], 'wider'),
+        node('Mul', ['wider', 'small'], 'minus'), node('Add', ['c', 'minus'], 'e'),
+    ]
+    graph = attention(middle, 'e', outputs)
+    assert ('Expand' in keys(graph)) == (len(outputs) == 2)
 
 
 @pytest.mark.parametrize('case', [0, 1, 2, 3])

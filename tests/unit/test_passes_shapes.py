@@ -107,3 +107,16 @@ def test_values_that_are_no_integers_are_no_shapes() -> None:
     target = TensorData('float32', [2], array_bytes(array_of('float32', [2.0, 3.0])))
     graph = Graph('g', [ValueInfo('x', 'float32', [6])], [], [Node('Reshape', '', '', ['x', 'target'], ['y'])], {'target': target})
     assert shapes_of(graph, 17).shape('y') == ['@0:y', '@1:y']
+
+
+@pytest.mark.parametrize('attributes, inputs, shape', [
+    ({'axes': [-1]}, ['x'], ['b', 's', 1]), ({'keepdims': 0}, ['x', 'axes'], ['b', 's']), ({}, ['x'], [1, 1, 1]),
+    ({'noop_with_empty_axes': 1}, ['x'], ['b', 's', 8]), ({'keepdims': 0}, ['x', 'none'], []), ({'axes': [0, 2], 'keepdims': 0}, ['x'], ['s']),
+])
+def test_reductions(attributes: dict[str, int | list[int]], inputs: list[str], shape: list[Dim]) -> None:
+    node = Node('ReduceSum', '', '', inputs, ['y'])
+    for name, value in attributes.items():
+        node.attributes[name] = value
+    constants = {'axes': ints([2], [1]), 'none': ints([], [0])}
+    graph = Graph('g', [ValueInfo('x', 'float32', ['b', 's', 8])], [], [node], constants)
+    assert shapes_of(graph, 18).shape('y') == shape

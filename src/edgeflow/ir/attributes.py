@@ -31,7 +31,7 @@ def int_of(node: Node, name: str, default: int) -> int:
         return default
     if not isinstance(value, (int, float)) or value % 1 != 0:
         raise _wrong(node, name, 'a whole number')
-    return value
+    return int(value)
 
 
 def ints_of(node: Node, name: str) -> list[int] | None:
@@ -41,10 +41,12 @@ def ints_of(node: Node, name: str) -> list[int] | None:
         return None
     if not isinstance(value, list):
         raise _wrong(node, name, 'a list of whole numbers')
+    result: list[int] = []
     for x in value:
         if not isinstance(x, (int, float)) or x % 1 != 0:
             raise _wrong(node, name, 'a list of whole numbers')
-    return value
+        result.append(int(x))
+    return result
 
 
 def text_of(node: Node, name: str, default: str) -> str:

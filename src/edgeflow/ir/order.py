@@ -48,23 +48,30 @@ def sort_nodes(graph: Graph) -> bool:
         for value in node.attributes.values():
             if isinstance(value, Graph) and sort_nodes(value):
                 moved = True
+    if _is_sorted(graph):
+        return moved
     producer: dict[str, int] = {}
     for i in range(len(graph.nodes)):
         for name in graph.nodes[i].outputs:
             if name != '':
                 producer[name] = i
     reads: list[list[str]] = [read_names(node) for node in graph.nodes]
-    if _is_sorted(reads, producer):
-        return moved
     graph.nodes = [graph.nodes[i] for i in _depth_first(reads, producer, graph)]
     return True
 
 
-def _is_sorted(reads: list[list[str]], producer: dict[str, int]) -> bool:
-    for i in range(len(reads)):
-        for name in reads[i]:
-            if producer.get(name, -1) >= i:
+def _is_sorted(graph: Graph) -> bool:
+    """Whether no node makes a value that a node before it (or itself) reads."""
+    made: set[str] = set()
+    missing: set[str] = set()
+    for node in graph.nodes:
+        for name in read_names(node):
+            if name not in made:
+                missing.add(name)
+        for name in node.outputs:
+            if name in missing and name != '':
                 return False
+            made.add(name)
     return True
 
 

@@ -9,7 +9,7 @@ attention makes it, arXiv:2006.03654) becomes part of the mask.
 
 from __future__ import annotations
 
-from edgeflow.ir.attributes import ints_of
+from edgeflow.ir.attributes import int_of, ints_of
 from edgeflow.ir.graph import Graph, Node
 from edgeflow.passes.dims import Dim, fits_into, same_dim, same_dims
 from edgeflow.passes.fuse_sdpa import Match, inner_made_by, mask_node, past_scale, put_sdpa
@@ -40,7 +40,7 @@ def run(graph: Graph, table: ShapeTable) -> bool:
 
 
 def _fuse(index: GraphIndex, table: ShapeTable, softmax: Node) -> None:
-    axis = softmax.attributes.get('axis', -1 if table.opset >= 13 else 1)
+    axis: int = int_of(softmax, 'axis', -1 if table.opset >= 13 else 1)
     found = FlatMatch(softmax)
     value: str = _value(index, table, softmax, found)
     if (axis != -1 and axis != 3) or value == '' or not _find_mask(index, table, softmax.inputs[0], found):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Attribute, Graph, Node, TensorData
 from edgeflow.passes.rename import rename_node_reads, rename_reads
 
@@ -62,9 +63,11 @@ def _equal_constants(graph: Graph, outputs: set[str]) -> dict[str, str]:
 
 def _tensor_key(tensor: TensorData) -> str:
     """Dtype, shape and bytes; '' for a tensor too large to compare."""
-    if tensor.dtype == 'string' or len(tensor.data) > LARGEST_CONSTANT:
+    data: Bytes = tensor.data
+    size: int = len(data)
+    if tensor.dtype == 'string' or size > LARGEST_CONSTANT:
         return ''
-    parts: list[str] = [str(tensor.data[i]) for i in range(len(tensor.data))]
+    parts: list[str] = [str(data[i]) for i in range(size)]
     dims: list[str] = [str(dim) for dim in tensor.shape]
     return f'{tensor.dtype}[{",".join(dims)}]{",".join(parts)}'
 
@@ -95,4 +98,4 @@ def _attribute_key(value: Attribute) -> str:
         return '[' + ','.join([_attribute_key(x) for x in value]) + ']'
     if isinstance(value, str):
         return "'" + value + "'"
-    return f'{value:.17g}'
+    return str(int(value)) if value % 1 == 0 else str(value)

@@ -15,9 +15,10 @@ def rename_reads(graph: Graph, names: dict[str, str]) -> None:
 
 def rename_node_reads(node: Node, names: dict[str, str]) -> None:
     """The same for one node."""
-    for i in range(len(node.inputs)):
-        if node.inputs[i] in names:
-            node.inputs[i] = final_name(node.inputs[i], names)
+    inputs: list[str] = node.inputs
+    for i in range(len(inputs)):
+        if inputs[i] in names:
+            inputs[i] = final_name(inputs[i], names)
     for value in node.attributes.values():
         if isinstance(value, Graph):
             rename_reads(value, names)

@@ -1,6 +1,6 @@
 """Shape rules for ShapeTable: operator -> what its outputs' shapes are, where that can be told from symbols.
 
-Only what passes must prove things about. Concrete shapes are the business of ir/ops.
+Only what passes must prove things about. Concrete shapes are the business of ir/ops. Long because it is one table.
 """
 
 from __future__ import annotations
@@ -268,10 +268,10 @@ def _reduce(t: ShapeTable, node: Node) -> None:
     if given is None:
         return
     axes: list[int] | None = _input_axes(t, node, 1)
-    if axes is None:
-        if len(node.inputs) > 1:
-            return
-        axes = list(range(len(given[0])))
+    if axes is None and len(node.inputs) > 1 and node.inputs[1] != '':
+        return
+    if axes is None or len(axes) == 0:
+        axes = list(range(len(given[0]))) if int_of(node, 'noop_with_empty_axes', 0) == 0 else []
     gone: set[int] = set([_axis(axis, len(given[0])) for axis in axes])
     keep: bool = int_of(node, 'keepdims', 1) != 0
     shape: list[Dim] = []
@@ -354,7 +354,7 @@ def _skip_layer_norm(t: ShapeTable, node: Node) -> None:
 
 def _attention(t: ShapeTable, node: Node) -> None:
     given = _shapes(t, node, 2)
-    if given is not None and len(given[0]) == 3 and len(given[1]) == 2 and len(node.outputs) == 1:
+    if given is not None and len(given[0]) == 3 and len(given[1]) == 2 and ints_of(node, 'qkv_hidden_sizes') is None:
         columns: Dim = given[1][1]
         t.set_shape(node.outputs[0], given[0][:2] + ['' if isinstance(columns, str) else columns // 3])
 

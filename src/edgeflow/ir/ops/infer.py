@@ -122,7 +122,7 @@ class InferContext:
             return default
         if not isinstance(value, (int, float)) or value % 1 != 0:
             raise self.fail(f"attribute '{name}' to be an integer", 'another kind')
-        return value
+        return int(value)
 
     def attr_float(self, name: str, default: float) -> float:
         value = self._attribute(name)
@@ -150,7 +150,7 @@ class InferContext:
         for x in value:
             if not isinstance(x, (int, float)) or x % 1 != 0:
                 raise self.fail(f"attribute '{name}' to be a list of integers", 'another kind')
-        return value
+        return [int(x) for x in value]
 
     def attr_tensor(self, name: str) -> TensorData | None:
         value = self._attribute(name)

@@ -162,7 +162,7 @@ def mutate_attribute(draw: st.DrawFn, graph: onnx.GraphProto) -> None:
 
 
 def mutate_removal(draw: st.DrawFn, graph: onnx.GraphProto) -> None:
-    if draw(st.booleans()):
+    if draw(st.booleans()) and len(graph.node) > 1:
         graph.node.remove(any_node(draw, graph))
     else:
         del any_node(draw, graph).attribute[:]

@@ -96,7 +96,8 @@ def test_four_bit_integers(code: int, raw: bool, count: int) -> None:
 
 @given(st.lists(st.text(max_size=5), max_size=4))
 def test_strings(texts: list[str]) -> None:
-    proto = helper.make_tensor('t', TensorProto.STRING, [len(texts)], [text.encode() for text in texts])
+    encoded = [text.encode() for text in texts]
+    proto = TensorProto(name='t', data_type=TensorProto.STRING, dims=[len(texts)], string_data=encoded)
     assert read_tensor(proto).strings == texts
 
 

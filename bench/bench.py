@@ -11,6 +11,7 @@ import argparse
 import json
 import statistics
 import sys
+import time
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -27,6 +28,8 @@ ROOT = Path(__file__).resolve().parent.parent
 MODELS = ROOT / 'examples'
 MODEL = 'minilm'
 SIDES = ('edgeflow', 'transformers')
+# A closed page is still being taken down, on the same two cores, when the next one starts.
+SETTLE_SECONDS = 1.0
 SENTENCE = (
     'The quick brown fox jumps over the lazy dog while a small crowd of people watches from '
     'the other side of the river and waits for the evening train.'
@@ -77,6 +80,7 @@ def measure_load(browser: Browser, base: str, rounds: int) -> tuple[Figure, dict
             times[side].append(page.evaluate('window.bench.firstEmbeddingMs'))
             transferred[side] = page.evaluate('window.bench.transferred()')
             page.context.close()
+            time.sleep(SETTLE_SECONDS)
     return figure('navigation start to first embedding', 'ms', times, 5.0), transferred
 
 

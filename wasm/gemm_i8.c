@@ -4,7 +4,7 @@
 enum { MOST_BLOCK_ROWS = 192, BLOCK_BYTES = 196608 };
 
 // c[R, 8] = c * 128 (if `again`) + a[R, k] @ b[k, 8]; rows of a lie lda bytes apart. quads: K / 4.
-SIMD void tile(const unsigned R, const unsigned split, const int wide, const uint8_t *a, int lda, const uint8_t *b, int quads, int again,
+SIMD void tile(const unsigned R, const unsigned split, const int b_first, const uint8_t *a, int lda, const uint8_t *b, int quads, int again,
                int32_t *c) {
   v128_t low[8], high[8];
   UNROLL for (unsigned i = 0; i < R * split; i++) low[i] = high[i] = wasm_i32x4_const(0, 0, 0, 0);
@@ -24,10 +24,10 @@ SIMD void tile(const unsigned R, const unsigned split, const int wide, const uin
     const v128_t b0 = wasm_v128_load(b + (u) * 32u), b1 = wasm_v128_load(b + (u) * 32u + 16u);        \
     UNROLL for (unsigned r = 0; r < R; r++) {                                                       \
       const v128_t x = wasm_v128_load32_splat(row[r] + (u) * 4u);                                   \
-      low[(s) * R + r] = wide ? wasm_i32x4_relaxed_dot_i8x16_i7x16_add(b0, x, low[(s) * R + r])     \
-                              : wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x, b0, low[(s) * R + r]);    \
-      high[(s) * R + r] = wide ? wasm_i32x4_relaxed_dot_i8x16_i7x16_add(b1, x, high[(s) * R + r])   \
-                               : wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x, b1, high[(s) * R + r]);  \
+      low[(s) * R + r] = b_first ? wasm_i32x4_relaxed_dot_i8x16_i7x16_add(b0, x, low[(s) * R + r])  \
+                                 : wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x, b0, low[(s) * R + r]); \
+      high[(s) * R + r] = b_first ? wasm_i32x4_relaxed_dot_i8x16_i7x16_add(b1, x, high[(s) * R + r])\
+                                  : wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x, b1, high[(s) * R + r]); \
       KEEP_VECTOR(low[(s) * R + r]);                                                                \
       KEEP_VECTOR(high[(s) * R + r]);                                                               \
     }                                                                                               \
@@ -134,14 +134,9 @@ static Rows prepare(const Product *p) {
   rows.ld = K4;
   rows.second = rows.first + (size_t)M * K4;
   rows.third = rows.second + (size_t)M * K4;
-  int narrow = 0, wide = 0;
-  for (int n = 0; n < p->N; n += PANEL) {
-    if (((const Header *)(p->b + (size_t)(n / PANEL) * packed_bytes(K)))->wide) {
-      wide = 1;
-    } else {
-      narrow = 1;
-    }
-  }
+  int forms[3] = {0};
+  for (int n = 0; n < p->N; n += PANEL) forms[((const Header *)(p->b + (size_t)(n / PANEL) * packed_bytes(K)))->form] = 1;
+  const v128_t first_flip = wasm_i8x16_splat(forms[WHOLE] ? 0 : -128);  // all panels are whole, or none
 #else
   rows.ld = 2 * K4;
 #endif
@@ -162,8 +157,8 @@ static Rows prepare(const Product *p) {
       }
       sums = wasm_i32x4_add(sums, wasm_u32x4_extadd_pairwise_u16x8(wasm_u16x8_extadd_pairwise_u8x16(x)));
 #ifdef __wasm_relaxed_simd__
-      v128_t planes[3] = {wasm_v128_xor(x, wasm_i8x16_splat(-128)), wasm_u8x16_shr(x, 7), wasm_v128_and(x, wasm_i8x16_splat(127))};
-      for (int plane = narrow ? 0 : 1; plane < (wide ? 3 : 1); plane++) {
+      v128_t planes[3] = {wasm_v128_xor(x, first_flip), wasm_u8x16_shr(x, 7), wasm_v128_and(x, wasm_i8x16_splat(127))};
+      for (int plane = forms[NARROW] | forms[WHOLE] ? 0 : 1; plane < (forms[WIDE] ? 3 : 1); plane++) {
         uint8_t *to = rows.first + ((size_t)plane * M + m) * K4 + k;
         if (size == 16) {
           wasm_v128_store(to, planes[plane]);
@@ -204,7 +199,9 @@ static void multiply(const Product *p, const Rows *rows, int m, int count, int p
   const size_t at = (size_t)m * rows->ld;
 #ifdef __wasm_relaxed_simd__
   int offset = 0;  // A as the tile saw it was A - offset
-  if (head->wide) {
+  if (head->form == WHOLE) {
+    panel_rows(wide_tiles, count, rows->first + at, rows->ld, b, quads, 0, c);
+  } else if (head->form == WIDE) {
     panel_rows(wide_tiles, count, rows->second + at, rows->ld, b, quads, 0, c);
     panel_rows(wide_tiles, count, rows->third + at, rows->ld, b, quads, 1, c);
   } else {

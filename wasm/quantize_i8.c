@@ -38,6 +38,42 @@ static uint8_t stored(Header *head, int w, int k, int c) {
 }
 
 #ifdef __wasm_relaxed_simd__
+// Every pair of first operands meets every pair of second ones, in every place of the vectors. What differs between CPUs shows at the
+// ends of the ranges: a second operand taken as int8, pairs saturated to 16 bits, the sum saturated instead of wrapping around.
+static int probe(void) {
+  static const volatile int8_t firsts[] = {-128, -127, -1, 1, 127};
+  static const volatile uint8_t seconds[] = {255, 200, 129, 128, 127, 1};
+  static const volatile int32_t sums[] = {0, 0x7fffffff, -0x7fffffff - 1, -1};
+  enum { FIRSTS = sizeof firsts, SECONDS = sizeof seconds };
+  for (unsigned i = 0; i < FIRSTS * FIRSTS * SECONDS * SECONDS; i++) {
+    int8_t first[16];
+    uint8_t second[16];
+    uint32_t expected[4];
+    FEW for (unsigned lane = 0; lane < 4; lane++) {
+      unsigned at = i;
+      expected[lane] = (uint32_t)sums[(i + lane) % 4];
+      FEW for (unsigned j = 0; j < 4; j++) {
+        const unsigned place = lane * 4 + (i + j) % 4;
+        first[place] = firsts[at % FIRSTS];
+        second[place] = seconds[at / FIRSTS % SECONDS];
+        expected[lane] += (uint32_t)(first[place] * second[place]);
+        at = j & 1 ? i + lane + 1 : at / (FIRSTS * SECONDS);
+      }
+    }
+    v128_t sum = wasm_i32x4_make(sums[i % 4], sums[(i + 1) % 4], sums[(i + 2) % 4], sums[(i + 3) % 4]);
+    sum = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_v128_load(first), wasm_v128_load(second), sum);
+    if (wasm_v128_any_true(wasm_v128_xor(sum, wasm_v128_load(expected)))) return 0;
+  }
+  return 1;
+}
+
+int whole_bytes(void) {
+  static int known, answer;
+  if (!known) answer = probe();
+  known = 1;
+  return answer;
+}
+
 // Shift every column to begin at 0, unless too many values then exceed 127.
 static void choose_form(Header *head, const Source *p, int K, int fast) {
   int8_t low[16] = {0}, high[16] = {0};
@@ -65,8 +101,8 @@ static void choose_form(Header *head, const Source *p, int K, int fast) {
     if (high[c] - low[c] <= 127) continue;
     FEW for (int k = 0; k < K && outliers <= MOST_OUTLIERS; k++) outliers += weight(p, k, c) - low[c] > 127;
   }
-  head->wide = outliers > MOST_OUTLIERS || K >= 1 << 21;
-  if (head->wide) return;
+  head->form = outliers > MOST_OUTLIERS || K >= 1 << 21 ? WIDE : NARROW;
+  if (head->form == WIDE) return;
   FEW for (int c = 0; c < p->columns; c++) head->shift[c] = low[c];
 }
 #endif
@@ -78,7 +114,11 @@ static void pack_panel(const Source *p, uint8_t *dst, int K) {
   int k = 0;
   fill_bytes(dst, 0, (size_t)packed_bytes(K));
 #ifdef __wasm_relaxed_simd__
-  choose_form(head, p, K, fast);
+  if (whole_bytes()) {
+    head->form = WHOLE;
+  } else {
+    choose_form(head, p, K, fast);
+  }
 #endif
   if (fast) {
     uint8_t shifts[16];
@@ -95,7 +135,7 @@ static void pack_panel(const Source *p, uint8_t *dst, int K) {
       low = wasm_i16x8_shuffle(pairs, high, 0, 8, 1, 9, 2, 10, 3, 11);
       high = wasm_i16x8_shuffle(pairs, high, 4, 12, 5, 13, 6, 14, 7, 15);
       // In a narrow panel a byte with its highest bit set is 128 or more: an outlier, left to the slow way.
-      if (!head->wide && wasm_i8x16_bitmask(wasm_v128_or(low, high))) {
+      if (head->form == NARROW && wasm_i8x16_bitmask(wasm_v128_or(low, high))) {
         FEW for (int i = 0; i < 4 * PANEL; i++) {
           const int row = k + i / PANEL, c = i % PANEL;
           to[place(row, c)] = stored(head, weight(p, row, c), row, c);

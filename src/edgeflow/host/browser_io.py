@@ -64,15 +64,15 @@ def new_abort_controller() -> AbortController:
 # Network
 
 
-async def fetch(url: str, headers: dict[str, str], signal: AbortSignal | None) -> HttpResponse:
-    answer = await _fetch(url, headers, signal)
+async def fetch(url: str, headers: dict[str, str], signal: AbortSignal | None, cache: str = 'default') -> HttpResponse:
+    answer = await _fetch(url, headers, signal, cache)
     return HttpResponse(answer, _status(answer), _url(answer, url), signal)
 
 
-async def _fetch(url: str, headers: dict[str, str], signal: AbortSignal | None) -> object:
+async def _fetch(url: str, headers: dict[str, str], signal: AbortSignal | None, cache: str) -> object:
     __pragma__('js', r'''
     try {
-      return await globalThis.fetch(url, { headers: [...headers], signal: signal ?? null });
+      return await globalThis.fetch(url, { headers: [...headers], signal: signal ?? null, cache });
     } catch (error) {
       throw failedTransfer(url, signal, error);
     }

@@ -158,7 +158,7 @@ async def _next(parts: AsyncIterator[bytes]) -> bytes | None:
     return await anext(parts, None)
 
 
-async def fetch(url: str, headers: dict[str, str], signal: AbortSignal | None) -> _Response:
+async def fetch(url: str, headers: dict[str, str], signal: AbortSignal | None, cache: str = 'default') -> _Response:
     if signal_aborted(signal):
         raise _aborted(url)
     client = httpx.AsyncClient(verify=_tls_context(), follow_redirects=True, timeout=httpx.Timeout(30.0, read=120.0))

@@ -60,7 +60,8 @@ Time, chance, tasks
     warn(message: str) -> None                           console.warn / warnings.warn
 
 Files and network
-    async fetch(url, headers: dict[str, str], signal) -> Response       network failure: EdgeflowError 'http'; abort: 'aborted'
+    async fetch(url, headers: dict[str, str], signal, cache) -> Response       network failure: EdgeflowError 'http'; abort: 'aborted'
+        cache: how the platform's HTTP cache takes part, as in the Fetch standard ('default', 'no-store', ...); CPython has none
     async read_file(path: str) -> Bytes | None                          None: no such file; browsers always None; file: URLs too
     is_url(source: str) -> bool                                         http:, https:, blob: and data: addresses
     reads_files() -> bool                                               False in browsers: there a path is a relative URL

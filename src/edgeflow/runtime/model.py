@@ -76,11 +76,12 @@ class Model:
 
     def placement(self) -> Placement:
         """Which operators run where."""
-        return self._living().placement()
+        placement = self._living().placement()
+        return Placement(placement.device, native_mapping(placement.nodes))
 
     def describe_plan(self, shapes: dict[str, list[int]]) -> str:
         """The steps that run for inputs of these shapes, one a line; for tests and debugging."""
-        return self._living().describe_plan(shapes, [info.name for info in self.outputs])
+        return self._living().describe_plan(to_dict(shapes), [info.name for info in self.outputs])
 
     def _living(self) -> Executable:
         if self._executable is None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeflow.env import HTTP_CACHE_MODES, env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
     fetch, gather, is_url, join_bytes, new_abort_controller, on_abort, read_file, reads_files,
     signal_aborted,
 )
 from edgeflow.host.port import AbortSignal, Bytes, Response
+from edgeflow.options import check_choice
 from edgeflow.store.progress import Progress
 
 MAX_DIGITS = 15
@@ -90,7 +92,8 @@ def _check_signal(signal: AbortSignal | None, name: str) -> None:
 
 
 async def _download(address: str, name: str, progress: Progress, signal: AbortSignal | None) -> Bytes | None:
-    response = await fetch(address, {}, signal)
+    check_choice(env.http_cache, HTTP_CACHE_MODES, 'env.http_cache')
+    response = await fetch(address, {}, signal, env.http_cache)
     try:
         if response.status == 404 or response.status == 410:
             return None

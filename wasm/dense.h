@@ -23,6 +23,8 @@ enum { PANEL = 8 };  // columns of a packed panel: two vectors of float32
 
 static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 static inline int min_int(int a, int b) { return a < b ? a : b; }
+// The rows of the next tile of at most `most`: what is left over makes two middling tiles rather than a full and a thin one.
+static inline int next_rows(int left, int most) { return left >= 2 * most ? most : left > most ? ceil_div(left, 2) : left; }
 static inline int round_panel(int n) { return ceil_div(n, PANEL) * PANEL; }
 
 // x[rows, columns] = act(x), rows ld apart.

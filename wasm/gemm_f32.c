@@ -83,12 +83,6 @@ TILE(5, 1)
 TILE(6, 1)
 #endif
 
-// The rows of the next tile: so that what is left over is never a thin tile if it can be two middling ones.
-static int next_rows(int left) {
-  if (left >= 2 * MOST_ROWS || left <= MOST_ROWS) return min_int(left, MOST_ROWS);
-  return left - MOST_ROWS >= 4 ? MOST_ROWS : min_int(4, MOST_ROWS);
-}
-
 // All rows of one panel. What follows it in memory, up to `end`, is read ahead by all tiles but the first.
 static void panel_rows(int M, const float *a, int lda, const float *b, int k, const float *start, int start_ld, float *c, int ldc,
                        const float *end) {
@@ -101,7 +95,7 @@ static void panel_rows(int M, const float *a, int lda, const float *b, int k, co
   unsigned now = 0;
   if (!pace) ahead = (const char *)b;
   while (M > 0) {
-    int rows = next_rows(M);
+    int rows = next_rows(M, MOST_ROWS);
     switch (rows) {
       case 1: tile_1(a, lda, b, k, start, start_ld, c, ldc, ahead, now); break;
       case 2: tile_2(a, lda, b, k, start, start_ld, c, ldc, ahead, now); break;
@@ -151,7 +145,8 @@ void gemm_packed(const Gemm *g) {
   float edge[MOST_BLOCK_ROWS * PANEL];
   float bias_edge[PANEL];
   const int plain = g->alpha == 1.0f;
-  const float *end = g->b + (size_t)round_panel(N) * K;
+  // Behind this matrix mostly lies the next one. Less than all memory: what is read ahead at once is less than a page, and no sum wraps.
+  const float *end = (const float *)((__builtin_wasm_memory_size(0) - 1) << 16);
   for (int m = 0; m < M; m += block) {
     const int rows = min_int(block, M - m);
     const float *a = g->a + (size_t)m * g->lda;

@@ -75,34 +75,35 @@ SIMD void tile(const unsigned R, const unsigned split, const int b_first, const 
   }
 }
 
+#define TILE(order, R, split, b_first)                                                                                        \
+  static __attribute__((noinline)) void order##_##R(const uint8_t *a, int lda, const uint8_t *b, int quads, int again, int32_t *c) { \
+    tile(R, split, b_first, a, lda, b, quads, b_first && again, c);                                                           \
+  }
+TILE(a_first, 1, 4, 0)
+TILE(a_first, 2, 2, 0)
+TILE(a_first, 3, 1, 0)
+TILE(a_first, 4, 1, 0)
 #ifdef __wasm_relaxed_simd__
-#define TILE(R, split)                                                                                                        \
-  static __attribute__((noinline)) void narrow_##R(const uint8_t *a, int lda, const uint8_t *b, int quads, int again, int32_t *c) { \
-    tile(R, split, 0, a, lda, b, quads, 0, c);                                                                                \
-  }                                                                                                                           \
-  static __attribute__((noinline)) void wide_##R(const uint8_t *a, int lda, const uint8_t *b, int quads, int again, int32_t *c) { \
-    tile(R, split, 1, a, lda, b, quads, again, c);                                                                            \
-  }
-#else
-#define TILE(R, split)                                                                                                        \
-  static __attribute__((noinline)) void narrow_##R(const uint8_t *a, int lda, const uint8_t *b, int quads, int again, int32_t *c) { \
-    tile(R, split, 0, a, lda, b, quads, 0, c);                                                                                \
-  }
+TILE(b_first, 1, 4, 1)
+TILE(b_first, 2, 2, 1)
+TILE(b_first, 3, 1, 1)
+TILE(b_first, 4, 1, 1)
+TILE(b_first, 5, 1, 1)
+TILE(b_first, 6, 1, 1)
 #endif
-TILE(1, 4)
-TILE(2, 2)
-TILE(3, 1)
-TILE(4, 1)
 
 typedef void (*Tile)(const uint8_t *, int, const uint8_t *, int, int, int32_t *);
-static const Tile narrow_tiles[] = {narrow_1, narrow_2, narrow_3, narrow_4};
+static const Tile a_first[] = {a_first_1, a_first_2, a_first_3, a_first_4};
 #ifdef __wasm_relaxed_simd__
-static const Tile wide_tiles[] = {wide_1, wide_2, wide_3, wide_4};
+static const Tile b_first[] = {b_first_1, b_first_2, b_first_3, b_first_4, b_first_5, b_first_6};
 #endif
+// Rows of a tile. A CPU without a dot product of whole bytes needs registers for the parts.
+enum { MOST_ROWS = 4, MOST_ROWS_WHOLE = 6 };
 
-static void panel_rows(const Tile *tiles, int rows, const uint8_t *a, int lda, const uint8_t *b, int quads, int again, int32_t *c) {
+static void panel_rows(const Tile *tiles, int most, int rows, const uint8_t *a, int lda, const uint8_t *b, int quads, int again,
+                       int32_t *c) {
   while (rows > 0) {
-    const int r = rows == 5 ? 3 : min_int(rows, 4);
+    const int r = next_rows(rows, most);
     tiles[r - 1](a, lda, b, quads, again, c);
     rows -= r;
     a += (size_t)r * lda;
@@ -200,12 +201,12 @@ static void multiply(const Product *p, const Rows *rows, int m, int count, int p
 #ifdef __wasm_relaxed_simd__
   int offset = 0;  // A as the tile saw it was A - offset
   if (head->form == WHOLE) {
-    panel_rows(wide_tiles, count, rows->first + at, rows->ld, b, quads, 0, c);
+    panel_rows(b_first, MOST_ROWS_WHOLE, count, rows->first + at, rows->ld, b, quads, 0, c);
   } else if (head->form == WIDE) {
-    panel_rows(wide_tiles, count, rows->second + at, rows->ld, b, quads, 0, c);
-    panel_rows(wide_tiles, count, rows->third + at, rows->ld, b, quads, 1, c);
+    panel_rows(b_first, MOST_ROWS, count, rows->second + at, rows->ld, b, quads, 0, c);
+    panel_rows(b_first, MOST_ROWS, count, rows->third + at, rows->ld, b, quads, 1, c);
   } else {
-    panel_rows(narrow_tiles, count, rows->first + at, rows->ld, b, quads, 0, c);
+    panel_rows(a_first, MOST_ROWS, count, rows->first + at, rows->ld, b, quads, 0, c);
     offset = 128;
     for (int i = 0; i < head->outliers; i++) {
       const uint32_t code = head->outlier[i];
@@ -215,7 +216,7 @@ static void multiply(const Product *p, const Rows *rows, int m, int count, int p
     }
   }
 #else
-  panel_rows(narrow_tiles, count, rows->first + at, rows->ld, b, quads, 0, c);
+  panel_rows(a_first, MOST_ROWS, count, rows->first + at, rows->ld, b, quads, 0, c);
 #endif
   int32_t lacking[PANEL];
   FEW for (int i = 0; i < PANEL; i++) {

@@ -38,31 +38,27 @@ static uint8_t stored(Header *head, int w, int k, int c) {
 }
 
 #ifdef __wasm_relaxed_simd__
-// Every pair of first operands meets every pair of second ones, in every place of the vectors. What differs between CPUs shows at the
-// ends of the ranges: a second operand taken as int8, pairs saturated to 16 bits, the sum saturated instead of wrapping around.
+// What differs between CPUs shows at the ends of the ranges: a second operand taken as int8, pairs of products saturated to 16 bits, a
+// sum saturated instead of wrapping around. So all pairs of products of such values go through all places of the vectors. (Volatile:
+// the compiler would compute the answer for a CPU of its own choice.)
 static int probe(void) {
   static const volatile int8_t firsts[] = {-128, -127, -1, 1, 127};
   static const volatile uint8_t seconds[] = {255, 200, 129, 128, 127, 1};
   static const volatile int32_t sums[] = {0, 0x7fffffff, -0x7fffffff - 1, -1};
-  enum { FIRSTS = sizeof firsts, SECONDS = sizeof seconds };
-  for (unsigned i = 0; i < FIRSTS * FIRSTS * SECONDS * SECONDS; i++) {
+  enum { FIRSTS = sizeof firsts, PRODUCTS = FIRSTS * sizeof seconds, PAIRS = PRODUCTS * PRODUCTS };
+  for (unsigned i = 0; i < PAIRS; i++) {
     int8_t first[16];
     uint8_t second[16];
-    uint32_t expected[4];
-    FEW for (unsigned lane = 0; lane < 4; lane++) {
-      unsigned at = i;
-      expected[lane] = (uint32_t)sums[(i + lane) % 4];
-      FEW for (unsigned j = 0; j < 4; j++) {
-        const unsigned place = lane * 4 + (i + j) % 4;
-        first[place] = firsts[at % FIRSTS];
-        second[place] = seconds[at / FIRSTS % SECONDS];
-        expected[lane] += (uint32_t)(first[place] * second[place]);
-        at = j & 1 ? i + lane + 1 : at / (FIRSTS * SECONDS);
-      }
+    int32_t sum[4], expected[4];
+    FEW for (unsigned lane = 0; lane < 4; lane++) sum[lane] = expected[lane] = sums[(i + lane) % 4];
+    FEW for (unsigned place = 0; place < 16; place++) {
+      const unsigned pair = (i + place / 2 * 113) % PAIRS, product = place % 2 ? pair / PRODUCTS : pair % PRODUCTS;
+      first[place] = firsts[product % FIRSTS];
+      second[place] = seconds[product / FIRSTS];
+      expected[place / 4] = (int32_t)((uint32_t)expected[place / 4] + (uint32_t)(first[place] * second[place]));
     }
-    v128_t sum = wasm_i32x4_make(sums[i % 4], sums[(i + 1) % 4], sums[(i + 2) % 4], sums[(i + 3) % 4]);
-    sum = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_v128_load(first), wasm_v128_load(second), sum);
-    if (wasm_v128_any_true(wasm_v128_xor(sum, wasm_v128_load(expected)))) return 0;
+    const v128_t got = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(wasm_v128_load(first), wasm_v128_load(second), wasm_v128_load(sum));
+    if (wasm_v128_any_true(wasm_v128_xor(got, wasm_v128_load(expected)))) return 0;
   }
   return 1;
 }

@@ -58,11 +58,11 @@ def check_sentence() -> None:
         raise SystemExit(f'bench: the sentence has {count} tokens, expected {TOKENS}')
 
 
-def open_side(browser: Browser, base: str, side: str, dtype: str) -> Page:
+def open_side(browser: Browser, base: str, side: str, dtype: str, instances: int = 1) -> Page:
     """A fresh context (nothing cached), the page opened, its first embedding done."""
     page = browser.new_context().new_page()
     page.on('pageerror', lambda error: print(f'{side}: {error}', file=sys.stderr))
-    query = urlencode({'side': side, 'dtype': dtype, 'model': MODEL, 'text': SENTENCE})
+    query = urlencode({'side': side, 'dtype': dtype, 'model': MODEL, 'text': SENTENCE, 'instances': instances})
     page.goto(f'{base}/bench/index.html?{query}')
     page.wait_for_function('window.bench !== undefined', timeout=120_000)
     if page.evaluate('window.bench.isolated'):
@@ -100,6 +100,28 @@ def measure_steady(browser: Browser, base: str, dtype: str, batch: int, name: st
         page.context.close()
     check_same(last, 1e-3 if dtype == 'fp32' else 5e-2)
     return figure(name, 'ms', times, least)
+
+
+def measure_four(browser: Browser, base: str, dtype: str, name: str, least: float, rounds: int) -> Figure:
+    """Four instances of the model, one sentence each: wall time. The peer's is its own best of Promise.all and one after the other."""
+    pages = {side: open_side(browser, base, side, dtype, 4) for side in SIDES}
+    ways = {'edgeflow': [True], 'transformers': [True, False]}
+    times: dict[tuple[str, bool], list[float]] = {(side, way): [] for side in SIDES for way in ways[side]}
+    last: dict[str, list[float]] = {}
+    for side, page in pages.items():
+        results = page.evaluate('([t, n]) => window.bench.timeAll(t, n, true)', [SENTENCE, 3])['last']
+        if any(result != results[0] for result in results):
+            raise SystemExit(f'bench: {side}: four instances gave different embeddings of one sentence')
+        last[side] = results[0]
+    for _ in range(rounds):
+        for side, page in pages.items():
+            for way in ways[side]:
+                times[side, way] += page.evaluate('([t, n, together]) => window.bench.timeAll(t, n, together)', [SENTENCE, 5, way])['times']
+    for page in pages.values():
+        page.context.close()
+    check_same(last, 1e-3 if dtype == 'fp32' else 5e-2)
+    best = {side: min((times[side, way] for way in ways[side]), key=statistics.median) for side in SIDES}
+    return figure(name, 'ms', best, least)
 
 
 def check_same(last: dict[str, list[float]], tolerance: float) -> None:
@@ -140,6 +162,12 @@ def main() -> int:
         ):
             if only in name:
                 figures.append(measure_steady(browser, base, dtype, batch, name, least, rounds))
+        for dtype, name, least in (
+            ('fp32', 'four models, one sentence each, fp32', 3.46),
+            ('q8', 'four models, one sentence each, dynamic int8', 3.0),
+        ):
+            if only in name:
+                figures.append(measure_four(browser, base, dtype, name, least, rounds))
     if not only:
         results = {
             'date': date.today().isoformat(), 'browser': f'Chromium {version}', 'peer': 'transformers.js 4.3.1',

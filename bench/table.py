@@ -13,7 +13,7 @@ BEGIN, END = '<!-- bench:begin -->', '<!-- bench:end -->'
 def table(results: dict) -> str:
     """The Markdown between the markers."""
     lines = [
-        f'Measured on {results["date"]}, {results["browser"]}, two cores, one thread, page not cross-origin isolated; medians of interleaved runs.',
+        f'Measured on {results["date"]}, {results["browser"]}, two cores, page not cross-origin isolated; medians of interleaved runs.',
         '',
         f'| all-MiniLM-L6-v2 | edgeflow | {results["peer"]} | faster |',
         '|---|---:|---:|---:|',

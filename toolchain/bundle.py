@@ -32,9 +32,10 @@ COMMON = [
     '--legal-comments=none', '--charset=utf8', '--mangle-props=^_[a-zA-Z]', '--log-level=warning', '--log-limit=20',
 ]  # fmt: skip
 FORMS = {
-    'edgeflow.js': ['--format=esm'],
+    'edgeflow.js': ['--format=esm', '--define:edgeflowClassic=false'],
     'edgeflow.iife.js': [
         '--format=iife', '--global-name=edgeflow', f'--inject:{SCRIPT_URL}', '--define:import.meta.url=edgeflowScriptUrl',
+        '--define:edgeflowClassic=true',
     ],
 }  # fmt: skip
 

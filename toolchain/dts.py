@@ -47,6 +47,9 @@ class Declarations:
         self.exported: set[str] = set()
         self.pending: list[tuple[str, Module]] = []
         self.written: dict[str, str] = {}
+        self.bases: set[str] = set()
+        self.variables: list[str] = []
+        self.disposes = False
         self.tasks = task_classes(self.module(TASK_TABLE)) if (source / 'pipelines' / 'tasks.py').is_file() else {}
 
     def module(self, name: str) -> Module:
@@ -61,12 +64,18 @@ class Declarations:
             if not name.startswith('_') and name not in ('annotations', 'TYPE_CHECKING'):
                 self.exported.add(name)
                 self.pending.append((name, root))
+        for name in self.exported:
+            found = self.find(name, root)
+            self.bases |= {base.id for s in (found[1] if found else []) if isinstance(s, ast.ClassDef) for base in s.bases if isinstance(base, ast.Name)}
         while self.pending:
             name, module = self.pending.pop(0)
             if name not in self.written:
                 self.written[name] = ''
                 self.written[name] = self.declare(name, module)
-        return '// Generated from the Python sources by toolchain/dts.py.\n\n' + '\n'.join(filter(None, self.written.values()))
+        head = '// Generated from the Python sources by toolchain/dts.py.\n\n'
+        if self.disposes:
+            head = '/// <reference lib="esnext.disposable" />\n' + head
+        return head + '\n'.join(filter(None, self.written.values()))
 
     def find(self, name: str, module: Module) -> tuple[Module, list[ast.stmt]] | None:
         """Where a name is really defined, imports followed."""
@@ -118,6 +127,7 @@ class Declarations:
         args = node.args
         if args.vararg or args.kwarg:
             raise Untypable(f'{home.path}:{node.lineno}: {node.name} has * or ** parameters; name them')
+        self.variables = []
         positional = [*args.posonlyargs, *args.args][1 if method and not decorated(node, 'staticmethod') else 0 :]
         required = len(positional) - len(args.defaults)
         parts = [self.parameter(arg, home, optional=i >= required) for i, arg in enumerate(positional)]
@@ -130,7 +140,9 @@ class Declarations:
                 members.append(indent(comment(about) + self.parameter(arg, home, optional=default is not None) + ';\n'))
             before = f'/** Options of {doc.owner}. */\nexport interface {interface} {{\n{"".join(members)}}}\n\n'
             parts.append(f'options{"?" if None not in args.kw_defaults else ""}: {interface}')
-        return before, f'({", ".join(parts)}): {self.returned(node, home)}'
+        returned = self.returned(node, home)
+        variables = f'<{", ".join(dict.fromkeys(self.variables))}>' if self.variables else ''
+        return before, f'{variables}({", ".join(parts)}): {returned}'
 
     def parameter(self, arg: ast.arg, home: Module, *, optional: bool) -> str:
         if arg.annotation is None:
@@ -161,7 +173,7 @@ class Declarations:
         methods = [s for s in node.body if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef))]
         maker = next((m for m in methods if m.name == '__init__'), None)
         if exported:
-            members.append(self.constructor(fields if record else None, maker, home, public=record or base.endswith('Error')))
+            members.append(self.constructor(fields if record else None, maker, home, public=record or base.endswith('Error'), kind='protected' if node.name in self.bases else 'private'))
         if maker is not None:
             members += self.assigned(maker, home, {f.target.id for f in fields}, doc)
         calls = []
@@ -192,6 +204,11 @@ class Declarations:
                 calls.append(comment(about.text) + signature + ';\n')
             else:
                 members.append(comment(about.text) + f'{static}{camel(item.name)}{signature};\n')
+        if exported and any(m.name == 'dispose' and isinstance(m, ast.FunctionDef) for m in methods):
+            members.append('/** dispose(), at the end of a block that has it in `using`. */\n[Symbol.dispose](): void;\n')
+            self.disposes = True
+        if exported and any(m.name == '__aexit__' for m in methods):
+            members.append('/** dispose(), at the end of a block that has it in `await using`. */\n[Symbol.asyncDispose](): Promise<void>;\n')
         kind = 'class' if exported else 'interface'
         body = ''.join(indent(member) for member in (members if exported else [*calls, *members]))
         text = f'{before}{comment(doc.text)}export {kind} {node.name}{base} {{\n{body}}}\n'
@@ -199,10 +216,10 @@ class Declarations:
             text += f'export interface {node.name}{inherited} {{\n{"".join(indent(call) for call in calls)}}}\n'
         return text
 
-    def constructor(self, fields: list[ast.AnnAssign] | None, maker: ast.FunctionDef | ast.AsyncFunctionDef | None, home: Module, *, public: bool) -> str:
+    def constructor(self, fields: list[ast.AnnAssign] | None, maker: ast.FunctionDef | ast.AsyncFunctionDef | None, home: Module, *, public: bool, kind: str = 'private') -> str:
         """Records and errors are made by their users; anything else comes from a function of this package."""
         if not public:
-            return 'private constructor();\n'
+            return f'{kind} constructor();\n'
         if fields is not None:
             public_fields = [f for f in fields if not f.target.id.startswith('_')]
             parts = [f'{camel(f.target.id)}{"?" if f.value is not None else ""}: {self.type(f.annotation, home, given=True)}' for f in public_fields]
@@ -256,6 +273,9 @@ class Declarations:
         found = self.find(name, home)
         if found is None:
             raise Untypable(f'{home.path}:{at.lineno}: {name} has no TypeScript counterpart')
+        if isinstance(found[1][0], ast.Assign) and isinstance(found[1][0].value, ast.Call) and is_name(found[1][0].value.func, 'TypeVar'):
+            self.variables.append(name)
+            return name
         self.pending.append((name, home))
         return name
 

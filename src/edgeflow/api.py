@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
-from edgeflow.backends.choose import choose_device, prepare_device
+from edgeflow.backends.choose import choose_device
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import as_bytes, gather, is_url, signal_aborted, to_dict
-from edgeflow.host.port import AbortSignal, Bytes
+from edgeflow.host.platform import as_bytes, gather, is_url, signal_aborted, to_dict, weak_reference
+from edgeflow.host.port import AbortSignal, Bytes, WeakReference
 from edgeflow.onnx.reader import external_files
 from edgeflow.options import public
-from edgeflow.runtime.model import Model, create_model
+from edgeflow.runtime.model import Model, open_model
+from edgeflow.runtime.opening import ModelFiles
+from edgeflow.runtime.proxy import Place
 from edgeflow.store.hub import check_dtype, find_repository
-from edgeflow.store.model_files import ModelFiles, load_config, load_model_files, load_onnx
+from edgeflow.store.model_files import load_config, load_model_files, load_onnx
 from edgeflow.store.progress import Progress, ProgressEvent
 
 
@@ -46,16 +48,53 @@ async def load_model(
     chosen = choose_device(device)
     check_dtype(dtype)
     progress = Progress(on_progress)
-    loaded = await gather([
-        _model_files(source, chosen, dtype, revision, subfolder, file, external_data, progress, signal),
-        prepare_device(chosen),
-    ])
-    files = loaded[0]
-    if signal_aborted(signal):
-        raise EdgeflowError('aborted', 'loading the model was cancelled through its signal', {})
-    model = await create_model(files.model, files.external, chosen)
+    place = Place(chosen)
+    try:
+        loaded = await gather([
+            _model_files(source, chosen, dtype, revision, subfolder, file, external_data, progress, signal),
+            place.prepare(),
+        ])
+        files: ModelFiles = loaded[0]
+        if signal_aborted(signal):
+            raise EdgeflowError('aborted', 'loading the model was cancelled through its signal', {})
+        if isinstance(source, str):
+
+            async def fetch_again() -> ModelFiles:
+                return await _model_files(source, chosen, dtype, revision, subfolder, file, None, Progress(None), None)
+
+            model = await open_model(place, files, True, chosen, source, fetch_again)
+        else:
+            model = await open_model(place, files, False, chosen, 'bytes', _still_held(source, files, external_data))
+    finally:
+        place.leave()
     progress.ready()
     return model
+
+
+def _still_held(source: Bytes, files: ModelFiles, external_data: dict[str, Bytes] | None) -> Callable[[], Awaitable[ModelFiles]]:
+    """Bytes that the caller gave, as long as the caller keeps them: we do not, a model would take its memory twice."""
+    given = to_dict(external_data) if external_data is not None else {}
+    model = weak_reference(source)
+    external: dict[str, WeakReference] = {}
+    for name in files.external:
+        external[name] = weak_reference(given[name])
+
+    async def look() -> ModelFiles:
+        found: dict[str, Bytes] = {}
+        for name in external:
+            found[name] = _held(external[name])
+        return ModelFiles(_held(model), found)
+
+    return look
+
+
+def _held(reference: WeakReference) -> Bytes:
+    data = reference.deref()
+    found = as_bytes(data) if data is not None else None
+    if found is None or len(found) == 0:
+        raise EdgeflowError(
+            'worker-lost', 'the worker that held the model was lost, and with it the model: its bytes, which edgeflow does not keep, are gone', {})
+    return found
 
 
 async def _model_files(

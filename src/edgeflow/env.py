@@ -21,6 +21,12 @@ class Env:
     http_cache: how the browser's HTTP cache takes part in loading models: 'default' (as the server's headers say), 'no-store'
         (never), 'no-cache' (only what the server confirms), 'reload' (fetch anew, then keep), 'force-cache' (even what is stale);
         Node and CPython keep no such cache.
+    workers: how many workers models are spread over at most; 0: models run in the page itself. None: as many as the machine
+        has cores, and 0 in Node and within workers of your own.
+    worker_url: a script on the page's own origin for the workers to run, where a policy (CSP) forbids those that edgeflow
+        starts itself: a copy of the file that the page uses, or a file that imports it. None: that file itself.
+    memory_budget: bytes that models may hold together, or None. Models that were not used for longest give up their memory
+        before it is passed, and load again when they are used; what does not fit even then is 'out-of-memory'.
     default_models: task -> model id, for pipelines without a model; goes before the built-in table.
     """
 
@@ -31,6 +37,9 @@ class Env:
     allow_local_models: bool = True
     wasm_location: str | None = None
     http_cache: Literal['default', 'no-store', 'no-cache', 'reload', 'force-cache'] = 'default'
+    workers: int | None = None
+    worker_url: str | None = None
+    memory_budget: int | None = None
     # A plain object in JS, as users write it; read it through host.to_dict.
     default_models: dict[str, str] = field(default_factory=lambda: native_mapping({}))
 

@@ -9,21 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 ERROR_CODES: dict[str, str] = {
-    'aborted': 'the caller cancelled the work through its signal',
+    'aborted': 'the caller cancelled the work, through its signal or with cancel()',
+    'closed': 'the scheduler was closed before the work ended, or is not open for more',
     'disposed': 'a tensor, model or pipeline was used after dispose()',
     'file-missing': 'a file that the model needs is not there (HTTP 404, no such path)',
     'http': 'the server answered with an error status, or broke the connection',
+    'internal': 'a fault of edgeflow itself, met in a worker; the stack says where',
     'invalid-argument': 'an argument has a value that the function does not accept',
     'invalid-graph': 'the graph breaks a rule of ONNX: arity, types, order, missing values',
     'invalid-input': 'an input of a model has a wrong name, data type or shape',
     'invalid-model': 'the bytes are no ONNX model, are cut off, or contradict themselves',
     'invalid-tokenizer': 'the tokenizer files are missing or contradict themselves',
+    'not-loaded': 'a tensor operation came before load_operations() had finished',
     'out-of-memory': 'the platform refused the memory that the work needs',
     'platform': 'the platform lacks something that edgeflow cannot do without',
     'run-failed': 'a kernel found data that it cannot work on, such as an index out of range',
+    'timeout': 'the deadline passed before the work ended',
     'unknown-option': 'an option has a name that the function does not know',
     'unsupported-op': 'no backend has this operator, or not in this version or with these types',
     'unsupported-task': 'no pipeline has this task name',
+    'worker-lost': 'the worker that held the model ended in the middle of the work; the next run starts another',
 }
 
 

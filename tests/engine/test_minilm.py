@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 
+from edgeflow import EdgeflowError, load_model, tensor
+from edgeflow.host.platform import new_abort_controller
 from edgeflow.pipelines.pipeline import pipeline
 from tests.engine.minilm import SHORT_TEXTS, TEXTS, embeddings, folder, reference
 
@@ -55,3 +59,21 @@ async def test_hidden_states_and_cls_are_those_of_onnxruntime() -> None:
         np.testing.assert_allclose(np.array(first.tolist()), hidden[:, 0], rtol=1e-3, atol=1e-4)
     finally:
         extractor.dispose()
+
+
+async def test_a_run_is_cancelled_between_its_steps() -> None:
+    model = await load_model(str(folder() / 'onnx' / 'model_quantized.onnx'))
+    inputs = {info.name: tensor(np.ones((16, 64), np.int64)) for info in model.inputs}
+    controller = new_abort_controller()
+    try:
+        running = asyncio.ensure_future(model.run(inputs, signal=controller.signal))
+        await asyncio.sleep(0.05)
+        assert not running.done()
+        controller.abort()
+        with pytest.raises(EdgeflowError) as e:
+            await running
+        assert e.value.code == 'aborted'
+        again = await model.run({name: tensor(np.ones((1, 4), np.int64)) for name in model.input_names()})
+        assert again['last_hidden_state'].shape == [1, 4, 384]
+    finally:
+        model.dispose()

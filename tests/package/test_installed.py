@@ -55,11 +55,13 @@ def check(answers: list[dict], expected: dict[str, np.ndarray]) -> None:
         check_output(unpacked(**record), expected[name], 'fp32')
 
 
-def run_page(browser: Browser, address: str, model: str) -> list[dict]:
+def run_page(browser: Browser, address: str, model: str, workers: list[str]) -> list[dict]:
+    """What the page's model gives. workers: takes the addresses of the workers that it started."""
     context = browser.new_context()
     page = context.new_page()
     failures: list[str] = []
     page.on('pageerror', lambda error: failures.append(str(error)))
+    page.on('worker', lambda worker: workers.append(worker.url))
     page.goto(address)
     page.wait_for_function('window.run !== undefined', timeout=60_000)
     case = read_case(CASE)
@@ -78,6 +80,31 @@ def test_node_runs_a_model_from_disk(app: Path) -> None:
     check(json.loads(done.stdout), case.outputs)
 
 
+def test_node_runs_models_in_worker_threads_when_asked(app: Path) -> None:
+    case = read_case(CASE)
+    program = NODE.replace('const {', "edgeflow.env.workers = 2;\nconst {", 1)
+    (app / 'threads.mjs').write_text(program)
+    question = json.dumps({'path': str(MODELS / MODEL), 'cases': [{n: packed(a) for n, a in case.inputs.items()}]})
+    done = subprocess.run(['node', 'threads.mjs'], cwd=app, input=question, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, '')
+    check(json.loads(done.stdout), case.outputs)
+
+
+def test_node_ends_though_a_model_in_a_thread_still_lives(app: Path, node: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    program = f"""
+      const {{ loadModel, env, onTask }} = await import('edgeflow');
+      const {{ threadId, isMainThread }} = await import('node:worker_threads');
+      env.workers = 1;
+      const model = await loadModel({json.dumps(str(MODELS / MODEL))});
+      const lanes = [];
+      onTask(event => lanes.push(event.lane));
+      const failure = await model.run({{}}).catch(error => error.code);
+      console.log(isMainThread, failure, model.memory().weights > 0);
+    """
+    done = node('--input-type=module', '-e', program, cwd=app)
+    assert (done.stdout.strip(), done.stderr) == ('true invalid-input true', '')
+
+
 def test_node_imports_by_name(app: Path, node: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     done = node('-e', "import('edgeflow').then(m => console.log(typeof m.loadModel))", cwd=app)
     assert done.stdout.strip() == 'function', done.stderr
@@ -87,12 +114,14 @@ def test_vite_builds_it(app: Path, browser: Browser, server: Server) -> None:
     done = subprocess.run(['node', str(VITE), 'build', '--logLevel', 'warn'], cwd=app, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, ''), done.stdout + done.stderr
     assert len(list((app / 'dist').glob('assets/edgeflow-*.wasm'))) == 2
+    workers: list[str] = []
     with Server({'/': app / 'dist'}) as built:
-        answers = run_page(browser, built.url('/'), server.url(f'/models/{MODEL}'))
+        answers = run_page(browser, built.url('/'), server.url(f'/models/{MODEL}'), workers)
         downloaded = [record.path for record in built.site.log if record.path.endswith('.wasm')]
     check(answers, read_case(CASE).outputs)
     assert len(downloaded) == 1
     assert downloaded[0].startswith('/assets/edgeflow-relaxed')
+    assert [re.sub(r'.*/assets/edgeflow-[^/]*\.js', 'the copy', address) for address in workers] == ['the copy']
 
 
 @pytest.fixture
@@ -114,4 +143,6 @@ def vite(app: Path) -> Iterator[str]:
 
 
 def test_vite_serves_it_while_developing(vite: str, browser: Browser, server: Server) -> None:
-    check(run_page(browser, vite, server.url(f'/models/{MODEL}')), read_case(CASE).outputs)
+    workers: list[str] = []
+    check(run_page(browser, vite, server.url(f'/models/{MODEL}'), workers), read_case(CASE).outputs)
+    assert [address.split('?')[0] for address in workers] == [f'{vite}node_modules/edgeflow/dist/edgeflow.js']

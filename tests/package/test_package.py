@@ -35,7 +35,7 @@ def test_no_dependencies() -> None:
 def test_versions_agree() -> None:
     version = json.loads((ROOT / 'package.json').read_text())['version']
     assert f'\nversion = "{version}"\n' in (ROOT / 'pyproject.toml').read_text()
-    assert f"VERSION: str = '{version}'\n" in (ROOT / 'src' / 'edgeflow' / '__init__.py').read_text()
+    assert f"VERSION: str = '{version}'\n" in (ROOT / 'src' / 'edgeflow' / 'version.py').read_text()
     assert json.loads((ROOT / 'package-lock.json').read_text())['version'] == version
 
 

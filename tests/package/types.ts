@@ -1,5 +1,8 @@
 // Checked by tsc against the installed package: what must be accepted, and, after @ts-expect-error, what must not.
-import { EdgeflowError, Tensor, env, loadModel, pipeline, tensor } from 'edgeflow';
+import {
+  EdgeflowError, Resource, Tensor, add, detectLeaks, env, loadModel, loadOperations, memoryScope, memoryStats, ones, pipeline, random, sum, tensor,
+  withMemoryScope,
+} from 'edgeflow';
 import type { FeatureExtractionPipeline, Model, ProgressEvent } from 'edgeflow';
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -44,6 +47,26 @@ export async function accepted(bytes: Uint8Array, signal: AbortSignal): Promise<
   void asError;
 }
 
+export async function scoped(model: Model): Promise<void> {
+  await loadOperations();
+  const x = withMemoryScope(scope => scope.keep(add(sum(ones([2, 3]), 0, { keepdims: true }), 1)));
+  same<typeof x, Tensor>(true);
+  const outputs = await withMemoryScope(async scope => scope.keep(await scope.run(model, { x: scope.tensor([1]) })));
+  same<typeof outputs, Record<string, Tensor>>(true);
+  {
+    using scope = memoryScope();
+    await using other = memoryScope();
+    using y = scope.track(random(3, { seed: 1 }));
+    same<typeof y, Tensor>(true);
+    other.track([model, y]);
+  }
+  const resources: Resource[] = [x, model, memoryScope()];
+  resources[0]?.dispose();
+  const detection = detectLeaks({ ageLimit: 1000, onLeak: leak => same<typeof leak.reason, 'age' | 'collected'>(true) });
+  detection.stop();
+  same<number, ReturnType<typeof memoryStats>['wasm']['size']>(true);
+}
+
 export async function refused(model: Model, x: Tensor): Promise<void> {
   // @ts-expect-error a tensor needs data
   tensor();
@@ -65,6 +88,10 @@ export async function refused(model: Model, x: Tensor): Promise<void> {
   await model.run([x]);
   // @ts-expect-error inputs are tensors
   await model.run({ x: [1, 2, 3] });
+  // @ts-expect-error resources are made by functions
+  new Resource();
+  // @ts-expect-error operations take tensors
+  sum([1, 2]);
   const extractor = await pipeline('feature-extraction');
   // @ts-expect-error topK belongs to text-classification
   await extractor('text', { topK: 1 });

@@ -11,7 +11,7 @@ SOURCE = Path(__file__).resolve().parents[2] / 'src' / 'edgeflow'
 
 # A layer may import from itself and from those before it. Packages on one line do not import one another.
 LAYERS: list[list[str]] = [
-    ['errors'],
+    ['errors', 'version'],
     ['host'],
     ['options', 'env'],
     ['ir'],

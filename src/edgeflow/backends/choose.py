@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from edgeflow.backends.contract import Executable
-from edgeflow.backends.wasm.executable import load_wasm, start_instance
+from edgeflow.backends.wasm.executable import load_wasm
+from edgeflow.backends.wasm.kernels import kernel_module
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.graph import Graph
 from edgeflow.options import check_choice
@@ -24,7 +25,7 @@ async def prepare_device(device: str) -> None:
     A failure is not raised here but by load_executable, which meets it again.
     """
     try:
-        await start_instance()
+        await kernel_module()
     except EdgeflowError:
         return
 

@@ -10,6 +10,8 @@ A backend takes a graph after all passes and gives an Executable. Its duties:
 - **Types.** Inputs and outputs have the declared data types. How values lie in memory between is the backend's business.
 - **Runs.** run() copies inputs in and outputs out; the results share no memory with the backend. One run at a time
   works on an executable; the caller (runtime/model.py) waits for one before it starts the next.
+- **Cancelling.** A run that is given a RunControl ends with 'aborted' soon after the control says so, at a step boundary.
+  Between its steps it lets go of the thread now and then, so that the caller can say so at all.
 - **Errors.** A kernel that finds bad data (an index out of range) is 'run-failed', names the node, and leaves the
   executable usable.
 - **End.** dispose() frees everything at once; doing it twice is no error.
@@ -17,10 +19,14 @@ A backend takes a graph after all passes and gives an Executable. Its duties:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from edgeflow.host.port import NumericArray
+
+# The lane of what runs in this thread.
+HERE = 'page'
 
 
 @dataclass(frozen=True)
@@ -50,13 +56,33 @@ class Placement:
     nodes: dict[str, int]
 
 
-class Executable(Protocol):
-    """A model that is ready to run on a device."""
+class RunControl(Protocol):
+    """What a run hears of its caller while it runs."""
 
-    async def run(self, feeds: dict[str, Feed], outputs: list[str]) -> dict[str, Feed]:
+    def cancelled(self) -> bool:
+        """Whether the caller no longer wants the result."""
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        """Call back once when that happens; at once if it has."""
+
+
+class Executable(Protocol):
+    """A model that is ready to run on a device.
+
+    lane: names what works on one run at a time, for all executables of that lane: a worker, or this thread.
+    """
+
+    lane: str
+
+    async def run(
+        self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
+    ) -> dict[str, Feed]:
         """Run with checked inputs, all of them given; the outputs named.
 
-        EdgeflowError: 'unsupported-op' and 'invalid-graph' (planning), 'run-failed', 'out-of-memory'.
+        control: what can cancel the run; None: it runs to its end without a pause. give: the caller gives up the memory of
+        the feeds.
+        EdgeflowError: 'unsupported-op' and 'invalid-graph' (planning), 'run-failed', 'out-of-memory', 'aborted', 'disposed'
+        (while it ran), 'worker-lost'.
         """
 
     def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
@@ -65,5 +91,8 @@ class Executable(Protocol):
     def memory(self) -> MemoryUse: ...
 
     def placement(self) -> Placement: ...
+
+    def lost(self) -> bool:
+        """Whether the worker that held it is gone, so that it cannot run again."""
 
     def dispose(self) -> None: ...

@@ -1,7 +1,8 @@
 """The JS side of the host seam: browsers (pages and workers) and Node. JS only; see host/port.py for the contract.
 
 Raw JS stands in `__pragma__('js', ...)`, as whole bodies of typed functions; names in it are the camelCase ones. The larger
-parts have files of their own: browser_arrays, browser_io (network, files, workers), browser_store, browser_text, browser_wasm.
+parts have files of their own: browser_arrays, browser_io (network, files), browser_scopes,
+browser_store, browser_tasks, browser_text, browser_wasm, browser_workers.
 """
 
 from __future__ import annotations
@@ -15,12 +16,19 @@ from edgeflow.host.browser_arrays import (  # noqa: F401
     read_f32, read_f64, read_i32, read_i64, read_u32, utf8_decode, utf8_encode, write_i32s,
 )
 from edgeflow.host.browser_io import (  # noqa: F401
-    fetch, is_url, new_abort_controller, on_abort, read_file, reads_files, signal_aborted, spawn_worker,
+    fetch, is_url, new_abort_controller, on_abort, read_file, reads_files, signal_aborted,
 )
 from edgeflow.host.browser_store import open_store  # noqa: F401
 from edgeflow.host.browser_rows import mean_rows, unit_rows  # noqa: F401
+from edgeflow.host.browser_scopes import (  # noqa: F401
+    call_later, call_stack, current_scope, enter_scope, leave_scope, on_using, watch_collection, weak_reference, when_done,
+)
 from edgeflow.host.browser_text import load_tokenizer  # noqa: F401
-from edgeflow.host.browser_wasm import instantiate_wasm, load_asset, wasm_features  # noqa: F401
+from edgeflow.host.browser_tasks import (  # noqa: F401
+    error_stack, new_deferred, pause, set_error_stack, start_task,
+)
+from edgeflow.host.browser_wasm import compile_wasm, instantiate_wasm, load_asset, start_wasm, wasm_features  # noqa: F401
+from edgeflow.host.browser_workers import bytes_memory, default_workers, own_bytes, spawn_worker, worker_port  # noqa: F401
 from edgeflow.host.port import Bytes
 
 

@@ -136,15 +136,18 @@ def bytes_of(values: list[int]) -> Bytes:
     __pragma__('js', 'return Uint8Array.from(values);')
 
 
+# Memory that was transferred away has length 0, and no view of it can be made.
 def as_bytes(value: object) -> Bytes | None:
     __pragma__('js', r'''
     if (ArrayBuffer.isView(value)) {
       const kind = value[Symbol.toStringTag];
-      const raw = kind === 'Uint8Array' || kind === 'Uint8ClampedArray' || kind === 'DataView';
-      return raw ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength) : null;
+      if (kind === 'DataView') return new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
+      if (kind !== 'Uint8Array' && kind !== 'Uint8ClampedArray') return null;
+      return value.length === 0 ? new Uint8Array(0) : new Uint8Array(value.buffer, value.byteOffset, value.byteLength);
     }
     const tag = Object.prototype.toString.call(value);
-    return tag === '[object ArrayBuffer]' || tag === '[object SharedArrayBuffer]' ? new Uint8Array(value) : null;
+    if (tag !== '[object ArrayBuffer]' && tag !== '[object SharedArrayBuffer]') return null;
+    return value.byteLength === 0 ? new Uint8Array(0) : new Uint8Array(value);
     ''')
 
 

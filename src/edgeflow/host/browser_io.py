@@ -1,4 +1,4 @@
-"""Network, files, workers and cancelling in browsers and Node. JS only.
+"""Network, files and cancelling in browsers and Node. JS only.
 
 Node's modules come from process.getBuiltinModule (Node 20.16 and later): bundlers follow `import('node:fs')` and fail.
 """
@@ -254,56 +254,3 @@ async def read_file(path: str) -> Bytes | None:
       await file?.close();
     }
     ''')
-
-
-# Workers
-
-
-def spawn_worker(url: str) -> WorkerThread:
-    return WorkerThread(_start_worker(url))
-
-
-class WorkerThread:
-    """host.port.WorkerHandle over a module worker of the browser or a worker thread of Node."""
-
-    def __init__(self, worker: object) -> None:
-        self._worker = worker
-
-    def post(self, message: object, transfer: list[object]) -> None:
-        _post(self._worker, message, transfer)
-
-    def on_message(self, callback: Callable[[object], None]) -> None:
-        _listen(self._worker, 'message', callback)
-
-    def on_error(self, callback: Callable[[str], None]) -> None:
-        _listen(self._worker, 'error', callback)
-
-    def terminate(self) -> None:
-        _terminate(self._worker)
-
-
-def _start_worker(url: str) -> object:
-    __pragma__('js', r'''
-    const threads = nodeModule('worker_threads');
-    try {
-      return threads ? new threads.Worker(new URL(url)) : new Worker(url, { type: 'module' });
-    } catch (error) {
-      throw _fail('platform', `no worker can be started from ${url}: ${error.message}`);
-    }
-    ''')
-
-
-def _post(worker: object, message: object, transfer: list[object]) -> None:
-    __pragma__('js', 'worker.postMessage(message, transfer);')
-
-
-def _listen(worker: object, kind: str, callback: Callable) -> None:
-    __pragma__('js', r'''
-    const hear = kind === 'error' ? event => callback(event.message || 'the worker could not be loaded') : event => callback(event.data);
-    if (!worker.on) worker.addEventListener(kind, hear);
-    else worker.on(kind, kind === 'error' ? hear : data => callback(data));
-    ''')
-
-
-def _terminate(worker: object) -> None:
-    __pragma__('js', 'worker.terminate();')

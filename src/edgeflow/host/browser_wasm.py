@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.browser_io import fetch, is_url, read_file, reads_files
-from edgeflow.host.port import Bytes, WasmFeatures
+from edgeflow.host.port import Bytes, WasmFeatures, WasmModule
 
 
 def _fail(code: str, message: str) -> EdgeflowError:
@@ -97,16 +97,31 @@ async def _read_asset(address: str) -> Bytes | None:
     return await response.body()
 
 
-async def instantiate_wasm(code: Bytes) -> Instance:
-    return Instance(await _instance(code))
-
-
-async def _instance(code: Bytes) -> object:
+async def compile_wasm(code: Bytes) -> WasmModule:
+    """The compiled code, which can be posted to workers of this page."""
     __pragma__('js', r'''
     if (!modules.has(code)) modules.set(code, WebAssembly.compile(code));
+    try {
+      return await modules.get(code);
+    } catch (error) {
+      throw refusal('the WebAssembly code does not compile', error);
+    }
+    ''')
+
+
+async def start_wasm(module: WasmModule) -> Instance:
+    return Instance(await _instance(module))
+
+
+async def instantiate_wasm(code: Bytes) -> Instance:
+    return await start_wasm(await compile_wasm(code))
+
+
+async def _instance(module: WasmModule) -> object:
+    __pragma__('js', r'''
     let instance;
     try {
-      instance = await WebAssembly.instantiate(await modules.get(code), {});
+      instance = await WebAssembly.instantiate(module, {});
     } catch (error) {
       throw refusal('the WebAssembly code does not start', error);
     }

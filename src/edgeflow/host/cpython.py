@@ -1,7 +1,7 @@
 """The CPython side of the host seam: numpy for arrays, memoryview for bytes, asyncio for tasks.
 
 See host/port.py for the contract. The larger parts have files of their own: cpython_arrays, cpython_wasm (wasmtime),
-cpython_io (httpx, files, sqlite3), cpython_text. This module and those are CPython only; JS has host/browser.py in their place.
+cpython_io (httpx, files, sqlite3), cpython_tasks, cpython_text. This module and those are CPython only; JS has host/browser.py in their place.
 """
 
 from __future__ import annotations
@@ -25,8 +25,15 @@ from edgeflow.host.cpython_io import (  # noqa: F401
     AbortController, fetch, is_url, load_asset, on_abort, open_store, read_file, reads_files, signal_aborted,
 )
 from edgeflow.host.cpython_rows import mean_rows, unit_rows  # noqa: F401
+from edgeflow.host.cpython_scopes import (  # noqa: F401
+    call_later, call_stack, current_scope, enter_scope, leave_scope, on_using, watch_collection, weak_reference, when_done,
+)
 from edgeflow.host.cpython_text import load_tokenizer  # noqa: F401
-from edgeflow.host.cpython_wasm import instantiate_wasm, wasm_features  # noqa: F401
+from edgeflow.host.cpython_tasks import (  # noqa: F401
+    bytes_memory, default_workers, error_stack, new_deferred, own_bytes, pause, set_error_stack, spawn_worker, start_task,
+    worker_port,
+)
+from edgeflow.host.cpython_wasm import compile_wasm, instantiate_wasm, start_wasm, wasm_features  # noqa: F401
 
 
 # Data
@@ -125,7 +132,3 @@ def check_calls(function: Callable, check: Callable[[list[str], list[str], str],
         return function(*args, **options)
 
     return checked
-
-
-def spawn_worker(url: str) -> object:
-    raise EdgeflowError('platform', 'CPython has no web workers', {'url': url})

@@ -126,5 +126,13 @@ class _Instance:
         return self._bytes[address:address + size]
 
 
+async def compile_wasm(code: memoryview) -> wasmtime.Module:
+    return _module(code)
+
+
+async def start_wasm(module: wasmtime.Module) -> _Instance:
+    return _Instance(module)
+
+
 async def instantiate_wasm(code: memoryview) -> _Instance:
     return _Instance(_module(code))

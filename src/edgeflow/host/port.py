@@ -58,6 +58,12 @@ Time, chance, tasks
         signal None: never aborted. on_abort of a signal that is aborted already calls back at once.
     new_abort_controller() -> AbortController            with .signal and .abort(), as browsers have it
     warn(message: str) -> None                           console.warn / warnings.warn
+    async pause() -> None                                lets go of the thread for a moment: messages, input and frames that wait
+                                                         are handled before it goes on. For long work; costs some microseconds
+    start_task(work: Callable[[], Awaitable]) -> None    runs it beside the caller, who does not wait; it must catch its own errors
+    new_deferred() -> Deferred                           a result that comes later
+    error_stack(error: Exception) -> str                 where it was raised, as text; '' if the platform does not say
+    set_error_stack(error: Exception, stack: str) -> None       show `stack` as where it was raised: it came from another thread
 
 Files and network
     async fetch(url, headers: dict[str, str], signal, cache) -> Response       network failure: EdgeflowError 'http'; abort: 'aborted'
@@ -71,10 +77,32 @@ Files and network
 WebAssembly
     wasm_features() -> WasmFeatures                                     probed once
     async load_asset(name: str, location: str | None) -> Bytes          a file of dist/, e.g. 'edgeflow-relaxed.wasm'
-    async instantiate_wasm(code: Bytes) -> WasmInstance                 compiled once for the same bytes
+    async compile_wasm(code: Bytes) -> WasmModule                       once for the same bytes; in JS other threads can take it
+    async start_wasm(module: WasmModule) -> WasmInstance
+    async instantiate_wasm(code: Bytes) -> WasmInstance                 both
 
 Workers
-    spawn_worker(url: str) -> WorkerHandle                              browsers and Node; CPython: EdgeflowError 'platform'
+    default_workers() -> int                                            how many workers suit this platform: the cores in a page
+                                                                        that has workers; 0 in workers, Node and CPython
+    spawn_worker(address: str | None) -> WorkerHandle                   a worker that runs the script at `address`, None: this
+                                                                        library's own file. EdgeflowError 'platform' if none can be had
+    worker_port() -> WorkerPort | None                                  in a worker that spawn_worker made: the way to its page
+    own_bytes(data: Bytes, give: bool) -> Bytes                         bytes that may be moved to another thread: `data` itself if
+                                                                        it is given up and has its memory for itself, else a copy
+    bytes_memory(data: Bytes) -> object                                 the memory of own_bytes(), for the transfer lists of post()
+
+Memory scopes and garbage collection
+    current_scope() -> object | None                     the scope entered last by the synchronous code that runs now
+    enter_scope(scope, on_await) ; leave_scope(scope)    leaving what is not entered is no error. CPython: each thread and task has
+                                                         its own. JS has no such context, so there a scope is left by itself, and
+                                                         on_await called, at the latest when the synchronous code has ended
+    on_using(scope, enter, leave)                        JS: `using x = scope` calls enter(), and leave() in the end
+    when_done(value, after) -> Awaitable | None          None if `value` cannot be awaited; else what gives the same, after `after()`
+    watch_collection(callback) -> CollectionWatch        callback(held) when a watched object was collected as garbage
+    weak_reference(target) -> WeakReference              refers to an object without keeping it alive
+    call_stack() -> str                                  where the program is, one call a line
+    call_later(ms, callback) -> Callable[[], None]       returns "forget it"; a pending one keeps no process alive.
+                                                         CPython: on the running event loop; never called if there is none
 
 Options
     check_calls(function, check) -> function            see options.public; JS gives the function back (the transpiler checks)
@@ -181,16 +209,61 @@ class AbortController(Protocol):
     def abort(self) -> None: ...
 
 
+class CollectionWatch(Protocol):
+    """Tells which of the watched objects were collected as garbage, some time after it happened."""
+
+    def watch(self, target: object, held: object) -> None:
+        """Hear of `target`; `held` is what the callback gets, and must not refer to it."""
+
+    def forget(self, target: object) -> None: ...
+
+
+class WeakReference(Protocol):
+    """Refers to an object without keeping it alive."""
+
+    def deref(self) -> object | None: ...
+
+
+class WasmModule(Protocol):
+    """Compiled WebAssembly code, without memory."""
+
+
+class Deferred(Protocol):
+    """A result that comes later. The first resolve() or reject() counts; a rejection that nobody waits for is no error."""
+
+    def resolve(self, value: object) -> None: ...
+
+    def reject(self, error: Exception) -> None: ...
+
+    async def result(self) -> object:
+        """What it was resolved with; raises what it was rejected with. May be awaited more than once."""
+
+
 class WorkerHandle(Protocol):
-    """A thread with its own module instance; messages are structured clones."""
+    """A thread with its own module instance, seen from the thread that started it; messages are structured clones."""
 
     def post(self, message: object, transfer: list[object]) -> None: ...
 
     def on_message(self, callback: Callable[[object], None]) -> None: ...
 
-    def on_error(self, callback: Callable[[str], None]) -> None: ...
+    def on_error(self, callback: Callable[[str], None]) -> None:
+        """Hears why the worker is lost: it could not be loaded, threw an error that nobody caught, or ended by itself."""
+
+    def hold(self, busy: bool) -> None:
+        """Whether the process (Node's) has to stay alive for this worker; browsers do not ask."""
 
     def terminate(self) -> None: ...
+
+
+class WorkerPort(Protocol):
+    """The other end, in the worker."""
+
+    def post(self, message: object, transfer: list[object]) -> None: ...
+
+    def on_message(self, callback: Callable[[object], None]) -> None: ...
+
+    async def settle(self) -> None:
+        """To be awaited before the first post(): from then on the page notices when this worker ends."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_of
 from edgeflow.ir.graph import ValueInfo
-from edgeflow.runtime.model import Model
+from edgeflow.runtime.memory import Resource
+from edgeflow.runtime.model import Model, RunOptions
 from edgeflow.runtime.tensor import Tensor
 from edgeflow.text.tokenizer import Encoded, Tokenizer
 
@@ -20,30 +21,39 @@ class TextOutput:
     tensor: Tensor
 
 
-class Pipeline:
+class Pipeline(Resource):
     """A task with its model. Call it, or run(), with inputs; dispose() frees the model's memory.
 
     task: its name. model, tokenizer: what it runs. config: the model's config.json.
     """
 
     def __init__(self, task: str, model: Model, tokenizer: Tokenizer, config: dict[str, object]) -> None:
+        super().__init__()
         self.task = task
         self.model = model
         self.tokenizer = tokenizer
         self.config = config
+        self._begin('pipeline', 0)
 
-    def dispose(self) -> None:
-        """Free the model; running it afterwards raises EdgeflowError 'disposed'. Doing it twice is no error."""
+    def _free(self) -> None:
         self.model.dispose()
 
-    async def run_texts(self, texts: list[str], candidates: list[str]) -> TextOutput:
+    def _label(self) -> str:
+        return self.task
+
+    async def run_texts(self, texts: list[str], candidates: list[str], options: RunOptions) -> TextOutput:
         """Internal: tokenize a batch, padded to its longest text and cut to what the model takes, and run the model on it.
 
-        candidates: names of outputs; the first that the model has is computed, the others are not.
+        candidates: names of outputs; the first that the model has is computed, the others are not. Its tensor is the caller's to free.
         """
         wanted = first_name([info.name for info in self.model.outputs], candidates)
         encoded = self.tokenizer.encode(texts, padding=True, truncation=True)
-        outputs = await self.model.run_tensors(model_inputs(encoded, self.model.inputs), [wanted])
+        inputs = model_inputs(encoded, self.model.inputs)
+        try:
+            outputs = await self.model.run_tensors(inputs, [wanted], options)
+        finally:
+            for tensor in inputs.values():
+                tensor.dispose()
         return TextOutput(encoded, outputs[wanted])
 
 

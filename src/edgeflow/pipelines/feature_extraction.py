@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 from edgeflow.errors import EdgeflowError
+from edgeflow.host.port import AbortSignal
 from edgeflow.options import check_choice, public
 from edgeflow.pipelines.base import Pipeline, text_list
 from edgeflow.pipelines.pooling import first_pooled, mean_pooled, normalized
+from edgeflow.runtime.model import RunOptions
+from edgeflow.runtime.scope import memory_scope
 from edgeflow.runtime.tensor import Tensor, describe
 
 OUTPUTS = ['last_hidden_state', 'logits', 'token_embeddings']
@@ -20,21 +23,24 @@ class FeatureExtractionPipeline(Pipeline):
     @public
     async def run(
         self, texts: str | list[str], *, pooling: Literal['none', 'mean', 'cls'] = 'none', normalize: bool = False,
+        priority: Literal['low', 'normal', 'high', 'critical'] = 'normal', signal: AbortSignal | None = None, deadline: float | None = None,
     ) -> Tensor:
         """The vectors of one text or of a list of texts (one batch, padded and masked).
 
         pooling: 'none' gives float32 [batch, sequence, width], a vector for every token, padding included; 'mean' (over
         the text's own tokens) and 'cls' (its first token) give [batch, width]. normalize: make every vector 1 long.
+        priority, signal, deadline: as for Model.run().
         """
         check_choice(pooling, POOLINGS, 'pooling')
-        output = await self.run_texts(text_list(texts), OUTPUTS)
-        result = output.tensor
-        if pooling != 'none':
-            if len(result.shape) != 3:
-                raise EdgeflowError(
-                    'invalid-graph',
-                    f'pooling expects an output [batch, sequence, width], got {describe(result.dtype, result.shape)}',
-                    {'shape': result.shape})
-            mask = output.encoded.attention_mask
-            result = mean_pooled(result, mask) if pooling == 'mean' else first_pooled(result, mask)
-        return normalized(result) if normalize else result
+        output = await self.run_texts(text_list(texts), OUTPUTS, RunOptions(priority, signal, deadline))
+        with memory_scope() as scope:
+            result = scope.track(output.tensor)
+            if pooling != 'none':
+                if len(result.shape) != 3:
+                    raise EdgeflowError(
+                        'invalid-graph',
+                        f'pooling expects an output [batch, sequence, width], got {describe(result.dtype, result.shape)}',
+                        {'shape': result.shape})
+                mask = output.encoded.attention_mask
+                result = mean_pooled(result, mask) if pooling == 'mean' else first_pooled(result, mask)
+            return scope.keep(normalized(result) if normalize else result)

@@ -6,17 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from edgeflow.backends.choose import choose_device, prepare_device
+from edgeflow.backends.choose import choose_device
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import gather, make_callable, new_abort_controller, on_abort, signal_aborted
 from edgeflow.host.port import AbortSignal
 from edgeflow.options import public
 from edgeflow.pipelines.base import Pipeline
 from edgeflow.pipelines.tasks import TASKS, default_model, task_name
-from edgeflow.runtime.model import Model, create_model
+from edgeflow.runtime.model import Model, open_model
+from edgeflow.runtime.opening import ModelFiles
+from edgeflow.runtime.proxy import Place
 from edgeflow.store.files import Wanted, load_files
 from edgeflow.store.hub import Repository, check_dtype, find_repository
-from edgeflow.store.model_files import ModelFiles, load_config, load_onnx
+from edgeflow.store.model_files import load_config, load_onnx
 from edgeflow.store.progress import Progress, ProgressEvent
 from edgeflow.text.tokenizer import Tokenizer, read_tokenizer
 
@@ -62,18 +64,25 @@ async def pipeline(
     if not isinstance(source, str):
         raise EdgeflowError('invalid-argument', 'model: expected the id, address or path of a model', {})
     progress = Progress(on_progress)
-    repository = await find_repository(source, revision, progress, signal)
-    parts = await load_parts(repository, dtype, chosen, subfolder, file, progress, signal)
+    place = Place(chosen)
+    try:
+        repository = await find_repository(source, revision, progress, signal)
+        parts = await load_parts(repository, dtype, chosen, place, subfolder, file, progress, signal)
+    finally:
+        place.leave()
     parts.tokenizer.limit_to_model(parts.config)
     progress.ready()
     return make_callable(TASKS[name].build(parts.model, parts.tokenizer, parts.config))
 
 
 async def load_parts(
-    repository: Repository, dtype: str, device: str, subfolder: str, file: str, progress: Progress,
+    repository: Repository, dtype: str, device: str, place: Place, subfolder: str, file: str, progress: Progress,
     signal: AbortSignal | None,
 ) -> Parts:
-    """Everything of a repository at once. If one file fails, the others are cancelled and its error is raised."""
+    """Everything of a repository at once. If one file fails, the others are cancelled and its error is raised.
+
+    place: where the model will live.
+    """
     controller = new_abort_controller()
     stop_listening = on_abort(signal, lambda: controller.abort())
     failures: list[Exception] = []
@@ -91,17 +100,13 @@ async def load_parts(
         parts.config = loaded[0]
         return loaded[1]
 
+    async def fetch_again() -> ModelFiles:
+        return await load_onnx(repository, parts.config, file, dtype, device, subfolder, Progress(None), None)
+
     async def load_network() -> None:
         try:
             files = await load_network_files()
-            parts.model = await create_model(files.model, files.external, device)
-        except Exception as error:
-            failures.append(error)
-            controller.abort()
-
-    async def prepare() -> None:
-        try:
-            await prepare_device(device)
+            parts.model = await open_model(place, files, True, device, repository.address(''), fetch_again)
         except Exception as error:
             failures.append(error)
             controller.abort()
@@ -118,7 +123,7 @@ async def load_parts(
             controller.abort()
 
     try:
-        await gather([prepare(), load_network(), load_text()])
+        await gather([place.prepare(), load_network(), load_text()])
     finally:
         stop_listening()
     if len(failures) == 0 and signal_aborted(signal):

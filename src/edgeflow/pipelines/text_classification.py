@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from edgeflow.errors import EdgeflowError
+from edgeflow.host.port import AbortSignal
 from edgeflow.options import public
 from edgeflow.pipelines.base import Pipeline, text_list
+from edgeflow.runtime.model import RunOptions
 from edgeflow.runtime.tensor import numbers
 
 
@@ -25,18 +28,21 @@ class TextClassificationPipeline(Pipeline):
     @public
     async def run(
         self, texts: str | list[str], *, top_k: int | None = 1, multi_label: bool | None = None,
+        priority: Literal['low', 'normal', 'high', 'critical'] = 'normal', signal: AbortSignal | None = None, deadline: float | None = None,
     ) -> list[Classification] | list[list[Classification]]:
         """The likeliest labels of one text or of a list of texts.
 
         top_k: how many labels, best first; None for all. With 1 the answer is a list with one label for each text; else
         it is a list of labels for one text, and a list of such lists for a list of texts. multi_label: True scores every
         label for itself (sigmoid), False lets them share 1 (softmax), None goes by the model's config.json.
+        priority, signal, deadline: as for Model.run().
         """
         if top_k is not None and top_k < 1:
             raise EdgeflowError('invalid-argument', f'top_k: expected a whole number from 1 up, got {top_k}', {})
-        output = await self.run_texts(text_list(texts), ['logits'])
+        output = await self.run_texts(text_list(texts), ['logits'], RunOptions(priority, signal, deadline))
         batch, count = output.tensor.shape[0], output.tensor.shape[1]
         values: list[float] = numbers(output.tensor.dtype, output.tensor.data)
+        output.tensor.dispose()
         names = label_names(self.config, count)
         function = score_function(self.config, count, multi_label)
         keep = count if top_k is None else min(top_k, count)

@@ -2,53 +2,124 @@
 
 from __future__ import annotations
 
-from edgeflow.backends.choose import choose_device, load_executable
-from edgeflow.backends.contract import Executable, Feed, MemoryUse, Placement
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from edgeflow.backends.choose import choose_device
+from edgeflow.backends.contract import HERE, Executable, Feed, MemoryUse, Placement, RunControl
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import native_mapping, signal_aborted, to_dict
-from edgeflow.host.port import AbortSignal, Bytes
+from edgeflow.host.platform import native_mapping, signal_aborted, to_dict, watch_collection
+from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
 from edgeflow.ir.graph import ValueInfo
-from edgeflow.ir.verify import verify, verify_operators
-from edgeflow.onnx.reader import read_model
 from edgeflow.options import nearest, public
+from edgeflow.runtime.memory import ModelEntry, Resource, with_room
+from edgeflow.runtime.opening import ModelFiles, Opened, open_file
+from edgeflow.runtime.page import page_scheduler
+from edgeflow.runtime.proxy import Place
+from edgeflow.runtime.scheduler_task import RunContext
 from edgeflow.runtime.tensor import Tensor, describe
 
 
-class Model:
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of Model.run() that say when and how."""
+
+    priority: Literal['low', 'normal', 'high', 'critical'] = 'normal'
+    signal: AbortSignal | None = None
+    deadline: float | None = None
+    transfer: bool = False
+
+
+class _Watched:
+    """Models whose users forgot to dispose of them: the scheduler forgets them when they are collected as garbage."""
+
+    def __init__(self) -> None:
+        self._watch: CollectionWatch | None = None
+
+    def collection(self) -> CollectionWatch:
+        if self._watch is None:
+            self._watch = watch_collection(lambda model_id: page_scheduler().remove_model(cast(str, model_id)))
+        return self._watch
+
+
+_watched = _Watched()
+
+
+class Model(Resource):
     """An ONNX model on a device. Made by load_model().
 
     inputs, outputs: what the model declares, in its order; a dim is a number, a symbol ('batch_size') or '' if unknown.
-    device: where it runs.
+    device: where it runs. id: its name in the scheduler's events and statistics.
     """
 
-    def __init__(self, inputs: list[ValueInfo], outputs: list[ValueInfo], device: str, executable: Executable) -> None:
+    def __init__(
+        self, inputs: list[ValueInfo], outputs: list[ValueInfo], device: str, executable: Executable, name: str = '',
+        reload: Callable[[], Awaitable[Executable]] | None = None, may_evict: bool = True,
+    ) -> None:
+        """reload: loads it again after it has given up its memory (env.memory_budget) or lost its worker; None: that cannot be.
+
+        may_evict: whether reload() works for sure, so that it can give up its memory.
+        """
+        super().__init__()
         self.inputs: list[ValueInfo] = inputs
         self.outputs: list[ValueInfo] = outputs
         self.device: str = device
         self._executable: Executable | None = executable
+        self._reload: Callable[[], Awaitable[Executable]] | None = reload
+        self._may_evict: bool = may_evict and reload is not None
+        self._name: str = name
+        self._begin('model', 0)
+        self._entry: ModelEntry = ModelEntry(self.number(), name, device, self)
+        self._entry.update(executable.memory())
+        self.id: str = f'model {self.number()}'
+        page_scheduler().register_model(self.id, lane=executable.lane)
+        _watched.collection().watch(self, self.id)
 
     @public
     async def run(
-        self, inputs: dict[str, Tensor], *, outputs: list[str] | None = None, signal: AbortSignal | None = None,
+        self, inputs: dict[str, Tensor], *, outputs: list[str] | None = None,
+        priority: Literal['low', 'normal', 'high', 'critical'] = 'normal', signal: AbortSignal | None = None,
+        deadline: float | None = None, transfer: bool = False,
     ) -> dict[str, Tensor]:
         """Run once with these inputs by name, and give the outputs by name as new tensors.
 
         outputs: the names that are wanted, all if left out; what the others alone need is not computed.
-        signal: an AbortSignal; once a run has begun on WASM it is not interrupted.
-        EdgeflowError: 'invalid-input', 'disposed', 'aborted', 'run-failed', 'unsupported-op', 'out-of-memory'.
+        priority: which of the waiting runs of all models goes first. signal: an AbortSignal that cancels the run, waiting or
+        running. deadline: the time by which it must have ended, in ms of performance.now(), in Python of
+        time.perf_counter() * 1000. transfer: the inputs are given up and disposed, so that their memory can move to the model's
+        worker; otherwise it is copied there when the run begins, and must not be changed until it has ended.
+        EdgeflowError: 'invalid-input', 'disposed', 'aborted', 'timeout', 'run-failed', 'unsupported-op', 'out-of-memory',
+        'worker-lost', 'invalid-argument' (priority).
         """
-        return native_mapping(await self.run_tensors(to_dict(inputs), outputs, signal))
+        return native_mapping(await self.run_tensors(to_dict(inputs), outputs, RunOptions(priority, signal, deadline, transfer)))
 
     async def run_tensors(
-        self, inputs: dict[str, Tensor], outputs: list[str] | None = None, signal: AbortSignal | None = None,
+        self, inputs: dict[str, Tensor], outputs: list[str] | None = None, options: RunOptions | None = None,
     ) -> dict[str, Tensor]:
         """Internal: run() for edgeflow's own code: dicts on both sides, where run() takes and gives plain objects in JS."""
-        executable = self._living()
-        if signal_aborted(signal):
+        self._check_living()
+        asked = RunOptions() if options is None else options
+        if signal_aborted(asked.signal):
             raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
         wanted = self._wanted(outputs)
         feeds = check_inputs(self.inputs, inputs)
-        results = await executable.run(feeds, wanted)
+        if asked.transfer:
+            for tensor in inputs.values():
+                tensor.dispose()
+
+        async def work(context: RunContext) -> object:
+            if asked.transfer:
+                return await self._run(feeds, wanted, asked, context)
+            return await with_room(0, lambda: self._run(feeds, wanted, asked, context))
+
+        self._entry.begin_run()
+        try:
+            task = page_scheduler().schedule(self.id, work, priority=asked.priority, signal=asked.signal, deadline=asked.deadline)
+            results = cast('dict[str, Feed]', await task.result())
+        finally:
+            self._entry.end_run()
+            self._entry.update(self.memory())
         tensors: dict[str, Tensor] = {}
         for name in wanted:
             result = results[name]
@@ -59,34 +130,71 @@ class Model:
         """The names of the inputs, in the model's order."""
         return [info.name for info in self.inputs]
 
-    def dispose(self) -> None:
-        """Free the model's memory. Doing it twice is no error; running it afterwards is 'disposed'."""
-        if self._executable is not None:
-            self._executable.dispose()
-            self._executable = None
-
-    @property
-    def disposed(self) -> bool:
-        """Whether dispose() was called."""
-        return self._executable is None
-
     def memory(self) -> MemoryUse:
         """Bytes that the model holds; zeros once disposed."""
         return MemoryUse(0, 0, 0, 0) if self._executable is None else self._executable.memory()
 
     def placement(self) -> Placement:
         """Which operators run where."""
-        placement = self._living().placement()
+        placement = self._present().placement()
         return Placement(placement.device, native_mapping(placement.nodes))
 
     def describe_plan(self, shapes: dict[str, list[int]]) -> str:
         """The steps that run for inputs of these shapes, one a line; for tests and debugging."""
-        return self._living().describe_plan(to_dict(shapes), [info.name for info in self.outputs])
+        return self._present().describe_plan(to_dict(shapes), [info.name for info in self.outputs])
 
-    def _living(self) -> Executable:
-        if self._executable is None:
+    def evict(self) -> bool:
+        """Internal: memory.Evictable."""
+        if not self._may_evict or self._executable is None:
+            return False
+        self._executable.dispose()
+        self._executable = None
+        return True
+
+    async def _run(self, feeds: dict[str, Feed], wanted: list[str], asked: RunOptions, control: RunControl) -> dict[str, Feed]:
+        if self._executable is not None and self._executable.lost():
+            if self._reload is None:
+                raise EdgeflowError('worker-lost', 'the worker that held the model was lost, and the model cannot be loaded again', {})
+            self._executable.dispose()
+            self._executable = None
+        if self._executable is None and self._reload is not None and not self.disposed:
+            await self._load_again(self._reload)
+        executable = self._present()
+        if control.cancelled():
+            raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
+        # In this thread every run lets go now and then, to keep a page smooth; in a worker only one that can be cancelled.
+        pauses = executable.lane == HERE or asked.signal is not None or asked.deadline is not None
+        return await executable.run(feeds, wanted, control if pauses else None, asked.transfer)
+
+    async def _load_again(self, reload: Callable[[], Awaitable[Executable]]) -> None:
+        loaded = await with_room(self._entry.largest, reload)
+        if self.disposed or self._executable is not None:
+            loaded.dispose()
+        else:
+            self._executable = loaded
+            page_scheduler().register_model(self.id, lane=loaded.lane)
+
+    def _check_living(self) -> None:
+        if self.disposed:
             raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})
+
+    def _present(self) -> Executable:
+        """The executable, of a model that lives and has its memory."""
+        self._check_living()
+        if self._executable is None:
+            raise EdgeflowError('disposed', 'the model has given its memory to others, and gets it back with its next run', {})
         return self._executable
+
+    def _free(self) -> None:
+        page_scheduler().remove_model(self.id)
+        _watched.collection().forget(self)
+        if self._executable is not None:
+            self._executable.dispose()
+            self._executable = None
+        self._entry.remove()
+
+    def _label(self) -> str:
+        return self._name if self._name != '' else f'{len(self.inputs)} inputs, {len(self.outputs)} outputs'
 
     def _wanted(self, outputs: list[str] | None) -> list[str]:
         """The names of the wanted outputs, in the model's order."""
@@ -174,21 +282,54 @@ def hint(name: str, known: list[str]) -> str:
 
 
 async def create_model(data: Bytes, external: dict[str, Bytes], device: str) -> Model:
-    """Read an ONNX file and make it ready to run on `device` ('auto' or a backend's name).
+    """Read an ONNX file and make it ready to run in this thread, on `device` ('auto' or a backend's name).
 
     external: the bytes of external data files by the locations that the model gives.
     EdgeflowError: 'invalid-model', 'invalid-graph', 'unsupported-op', 'file-missing', 'out-of-memory', 'platform'.
     """
     chosen = choose_device(device)
 
-    def find_external(location: str) -> Bytes:
-        found = external.get(location)
-        if found is None:
-            raise EdgeflowError('file-missing', f"the model's data file '{location}' is missing", {'file': location})
-        return found
+    async def load() -> Model:
+        opened = await open_file(data, external, chosen)
+        return Model(opened.inputs, opened.outputs, chosen, opened.executable)
 
-    graph = read_model(data, find_external).graph
-    verify(graph)
-    verify_operators(graph)
-    executable = await load_executable(graph, chosen)
-    return Model(graph.inputs, graph.outputs, chosen, executable)
+    return await with_room(files_size(ModelFiles(data, external)), load)
+
+
+async def open_model(
+    place: Place, files: ModelFiles, give: bool, device: str, name: str, fetch_again: Callable[[], Awaitable[ModelFiles]],
+) -> Model:
+    """Make a model ready to run at the place that was taken for it.
+
+    give: the files were fetched for this alone, so their memory can move, and fetch_again gives them once more when the model has
+    lost its memory. Otherwise they are the caller's, and fetch_again fails if the caller has let go of them. EdgeflowErrors: those of create_model(), and 'worker-lost'.
+    """
+
+    async def open_again() -> Opened:
+        other = Place(device)
+        try:
+            await other.prepare()
+            return await other.open(await fetch_again(), give)
+        finally:
+            other.leave()
+
+    async def reload() -> Executable:
+        opened = await open_again()
+        return opened.executable
+
+    attempts: list[int] = []
+
+    async def load() -> Opened:
+        attempts.append(1)
+        return await place.open(files, give) if len(attempts) == 1 else await open_again()
+
+    opened = await with_room(files_size(files), load)
+    return Model(opened.inputs, opened.outputs, device, opened.executable, name, reload, give)
+
+
+def files_size(files: ModelFiles) -> int:
+    """Bytes of a model's files: about what it will hold."""
+    size = len(files.model)
+    for part in files.external.values():
+        size = size + len(part)
+    return size

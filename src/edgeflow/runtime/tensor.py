@@ -9,8 +9,9 @@ from edgeflow.host.platform import (
     array_bytes, array_dtype, array_flat, array_list, array_of, array_shape, array_size, array_view, plain_list,
 )
 from edgeflow.host.port import NumericArray
-from edgeflow.ir.dtype import element_count
+from edgeflow.ir.dtype import byte_size, element_count
 from edgeflow.options import check_choice
+from edgeflow.runtime.memory import Resource
 
 TENSOR_DTYPES = [
     'float32', 'float16', 'float64', 'bfloat16', 'int8', 'int16', 'int32', 'int64',
@@ -21,14 +22,16 @@ TENSOR_DTYPES = [
 STORAGE: dict[str, str] = {'bool': 'uint8', 'float16': 'uint16', 'bfloat16': 'uint16'}
 
 
-class Tensor:
-    """Numbers in row-major order. `shape` is [] for a scalar. Made by `tensor()` and by models."""
+class Tensor(Resource):
+    """Numbers in row-major order. `shape` is [] for a scalar. Made by `tensor()`, by operations and by models."""
 
     def __init__(self, dtype: str, shape: list[int], data: NumericArray) -> None:
+        super().__init__()
         self.dtype: str = dtype
         self.shape: list[int] = shape
         self.size: int = element_count(shape)
         self._data: NumericArray | None = data
+        self._begin('tensor', byte_size(dtype, self.size))
 
     @property
     def data(self) -> NumericArray:
@@ -44,15 +47,6 @@ class Tensor:
             )
         return self._data
 
-    @property
-    def disposed(self) -> bool:
-        """Whether dispose() was called."""
-        return self._data is None
-
-    def dispose(self) -> None:
-        """Let go of the numbers. Doing it twice is no error."""
-        self._data = None
-
     def tolist(self) -> float | bool | list[object]:
         """The numbers as nested lists (a bare number for a scalar); bools for dtype bool.
 
@@ -63,6 +57,12 @@ class Tensor:
     def __repr__(self) -> str:
         state = ', disposed' if self._data is None else ''
         return f'Tensor({describe(self.dtype, self.shape)}{state})'
+
+    def _free(self) -> None:
+        self._data = None
+
+    def _label(self) -> str:
+        return describe(self.dtype, self.shape)
 
 
 def describe(dtype: str, shape: list[int]) -> str:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import json_parse, utf8_decode
 from edgeflow.host.port import AbortSignal, Bytes
 from edgeflow.onnx.reader import external_files
+from edgeflow.runtime.opening import ModelFiles
 from edgeflow.store.files import Wanted, find_file, load_files
 from edgeflow.store.hub import Repository, choose_dtype, expected_external_files, onnx_file, sibling
 from edgeflow.store.progress import Progress
-
-
-@dataclass(frozen=True)
-class ModelFiles:
-    """The bytes of an .onnx file, and of its external data files by the locations that it gives."""
-
-    model: Bytes
-    external: dict[str, Bytes]
 
 
 async def load_model_files(

@@ -78,7 +78,7 @@ export async function store(modules) {
 }
 
 export async function worker(modules, script) {
-  const { spawnWorker } = await import(modules + 'edgeflow/host/browser_io.js');
+  const { spawnWorker } = await import(modules + 'edgeflow/host/browser_workers.js');
   const thread = spawnWorker(script);
   const answer = await new Promise((resolve, reject) => {
     thread.onMessage(resolve);

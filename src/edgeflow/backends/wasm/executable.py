@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 
-from edgeflow.backends.contract import Feed, MemoryUse, Placement
+from edgeflow.backends.contract import HERE, Feed, MemoryUse, Placement, RunControl
+from edgeflow.backends.wasm.kernels import start_instance
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
-from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_bytes, array_copy, copy_bytes, instantiate_wasm, load_asset, new_bytes, wasm_features
-from edgeflow.host.port import WasmInstance
+from edgeflow.host.platform import array_bytes, array_copy, copy_bytes, new_bytes, now, pause
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes import constants_to_initializers, eliminate_dead_nodes
 from edgeflow.passes.fold_constants import fold_constants
@@ -24,12 +24,17 @@ from edgeflow.plan.values import Pointer, Step, Value
 MOST_PLANS = 16
 MOST_PLAN_BYTES = 67108864
 
+# A run that can be cancelled pauses after SLICE_MS, between calls of run_tape that aim at PART_MS each.
+SLICE_MS = 6.0
+PART_MS = 1.5
+FIRST_PART_STEPS = 4
+
 
 @dataclass
 class WasmPlan:
     """A draft with addresses. `constants`: heap blocks that it owns. `bytes`: their size, the tape's included.
 
-    arena_base: where the arena was when the tape was written.
+    arena_base: where the arena was when the tape was written. ends: where each step ends, in words; made when first asked for.
     """
 
     draft: Draft
@@ -39,42 +44,101 @@ class WasmPlan:
     arena_base: int
     constants: list[Value]
     bytes: int
+    ends: list[int] = field(default_factory=list)
 
 
 class WasmExecutable:
     """contract.Executable on a WasmMachine."""
 
     def __init__(self, graph: Graph, machine: WasmMachine) -> None:
+        self.lane: str = HERE
         self._graph = graph
         self._machine: WasmMachine | None = machine
         self._plans: dict[str, WasmPlan] = {}
+        self._pausing: bool = False
 
-    async def run(self, feeds: dict[str, Feed], outputs: list[str]) -> dict[str, Feed]:
-        return self.run_now(feeds, outputs)
+    async def run(
+        self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
+    ) -> dict[str, Feed]:
+        if control is None:
+            return self.run_now(feeds, outputs)
+        machine = self._living()
+        plan = self._begin_run(machine, feeds, outputs)
+        code = await self._run_slices(machine, plan, control) if plan.tape.step_words > 0 else 0
+        return self._end_run(machine, plan, outputs, code)
 
     def run_now(self, feeds: dict[str, Feed], outputs: list[str]) -> dict[str, Feed]:
-        """The run itself; WASM runs without a pause."""
+        """A run without a pause, for callers that cannot wait."""
         machine = self._living()
-        engine = machine.engine
+        plan = self._begin_run(machine, feeds, outputs)
+        code = machine.engine.run_tape(plan.tape_address, plan.tape.step_words) if plan.tape.step_words > 0 else 0
+        return self._end_run(machine, plan, outputs, code)
+
+    def forget_plans(self) -> None:
+        """Give the memory of all plans back to the heap."""
+        for plan in self._plans.values():
+            free_plan(self._living(), plan)
+        self._plans = {}
+
+    def _begin_run(self, machine: WasmMachine, feeds: dict[str, Feed], outputs: list[str]) -> WasmPlan:
+        """The plan for these feeds, which are in its memory."""
         shapes: dict[str, list[int]] = {}
         for name in feeds:
             shapes[name] = feeds[name].shape
         plan = self._plan(machine, shapes, outputs)
         for value in plan.draft.inputs:
             if value.size > 0:
-                engine.upload(plan.arena_base + value.offset, array_bytes(feeds[value.name].data))
-        if plan.tape.step_words > 0:
-            code = engine.run_tape(plan.tape_address, plan.tape.step_words)
-            if code != 0:
-                raise machine.step_failure(plan.draft, code)
+                machine.engine.upload(plan.arena_base + value.offset, array_bytes(feeds[value.name].data))
+        return plan
+
+    def _end_run(self, machine: WasmMachine, plan: WasmPlan, outputs: list[str], code: int) -> dict[str, Feed]:
+        """The outputs, copied out; the error if `code`, which run_tape gave, is one."""
+        if code != 0:
+            raise machine.step_failure(plan.draft, code)
         results: dict[str, Feed] = {}
         for i in range(len(outputs)):
             value = plan.draft.outputs[i]
-            data = array_copy(value.dtype, engine.view(self._address(plan, value), value.size))
+            data = array_copy(value.dtype, machine.engine.view(self._address(plan, value), value.size))
             results[outputs[i]] = Feed(value.dtype, value.shape, data)
         return results
 
+    async def _run_slices(self, machine: WasmMachine, plan: WasmPlan, control: RunControl) -> int:
+        """Run the tape in parts, with a pause after every SLICE_MS; what run_tape gives. 'aborted' once `control` says so."""
+        if len(plan.ends) == 0:
+            plan.ends = step_ends(plan.tape)
+        ends = plan.ends
+        done = 0
+        stride = FIRST_PART_STEPS
+        slice_began = now()
+        part_began = slice_began
+        while True:
+            start = 0 if done == 0 else ends[done - 1]
+            last = min(done + stride, len(ends))
+            code = machine.engine.run_tape(plan.tape_address + start * WORD, ends[last - 1] - start)
+            if code != 0:
+                return code + done * 256
+            if last == len(ends):
+                return 0
+            time = now()
+            stride = next_stride(last - done, time - part_began)
+            done = last
+            if time - slice_began >= SLICE_MS:
+                self._pausing = True
+                try:
+                    await pause()
+                finally:
+                    self._pausing = False
+                if control.cancelled():
+                    raise EdgeflowError('aborted', f'the run was cancelled after {done} of {len(ends)} steps',
+                                        {'steps': done, 'of': len(ends)})
+                self._living()
+                time = now()
+                slice_began = time
+            part_began = time
+
     def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
+        if self._pausing:
+            raise EdgeflowError('invalid-argument', 'plans are described between runs; one is under way', {})
         return print_plan(self._plan(self._living(), shapes, outputs).draft)
 
     def memory(self) -> MemoryUse:
@@ -90,6 +154,9 @@ class WasmExecutable:
         nodes: dict[str, int] = {}
         count_ops(self._graph, nodes)
         return Placement('wasm', nodes)
+
+    def lost(self) -> bool:
+        return False
 
     def dispose(self) -> None:
         self._machine = None
@@ -124,9 +191,7 @@ class WasmExecutable:
                 return
             oldest = self._plans.pop(key)
             total = total - oldest.bytes
-            machine.engine.heap.free(oldest.tape_address)
-            for value in oldest.constants:
-                machine.engine.heap.free(value.address)
+            free_plan(machine, oldest)
 
     def _address(self, plan: WasmPlan, value: Value) -> int:
         root = value.root()
@@ -137,13 +202,21 @@ class WasmExecutable:
         return plan.arena_base + root.offset + value.root_offset()
 
 
-async def start_instance() -> WasmInstance:
-    """A fresh instance of the best binary that the platform can run. 'platform' where WebAssembly lacks SIMD."""
-    features = wasm_features()
-    if not features.simd:
-        raise EdgeflowError('platform', 'edgeflow needs WebAssembly with SIMD; this platform lacks it', {})
-    name = 'edgeflow-relaxed.wasm' if features.relaxed_simd else 'edgeflow-simd.wasm'
-    return await instantiate_wasm(await load_asset(name, env.wasm_location))
+def next_stride(steps: int, took: float) -> int:
+    """How many steps the next part runs, if the last one's `steps` took `took` ms."""
+    if took * 4 < PART_MS:
+        return steps * 4
+    return max(1, math.floor(steps * PART_MS / took))
+
+
+def step_ends(tape: Tape) -> list[int]:
+    """Where each step of a tape ends, in words."""
+    ends: list[int] = []
+    at = 0
+    while at < tape.step_words:
+        at = at + 2 + tape.words[at + 1]
+        ends.append(at)
+    return ends
 
 
 async def load_wasm(graph: Graph) -> WasmExecutable:
@@ -213,6 +286,13 @@ def make_wasm_plan(graph: Graph, shapes: dict[str, list[int]], outputs: list[str
         tape.words[i] = tape.words[i] + engine.arena_address
     engine.write_words(address, tape.words)
     return WasmPlan(draft, tape, steps, address, engine.arena_address, constants, total)
+
+
+def free_plan(machine: WasmMachine, plan: WasmPlan) -> None:
+    """Give back the heap blocks of a plan."""
+    machine.engine.heap.free(plan.tape_address)
+    for value in plan.constants:
+        machine.engine.heap.free(value.address)
 
 
 def output_literals(draft: Draft) -> list[Value]:

@@ -1,0 +1,121 @@
+"""What a page and its workers say to each other: dicts of plain values, which structured clone carries as they are.
+
+The page says: start, load, run, cancel, dispose. The worker says: ready, answer, failure. `call` numbers a question and its
+answer. Numbers of tensors travel as bytes; memory that the sender does not need any more is moved, the rest is copied.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+from edgeflow.backends.contract import Feed, MemoryUse, Placement
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import array_bytes, array_view, bytes_memory, error_stack, own_bytes, set_error_stack
+from edgeflow.host.port import Bytes
+from edgeflow.ir.graph import ValueInfo
+
+
+class Parcel:
+    """A message under way: its fields, and the memory that moves with it."""
+
+    def __init__(self, kind: str) -> None:
+        self.fields: dict[str, object] = {'kind': kind}
+        self.transfer: list[object] = []
+
+    def add_bytes(self, data: Bytes, give: bool) -> Bytes:
+        """The bytes to put into a field. give: the sender gives their memory up; what is shared or only a part is copied."""
+        own = own_bytes(data, give and not self._has(bytes_memory(data)))
+        self.transfer.append(bytes_memory(own))
+        return own
+
+    def add_feeds(self, feeds: dict[str, Feed], give: bool) -> None:
+        """Put tensors into the field 'feeds'."""
+        rows: list[object] = []
+        for name in feeds:
+            feed = feeds[name]
+            rows.append([name, feed.dtype, feed.shape, self.add_bytes(array_bytes(feed.data), give)])
+        self.fields['feeds'] = rows
+
+    def add_files(self, model: Bytes, external: dict[str, Bytes], give: bool) -> None:
+        """Put the bytes of a model and of its external data files into the fields 'model' and 'external'."""
+        self.fields['model'] = self.add_bytes(model, give)
+        files: dict[str, Bytes] = {}
+        for name in external:
+            files[name] = self.add_bytes(external[name], give)
+        self.fields['external'] = files
+
+    def _has(self, memory: object) -> bool:
+        for other in self.transfer:
+            if other is memory:
+                return True
+        return False
+
+
+def read_feeds(message: dict[str, object]) -> dict[str, Feed]:
+    """What add_feeds() put in."""
+    feeds: dict[str, Feed] = {}
+    for row in cast('list[list]', message['feeds']):
+        dtype: str = row[1]
+        feeds[row[0]] = Feed(dtype, row[2], array_view(dtype, row[3]))
+    return feeds
+
+
+def infos_fields(infos: list[ValueInfo]) -> list[object]:
+    """Declared inputs or outputs as plain values."""
+    return [[info.name, info.dtype, info.shape] for info in infos]
+
+
+def read_infos(fields: object) -> list[ValueInfo]:
+    """The other way round."""
+    return [ValueInfo(row[0], row[1], row[2]) for row in cast('list[list]', fields)]
+
+
+def memory_fields(use: MemoryUse) -> list[int]:
+    """A MemoryUse as plain values."""
+    return [use.total, use.weights, use.arena, use.plans]
+
+
+def read_memory(fields: object) -> MemoryUse:
+    """The other way round."""
+    row = cast('list[int]', fields)
+    return MemoryUse(row[0], row[1], row[2], row[3])
+
+
+def placement_fields(placement: Placement) -> list[object]:
+    """A Placement as plain values."""
+    return [placement.device, placement.nodes]
+
+
+def read_placement(fields: object) -> Placement:
+    """The other way round."""
+    row = cast('list', fields)
+    return Placement(row[0], row[1])
+
+
+def error_fields(error: Exception) -> dict[str, object]:
+    """An error as plain values. What is no EdgeflowError is a fault of ours, 'internal'."""
+    if isinstance(error, EdgeflowError):
+        return {'code': error.code, 'message': error.message, 'details': plain(error.details), 'stack': error_stack(error)}
+    return {'code': 'internal', 'message': str(error), 'details': {}, 'stack': error_stack(error)}
+
+
+def read_error(fields: object) -> EdgeflowError:
+    """The error as it was raised, with the stack of the thread that raised it."""
+    row = cast('dict[str, object]', fields)
+    error = EdgeflowError(cast(str, row['code']), cast(str, row['message']), cast('dict[str, object]', row['details']))
+    set_error_stack(error, cast(str, row['stack']))
+    return error
+
+
+def plain(value: object) -> object:
+    """A value of an error's details in a form that structured clone carries: numbers, texts, lists and dicts; others as text."""
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        items: dict[str, object] = {}
+        for key in value:
+            items[key] = plain(value[key])
+        return items
+    return str(value)

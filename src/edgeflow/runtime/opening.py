@@ -1,0 +1,50 @@
+"""From the bytes of an ONNX file to an executable, in the thread that will run it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeflow.backends.choose import load_executable
+from edgeflow.backends.contract import Executable
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.port import Bytes
+from edgeflow.ir.graph import ValueInfo
+from edgeflow.ir.verify import verify, verify_operators
+from edgeflow.onnx.reader import read_model
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """The bytes of an .onnx file, and of its external data files by the locations that it gives."""
+
+    model: Bytes
+    external: dict[str, Bytes]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a model declares, and what runs it."""
+
+    inputs: list[ValueInfo]
+    outputs: list[ValueInfo]
+    executable: Executable
+
+
+async def open_file(data: Bytes, external: dict[str, Bytes], device: str) -> Opened:
+    """Read an ONNX file and make it ready to run on `device`, one of choose_device()'s.
+
+    external: the bytes of external data files by the locations that the model gives.
+    EdgeflowError: 'invalid-model', 'invalid-graph', 'unsupported-op', 'file-missing', 'out-of-memory', 'platform'.
+    """
+
+    def find_external(location: str) -> Bytes:
+        found = external.get(location)
+        if found is None:
+            raise EdgeflowError('file-missing', f"the model's data file '{location}' is missing", {'file': location})
+        return found
+
+    graph = read_model(data, find_external).graph
+    verify(graph)
+    verify_operators(graph)
+    executable = await load_executable(graph, device)
+    return Opened(graph.inputs, graph.outputs, executable)

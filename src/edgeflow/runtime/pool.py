@@ -1,0 +1,167 @@
+"""The workers that models live in, seen from the page: questions and answers, choosing among them, losing them.
+
+A worker is started when a model needs it and ends with its last model. A model that ends so gives all its memory back at
+once, which an instance of WebAssembly inside a living worker only does when garbage is collected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import new_deferred
+from edgeflow.host.port import Deferred, WasmModule, WorkerHandle
+from edgeflow.runtime.messages import Parcel, read_error
+
+
+class Call:
+    """A question to a worker. `number`: what 'cancel' refers to."""
+
+    def __init__(self, number: int) -> None:
+        self.number: int = number
+        self.reply: Deferred = new_deferred()
+
+    async def answer(self) -> dict[str, object]:
+        """The worker's answer; raises the error that it raised there, or 'worker-lost'."""
+        return cast('dict[str, object]', await self.reply.result())
+
+
+class PoolWorker:
+    """One worker. models: how many live in it or are on their way. lost: why it is gone, None while it works."""
+
+    def __init__(self, number: int, handle: WorkerHandle, version: str) -> None:
+        self.number: int = number
+        self.lane: str = f'worker {number}'
+        self.models: int = 0
+        self.started: bool = False
+        self.lost: str | None = None
+        self._handle: WorkerHandle = handle
+        self._version: str = version
+        self._calls: dict[int, Call] = {}
+        self._numbers: int = 0
+        self._ready: Deferred = new_deferred()
+        self._has_kernels: bool = False
+        handle.on_message(lambda message: self._hear(cast('dict[str, object]', message)))
+        handle.on_error(lambda reason: self.lose(reason))
+        handle.hold(True)
+
+    async def ready(self) -> None:
+        """Wait until it listens. EdgeflowError 'platform' if it cannot be started here."""
+        await self._ready.result()
+
+    def give_kernels(self, module: WasmModule) -> None:
+        """Hand over the compiled kernels, the first time."""
+        if not self._has_kernels:
+            self._has_kernels = True
+            parcel = Parcel('start')
+            parcel.fields['kernels'] = module
+            self.tell(parcel)
+
+    def ask(self, parcel: Parcel) -> Call:
+        """Send a question. 'worker-lost' if the worker is gone."""
+        if self.lost is not None:
+            raise lost_error(self.lost)
+        self._numbers = self._numbers + 1
+        call = Call(self._numbers)
+        self._calls[call.number] = call
+        parcel.fields['call'] = call.number
+        if len(self._calls) == 1:
+            self._handle.hold(True)
+        try:
+            self._handle.post(parcel.fields, parcel.transfer)
+        except Exception:
+            self._forget(call.number)
+            raise
+        return call
+
+    def tell(self, parcel: Parcel) -> None:
+        """Send what has no answer; nobody hears it if the worker is gone."""
+        if self.lost is None:
+            self._handle.post(parcel.fields, parcel.transfer)
+
+    def lose(self, reason: str) -> None:
+        """The worker is gone, or is ended here: what it was working on fails."""
+        if self.lost is not None:
+            return
+        self.lost = reason
+        self._handle.terminate()
+        if not self.started:
+            self._ready.reject(EdgeflowError('platform', f'no worker can be started here: {reason}', {'reason': reason}))
+        calls = self._calls
+        self._calls = {}
+        for call in calls.values():
+            call.reply.reject(lost_error(reason))
+
+    def _hear(self, message: dict[str, object]) -> None:
+        kind = message['kind']
+        if kind == 'ready':
+            self._begin(cast(str, message['version']))
+            return
+        call = self._forget(cast(int, message['call']))
+        if call is None:
+            return
+        if kind == 'failure':
+            call.reply.reject(read_error(message['error']))
+        else:
+            call.reply.resolve(message)
+
+    def _begin(self, version: str) -> None:
+        if version != self._version:
+            self.lose(f'its script is edgeflow {version}, the page has {self._version}')
+            return
+        self.started = True
+        self._ready.resolve(None)
+        if len(self._calls) == 0:
+            self._handle.hold(False)
+
+    def _forget(self, number: int) -> Call | None:
+        call = self._calls.pop(number, None)
+        if len(self._calls) == 0 and self.started:
+            self._handle.hold(False)
+        return call
+
+
+class WorkerPool:
+    """At most `size` workers, which spawn() makes."""
+
+    def __init__(self, size: int, version: str, spawn: Callable[[], WorkerHandle]) -> None:
+        self.size: int = size
+        self._version: str = version
+        self._spawn: Callable[[], WorkerHandle] = spawn
+        self._workers: list[PoolWorker] = []
+        self._started: int = 0
+
+    def take(self) -> PoolWorker:
+        """The worker for one more model: a new one while there may be more, else the one with the fewest models.
+
+        EdgeflowError 'platform' if none can be started. Each take() is ended by a leave().
+        """
+        self._workers = [worker for worker in self._workers if worker.lost is None]
+        chosen: PoolWorker | None = None
+        for worker in self._workers:
+            if chosen is None or worker.models < chosen.models:
+                chosen = worker
+        if chosen is None or (chosen.models > 0 and len(self._workers) < self.size):
+            self._started = self._started + 1
+            chosen = PoolWorker(self._started, self._spawn(), self._version)
+            self._workers.append(chosen)
+        chosen.models = chosen.models + 1
+        return chosen
+
+    def leave(self, worker: PoolWorker) -> None:
+        """A model has gone from a worker, which ends if it was the last."""
+        worker.models = worker.models - 1
+        if worker.models == 0:
+            worker.lose('its last model was disposed')
+            self._workers = [other for other in self._workers if other is not worker]
+
+    def limit(self) -> None:
+        """No more workers can be started: keep to those that work."""
+        self._workers = [worker for worker in self._workers if worker.lost is None]
+        self.size = len(self._workers)
+
+
+def lost_error(reason: str) -> EdgeflowError:
+    """The error for what a lost worker was working on."""
+    return EdgeflowError('worker-lost', f'the worker that held the model was lost ({reason}); the next run starts another', {'reason': reason})

@@ -1,0 +1,177 @@
+"""Models that live in a worker, as the page sees them: choosing the place, loading there, and an Executable that asks the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import cast
+
+from edgeflow.backends.choose import prepare_device
+from edgeflow.backends.contract import Feed, MemoryUse, Placement, RunControl
+from edgeflow.backends.wasm.kernels import kernel_module
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import watch_collection
+from edgeflow.host.port import CollectionWatch
+from edgeflow.runtime.messages import Parcel, read_feeds, read_infos, read_memory, read_placement
+from edgeflow.runtime.opening import ModelFiles, Opened, open_file
+from edgeflow.runtime.page import page_pool, refused, take_worker
+from edgeflow.runtime.pool import PoolWorker, WorkerPool
+
+Fetch = Callable[[], Awaitable[ModelFiles]]
+
+
+@dataclass
+class _Numbers:
+    models: int = 0
+    watch: CollectionWatch | None = None
+
+
+_numbers = _Numbers()
+
+
+@dataclass(frozen=True)
+class Tenancy:
+    """A model's place in a worker."""
+
+    pool: WorkerPool
+    worker: PoolWorker
+    number: int
+
+
+class RemoteExecutable:
+    """contract.Executable over a worker's."""
+
+    def __init__(self, tenancy: Tenancy, placement: Placement, memory: MemoryUse) -> None:
+        self.lane: str = tenancy.worker.lane
+        self._tenancy: Tenancy | None = tenancy
+        self._placement: Placement = placement
+        self._memory: MemoryUse = memory
+        if _numbers.watch is None:
+            _numbers.watch = watch_collection(lambda held: end_tenancy(cast(Tenancy, held)))
+        _numbers.watch.watch(self, tenancy)
+
+    async def run(
+        self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
+    ) -> dict[str, Feed]:
+        tenancy = self._living()
+        worker = tenancy.worker
+        parcel = Parcel('run')
+        parcel.fields['number'] = tenancy.number
+        parcel.fields['outputs'] = outputs
+        parcel.fields['cancellable'] = control is not None
+        parcel.add_feeds(feeds, give)
+        call = worker.ask(parcel)
+
+        def cancel() -> None:
+            message = Parcel('cancel')
+            message.fields['call'] = call.number
+            worker.tell(message)
+
+        if control is not None:
+            control.on_cancel(cancel)
+        answer = await call.answer()
+        self._memory = read_memory(answer['memory'])
+        return read_feeds(answer)
+
+    def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
+        raise EdgeflowError('platform', 'plans are described where the model runs; expected env.workers = 0', {})
+
+    def memory(self) -> MemoryUse:
+        return MemoryUse(0, 0, 0, 0) if self._tenancy is None or self.lost() else self._memory
+
+    def placement(self) -> Placement:
+        return self._placement
+
+    def lost(self) -> bool:
+        return self._tenancy is not None and self._tenancy.worker.lost is not None
+
+    def dispose(self) -> None:
+        tenancy = self._tenancy
+        if tenancy is not None:
+            self._tenancy = None
+            if _numbers.watch is not None:
+                _numbers.watch.forget(self)
+            end_tenancy(tenancy)
+
+    def _living(self) -> Tenancy:
+        if self._tenancy is None:
+            raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})
+        return self._tenancy
+
+
+def end_tenancy(tenancy: Tenancy) -> None:
+    """The worker forgets the model, and the pool the worker if it was its last."""
+    parcel = Parcel('dispose')
+    parcel.fields['number'] = tenancy.number
+    tenancy.worker.tell(parcel)
+    tenancy.pool.leave(tenancy.worker)
+
+
+class Place:
+    """Where one model is going to live. Taken before its files are there, so that a worker starts while they come.
+
+    Ends with open(), or with leave() if it never comes to that.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device: str = device
+        self._worker: PoolWorker | None = take_worker()
+
+    async def prepare(self) -> None:
+        """Have the kernels compiled here and the worker started, to be called beside the download. It raises nothing: open() does."""
+        await prepare_device(self._device)
+        try:
+            await self._ready()
+        except EdgeflowError:
+            return
+
+    async def open(self, files: ModelFiles, give: bool) -> Opened:
+        """Load a model. give: the memory of the files' bytes is given up. EdgeflowErrors: those of open_file(), and 'worker-lost'."""
+        try:
+            worker = await self._ready()
+            if worker is None:
+                return await open_file(files.model, files.external, self._device)
+            opened = await load_remote(worker, files, self._device, give)
+            self._worker = None
+            return opened
+        finally:
+            self.leave()
+
+    def leave(self) -> None:
+        """Nothing will live here. Doing it twice is no error."""
+        worker = self._worker
+        if worker is not None:
+            self._worker = None
+            page_pool().leave(worker)
+
+    async def _ready(self) -> PoolWorker | None:
+        """The worker, once it listens and has the kernels; another one if it cannot be started, None if none can."""
+        worker = self._worker
+        while worker is not None:
+            try:
+                await worker.ready()
+                if worker.lost is None:
+                    break
+            except EdgeflowError as error:
+                if self._worker is worker:
+                    refused(error)
+            if self._worker is worker:
+                self.leave()
+                self._worker = take_worker()
+            worker = self._worker
+        if worker is not None:
+            worker.give_kernels(await kernel_module())
+        return worker
+
+
+async def load_remote(worker: PoolWorker, files: ModelFiles, device: str, give: bool) -> Opened:
+    """Load a model in a worker that listens."""
+    _numbers.models = _numbers.models + 1
+    tenancy = Tenancy(page_pool(), worker, _numbers.models)
+    parcel = Parcel('load')
+    parcel.fields['number'] = tenancy.number
+    parcel.fields['device'] = device
+    parcel.add_files(files.model, files.external, give)
+    answer = await worker.ask(parcel).answer()
+    executable = RemoteExecutable(tenancy, read_placement(answer['placement']), read_memory(answer['memory']))
+    return Opened(read_infos(answer['inputs']), read_infos(answer['outputs']), executable)

@@ -1,0 +1,134 @@
+"""What a worker does: it holds executables and runs them as its page asks, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from edgeflow.backends.contract import Executable
+from edgeflow.backends.wasm.kernels import use_kernels
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import start_task, worker_port
+from edgeflow.host.port import Bytes, WorkerPort
+from edgeflow.runtime.messages import (
+    Parcel, error_fields, infos_fields, memory_fields, placement_fields, read_feeds,
+)
+from edgeflow.runtime.opening import open_file
+
+
+class Order:
+    """A question under way; the RunControl of its run."""
+
+    def __init__(self, message: dict[str, object]) -> None:
+        self.message: dict[str, object] = message
+        self._cancelled: bool = False
+        self._callbacks: list[Callable[[], None]] = []
+
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def on_cancel(self, callback: Callable[[], None]) -> None:
+        if self._cancelled:
+            callback()
+        else:
+            self._callbacks.append(callback)
+
+    def cancel(self) -> None:
+        """The page wants the result no more."""
+        self._cancelled = True
+        for callback in self._callbacks:
+            callback()
+        self._callbacks = []
+
+
+class Server:
+    """Answers what comes through `port`."""
+
+    def __init__(self, port: WorkerPort, version: str) -> None:
+        self._port: WorkerPort = port
+        self._version: str = version
+        self._executables: dict[int, Executable] = {}
+        self._orders: list[Order] = []
+        self._busy: bool = False
+
+    async def serve(self) -> None:
+        """Say that it is ready, and listen."""
+        self._port.on_message(lambda message: self.hear(cast('dict[str, object]', message)))
+        await self._port.settle()
+        self._port.post({'kind': 'ready', 'version': self._version}, [])
+
+    def hear(self, message: dict[str, object]) -> None:
+        """Take a message: orders wait for their turn, all else is done at once."""
+        kind = message['kind']
+        if kind == 'start':
+            use_kernels(message['kernels'])
+        elif kind == 'cancel':
+            for order in self._orders:
+                if order.message['call'] == message['call']:
+                    order.cancel()
+        elif kind == 'dispose':
+            executable = self._executables.pop(cast(int, message['number']), None)
+            if executable is not None:
+                executable.dispose()
+        else:
+            self._orders.append(Order(message))
+            if not self._busy:
+                self._busy = True
+                start_task(self._work)
+
+    async def _work(self) -> None:
+        while len(self._orders) > 0:
+            order = self._orders[0]
+            parcel = await self._answer(order)
+            self._orders.pop(0)
+            self._reply(order, parcel)
+        self._busy = False
+
+    def _reply(self, order: Order, parcel: Parcel) -> None:
+        parcel.fields['call'] = order.message['call']
+        try:
+            self._port.post(parcel.fields, parcel.transfer)
+        except Exception as error:
+            self._port.post({'kind': 'failure', 'call': order.message['call'], 'error': error_fields(error)}, [])
+
+    async def _answer(self, order: Order) -> Parcel:
+        try:
+            if order.message['kind'] == 'load':
+                return await self._load(order.message)
+            return await self._run(order)
+        except Exception as error:
+            parcel = Parcel('failure')
+            parcel.fields['error'] = error_fields(error)
+            return parcel
+
+    async def _load(self, message: dict[str, object]) -> Parcel:
+        opened = await open_file(message['model'], cast('dict[str, Bytes]', message['external']), cast(str, message['device']))
+        self._executables[cast(int, message['number'])] = opened.executable
+        parcel = Parcel('answer')
+        parcel.fields['inputs'] = infos_fields(opened.inputs)
+        parcel.fields['outputs'] = infos_fields(opened.outputs)
+        parcel.fields['placement'] = placement_fields(opened.executable.placement())
+        parcel.fields['memory'] = memory_fields(opened.executable.memory())
+        return parcel
+
+    async def _run(self, order: Order) -> Parcel:
+        message = order.message
+        executable = self._executables.get(cast(int, message['number']))
+        if executable is None:
+            raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})
+        if order.cancelled():
+            raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
+        control = order if message['cancellable'] else None
+        results = await executable.run(read_feeds(message), cast('list[str]', message['outputs']), control, True)
+        parcel = Parcel('answer')
+        parcel.add_feeds(results, True)
+        parcel.fields['memory'] = memory_fields(executable.memory())
+        return parcel
+
+
+def serve_in_worker(version: str) -> None:
+    """In a worker that edgeflow started: begin to serve its page. Anywhere else: nothing."""
+    port = worker_port()
+    if port is not None:
+        server = Server(port, version)
+        start_task(server.serve)

@@ -18,8 +18,10 @@ LOAD = """async ([module, model, mode]) => {
   (await loadModel(model)).dispose();
 }"""
 
+# Plans are described where the model runs.
 REPORT = """async ([module, model]) => {
-  const { loadModel } = await import(module);
+  const { env, loadModel } = await import(module);
+  env.workers = 0;
   const loaded = await loadModel(model);
   const shapes = Object.fromEntries(loaded.inputs.map(input => [input.name, [1, 4]]));
   return { plan: loaded.describePlan(shapes), placement: loaded.placement() };

@@ -27,6 +27,18 @@ def promote(a: str, b: str) -> str:
     return f'int{bits}' if bits <= 64 else 'float64'
 
 
+def promote_all(dtypes: list[str]) -> str:
+    """The smallest type that holds all (numpy.result_type): each integer type is held against the floats by itself."""
+    result = 'bool'
+    for dtype in dtypes:
+        if is_float(dtype):
+            result = promote(result, dtype)
+    for dtype in dtypes:
+        if not is_float(dtype):
+            result = promote(result, dtype)
+    return result
+
+
 def _promote_floats(x: str, y: str, a: str, b: str) -> str:
     bits = max(FLOAT_BITS[x], FLOAT_BITS[y])
     if bits > 16:

@@ -16,7 +16,7 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.options import public
-from edgeflow.runtime.dtypes import fits, float_for, is_float, number_type, promote, sum_type
+from edgeflow.runtime.dtypes import fits, float_for, is_float, number_type, promote, promote_all, sum_type
 from edgeflow.runtime.memory import ModelEntry, with_room
 from edgeflow.runtime.tensor import Tensor, describe
 
@@ -304,11 +304,10 @@ def concat(tensors: list[Tensor], axis: int | None = 0) -> Tensor:
     if not isinstance(tensors, (list, tuple)) or len(tensors) == 0:
         raise EdgeflowError('invalid-argument', 'concat: expected a list of at least one tensor', {})
     feeds: list[Feed] = []
-    dtype = 'bool'
     for x in tensors:
         feed = feed_of(x)
         feeds.append(feed if axis is not None else Feed(feed.dtype, [element_count(feed.shape)], feed.data))
-        dtype = promote(dtype, feed.dtype)
+    dtype = promote_all([feed.dtype for feed in feeds])
     along = 0 if axis is None else _axis(axis, len(feeds[0].shape), 'concat')
 
     def draw(s: Sketch) -> str:

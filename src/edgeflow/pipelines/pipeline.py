@@ -8,8 +8,8 @@ from typing import Literal
 
 from edgeflow.backends.choose import choose_device
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import gather, make_callable, new_abort_controller, on_abort, signal_aborted
-from edgeflow.host.port import AbortSignal
+from edgeflow.host.platform import gather, make_callable, new_abort_controller, on_abort, signal_aborted, sleep
+from edgeflow.host.port import AbortSignal, Bytes
 from edgeflow.options import public
 from edgeflow.pipelines.base import Pipeline
 from edgeflow.pipelines.tasks import TASKS, default_model, task_name
@@ -103,27 +103,36 @@ async def load_parts(
     async def fetch_again() -> ModelFiles:
         return await load_onnx(repository, parts.config, file, dtype, device, subfolder, Progress(None), None)
 
-    async def load_network() -> None:
+    async def load_text_files() -> list[Bytes | None]:
+        files = await load_files(
+            [Wanted(repository.address('tokenizer.json'), 'tokenizer.json'),
+             Wanted(repository.address('tokenizer_config.json'), 'tokenizer_config.json', True)],
+            progress, controller.signal)
+        if not place.elsewhere():
+            parts.tokenizer = read_tokenizer(files[0], files[1])
+        return files
+
+    async def finish_text(files: list[Bytes | None]) -> None:
+        """Where a worker reads the model, make the tokenizer meanwhile, not while this thread receives the model."""
         try:
-            files = await load_network_files()
-            parts.model = await open_model(place, files, True, device, repository.address(''), fetch_again)
+            if parts.tokenizer is None:
+                await sleep(0)
+                parts.tokenizer = read_tokenizer(files[0], files[1])
         except Exception as error:
             failures.append(error)
-            controller.abort()
 
-    async def load_text() -> None:
+    async def load_all() -> None:
         try:
-            files = await load_files(
-                [Wanted(repository.address('tokenizer.json'), 'tokenizer.json'),
-                 Wanted(repository.address('tokenizer_config.json'), 'tokenizer_config.json', True)],
-                progress, controller.signal)
-            parts.tokenizer = read_tokenizer(files[0], files[1])
+            loaded = await gather([load_network_files(), load_text_files()])
+            opening = open_model(place, loaded[0], True, device, repository.address(''), fetch_again)
+            opened = await gather([opening, finish_text(loaded[1])])
+            parts.model = opened[0]
         except Exception as error:
             failures.append(error)
             controller.abort()
 
     try:
-        await gather([place.prepare(), load_network(), load_text()])
+        await gather([place.prepare(), load_all()])
     finally:
         stop_listening()
     if len(failures) == 0 and signal_aborted(signal):

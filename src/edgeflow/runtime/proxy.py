@@ -117,6 +117,10 @@ class Place:
         self._device: str = device
         self._worker: PoolWorker | None = take_worker()
 
+    def elsewhere(self) -> bool:
+        """Whether it is to be a worker, not this thread."""
+        return self._worker is not None
+
     async def prepare(self) -> None:
         """Have the kernels compiled here and the worker started, to be called beside the download. It raises nothing: open() does."""
         await prepare_device(self._device)

@@ -12,7 +12,7 @@ from toolchain.paths import ROOT
 def test_the_table_is_the_measured_one() -> None:
     readme = (ROOT / 'README.md').read_text()
     results = json.loads((ROOT / 'bench' / 'results.json').read_text())
-    assert len(results['figures']) == 4
+    assert len(results['figures']) >= 4
     assert filled(readme, results) == readme, 'run `python -m bench.table`'
 
 

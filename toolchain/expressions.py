@@ -1,4 +1,7 @@
-"""Expressions: each method returns JS text and its precedence. Native JS where types prove it, else a runtime helper."""
+"""Expressions: each method returns JS text and its precedence. Native JS where types prove it, else a runtime helper.
+
+One file because it is one table: a method for each kind of expression node.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 Kept from Transcrypt: the visitor, the operator and constant tables, indentation. This file holds modules, imports,
 functions and scopes; statements, classes, expressions and calls are mixed in from files of those names.
+One file because a function's scope, its parameters and its body are emitted by methods that call one another.
 """
 
 from __future__ import annotations

@@ -34,8 +34,3 @@ def variable_name(name: str) -> str:
     """The JS spelling of a variable, parameter, function or class."""
     js_name = attribute_name(name)
     return js_name + "_" if js_name in RESERVED else js_name
-
-
-def is_identifier(text: str) -> bool:
-    """Whether text can stand as a property name without quotes."""
-    return re.fullmatch(r"[A-Za-z_$][A-Za-z0-9_$]*", text) is not None

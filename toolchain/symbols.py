@@ -1,4 +1,7 @@
-"""The whole-program symbol table: modules, imports, functions with their signatures, classes with their fields."""
+"""The whole-program symbol table: modules, imports, functions with their signatures, classes with their fields.
+
+One file because it is one table: its records, how a module fills them, and how a name is looked up in them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from pathlib import Path
 
 from toolchain.pytypes import ANY, Type, from_annotation, join, UNKNOWN
 
-TYPING_MODULES = frozenset(["typing", "collections.abc", "__future__", "dataclasses", "abc"])
 _ALIAS_HEADS = frozenset(
     """Union Optional Literal Callable Awaitable Annotated list dict tuple set frozenset Sequence Mapping Iterable Iterator
     AsyncIterator AsyncIterable Coroutine""".split()

@@ -1,4 +1,7 @@
-"""Models in workers, in Chromium: that they work at the same time, and all that can happen to a worker."""
+"""Models in workers, in Chromium: that they work at the same time, and all that can happen to a worker.
+
+One file because the tests share the pages and servers that it sets up.
+"""
 
 from __future__ import annotations
 

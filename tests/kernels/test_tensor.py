@@ -1,4 +1,7 @@
-"""Generic tensor kernels through wasmtime against numpy: every type, ranks 0 to 6, broadcasting, empty dims, NaN, infinities."""
+"""Generic tensor kernels through wasmtime against numpy: every type, ranks 0 to 6, broadcasting, empty dims, NaN, infinities.
+
+One file because all kernels share the strategies and the comparison at its head.
+"""
 
 from __future__ import annotations
 

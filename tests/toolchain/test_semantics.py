@@ -1,4 +1,4 @@
-"""Snippets of the subset give the same results in CPython and in Node."""
+"""Snippets of the subset give the same results in CPython and in Node. One long list of snippets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The scheduler: limits, order, cancelling, deadlines, failures, events, statistics."""
+"""The scheduler: limits, order, cancelling, deadlines, failures, events, statistics.
+
+One file because it is the specification of one class, in the order of its documentation.
+"""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ int k_gemm_nbits(const int32_t *a) {
       continue;
     }
     widen_panels[index](b, blocks, block, wide);
-    Gemm g = {A, wide, C + n, some_bias, some_residual, M, columns, K, lda, ldc, ldr, 1.0f, a[13]};
+    Gemm g = {A, wide, C + n, some_bias, some_residual, M, columns, K, lda, ldc, ldr, 1.0f, a[13], 0};
     gemm_packed(&g);
   }
   return 0;

@@ -30,6 +30,9 @@ async def prepare_device(device: str) -> None:
         return
 
 
-async def load_executable(graph: Graph, device: str) -> Executable:
-    """The graph, straight from the reader, ready to run on `device`, one of choose_device()'s."""
-    return await load_wasm(graph)
+async def load_executable(graph: Graph, device: str, shares: int = 1) -> Executable:
+    """The graph, straight from the reader, ready to run on `device`, one of choose_device()'s.
+
+    shares: among how many threads a run can be divided.
+    """
+    return await load_wasm(graph, shares)

@@ -30,7 +30,7 @@ from edgeflow.host.cpython_scopes import (  # noqa: F401
 )
 from edgeflow.host.cpython_text import load_tokenizer  # noqa: F401
 from edgeflow.host.cpython_tasks import (  # noqa: F401
-    bytes_memory, default_workers, error_stack, new_deferred, own_bytes, pause, set_error_stack, spawn_worker, start_task,
+    bytes_memory, default_workers, error_stack, new_channel, new_deferred, open_port, own_bytes, pause, set_error_stack, spawn_worker, start_task,
     worker_port,
 )
 from edgeflow.host.cpython_wasm import compile_wasm, instantiate_wasm, start_wasm, wasm_features  # noqa: F401

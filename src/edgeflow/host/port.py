@@ -87,6 +87,8 @@ Workers
     spawn_worker(address: str | None) -> WorkerHandle                   a worker that runs the script at `address`, None: this
                                                                         library's own file. EdgeflowError 'platform' if none can be had
     worker_port() -> WorkerPort | None                                  in a worker that spawn_worker made: the way to its page
+    new_channel() -> list[object]                                      two ends of a channel, which post() can move to other threads
+    open_port(end: object) -> MessagePort                               an end, in the thread that it has come to
     own_bytes(data: Bytes, give: bool) -> Bytes                         bytes that may be moved to another thread: `data` itself if
                                                                         it is given up and has its memory for itself, else a copy
     bytes_memory(data: Bytes) -> object                                 the memory of own_bytes(), for the transfer lists of post()
@@ -264,6 +266,16 @@ class WorkerPort(Protocol):
 
     async def settle(self) -> None:
         """To be awaited before the first post(): from then on the page notices when this worker ends."""
+
+
+class MessagePort(Protocol):
+    """One end of a channel between two threads."""
+
+    def post(self, message: object, transfer: list[object]) -> None: ...
+
+    def on_message(self, callback: Callable[[object], None]) -> None: ...
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ class Model(Resource):
         self._executable = None
         return True
 
-    async def _run(self, feeds: dict[str, Feed], wanted: list[str], asked: RunOptions, control: RunControl) -> dict[str, Feed]:
+    async def _run(self, feeds: dict[str, Feed], wanted: list[str], asked: RunOptions, control: RunContext) -> dict[str, Feed]:
         if self._executable is not None and self._executable.lost():
             if self._reload is None:
                 raise EdgeflowError('worker-lost', 'the worker that held the model was lost, and the model cannot be loaded again', {})
@@ -164,7 +164,7 @@ class Model(Resource):
             raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
         # In this thread every run lets go now and then, to keep a page smooth; in a worker only one that can be cancelled.
         pauses = executable.lane == HERE or asked.signal is not None or asked.deadline is not None
-        return await executable.run(feeds, wanted, control if pauses else None, asked.transfer)
+        return await executable.run(feeds, wanted, control if pauses else None, asked.transfer, control.spare_slots())
 
     async def _load_again(self, reload: Callable[[], Awaitable[Executable]]) -> None:
         loaded = await with_room(self._entry.largest, reload)

@@ -30,8 +30,8 @@ class Opened:
     executable: Executable
 
 
-async def open_file(data: Bytes, external: dict[str, Bytes], device: str) -> Opened:
-    """Read an ONNX file and make it ready to run on `device`, one of choose_device()'s.
+async def open_file(data: Bytes, external: dict[str, Bytes], device: str, shares: int = 1) -> Opened:
+    """Read an ONNX file and make it ready to run on `device`, one of choose_device()'s, divided among `shares` threads where they help.
 
     external: the bytes of external data files by the locations that the model gives.
     EdgeflowError: 'invalid-model', 'invalid-graph', 'unsupported-op', 'file-missing', 'out-of-memory', 'platform'.
@@ -46,5 +46,5 @@ async def open_file(data: Bytes, external: dict[str, Bytes], device: str) -> Ope
     graph = read_model(data, find_external).graph
     verify(graph)
     verify_operators(graph)
-    executable = await load_executable(graph, device)
+    executable = await load_executable(graph, device, shares)
     return Opened(graph.inputs, graph.outputs, executable)

@@ -24,6 +24,9 @@ class _Shared:
 
 _shared = _Shared()
 
+# More make shares too small for the messages that they cost.
+MOST_SHARES = 4
+
 
 class HostClock:
     """scheduler_records.Clock on the platform's own."""
@@ -69,6 +72,22 @@ def take_worker() -> PoolWorker | None:
         except EdgeflowError as error:
             refused(error)
     return None
+
+
+def page_shares() -> int:
+    """Among how many workers a run may be divided. Fixed when a model is loaded, so that its results never depend on who is idle."""
+    return min(MOST_SHARES, page_pool().size) if env.spare_cores else 1
+
+
+def take_helpers(leader: PoolWorker, count: int) -> list[PoolWorker]:
+    """Idle workers that may take shares of a run of `leader`. What they need for it stays in their memory, so there are none where that is limited."""
+    if env.memory_budget is not None or not env.spare_cores:
+        return []
+    try:
+        return page_pool().helpers(leader, min(count, page_shares() - 1))
+    except EdgeflowError as error:
+        refused(error)
+        return []
 
 
 def refused(error: EdgeflowError) -> None:

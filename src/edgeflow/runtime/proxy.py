@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from typing import cast
 
 from edgeflow.backends.choose import prepare_device
-from edgeflow.backends.contract import Feed, MemoryUse, Placement, RunControl
+from edgeflow.backends.contract import Feed, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.wasm.kernels import kernel_module
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import watch_collection
+from edgeflow.host.platform import now, watch_collection
 from edgeflow.host.port import CollectionWatch
 from edgeflow.runtime.messages import Parcel, read_feeds, read_infos, read_memory, read_placement
 from edgeflow.runtime.opening import ModelFiles, Opened, open_file
-from edgeflow.runtime.page import page_pool, refused, take_worker
+from edgeflow.runtime.page import page_pool, page_shares, refused, take_helpers, take_worker
 from edgeflow.runtime.pool import PoolWorker, WorkerPool
 
 Fetch = Callable[[], Awaitable[ModelFiles]]
+
+# Helpers get weights of their own, so a model has them once it has shown that it runs long, and again.
+LONG_RUN_MS = 4.0
+RUNS_BEFORE_HELP = 2
 
 
 @dataclass
@@ -46,18 +50,26 @@ class RemoteExecutable:
         self._tenancy: Tenancy | None = tenancy
         self._placement: Placement = placement
         self._memory: MemoryUse = memory
+        self._runs_worth_help: int = 0
         if _numbers.watch is None:
             _numbers.watch = watch_collection(lambda held: end_tenancy(cast(Tenancy, held)))
         _numbers.watch.watch(self, tenancy)
 
     async def run(
-        self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
+        self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False, spare: int = 0,
     ) -> dict[str, Feed]:
         tenancy = self._living()
         worker = tenancy.worker
+        helpers: list[object] = []
+        if spare > 0 and self._runs_worth_help >= RUNS_BEFORE_HELP:
+            for helper in take_helpers(worker, spare):
+                helper.give_kernels(await kernel_module())
+                worker.link(helper)
+                helpers.append(helper.number)
         parcel = Parcel('run')
         parcel.fields['number'] = tenancy.number
         parcel.fields['outputs'] = outputs
+        parcel.fields['helpers'] = helpers
         parcel.fields['cancellable'] = control is not None
         parcel.add_feeds(feeds, give)
         call = worker.ask(parcel)
@@ -69,7 +81,10 @@ class RemoteExecutable:
 
         if control is not None:
             control.on_cancel(cancel)
+        began = now()
         answer = await call.answer()
+        if answer['divisible'] and (self._runs_worth_help > 0 or now() - began >= LONG_RUN_MS):
+            self._runs_worth_help = self._runs_worth_help + 1
         self._memory = read_memory(answer['memory'])
         return read_feeds(answer)
 
@@ -81,6 +96,12 @@ class RemoteExecutable:
 
     def placement(self) -> Placement:
         return self._placement
+
+    def lend(self, helpers: list[HelperLink]) -> None:
+        """Helpers are found for each run."""
+
+    def divisible(self) -> bool:
+        return self._runs_worth_help > 0
 
     def lost(self) -> bool:
         return self._tenancy is not None and self._tenancy.worker.lost is not None
@@ -175,6 +196,7 @@ async def load_remote(worker: PoolWorker, files: ModelFiles, device: str, give: 
     parcel = Parcel('load')
     parcel.fields['number'] = tenancy.number
     parcel.fields['device'] = device
+    parcel.fields['shares'] = page_shares()
     parcel.add_files(files.model, files.external, give)
     answer = await worker.ask(parcel).answer()
     executable = RemoteExecutable(tenancy, read_placement(answer['placement']), read_memory(answer['memory']))

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from edgeflow.backends.contract import Executable
+from edgeflow.backends.contract import Executable, HelperLink
+from edgeflow.backends.wasm.crew import Link
+from edgeflow.backends.wasm.helper import Helper
 from edgeflow.backends.wasm.kernels import use_kernels
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import start_task, worker_port
+from edgeflow.host.platform import open_port, start_task, worker_port
 from edgeflow.host.port import Bytes, WorkerPort
 from edgeflow.runtime.messages import (
     Parcel, error_fields, infos_fields, memory_fields, placement_fields, read_feeds,
@@ -50,6 +52,8 @@ class Server:
         self._executables: dict[int, Executable] = {}
         self._orders: list[Order] = []
         self._busy: bool = False
+        self._links: dict[int, Link] = {}
+        self._helpers: dict[int, Helper] = {}
 
     async def serve(self) -> None:
         """Say that it is ready, and listen."""
@@ -66,6 +70,12 @@ class Server:
             for order in self._orders:
                 if order.message['call'] == message['call']:
                     order.cancel()
+        elif kind == 'link':
+            self._links[cast(int, message['worker'])] = Link(open_port(message['end']))
+        elif kind == 'help':
+            self._helpers[cast(int, message['worker'])] = Helper(open_port(message['end']), lambda: self._busy)
+        elif kind == 'unlink':
+            self._unlink(cast(int, message['worker']))
         elif kind == 'dispose':
             executable = self._executables.pop(cast(int, message['number']), None)
             if executable is not None:
@@ -74,7 +84,17 @@ class Server:
             self._orders.append(Order(message))
             if not self._busy:
                 self._busy = True
+                for helper in self._helpers.values():
+                    helper.step_away()
                 start_task(self._work)
+
+    def _unlink(self, worker: int) -> None:
+        link = self._links.pop(worker, None)
+        if link is not None:
+            link.lose()
+        helper = self._helpers.pop(worker, None)
+        if helper is not None:
+            helper.close()
 
     async def _work(self) -> None:
         while len(self._orders) > 0:
@@ -102,7 +122,8 @@ class Server:
             return parcel
 
     async def _load(self, message: dict[str, object]) -> Parcel:
-        opened = await open_file(message['model'], cast('dict[str, Bytes]', message['external']), cast(str, message['device']))
+        opened = await open_file(message['model'], cast('dict[str, Bytes]', message['external']), cast(str, message['device']),
+                                 cast(int, message['shares']))
         self._executables[cast(int, message['number'])] = opened.executable
         parcel = Parcel('answer')
         parcel.fields['inputs'] = infos_fields(opened.inputs)
@@ -119,10 +140,17 @@ class Server:
         if order.cancelled():
             raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
         control = order if message['cancellable'] else None
+        helpers: list[HelperLink] = []
+        for worker in cast('list[int]', message['helpers']):
+            link = self._links.get(worker)
+            if link is not None:
+                helpers.append(link)
+        executable.lend(helpers)
         results = await executable.run(read_feeds(message), cast('list[str]', message['outputs']), control, True)
         parcel = Parcel('answer')
         parcel.add_feeds(results, True)
         parcel.fields['memory'] = memory_fields(executable.memory())
+        parcel.fields['divisible'] = executable.divisible()
         return parcel
 
 

@@ -88,10 +88,11 @@ class Link:
 
 
 class Member:
-    """A helper of one model. number: what the helper knows the model by."""
+    """A helper of one model. name: tells it from the model's other members. number: what the helper knows the model by."""
 
-    def __init__(self, link: Link, engine: WasmEngine) -> None:
+    def __init__(self, link: Link, name: int, engine: WasmEngine) -> None:
         self.link: Link = link
+        self.name: int = name
         self.number: int = link.next_number()
         self._engine: WasmEngine = engine
         self._heap: Heap = Heap(HelperMemory(), engine.instance.global_value('__heap_base'))

@@ -64,6 +64,7 @@ class WasmExecutable:
         self._plans: dict[str, WasmPlan] = {}
         self._pausing: bool = False
         self._crew: list[Member] = []
+        self._hired: int = 0
         self._helpers: list[Link] = []
 
     async def run(
@@ -191,13 +192,14 @@ class WasmExecutable:
                 if member.link is link:
                     found = member
             if found is None:
-                found = Member(link, machine.engine)
+                self._hired = self._hired + 1
+                found = Member(link, self._hired, machine.engine)
                 self._crew.append(found)
             crew.append(found)
         return crew
 
     def _share_plan(self, plan: WasmPlan, member: Member, share: Share) -> SharePlan:
-        key = f'{member.number} {share.first}'
+        key = f'{member.name} {share.first}'
         planned = member.plan(share, plan.helped.get(key))
         plan.helped[key] = planned
         return planned

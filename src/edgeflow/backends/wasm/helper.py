@@ -31,6 +31,10 @@ class Helper:
             self._port.post({'kind': 'away', 'run': self._run}, [])
             self._run = 0
 
+    def models(self) -> int:
+        """How many models it has memory for."""
+        return len(self._instances)
+
     def close(self) -> None:
         """The leader is gone."""
         self._instances = {}

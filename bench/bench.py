@@ -91,11 +91,13 @@ def measure_steady(browser: Browser, base: str, dtype: str, batch: int, name: st
     pages = {side: open_side(browser, base, side, dtype) for side in SIDES}
     times: dict[str, list[float]] = {side: [] for side in SIDES}
     last: dict[str, list[float]] = {}
-    for side, page in pages.items():
-        last[side] = page.evaluate('([t, n]) => window.bench.time(t, n)', [texts, 3 if batch == 1 else 1])['last']
+    for page in pages.values():
+        page.evaluate('([t, n]) => window.bench.time(t, n)', [texts, 3 if batch == 1 else 1])
     for _ in range(rounds):
         for side, page in pages.items():
-            times[side] += page.evaluate('([t, n]) => window.bench.time(t, n)', [texts, calls])['times']
+            run = page.evaluate('([t, n]) => window.bench.time(t, n)', [texts, calls])
+            times[side] += run['times']
+            last[side] = run['last']
     for page in pages.values():
         page.context.close()
     check_same(last, 1e-3 if dtype == 'fp32' else 5e-2)

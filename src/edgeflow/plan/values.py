@@ -54,6 +54,10 @@ class Value:
             value = value.base
         return offset
 
+    def place(self) -> int:
+        """Bytes from the start of the arena, for what lies there once plan/arena.py has placed it."""
+        return self.root().offset + self.root_offset()
+
     def count(self) -> int:
         """Number of elements."""
         return element_count(self.shape)

@@ -134,8 +134,8 @@ class Member:
                 else:
                     # The rows of the panels that are there are those that are used.
                     words.append(cast(int, step.words[INNER]) if rows and i == GEMM_ROWS_WORDS - 1 else word)
-        inputs = [self._arena + value.offset for value in share.inputs]
-        return SharePlan(share, self._arena, words, inputs, self._arena + share.partial.root().offset)
+        inputs = [self._arena + value.place() for value in share.inputs]
+        return SharePlan(share, self._arena, words, inputs, self._arena + share.partial.place())
 
     def send(self, plan: SharePlan, base: int) -> None:
         """Have the share done. base: where the leader's arena is."""
@@ -145,7 +145,7 @@ class Member:
         transfer: list[object] = []
         for i in range(len(plan.share.inputs)):
             value = plan.share.inputs[i]
-            self._add(data, transfer, plan.input_addresses[i], own_bytes(self._engine.view(base + value.offset, value.size), False))
+            self._add(data, transfer, plan.input_addresses[i], own_bytes(self._engine.view(base + value.place(), value.size), False))
         tape = new_bytes(len(plan.words) * WORD)
         write_i32s(tape, 0, plan.words)
         self._add(data, transfer, self._tape, tape)

@@ -163,7 +163,7 @@ class WasmExecutable:
                     await self._let_go(crew[i].arrival(), control, share.first, steps)
                     data = crew[i].take()
                 if data is not None:
-                    machine.engine.upload(plan.arena_base + share.partial.root().offset, data)
+                    machine.engine.upload(plan.arena_base + share.partial.place(), data)
                 elif code == 0:
                     code = run_part(machine, plan, share.first, share.last)
             if code != 0:

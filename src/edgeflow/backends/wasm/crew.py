@@ -118,6 +118,11 @@ class Member:
         self._run = self.link.next_number()
         self._tell('begin', [])
 
+    def end(self) -> None:
+        """The run has ended, or what is left of it the leader does alone."""
+        self._present = False
+        self._tell('end', [])
+
     def plan(self, share: Share, known: SharePlan | None) -> SharePlan:
         """How the helper runs the share, its weights sent there. known: what this gave before; it is right while the arena stays."""
         if known is not None and known.arena == self._arena:

@@ -145,6 +145,15 @@ class WasmExecutable:
         """Run the tape, the shares of its stretches on the crew while it is there; what run_tape gives."""
         for member in crew:
             member.begin(plan.draft.arena_size)
+        try:
+            done = await self._run_stretches(machine, plan, crew, control)
+        finally:
+            for member in crew:
+                member.end()
+        return -done if done < 0 else await self._run_slices(machine, plan, done, control)
+
+    async def _run_stretches(self, machine: WasmMachine, plan: WasmPlan, crew: list[Member], control: RunControl | None) -> int:
+        """Run until the end of the last stretch, or until the crew is gone: how many steps are done; what run_tape gave, negative, if it failed."""
         steps = len(step_ends_of(plan))
         done = 0
         for stretch in plan.draft.stretches:
@@ -167,9 +176,9 @@ class WasmExecutable:
                 elif code == 0:
                     code = run_part(machine, plan, share.first, share.last)
             if code != 0:
-                return code
+                return -code
             done = stretch.shares[-1].last
-        return await self._run_slices(machine, plan, done, control)
+        return done
 
     async def _let_go(self, waiting: Awaitable[None], control: RunControl | None, done: int, steps: int) -> None:
         """Wait within a run, after `done` of its steps. 'disposed' or 'aborted' if it is not to go on."""

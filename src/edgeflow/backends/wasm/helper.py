@@ -1,6 +1,6 @@
 """A thread that takes shares of other threads' runs: it is memory and a runner of tapes, which the leader (crew.py) lays out.
 
-What the leader says: open, write, begin, share, close. The helper says: partial, away. It goes away when it gets work of its own:
+What the leader says: open, write, begin, share, end, close. The helper says: partial, away. It goes away when it gets work of its own:
 from then on the leader does all shares of that run itself, so that it never waits for a helper that is busy.
 """
 
@@ -10,8 +10,13 @@ from collections.abc import Callable
 from typing import cast
 
 from edgeflow.backends.wasm.kernels import start_instance
-from edgeflow.host.platform import bytes_memory, copy_bytes, own_bytes, start_task
+from edgeflow.host.platform import bytes_memory, copy_bytes, now, own_bytes, pause, start_task
 from edgeflow.host.port import Bytes, MessagePort, WasmInstance
+
+
+# A thread that sleeps between shares is woken late, and often on the core that its leader is busy on. So it stays awake during a
+# run; for so many ms at most after it heard of it, should the leader be lost.
+AWAKE_MS = 30.0
 
 
 class Helper:
@@ -23,6 +28,7 @@ class Helper:
         self._instances: dict[int, WasmInstance] = {}
         self._early: dict[int, list[dict[str, object]]] = {}
         self._run: int = 0
+        self._heard: float = 0.0
         port.on_message(lambda message: self._hear(cast('dict[str, object]', message)))
 
     def step_away(self) -> None:
@@ -70,6 +76,11 @@ class Helper:
             self._run = cast(int, message['run'])
             if instance is None or self._busy():
                 self.step_away()
+            else:
+                self._heard = now()
+                start_task(lambda: self._stay_awake(self._run))
+        elif kind == 'end':
+            self._run = 0
         elif kind == 'close':
             self._instances.pop(model, None)
         elif instance is not None and (kind == 'write' or message['run'] == self._run):
@@ -80,6 +91,10 @@ class Helper:
                 self._instances.pop(model, None)
                 self.step_away()
 
+    async def _stay_awake(self, run: int) -> None:
+        while self._run == run and now() - self._heard < AWAKE_MS:
+            await pause()
+
     def _work(self, instance: WasmInstance, message: dict[str, object]) -> None:
         instance.grow(cast(int, message['size']))
         for row in cast('list[list]', message['data']):
@@ -87,6 +102,7 @@ class Helper:
             copy_bytes(instance.view(row[0], len(data)), 0, data)
         if message['kind'] == 'write':
             return
+        self._heard = now()
         words: list[int] = cast('list[int]', message['tape'])
         if instance.call('run_tape', words) != 0:
             self.step_away()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-from playwright.sync_api import Page
+from pathlib import Path
 
-from tests.browser.test_workers import PRELUDE, Do, overlapping, wait_for_workers
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser.test_workers import PAGES, PRELUDE, Do, overlapping, wait_for_workers
+from tests.conftest import EXAMPLES
+from toolchain.paths import MODELS
+from toolchain.serve import Server
 
 ALONE = """
   env.workers = 2;
@@ -24,6 +29,16 @@ HELPED = ALONE + """
 """
 
 
+COUNT = """() => {
+  const post = MessagePort.prototype.postMessage;
+  self.partials = 0;
+  MessagePort.prototype.postMessage = function (message, transfer) {
+    if (message instanceof Map && message.get('kind') === 'partial') self.partials++;
+    return post.call(this, message, transfer);
+  };
+}"""
+
+
 @pytest.fixture
 def do(page: Page) -> Do:
     return lambda code, argument=None: page.evaluate(f'async argument => {{ {PRELUDE} {code} }}', argument)
@@ -33,6 +48,9 @@ def test_an_idle_worker_takes_shares_and_results_stay_the_same(page: Page, do: D
     grown = do(HELPED + "return library.memoryStats().models[0].total - before;")
     assert 21_000_000 < grown < 24_000_000, "half of the weights of MiniLM's layers and little more"
     assert len(page.workers) == 2
+    page.workers[1].evaluate(COUNT)
+    assert do('return [same(await run()), same(await run())];') == [True] * 2
+    assert page.workers[1].evaluate('self.partials') == 24, 'two stretches in each of six layers'
     assert do('return (await Promise.all([run(), run(), run()])).map(same);') == [True] * 3
     do('model.dispose();')
     wait_for_workers(page, 0)
@@ -104,3 +122,33 @@ def test_small_models_stay_alone(page: Page, do: Do) -> None:
     """)
     page.wait_for_timeout(100)
     assert len(page.workers) == 1
+
+
+def test_isolated_pages_share_the_memory_itself(browser: Browser, dist: Path) -> None:
+    with Server({'/': PAGES, '/dist': dist, '/models': MODELS, '/examples': EXAMPLES}, isolated=True) as server:
+        page = browser.new_context().new_page()
+        page.goto(server.url('/blank.html'))
+
+        def do(code: str) -> object:
+            return page.evaluate(f'async () => {{ {PRELUDE} {code} }}')
+
+        assert do(ALONE + "window.before = library.memoryStats().models[0].total; return self.crossOriginIsolated;")
+        for _ in range(200):
+            if len(page.workers) == 2:
+                break
+            assert do('return same(await run());')
+        page.workers[1].evaluate(COUNT)
+        do('for (let i = 0; i < 100; i++) { await run(); await new Promise(resolve => setTimeout(resolve, 5)); }')
+        page.workers[1].evaluate('self.partials = 0')
+        assert do('return [same(await run()), same(await run({ signal: new AbortController().signal }))];') == [True] * 2
+        assert page.workers[1].evaluate('self.partials') == 24
+        assert do('return library.memoryStats().models[0].total - before;') < 2_000_000, 'no second copy of weights'
+        do("""
+          const other = await load(library, MINILM);
+          const spans = await intervals(library, [model, other], 4, 1, 32);
+          if (!same(await other.run(batch(library, other, 1, 32, 2000))) || !same(await run())) throw new Error('a run gave something else');
+          model.dispose();
+          other.dispose();
+        """)
+        wait_for_workers(page, 0)
+        page.context.close()

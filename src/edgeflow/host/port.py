@@ -78,7 +78,9 @@ WebAssembly
     wasm_features() -> WasmFeatures                                     probed once
     async load_asset(name: str, location: str | None) -> Bytes          a file of dist/, e.g. 'edgeflow-relaxed.wasm'
     async compile_wasm(code: Bytes) -> WasmModule                       once for the same bytes; in JS other threads can take it
-    async start_wasm(module: WasmModule) -> WasmInstance
+    async start_wasm(module: WasmModule, memory: object | None = None) -> WasmInstance    on a memory of its own, or on another
+                                                                       instance's shared_memory()
+    isolated() -> bool                                                 whether threads can share memory here
     async instantiate_wasm(code: Bytes) -> WasmInstance                 both
 
 Workers
@@ -186,6 +188,12 @@ class WasmInstance(Protocol):
 
     def global_value(self, name: str) -> int:
         """The value of an exported i32 global, such as `__heap_base`."""
+
+    def set_global(self, name: str, value: int) -> None:
+        """Set an exported i32 global that can be set, such as `__stack_pointer`."""
+
+    def shared_memory(self) -> object | None:
+        """The memory, to be posted to other threads for start_wasm(); None: it belongs to this instance alone."""
 
     def memory_size(self) -> int:
         """Bytes of memory at this moment."""

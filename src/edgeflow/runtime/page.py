@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import call_later, default_workers, now, spawn_worker, warn
+from edgeflow.host.platform import call_later, default_workers, isolated, now, spawn_worker, warn
 from edgeflow.runtime.pool import PoolWorker, WorkerPool
 from edgeflow.runtime.scheduler import Scheduler
 from edgeflow.runtime.scheduler_records import SchedulerEvent, SchedulerOptions
@@ -80,8 +80,8 @@ def page_shares() -> int:
 
 
 def take_helpers(leader: PoolWorker, count: int) -> list[PoolWorker]:
-    """Idle workers that may take shares of a run of `leader`. What they need for it stays in their memory, so there are none where that is limited."""
-    if env.memory_budget is not None or not env.spare_cores:
+    """Idle workers that may take shares of a run of `leader`. They hold copies of weights if memory is not shared: so there are none where it is limited."""
+    if not env.spare_cores or (env.memory_budget is not None and not isolated()):
         return []
     try:
         return page_pool().helpers(leader, min(count, page_shares() - 1))

@@ -1,7 +1,7 @@
 """The helpers of a model, seen from the thread that leads its runs. The leader lays out their memory: weights, arena, tapes.
 
 A share of a stretch (shares.py) is sent with what it reads, and comes back as a partial sum. Weights are sent once, only those
-rows and columns that the share needs. A helper that goes away, or is lost, costs the leader the work that it did not do.
+rows and columns that the share needs. Where memory is shared, nothing is sent but where the share is in the leader's tape. A helper that goes away, or is lost, costs the leader the work that it did not do.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from edgeflow.plan.stretches import Share
 from edgeflow.plan.values import Pointer, Step, Value
 
 TAPE_BYTES = 4096
+# As toolchain/wasm.py gives the kernels.
+STACK_BYTES = 65536
 GEMM_ROWS_WORDS = 14
 
 
@@ -79,12 +81,11 @@ class Link:
         self.lost = True
         self._port.close()
         for member in self._members:
-            member.hear(0, None)
+            member.hear(0, False, None)
 
     def _hear(self, message: dict[str, object]) -> None:
-        data = cast(Bytes, message['data']) if message['kind'] == 'partial' else None
         for member in self._members:
-            member.hear(cast(int, message['run']), data)
+            member.hear(cast(int, message['run']), message['kind'] == 'partial', cast('Bytes | None', message.get('data')))
 
 
 class Member:
@@ -95,6 +96,8 @@ class Member:
         self.name: int = name
         self.number: int = link.next_number()
         self._engine: WasmEngine = engine
+        self._shared: bool = engine.instance.shared_memory() is not None
+        self._stack: int = engine.heap.allocate(STACK_BYTES) if self._shared else 0
         self._heap: Heap = Heap(HelperMemory(), engine.instance.global_value('__heap_base'))
         self._tape: int = self._heap.allocate(TAPE_BYTES)
         self._arena: int = 0
@@ -103,13 +106,17 @@ class Member:
         self._run: int = 0
         self._present: bool = False
         self._arriving: Deferred | None = None
+        self._done: bool = False
         self._partial: Bytes | None = None
         link.join(self)
-        self._tell('open', [])
+        message = self._message('open', [])
+        message['memory'] = engine.instance.shared_memory()
+        message['stack'] = self._stack + STACK_BYTES
+        link.tell(message, [])
 
     def begin(self, arena_size: int) -> None:
         """A run begins, of a plan whose arena has this size."""
-        if arena_size > self._arena_size:
+        if arena_size > self._arena_size and not self._shared:
             if self._arena_size > 0:
                 self._heap.free(self._arena)
             self._arena = self._heap.allocate(arena_size)
@@ -125,8 +132,10 @@ class Member:
 
     def plan(self, share: Share, known: SharePlan | None) -> SharePlan:
         """How the helper runs the share, its weights sent there. known: what this gave before; it is right while the arena stays."""
-        if known is not None and known.arena == self._arena:
+        if known is not None and (known.arena == self._arena or self._shared):
             return known
+        if self._shared:
+            return SharePlan(share, 0, [], [], 0)
         words: list[int] = []
         for step in share.steps:
             rows = step.kernel == 'gemm_rows_f32'
@@ -142,22 +151,22 @@ class Member:
         inputs = [self._arena + value.place() for value in share.inputs]
         return SharePlan(share, self._arena, words, inputs, self._arena + share.partial.place())
 
-    def send(self, plan: SharePlan, base: int) -> None:
-        """Have the share done. base: where the leader's arena is."""
+    def send(self, plan: SharePlan, base: int, tape: int, words: int) -> None:
+        """Have the share done. base: where the leader's arena is. tape, words: the address and length of the share in the leader's tape."""
         if not self._present:
             return
         data: list[object] = []
         transfer: list[object] = []
-        for i in range(len(plan.share.inputs)):
-            value = plan.share.inputs[i]
-            self._add(data, transfer, plan.input_addresses[i], own_bytes(self._engine.view(base + value.place(), value.size), False))
-        tape = new_bytes(len(plan.words) * WORD)
-        write_i32s(tape, 0, plan.words)
-        self._add(data, transfer, self._tape, tape)
+        if not self._shared:
+            for i in range(len(plan.share.inputs)):
+                value = plan.share.inputs[i]
+                self._add(data, transfer, plan.input_addresses[i], own_bytes(self._engine.view(base + value.place(), value.size), False))
+            code = new_bytes(len(plan.words) * WORD)
+            write_i32s(code, 0, plan.words)
+            self._add(data, transfer, self._tape, code)
         self._arriving = new_deferred()
-        self._partial = None
         message = self._message('share', data)
-        message['tape'] = [self._tape, len(plan.words)]
+        message['tape'] = [tape, words] if self._shared else [self._tape, len(plan.words)]
         message['partial'] = [plan.partial_address, plan.share.partial.size]
         self.link.tell(message, transfer)
 
@@ -166,30 +175,34 @@ class Member:
         if self._arriving is not None:
             await self._arriving.result()
 
-    def take(self) -> Bytes | None:
-        """What the share that was sent gave; None: the helper has not done it, and will do no more of this run."""
-        data = self._partial
+    def take(self, share: Share, base: int) -> bool:
+        """Whether the share that was sent is done: then its partial sum is in the leader's arena at `base`. If not, the helper has gone away."""
+        if self._done and self._partial is not None:
+            self._engine.upload(base + share.partial.place(), self._partial)
+        done = self._done
+        self._done = False
         self._partial = None
         self._arriving = None
-        return data
+        return done
 
     def present(self) -> bool:
         """Whether it takes shares of this run."""
         return self._present
 
-    def hear(self, run: int, data: Bytes | None) -> None:
-        """The helper says: the partial sum of a run; None: it went away. run 0: it is lost."""
+    def hear(self, run: int, done: bool, data: Bytes | None) -> None:
+        """The helper says that it did its share of a run, or that it goes away. data: the partial sum, of a helper with memory of its own. run 0: it is lost."""
         if run > 0 and run != self._run:
             return
-        if data is None:
+        if not done:
             self._present = False
         if self._arriving is not None:
+            self._done = done
             self._partial = data
             self._arriving.resolve(None)
 
     def bytes(self) -> int:
         """What it takes of the helper's memory."""
-        return 0 if self.link.lost else self._heap.capacity()
+        return 0 if self.link.lost or self._shared else self._heap.capacity()
 
     def close(self) -> None:
         """The model is gone."""

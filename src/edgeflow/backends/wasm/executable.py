@@ -13,7 +13,6 @@ from edgeflow.backends.wasm.kernels import start_instance
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_copy, copy_bytes, new_bytes, now, pause
-from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes import constants_to_initializers, eliminate_dead_nodes
 from edgeflow.passes.fold_constants import fold_constants
@@ -149,12 +148,14 @@ class WasmExecutable:
             done = await self._run_stretches(machine, plan, crew, control)
         finally:
             for member in crew:
+                # What a helper has begun it may still be writing, into this memory if it is shared.
+                await member.arrival()
                 member.end()
         return -done if done < 0 else await self._run_slices(machine, plan, done, control)
 
     async def _run_stretches(self, machine: WasmMachine, plan: WasmPlan, crew: list[Member], control: RunControl | None) -> int:
         """Run until the end of the last stretch, or until the crew is gone: how many steps are done; what run_tape gave, negative, if it failed."""
-        steps = len(step_ends_of(plan))
+        ends = step_ends_of(plan)
         done = 0
         for stretch in plan.draft.stretches:
             if len([member for member in crew if member.present()]) == 0:
@@ -162,18 +163,18 @@ class WasmExecutable:
             code = run_part(machine, plan, done, stretch.first)
             helped = min(len(crew), len(stretch.shares))
             for i in range(helped):
-                crew[i].send(self._share_plan(plan, crew[i], stretch.shares[i]), plan.arena_base)
+                share = stretch.shares[i]
+                start = ends[share.first - 1]
+                crew[i].send(self._share_plan(plan, crew[i], share), plan.arena_base, plan.tape_address + start * WORD, ends[share.last - 1] - start)
             if code == 0:
                 code = run_part(machine, plan, stretch.first, stretch.shares[0].first)
             for i in range(len(stretch.shares)):
                 share = stretch.shares[i]
-                data: Bytes | None = None
+                arrived: bool = False
                 if i < helped and code == 0:
-                    await self._let_go(crew[i].arrival(), control, share.first, steps)
-                    data = crew[i].take()
-                if data is not None:
-                    machine.engine.upload(plan.arena_base + share.partial.place(), data)
-                elif code == 0:
+                    await self._let_go(crew[i].arrival(), control, share.first, len(ends))
+                    arrived = crew[i].take(share, plan.arena_base)
+                if not arrived and code == 0:
                     code = run_part(machine, plan, share.first, share.last)
             if code != 0:
                 return -code

@@ -1,4 +1,5 @@
-"""A thread that takes shares of other threads' runs: it is memory and a runner of tapes, which the leader (crew.py) lays out.
+"""A thread that takes shares of other threads' runs: it is memory and a runner of tapes, which the leader (crew.py) lays out. Where
+threads can share memory, it runs the leader's own tape in the leader's memory.
 
 What the leader says: open, write, begin, share, end, close. The helper says: partial, away. It goes away when it gets work of its own:
 from then on the leader does all shares of that run itself, so that it never waits for a helper that is busy.
@@ -51,16 +52,18 @@ class Helper:
         model = cast(int, message['model'])
         if kind == 'open':
             self._early[model] = []
-            start_task(lambda: self._open(model))
+            start_task(lambda: self._open(model, message))
         elif model in self._early:
             self._early[model].append(message)
         else:
             self._obey(model, message)
 
-    async def _open(self, model: int) -> None:
+    async def _open(self, model: int, message: dict[str, object]) -> None:
         """Messages that come before the instance is there wait for it. Without one this thread stays away."""
         try:
-            instance: WasmInstance | None = await start_instance()
+            instance: WasmInstance | None = await start_instance(message['memory'])
+            if message['memory'] is not None:
+                instance.set_global('__stack_pointer', cast(int, message['stack']))
         except Exception:
             instance = None
         if instance is not None:
@@ -96,7 +99,8 @@ class Helper:
             await pause()
 
     def _work(self, instance: WasmInstance, message: dict[str, object]) -> None:
-        instance.grow(cast(int, message['size']))
+        if instance.shared_memory() is None:
+            instance.grow(cast(int, message['size']))
         for row in cast('list[list]', message['data']):
             data: Bytes = row[1]
             copy_bytes(instance.view(row[0], len(data)), 0, data)
@@ -108,5 +112,10 @@ class Helper:
             self.step_away()
             return
         place: list[int] = cast('list[int]', message['partial'])
-        data = own_bytes(instance.view(place[0], place[1]), False)
-        self._port.post({'kind': 'partial', 'run': self._run, 'data': data}, [bytes_memory(data)])
+        answer: dict[str, object] = {'kind': 'partial', 'run': self._run, 'data': None}
+        transfer: list[object] = []
+        if instance.shared_memory() is None:
+            data = own_bytes(instance.view(place[0], place[1]), False)
+            answer['data'] = data
+            transfer.append(bytes_memory(data))
+        self._port.post(answer, transfer)

@@ -81,12 +81,13 @@ class Executable(Protocol):
     lane: str
 
     async def run(
-        self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False, spare: int = 0,
+        self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
+        spare: Callable[[], int] | None = None,
     ) -> dict[str, Feed]:
         """Run with checked inputs, all of them given; the outputs named.
 
         control: what can cancel the run; None: it runs to its end without a pause. give: the caller gives up the memory of
-        the feeds. spare: how many idle threads may take shares of it; the results do not depend on that.
+        the feeds. spare: tells how many idle threads may take shares of it; the results do not depend on that.
         EdgeflowError: 'unsupported-op' and 'invalid-graph' (planning), 'run-failed', 'out-of-memory', 'aborted', 'disposed'
         (while it ran), 'worker-lost'.
         """

@@ -164,7 +164,7 @@ class Model(Resource):
             raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
         # In this thread every run lets go now and then, to keep a page smooth; in a worker only one that can be cancelled.
         pauses = executable.lane == HERE or asked.signal is not None or asked.deadline is not None
-        return await executable.run(feeds, wanted, control if pauses else None, asked.transfer, control.spare_slots())
+        return await executable.run(feeds, wanted, control if pauses else None, asked.transfer, control.spare_slots)
 
     async def _load_again(self, reload: Callable[[], Awaitable[Executable]]) -> None:
         loaded = await with_room(self._entry.largest, reload)

@@ -10,7 +10,7 @@ from edgeflow.backends.choose import prepare_device
 from edgeflow.backends.contract import Feed, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.wasm.kernels import kernel_module
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import now, watch_collection
+from edgeflow.host.platform import now, pause, watch_collection
 from edgeflow.host.port import CollectionWatch
 from edgeflow.runtime.messages import Parcel, read_feeds, read_infos, read_memory, read_placement
 from edgeflow.runtime.opening import ModelFiles, Opened, open_file
@@ -56,13 +56,16 @@ class RemoteExecutable:
         _numbers.watch.watch(self, tenancy)
 
     async def run(
-        self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False, spare: int = 0,
+        self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
+        spare: Callable[[], int] | None = None,
     ) -> dict[str, Feed]:
         tenancy = self._living()
         worker = tenancy.worker
         helpers: list[object] = []
-        if spare > 0 and self._runs_worth_help >= RUNS_BEFORE_HELP:
-            for helper in take_helpers(worker, spare):
+        if spare is not None and self._runs_worth_help >= RUNS_BEFORE_HELP and spare() > 0:
+            # Those who ask for several runs at once get to ask for the others: they may need the cores.
+            await pause()
+            for helper in take_helpers(worker, spare()):
                 helper.give_kernels(await kernel_module())
                 worker.link(helper)
                 helpers.append(helper.number)

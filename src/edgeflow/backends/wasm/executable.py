@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -67,7 +67,8 @@ class WasmExecutable:
         self._helpers: list[Link] = []
 
     async def run(
-        self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False, spare: int = 0,
+        self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
+        spare: Callable[[], int] | None = None,
     ) -> dict[str, Feed]:
         helpers = self._helpers
         self._helpers = []

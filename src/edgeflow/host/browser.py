@@ -123,6 +123,10 @@ def warn(message: str) -> None:
     __pragma__('js', 'console.warn(message);')
 
 
+def call_with(action: Callable[..., object], options: object) -> object:
+    __pragma__('js', 'return action(Object.fromEntries(toDict(options)));')
+
+
 def check_calls(function: Callable, check: Callable) -> Callable:
     """The function itself: in JS the transpiler checks option names at its head."""
     return function

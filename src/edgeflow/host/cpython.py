@@ -103,6 +103,10 @@ def warn(message: str) -> None:
     warnings.warn(message, stacklevel=3)
 
 
+def call_with(action: Callable[..., object], options: object) -> object:
+    return action(**to_dict(options))
+
+
 def check_calls(function: Callable, check: Callable[[list[str], list[str], str], None]) -> Callable:
     """`function` with its keyword arguments checked by name before the call.
 

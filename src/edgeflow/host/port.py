@@ -106,6 +106,7 @@ Memory scopes and garbage collection
 
 Options
     check_calls(function, check) -> function            see options.public; JS gives the function back (the transpiler checks)
+    call_with(action, options) -> object                 calls a function that has only options, with those of a plain JS object / a dict
 
 Text libraries
     load_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> TokenizerLibrary

@@ -45,10 +45,10 @@ def test_a_load_is_cancelled_halfway(page: Page, workers: int) -> None:
     in_page(page, 'env.workers = argument; window.keep = await load(library, MINI);', workers)
     (page.workers[0] if workers else page).evaluate(TELL_RESTS)
     whole = in_page(page, 'return cancelled(0);')
-    assert whole['code'] is None and whole['rests'] > 4
+    assert whole['code'] is None and whole['rests'] >= 2
     counts = 'const { models, wasm, tensors } = library.memoryStats(); return [models.length, wasm.size, tensors];'
     before, sizes = in_page(page, counts), held_wasm(page, inspector)
-    for at in (1, whole['rests'] // 2):
+    for at in sorted({1, whole['rests'] // 2}):
         ended = in_page(page, 'return cancelled(argument);', at)
         assert ended['code'] == 'aborted' and 'loading' in ended['message']
         assert at <= ended['rests'] <= at + 2, 'nothing of it is done after the cancel'

@@ -161,6 +161,10 @@ class Model(Resource):
         self._executable = None
         return True
 
+    def lost(self) -> bool:
+        """Internal: memory.Evictable."""
+        return self._executable is not None and self._executable.lost()
+
     async def _run(self, request: RunRequest, control: RunControl) -> dict[str, Feed]:
         if self._executable is not None and self._executable.lost():
             if self._reload is None:

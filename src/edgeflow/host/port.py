@@ -111,6 +111,8 @@ Options
 Text libraries
     load_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> TokenizerLibrary
                                                          EdgeflowError 'invalid-tokenizer'; see text/tokenizer.py
+    parse_ahead(tokenizer_json: Bytes)                   does the first half of load_tokenizer() for the same bytes, so that a page
+                                                         has two short tasks in place of a long one; CPython: nothing
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from typing import Literal
 
 from edgeflow.backends.choose import choose_device
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import gather, make_callable, new_abort_controller, on_abort, signal_aborted, sleep
+from edgeflow.host.platform import gather, make_callable, new_abort_controller, on_abort, parse_ahead, pause, signal_aborted, sleep
 from edgeflow.host.port import AbortSignal, Bytes
 from edgeflow.options import public
 from edgeflow.pipelines.base import Pipeline
@@ -113,15 +113,21 @@ async def load_parts(
              Wanted(repository.address('tokenizer_config.json'), 'tokenizer_config.json', True)],
             progress, controller.signal)
         if not place.elsewhere():
-            parts.tokenizer = read_tokenizer(files[0], files[1])
+            await read_text(files)
         return files
+
+    async def read_text(files: list[Bytes | None]) -> None:
+        """Make the tokenizer, in two tasks: thousands of words take their time."""
+        parse_ahead(files[0])
+        await pause()
+        parts.tokenizer = read_tokenizer(files[0], files[1])
 
     async def finish_text(files: list[Bytes | None]) -> None:
         """Where a worker reads the model, make the tokenizer meanwhile, not while this thread receives the model."""
         try:
             if parts.tokenizer is None:
                 await sleep(0)
-                parts.tokenizer = read_tokenizer(files[0], files[1])
+                await read_text(files)
         except Exception as error:
             failures.append(error)
 

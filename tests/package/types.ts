@@ -22,7 +22,11 @@ export async function accepted(bytes: Uint8Array, signal: AbortSignal): Promise<
   const heard: string[] = [];
   const onProgress = (event: ProgressEvent): void => { heard.push(`${event.status} ${event.file} ${event.loaded / (event.total ?? 1)}`); };
   const model: Model = await loadModel('model.onnx', { device: 'wasm', dtype: 'fp32', revision: 'main', onProgress, signal });
-  await loadModel(bytes);
+  await loadModel(bytes, { batching: { maxSize: 4, maxWait: 2 } });
+  await loadModel(bytes, { batching: {} });
+  // @ts-expect-error a misspelt option of batching
+  await loadModel(bytes, { batching: { maxsize: 4 } });
+  same<Awaited<ReturnType<typeof model.describePlan>>, string>(true);
   const outputs = await model.run({ x });
   same<typeof outputs, Record<string, Tensor>>(true);
   model.dispose();

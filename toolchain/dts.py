@@ -1,7 +1,8 @@
 """Write dist/edgeflow.d.ts from the annotations and docstrings of what src/edgeflow/__init__.py exports.
 
 The rules: names become camelCase; keyword-only parameters become one trailing options object with an interface of its own;
-dataclasses and classes that the package exports become classes, those it only mentions become interfaces; docstrings
+dataclasses and classes that the package exports become classes, those it only mentions become interfaces (with optional members
+where every field has a default: records of options); docstrings
 become TSDoc, and one that begins with "Internal:" keeps its method out. `pipeline` has one overload for each entry of the
 table of tasks, whose classes can be called like their run().
 An annotation that has no TypeScript counterpart here ends the build.
@@ -166,10 +167,12 @@ class Declarations:
         base = '' if inherited else base
         before, members = '', []
         fields = [s for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)]
+        options = record and not exported and all(item.value is not None for item in fields)
         for item in fields:
             name = item.target.id
             if not name.startswith('_'):
-                members.append(comment(doc.about(name, item.value)) + f'{readonly}{camel(name)}: {self.type(item.annotation, home)};\n')
+                optional = '?' if options else ''
+                members.append(comment(doc.about(name, item.value)) + f'{readonly}{camel(name)}{optional}: {self.type(item.annotation, home)};\n')
         methods = [s for s in node.body if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef))]
         maker = next((m for m in methods if m.name == '__init__'), None)
         if exported:

@@ -36,7 +36,7 @@ def feeds_of(inputs: list[str], batch: int, length: int) -> dict[str, Feed]:
 async def compare(path: str, variant: str, batch: int, length: int) -> str:
     file = MODELS / path
     external = {other.name: memoryview(other.read_bytes()) for other in file.parent.glob(file.name + '_data*')}
-    opened = await open_file(memoryview(bytearray(file.read_bytes())), external, 'wasm', 2)
+    opened = await open_file(memoryview(bytearray(file.read_bytes())), external, 'wasm', lambda: False, 2)
     executable = opened.executable
     assert isinstance(executable, WasmExecutable)
     feeds = feeds_of([info.name for info in opened.inputs], batch, length)
@@ -54,7 +54,7 @@ async def compare(path: str, variant: str, batch: int, length: int) -> str:
         np.testing.assert_array_equal(helped[name].data, alone[name].data)
         assert_close(variant, np.asarray(helped[name].data).reshape(array.shape), array)
     assert executable.divisible()
-    return executable.describe_plan({name: feed.shape for name, feed in feeds.items()}, names)
+    return await executable.describe_plan({name: feed.shape for name, feed in feeds.items()}, names)
 
 
 @pytest.mark.parametrize('path', PATHS)

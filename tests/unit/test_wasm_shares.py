@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edgeflow.backends.contract import Feed
+from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.crew import Link
 from edgeflow.backends.wasm.executable import WasmExecutable, load_wasm
 from edgeflow.backends.wasm.helper import Helper
@@ -81,7 +82,7 @@ class Pair:
 
 
 async def divided(rows: int, shares: int = 2) -> WasmExecutable:
-    executable = await load_wasm(feed_forward(), shares)
+    executable = await load_wasm(feed_forward(), Rests(lambda: False, 'loading'), shares)
     await run(executable, rows, [])
     return executable
 
@@ -93,7 +94,7 @@ async def test_only_what_is_worth_it_is_divided() -> None:
 
 
 async def test_what_others_read_is_not_divided() -> None:
-    executable = await load_wasm(feed_forward(True), 2)
+    executable = await load_wasm(feed_forward(True), Rests(lambda: False, 'loading'), 2)
     await executable.run(feeds(ROWS), ['y1', 'h0', 'h1'])
     assert not executable.divisible()
     await executable.run(feeds(ROWS), ['y1'])
@@ -102,8 +103,8 @@ async def test_what_others_read_is_not_divided() -> None:
 
 @pytest.mark.parametrize('shares', [2, 3, 4])
 async def test_shares_add_up_to_the_whole(shares: int) -> None:
-    whole = await run(await load_wasm(feed_forward(), 1), ROWS, [])
-    parts = await run(await load_wasm(feed_forward(), shares), ROWS, [])
+    whole = await run(await load_wasm(feed_forward(), Rests(lambda: False, 'loading'), 1), ROWS, [])
+    parts = await run(await load_wasm(feed_forward(), Rests(lambda: False, 'loading'), shares), ROWS, [])
     largest = max([abs(x) for x in whole])
     for i in range(len(whole)):
         assert abs(whole[i] - parts[i]) < largest * 3e-6

@@ -92,7 +92,7 @@ class Executable(Protocol):
         (while it ran), 'worker-lost'.
         """
 
-    def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
+    async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
         """The steps for inputs of these shapes, as text for tests and for people."""
 
     def memory(self) -> MemoryUse: ...

@@ -23,7 +23,7 @@ from edgeflow.host.browser_rows import mean_rows, unit_rows  # noqa: F401
 from edgeflow.host.browser_scopes import (  # noqa: F401
     call_later, call_stack, current_scope, enter_scope, leave_scope, on_using, watch_collection, weak_reference, when_done,
 )
-from edgeflow.host.browser_text import load_tokenizer  # noqa: F401
+from edgeflow.host.browser_text import load_tokenizer, parse_ahead  # noqa: F401
 from edgeflow.host.browser_tasks import (  # noqa: F401
     error_stack, new_deferred, pause, set_error_stack, start_task,
 )
@@ -123,6 +123,10 @@ async def gather(awaitables: list[Awaitable]) -> list:
 
 def warn(message: str) -> None:
     __pragma__('js', 'console.warn(message);')
+
+
+def call_with(action: Callable[..., object], options: object) -> object:
+    __pragma__('js', 'return action(Object.fromEntries(toDict(options)));')
 
 
 def check_calls(function: Callable, check: Callable) -> Callable:

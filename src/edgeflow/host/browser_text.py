@@ -151,10 +151,16 @@ const mendDecoder = decoder => {
   if (make) decoder.decode_chain = make(decoder.config);
 };
 
+const text = bytes => new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+
+// The contents of tokenizer.json by its bytes, between parse_ahead() and load_tokenizer().
+const ahead = new WeakMap();
+
 // The library's tokenizer for the two files, mended; the ids of special tokens; tokenizer.json without its model.
 function openLibrary(tokenizerJson, tokenizerConfig) {
-  const { model, ...settings } = JSON.parse(tokenizerJson);
-  const config = tokenizerConfig === null ? {} : JSON.parse(tokenizerConfig);
+  const { model, ...settings } = ahead.get(tokenizerJson) ?? JSON.parse(text(tokenizerJson));
+  ahead.delete(tokenizerJson);
+  const config = tokenizerConfig == null ? {} : JSON.parse(text(tokenizerConfig));
   const json = { ...settings, model, normalizer: withoutNmt(settings.normalizer) };
   const library = new LibraryTokenizer(json, { ...config, unk_token: model.unk_token ?? config.unk_token });
   mendNormalizer(library.normalizer);
@@ -194,9 +200,8 @@ class JsTokenizer:
 
 def _open(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> object:
     __pragma__('js', r'''
-    const text = bytes => new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     try {
-      return openLibrary(text(tokenizerJson), tokenizerConfig == null ? null : text(tokenizerConfig));
+      return openLibrary(tokenizerJson, tokenizerConfig);
     } catch (error) {
       throw _fail(error.message);
     }
@@ -233,6 +238,17 @@ def _token_id(opened: object, token: str) -> int | None:
 
 def _token(opened: object, token_id: int) -> str | None:
     __pragma__('js', 'return opened.library.id_to_token(tokenId) ?? null;')
+
+
+def parse_ahead(tokenizer_json: Bytes) -> None:
+    # What cannot be read is told by load_tokenizer(), which meets it again.
+    __pragma__('js', r'''
+    try {
+      ahead.set(tokenizerJson, JSON.parse(text(tokenizerJson)));
+    } catch {
+      return;
+    }
+    ''')
 
 
 def load_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> JsTokenizer:

@@ -28,7 +28,7 @@ from edgeflow.host.cpython_rows import mean_rows, unit_rows  # noqa: F401
 from edgeflow.host.cpython_scopes import (  # noqa: F401
     call_later, call_stack, current_scope, enter_scope, leave_scope, on_using, watch_collection, weak_reference, when_done,
 )
-from edgeflow.host.cpython_text import load_tokenizer  # noqa: F401
+from edgeflow.host.cpython_text import load_tokenizer, parse_ahead  # noqa: F401
 from edgeflow.host.cpython_tasks import (  # noqa: F401
     bytes_memory, default_workers, error_stack, new_channel, new_deferred, open_port, own_bytes, pause, set_error_stack, spawn_worker, start_task,
     worker_port,
@@ -101,6 +101,10 @@ def new_abort_controller() -> AbortController:
 
 def warn(message: str) -> None:
     warnings.warn(message, stacklevel=3)
+
+
+def call_with(action: Callable[..., object], options: object) -> object:
+    return action(**to_dict(options))
 
 
 def check_calls(function: Callable, check: Callable[[list[str], list[str], str], None]) -> Callable:

@@ -36,6 +36,10 @@ class RustTokenizer:
         return self._tokenizer.id_to_token(token_id)
 
 
+def parse_ahead(tokenizer_json: Bytes) -> None:
+    """The Rust library reads the bytes itself, and no page waits."""
+
+
 def load_tokenizer(tokenizer_json: memoryview, tokenizer_config: memoryview | None) -> RustTokenizer:
     try:
         return RustTokenizer(str(tokenizer_json, 'utf-8'))

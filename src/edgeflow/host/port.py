@@ -110,10 +110,13 @@ Memory scopes and garbage collection
 
 Options
     check_calls(function, check) -> function            see options.public; JS gives the function back (the transpiler checks)
+    call_with(action, options) -> object                 calls a function that has only options, with those of a plain JS object / a dict
 
 Text libraries
     load_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> TokenizerLibrary
                                                          EdgeflowError 'invalid-tokenizer'; see text/tokenizer.py
+    parse_ahead(tokenizer_json: Bytes)                   does the first half of load_tokenizer() for the same bytes, so that a page
+                                                         has two short tasks in place of a long one; CPython: nothing
 """
 
 from __future__ import annotations

@@ -101,6 +101,12 @@ class PoolWorker:
         if self.lost is None:
             self._handle.post(parcel.fields, parcel.transfer)
 
+    def cancel(self, call: Call) -> None:
+        """The answer to a question is not wanted any more: the worker may end it with 'aborted'."""
+        parcel = Parcel('cancel')
+        parcel.fields['call'] = call.number
+        self.tell(parcel)
+
     def lose(self, reason: str) -> None:
         """The worker is gone, or is ended here: what it was working on fails."""
         if self.lost is not None:

@@ -10,8 +10,8 @@ from edgeflow.backends.choose import prepare_device
 from edgeflow.backends.contract import Feed, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.wasm.kernels import kernel_module
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import now, pause, watch_collection
-from edgeflow.host.port import CollectionWatch
+from edgeflow.host.platform import now, on_abort, pause, signal_aborted, watch_collection
+from edgeflow.host.port import AbortSignal, CollectionWatch
 from edgeflow.runtime.messages import Parcel, read_feeds, read_infos, read_memory, read_placement
 from edgeflow.runtime.opening import ModelFiles, Opened, open_file
 from edgeflow.runtime.page import page_pool, page_shares, refused, take_helpers, take_worker
@@ -76,14 +76,8 @@ class RemoteExecutable:
         parcel.fields['cancellable'] = control is not None
         parcel.add_feeds(feeds, give)
         call = worker.ask(parcel)
-
-        def cancel() -> None:
-            message = Parcel('cancel')
-            message.fields['call'] = call.number
-            worker.tell(message)
-
         if control is not None:
-            control.on_cancel(cancel)
+            control.on_cancel(lambda: worker.cancel(call))
         began = now()
         answer = await call.answer()
         if answer['divisible'] and (self._runs_worth_help > 0 or now() - began >= LONG_RUN_MS):
@@ -91,8 +85,14 @@ class RemoteExecutable:
         self._memory = read_memory(answer['memory'])
         return read_feeds(answer)
 
-    def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
-        raise EdgeflowError('platform', 'plans are described where the model runs; expected env.workers = 0', {})
+    async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
+        tenancy = self._living()
+        parcel = Parcel('describe')
+        parcel.fields['number'] = tenancy.number
+        parcel.fields['shapes'] = shapes
+        parcel.fields['outputs'] = outputs
+        answer = await tenancy.worker.ask(parcel).answer()
+        return cast(str, answer['plan'])
 
     def memory(self) -> MemoryUse:
         return MemoryUse(0, 0, 0, 0) if self._tenancy is None or self.lost() else self._memory
@@ -153,13 +153,13 @@ class Place:
         except EdgeflowError:
             return
 
-    async def open(self, files: ModelFiles, give: bool) -> Opened:
+    async def open(self, files: ModelFiles, give: bool, signal: AbortSignal | None) -> Opened:
         """Load a model. give: the memory of the files' bytes is given up. EdgeflowErrors: those of open_file(), and 'worker-lost'."""
         try:
             worker = await self._ready()
             if worker is None:
-                return await open_file(files.model, files.external, self._device)
-            opened = await load_remote(worker, files, self._device, give)
+                return await open_file(files.model, files.external, self._device, lambda: signal_aborted(signal))
+            opened = await load_remote(worker, files, self._device, give, signal)
             self._worker = None
             return opened
         finally:
@@ -192,7 +192,7 @@ class Place:
         return worker
 
 
-async def load_remote(worker: PoolWorker, files: ModelFiles, device: str, give: bool) -> Opened:
+async def load_remote(worker: PoolWorker, files: ModelFiles, device: str, give: bool, signal: AbortSignal | None) -> Opened:
     """Load a model in a worker that listens."""
     _numbers.models = _numbers.models + 1
     tenancy = Tenancy(page_pool(), worker, _numbers.models)
@@ -201,6 +201,11 @@ async def load_remote(worker: PoolWorker, files: ModelFiles, device: str, give: 
     parcel.fields['device'] = device
     parcel.fields['shares'] = page_shares()
     parcel.add_files(files.model, files.external, give)
-    answer = await worker.ask(parcel).answer()
+    call = worker.ask(parcel)
+    stop_listening = on_abort(signal, lambda: worker.cancel(call))
+    try:
+        answer = await call.answer()
+    finally:
+        stop_listening()
     executable = RemoteExecutable(tenancy, read_placement(answer['placement']), read_memory(answer['memory']))
     return Opened(read_infos(answer['inputs']), read_infos(answer['outputs']), executable)

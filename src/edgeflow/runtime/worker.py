@@ -67,9 +67,7 @@ class Server:
         if kind == 'start':
             use_kernels(message['kernels'])
         elif kind == 'cancel':
-            for order in self._orders:
-                if order.message['call'] == message['call']:
-                    order.cancel()
+            self._cancel(cast(int, message['call']))
         elif kind == 'link':
             self._links[cast(int, message['worker'])] = Link(open_port(message['end']))
         elif kind == 'help':
@@ -96,6 +94,17 @@ class Server:
         if helper is not None:
             helper.close()
 
+    def _cancel(self, call: int) -> None:
+        """What is under way ends at its next step, what waits at once."""
+        for i in range(len(self._orders)):
+            order = self._orders[i]
+            if order.message['call'] == call:
+                order.cancel()
+                if i > 0:
+                    self._orders.pop(i)
+                    self._reply(order, failure(EdgeflowError('aborted', 'the work was cancelled before it began', {})))
+                return
+
     async def _work(self) -> None:
         while len(self._orders) > 0:
             order = self._orders[0]
@@ -109,21 +118,26 @@ class Server:
         try:
             self._port.post(parcel.fields, parcel.transfer)
         except Exception as error:
-            self._port.post({'kind': 'failure', 'call': order.message['call'], 'error': error_fields(error)}, [])
+            refusal = failure(error)
+            refusal.fields['call'] = order.message['call']
+            self._port.post(refusal.fields, [])
 
     async def _answer(self, order: Order) -> Parcel:
         try:
-            if order.message['kind'] == 'load':
-                return await self._load(order.message)
+            kind = order.message['kind']
+            if kind == 'load':
+                return await self._load(order)
+            if kind == 'describe':
+                return await self._describe(order.message)
             return await self._run(order)
         except Exception as error:
-            parcel = Parcel('failure')
-            parcel.fields['error'] = error_fields(error)
-            return parcel
+            return failure(error)
 
-    async def _load(self, message: dict[str, object]) -> Parcel:
-        opened = await open_file(message['model'], cast('dict[str, Bytes]', message['external']), cast(str, message['device']),
-                                 cast(int, message['shares']))
+    async def _load(self, order: Order) -> Parcel:
+        message = order.message
+        opened = await open_file(
+            message['model'], cast('dict[str, Bytes]', message['external']), cast(str, message['device']), order.cancelled,
+            cast(int, message['shares']))
         self._executables[cast(int, message['number'])] = opened.executable
         parcel = Parcel('answer')
         parcel.fields['inputs'] = infos_fields(opened.inputs)
@@ -134,9 +148,7 @@ class Server:
 
     async def _run(self, order: Order) -> Parcel:
         message = order.message
-        executable = self._executables.get(cast(int, message['number']))
-        if executable is None:
-            raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})
+        executable = self._executable(message)
         if order.cancelled():
             raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
         control = order if message['cancellable'] else None
@@ -152,6 +164,25 @@ class Server:
         parcel.fields['memory'] = memory_fields(executable.memory())
         parcel.fields['divisible'] = executable.divisible()
         return parcel
+
+    async def _describe(self, message: dict[str, object]) -> Parcel:
+        executable = self._executable(message)
+        parcel = Parcel('answer')
+        parcel.fields['plan'] = await executable.describe_plan(cast('dict[str, list[int]]', message['shapes']), cast('list[str]', message['outputs']))
+        return parcel
+
+    def _executable(self, message: dict[str, object]) -> Executable:
+        executable = self._executables.get(cast(int, message['number']))
+        if executable is None:
+            raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})
+        return executable
+
+
+def failure(error: Exception) -> Parcel:
+    """The answer for what failed."""
+    parcel = Parcel('failure')
+    parcel.fields['error'] = error_fields(error)
+    return parcel
 
 
 def serve_in_worker(version: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from edgeflow.backends.contract import HERE, Feed, HelperLink, MemoryUse, Placement, RunControl
+from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.crew import Link, Member, SharePlan
 from edgeflow.backends.wasm.kernels import start_instance
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
@@ -16,7 +17,7 @@ from edgeflow.host.platform import array_bytes, array_copy, copy_bytes, new_byte
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes import constants_to_initializers, eliminate_dead_nodes
 from edgeflow.passes.fold_constants import fold_constants
-from edgeflow.passes.pipeline import run_passes
+from edgeflow.passes.pipeline import pass_steps
 from edgeflow.passes.rename import all_graphs
 from edgeflow.plan.builder import StepBuilder
 from edgeflow.plan.link import WORD, Tape, link
@@ -215,7 +216,7 @@ class WasmExecutable:
         plan.helped[key] = planned
         return planned
 
-    def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
+    async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
         if self._pausing:
             raise EdgeflowError('invalid-argument', 'plans are described between runs; one is under way', {})
         return print_plan(self._plan(self._living(), shapes, outputs).draft)
@@ -328,7 +329,7 @@ def step_ends(tape: Tape) -> list[int]:
     return ends
 
 
-async def load_wasm(graph: Graph, shares: int = 1) -> WasmExecutable:
+async def load_wasm(graph: Graph, rests: Rests, shares: int = 1) -> WasmExecutable:
     """Run the passes over `graph`, put its weights into WASM memory, and let go of the file they came from.
 
     EdgeflowError 'unsupported-op' names the first operator that WASM does not have.
@@ -337,11 +338,13 @@ async def load_wasm(graph: Graph, shares: int = 1) -> WasmExecutable:
     for part in all_graphs(graph):
         constants_to_initializers.run(part)
     fold_constants(graph, machine.fold)
-    run_passes(graph)
+    for _ in pass_steps(graph):
+        await rests.rest()
     fold_constants(graph, machine.fold)
     eliminate_dead_nodes.run(graph)
     check_operators(graph)
-    machine.load(graph)
+    for _ in machine.load(graph):
+        await rests.rest()
     detach(graph)
     return WasmExecutable(graph, machine)
 

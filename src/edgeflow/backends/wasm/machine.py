@@ -5,6 +5,8 @@ Implements plan.planner.Machine and plan.builder.Constants.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from edgeflow.backends.wasm.engine import WasmEngine, convert_step, failure
 from edgeflow.backends.wasm.lowerings import FORMS, LOWERINGS
 from edgeflow.backends.wasm.shares import share_groups
@@ -29,9 +31,9 @@ class WasmMachine:
         self.weights: Weights = Weights(self.engine)
         self._planned: list[Value] = []
 
-    def load(self, graph: Graph) -> None:
-        """Put the graph's initializers into memory."""
-        self.weights.load(graph, FORMS)
+    def load(self, graph: Graph) -> Iterator[None]:
+        """Put the graph's initializers into memory, with a halt after each."""
+        return self.weights.load(graph, FORMS)
 
     def begin_plan(self) -> None:
         """From here on, constants are computed for a plan."""

@@ -24,6 +24,7 @@ from edgeflow.host.cpython_arrays import (  # noqa: F401
 from edgeflow.host.cpython_io import (  # noqa: F401
     AbortController, fetch, is_url, load_asset, on_abort, open_store, read_file, reads_files, signal_aborted,
 )
+from edgeflow.host.cpython_logits import at_least, cut, draw, exp_weights, highest, take, typical_keys, weight_sum  # noqa: F401
 from edgeflow.host.cpython_rows import mean_rows, unit_rows  # noqa: F401
 from edgeflow.host.cpython_scopes import (  # noqa: F401
     call_later, call_stack, current_scope, enter_scope, leave_scope, on_using, watch_collection, weak_reference, when_done,

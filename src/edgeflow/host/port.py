@@ -41,6 +41,20 @@ Rows of float32 arrays [n, width]
     mean_rows(array, width, groups: list[list[int]]) -> NumericArray    [groups, width]: the mean of each group's rows; of none: zeros
     unit_rows(array, width) -> NumericArray                             every row divided by its Euclidean length; zeros stay zeros
 
+Choosing among logits. The same numbers on every platform, to the last bit
+    highest(array) -> int                                the index of the greatest, the first of equals; -1 if all are -inf or NaN
+    exp_weights(array, top, temperature) -> NumericArray float64 e^((x - top) / temperature), relative error 1e-14; 0 for -inf and NaN;
+                                                         top: the greatest of them
+    weight_sum(weights) -> float                         added from the first to the last
+    draw(weights, goal) -> int                           where the sum so far first exceeds the goal, else the last above 0
+    cut(keys, weights | None, goal) -> float             the key at which the weights (None: 1 each) of the greatest keys, added
+                                                         from the greatest down, first reach the goal, else the smallest; needs
+                                                         a key above -inf. In time linear in the number of keys
+    at_least(keys, threshold) -> NumericArray            int32 indices of the keys from the threshold up
+    take(array, indices) -> NumericArray                 the elements at these indices
+    typical_keys(array, weights, top, temperature) -> NumericArray      float64: minus how far each element's information is from
+                                                         the mean; the weights are its exp_weights(); -inf where they are 0
+
 Data
     json_parse(text) -> object (dict, list, str, ...)    raises ValueError
     json_text(value) -> str

@@ -148,7 +148,7 @@ def test_an_end_comes_not_before_its_time_and_ends_the_text() -> None:
     assert sampler.choose(floats(FIVE)).token_id == 3
     assert sampler.finish_reason() is None
     assert sampler.choose(floats(FIVE)).token_id == 1
-    assert sampler.finish_reason() == 'stop'
+    assert sampler.finish_reason() == 'eos'
     short = Sampler(generation_options({}, max_new_tokens=1), [])
     short.choose(floats(FIVE))
     assert short.finish_reason() == 'length'

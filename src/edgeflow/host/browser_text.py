@@ -237,3 +237,15 @@ def _token(opened: object, token_id: int) -> str | None:
 
 def load_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> JsTokenizer:
     return JsTokenizer(_open(tokenizer_json, tokenizer_config))
+
+
+def joins(before: str, after: str) -> bool:
+    __pragma__('js', r'''
+    if (/^[\p{M}\u200D\u{1F3FB}-\u{1F3FF}\u{E0020}-\u{E007F}]/u.test(after) || before.endsWith('\u200D')) return true;
+    const flags = /[\u{1F1E6}-\u{1F1FF}]+$/u.exec(before);
+    return flags !== null && flags[0].length % 4 === 2 && /^[\u{1F1E6}-\u{1F1FF}]/u.test(after);
+    ''')
+
+
+def may_be_joined(text: str) -> bool:
+    __pragma__('js', r"return /[\p{L}\p{M}\p{S}\p{N}\u200D]$/u.test(text);")

@@ -75,6 +75,8 @@ Time, chance, tasks
     async pause() -> None                                lets go of the thread for a moment: messages, input and frames that wait
                                                          are handled before it goes on. For long work; costs some microseconds
     start_task(work: Callable[[], Awaitable]) -> None    runs it beside the caller, who does not wait; it must catch its own errors
+    readable_stream(pull, cancel) -> object              JS: a ReadableStream of what `await pull()` gives, to its end at None, which
+                                                         asks when it is read; CPython: an async iterator
     new_deferred() -> Deferred                           a result that comes later
     error_stack(error: Exception) -> str                 where it was raised, as text; '' if the platform does not say
     set_error_stack(error: Exception, stack: str) -> None       show `stack` as where it was raised: it came from another thread
@@ -122,6 +124,9 @@ Options
     check_calls(function, check) -> function            see options.public; JS gives the function back (the transpiler checks)
 
 Text libraries
+    joins(before: str, after: str) -> bool               whether `after` (not empty) goes on with the last character of `before`: a mark, a
+                                                         joiner or what follows it, a skin tone, the other half of a flag
+    may_be_joined(text: str) -> bool                     whether what follows could do so: it ends in a letter, number, symbol, mark
     load_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> TokenizerLibrary
                                                          EdgeflowError 'invalid-tokenizer'; see text/tokenizer.py
 """

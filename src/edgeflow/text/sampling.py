@@ -72,9 +72,9 @@ class Sampler:
         return with_logprobs(token, logits, self.options.logprobs)
 
     def finish_reason(self) -> str | None:
-        """'stop' after an end-of-sequence token, 'length' after max_new_tokens, None before."""
+        """'eos' after an end-of-sequence token, 'length' after max_new_tokens, None before."""
         if self.history.new_tokens() > 0 and self.history.tokens[-1] in self.options.eos_token_ids:
-            return 'stop'
+            return 'eos'
         return 'length' if self.history.new_tokens() >= self.options.max_new_tokens else None
 
 

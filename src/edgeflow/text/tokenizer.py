@@ -169,6 +169,11 @@ class Tokenizer:
             return ''
         return self.library.decode_ids(ids, skip_special_tokens)
 
+    def special_ids(self) -> set[int]:
+        """The ids of the special tokens, which decode() can skip."""
+        added = cast('list[dict[str, object]]', self.library.settings().get('added_tokens') or [])
+        return {cast(int, token['id']) for token in added if token.get('special') is True}
+
 
 def read_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> Tokenizer:
     """The tokenizer of a tokenizer.json, with the settings of tokenizer_config.json.

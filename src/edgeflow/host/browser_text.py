@@ -151,6 +151,14 @@ const mendDecoder = decoder => {
   if (make) decoder.decode_chain = make(decoder.config);
 };
 
+// Maps as the plain objects that templates read.
+const plain = value => {
+  if (Array.isArray(value)) return value.map(plain);
+  if (value instanceof Map) return Object.fromEntries(Array.from(value, ([key, item]) => [key, plain(item)]));
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
+};
+
 // The library's tokenizer for the two files, mended; the ids of special tokens; tokenizer.json without its model.
 function openLibrary(tokenizerJson, tokenizerConfig) {
   const { model, ...settings } = JSON.parse(tokenizerJson);
@@ -164,6 +172,10 @@ function openLibrary(tokenizerJson, tokenizerConfig) {
   return { library, special, settings: JSON.stringify(settings) };
 }
 ''')
+
+
+def _failed(code: str, message: str) -> EdgeflowError:
+    return EdgeflowError(code, message)
 
 
 def _fail(message: str) -> EdgeflowError:
@@ -237,6 +249,25 @@ def _token(opened: object, token_id: int) -> str | None:
 
 def load_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> JsTokenizer:
     return JsTokenizer(_open(tokenizer_json, tokenizer_config))
+
+
+async def render_template(template: str, variables: dict[str, object]) -> str:
+    __pragma__('js', r'''
+    const jinja = await import('./edgeflow-jinja.js').catch(error => {
+      throw _failed('file-missing', `edgeflow-jinja.js, which renders chat templates, was not found beside edgeflow.js: ${error.message}`);
+    });
+    let program;
+    try {
+      program = jinja.compile(template);
+    } catch (error) {
+      throw _failed('invalid-tokenizer', `the chat template is no Jinja: ${error.message}`);
+    }
+    try {
+      return jinja.render(program, plain(variables));
+    } catch (error) {
+      throw _failed('invalid-argument', `the chat template refuses the messages: ${error.message}`);
+    }
+    ''')
 
 
 def joins(before: str, after: str) -> bool:

@@ -124,6 +124,9 @@ Options
     check_calls(function, check) -> function            see options.public; JS gives the function back (the transpiler checks)
 
 Text libraries
+    async render_template(template: str, variables: dict) -> str        a Jinja chat template, with what transformers gives them: tojson,
+                                                         raise_exception, strftime_now, loop controls, blocks trimmed. EdgeflowError
+                                                         'invalid-tokenizer' (no Jinja), 'invalid-argument' (what it raises)
     joins(before: str, after: str) -> bool               whether `after` (not empty) goes on with the last character of `before`: a mark, a
                                                          joiner or what follows it, a skin tone, the other half of a flag
     may_be_joined(text: str) -> bool                     whether what follows could do so: it ends in a letter, number, symbol, mark

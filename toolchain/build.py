@@ -31,6 +31,7 @@ def build_tests() -> None:
     """The transpiled unit tests in build/js/tests, beside the modules they test."""
     with locked(BUILD / 'lock'):
         transpile(tests=True)
+        bundle.copy_assets()
 
 
 def build(*, report: bool = True) -> None:
@@ -41,8 +42,8 @@ def build(*, report: bool = True) -> None:
         wasm.build_wasm()
         transpile()
         shaders.build_shaders()
-        bundle.copy_assets()
         bundle.bundle()
+        bundle.copy_assets()
         inputs = [*SOURCE.glob('**/*.py'), ROOT / 'toolchain' / 'dts.py', ROOT / 'toolchain' / 'tsdoc.py']
         when_changed('dts', inputs, [bundle.DIST / 'edgeflow.d.ts'], lambda: dts.write_dts(), fingerprint([]))
         size.check()

@@ -6,6 +6,8 @@ What the JS of host/browser.py may rely on, and must keep to:
   each file: Vite and webpack look for exactly that form. In the IIFE `import.meta.url` is the address of the script tag
   (of the page, for an inline script). A server may answer a missing file with a page of HTML and status 200 (Vite's
   does), so bytes are checked for '\\0asm' before they are believed.
+- The chat templates' engine is a file of its own, edgeflow-jinja.js, which `import('./edgeflow-jinja.js')` fetches when a template is
+  first used; that call stays as it is in both forms, and bundlers split there.
 - Node's modules come from `process.getBuiltinModule('node:fs')`, not from `import('node:fs')`: webpack fails on the latter.
 - Loading the module changes no global and no built-in prototype: package.json says `sideEffects: false`, and a test checks it.
 - Properties whose names begin with one underscore and a letter are private to the bundle and renamed in it
@@ -25,11 +27,13 @@ from toolchain.stamp import fingerprint, when_changed
 
 ENTRY = BUILD / 'js' / 'edgeflow' / 'index.js'
 SCRIPT_URL = BUILD / 'script_url.js'
-BUNDLED_PACKAGES = ['@huggingface/tokenizers']
+BUNDLED_PACKAGES = {'@huggingface/tokenizers': 'edgeflow.js and edgeflow.iife.js', '@huggingface/jinja': 'edgeflow-jinja.js'}
+JINJA = 'edgeflow-jinja.js'
 
 COMMON = [
     '--bundle', '--minify', '--target=es2022', '--platform=neutral', '--main-fields=module,main', '--sourcemap=linked',
     '--legal-comments=none', '--charset=utf8', '--mangle-props=^_[a-zA-Z]', '--log-level=warning', '--log-limit=20',
+    f'--external:./{JINJA}',
 ]  # fmt: skip
 FORMS = {
     'edgeflow.js': ['--format=esm', '--define:edgeflowClassic=false'],
@@ -58,6 +62,9 @@ def bundle() -> None:
     DIST.mkdir(exist_ok=True)
     SCRIPT_URL.write_text("export const edgeflowScriptUrl = globalThis.document?.currentScript?.src || globalThis.location?.href;\n")
     inputs = bundle_inputs()
+    command = [str(ROOT / 'toolchain' / 'jinja.js'), f'--outfile={DIST / JINJA}', *[flag for flag in COMMON if not flag.startswith('--external')], '--format=esm']
+    sources = [ROOT / 'toolchain' / 'jinja.js', NODE_MODULES / '@huggingface' / 'jinja' / 'package.json', NODE_MODULES / 'esbuild' / 'package.json']
+    when_changed('bundle-jinja', sources, [DIST / JINJA], lambda: esbuild(command), fingerprint([], ' '.join(command)))
     for name, flags in FORMS.items():
         target = DIST / name
         command = [str(ENTRY), f'--outfile={target}', *COMMON, *flags]
@@ -68,16 +75,16 @@ def bundle() -> None:
 
 def _write_licences() -> None:
     parts = []
-    for name in BUNDLED_PACKAGES:
+    for name, files in BUNDLED_PACKAGES.items():
         record = json.loads((NODE_MODULES / name / 'package.json').read_text())
         text = (NODE_MODULES / name / 'LICENSE').read_text()
-        parts.append(f'{name} {record["version"]} ({record["license"]}), bundled in edgeflow.js and edgeflow.iife.js\n\n{text}')
+        parts.append(f'{name} {record["version"]} ({record["license"]}), bundled in {files}\n\n{text}')
     (DIST / 'THIRD_PARTY_LICENSES.txt').write_text('\n\n'.join(parts))
 
 
 def copy_assets() -> None:
-    """The .wasm files beside the unbundled host module, where `import.meta.url` looks for them in tests."""
-    for path in DIST.glob('*.wasm'):
+    """The .wasm files and the template engine beside the unbundled host module, where `import.meta.url` looks for them in tests."""
+    for path in [*DIST.glob('*.wasm'), *DIST.glob(JINJA)]:
         target = BUILD / 'js' / 'edgeflow' / 'host' / path.name
         if target.parent.is_dir() and (not target.exists() or target.read_bytes() != path.read_bytes()):
             shutil.copyfile(path, target)

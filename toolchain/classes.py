@@ -199,6 +199,8 @@ class Classes:
                 f"\nasync next() {{\n  try {{\n    return {{ value: await this.__anext__(), done: false }};\n  }} catch (error) {{\n"
                 f"    if (error instanceof {stop}) return {{ value: undefined, done: true }};\n    throw error;\n  }}\n}}"
             )
+            if "aclose" in methods:
+                self.line("\nasync return(value) {\n  await this.aclose();\n  return { value, done: true };\n}")
         if "__str__" in methods or "__repr__" in methods:
             if "__str__" in methods:
                 self.line("\ntoString() { return this.__str__(); }")

@@ -212,6 +212,13 @@ class Declarations:
             self.disposes = True
         if exported and any(m.name == '__aexit__' for m in methods):
             members.append('/** dispose(), at the end of a block that has it in `await using`. */\n[Symbol.asyncDispose](): Promise<void>;\n')
+        following = next((m for m in methods if m.name == '__anext__'), None)
+        if following is not None:
+            item = self.returned(following, home).removeprefix('Promise<')[:-1]
+            members.append(f'next(): Promise<IteratorResult<{item}, undefined>>;\n')
+            if any(m.name == 'aclose' for m in methods):
+                members.append(f'/** aclose(), at the end of a loop that is left early. */\nreturn(): Promise<IteratorResult<{item}, undefined>>;\n')
+            members.append('[Symbol.asyncIterator](): this;\n')
         kind = 'class' if exported else 'interface'
         body = ''.join(indent(member) for member in (members if exported else [*calls, *members]))
         text = f'{before}{comment(doc.text)}export {kind} {node.name}{base} {{\n{body}}}\n'

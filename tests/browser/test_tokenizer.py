@@ -8,6 +8,7 @@ import pytest
 import tokenizers
 from playwright.sync_api import Browser, Page
 
+from tests.text.test_detokenizer import STREAMED
 from tests.text.tokenizer_cases import (
     KNOWN_DIFFERENCES, MODELS, NAMES, plain_cases, random_texts, wrong_answers,
 )
@@ -45,6 +46,15 @@ RUN_TEXTS = """async ([name, texts]) => {
   });
 }"""
 
+RUN_PIECES = """async ([name, rows]) => {
+  const { Detokenizer } = await import('/js/edgeflow/text/detokenizer.js');
+  const tokenizer = await tokenizerOf(name);
+  return rows.map(ids => {
+    const row = new Detokenizer(tokenizer, []);
+    return [...ids.map(id => row.push(id)), row.finish()].join('');
+  });
+}"""
+
 
 @pytest.fixture(scope='module')
 def tokenizer_page(browser: Browser, server: Server) -> Iterator[Page]:
@@ -74,6 +84,13 @@ def test_random_texts_are_split_as_by_the_rust_library(tokenizer_page: Page, nam
         if ids != expected or decoded != rust.decode(expected, skip_special_tokens=False):
             wrong.append((text, ids, expected, decoded))
     assert wrong == []
+
+
+@pytest.mark.parametrize('name', STREAMED)
+def test_tokens_one_by_one_are_the_whole_text(tokenizer_page: Page, name: str) -> None:
+    rust = tokenizers.Tokenizer.from_file(str(MODELS / name / 'tokenizer.json'))
+    rows = [rust.encode(text).ids for text in random_texts(3, TEXTS)]
+    assert tokenizer_page.evaluate(RUN_PIECES, [name, rows]) == [rust.decode(ids, skip_special_tokens=True) for ids in rows]
 
 
 @pytest.mark.parametrize('name, text, reason', KNOWN_DIFFERENCES)

@@ -156,6 +156,14 @@ const text = bytes => new TextDecoder('utf-8', { fatal: true }).decode(bytes);
 // The contents of tokenizer.json by its bytes, between parse_ahead() and load_tokenizer().
 const ahead = new WeakMap();
 
+// Maps as the plain objects that templates read.
+const plain = value => {
+  if (Array.isArray(value)) return value.map(plain);
+  if (value instanceof Map) return Object.fromEntries(Array.from(value, ([key, item]) => [key, plain(item)]));
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
+};
+
 // The library's tokenizer for the two files, mended; the ids of special tokens; tokenizer.json without its model.
 function openLibrary(tokenizerJson, tokenizerConfig) {
   const { model, ...settings } = ahead.get(tokenizerJson) ?? JSON.parse(text(tokenizerJson));
@@ -170,6 +178,10 @@ function openLibrary(tokenizerJson, tokenizerConfig) {
   return { library, special, settings: JSON.stringify(settings) };
 }
 ''')
+
+
+def _failed(code: str, message: str) -> EdgeflowError:
+    return EdgeflowError(code, message)
 
 
 def _fail(message: str) -> EdgeflowError:
@@ -253,3 +265,34 @@ def parse_ahead(tokenizer_json: Bytes) -> None:
 
 def load_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> JsTokenizer:
     return JsTokenizer(_open(tokenizer_json, tokenizer_config))
+
+
+async def render_template(template: str, variables: dict[str, object]) -> str:
+    __pragma__('js', r'''
+    const jinja = await import('./edgeflow-jinja.js').catch(error => {
+      throw _failed('file-missing', `edgeflow-jinja.js, which renders chat templates, was not found beside edgeflow.js: ${error.message}`);
+    });
+    let program;
+    try {
+      program = jinja.compile(template);
+    } catch (error) {
+      throw _failed('invalid-tokenizer', `the chat template is no Jinja: ${error.message}`);
+    }
+    try {
+      return jinja.render(program, plain(variables));
+    } catch (error) {
+      throw _failed('invalid-argument', `the chat template refuses the messages: ${error.message}`);
+    }
+    ''')
+
+
+def joins(before: str, after: str) -> bool:
+    __pragma__('js', r'''
+    if (/^[\p{M}\u200D\u{1F3FB}-\u{1F3FF}\u{E0020}-\u{E007F}]/u.test(after) || before.endsWith('\u200D')) return true;
+    const flags = /[\u{1F1E6}-\u{1F1FF}]+$/u.exec(before);
+    return flags !== null && flags[0].length % 4 === 2 && /^[\u{1F1E6}-\u{1F1FF}]/u.test(after);
+    ''')
+
+
+def may_be_joined(text: str) -> bool:
+    __pragma__('js', r"return /[\p{L}\p{M}\p{S}\p{N}\u200D]$/u.test(text);")

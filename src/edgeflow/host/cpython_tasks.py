@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from edgeflow.errors import EdgeflowError
 
@@ -42,6 +42,14 @@ class _Deferred:
 
 def new_deferred() -> _Deferred:
     return _Deferred()
+
+
+async def readable_stream(pull: Callable[[], Awaitable[object]], cancel: Callable[[], Awaitable[None]]) -> AsyncIterator[object]:
+    try:
+        while (item := await pull()) is not None:
+            yield item
+    finally:
+        await cancel()
 
 
 def error_stack(error: Exception) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 
 import tokenizers
 
@@ -45,3 +47,15 @@ def load_tokenizer(tokenizer_json: memoryview, tokenizer_config: memoryview | No
         return RustTokenizer(str(tokenizer_json, 'utf-8'))
     except Exception as error:  # the library raises a bare Exception for whatever it finds
         raise EdgeflowError('invalid-tokenizer', f'tokenizer.json: {error}', {}) from error
+
+
+def joins(before: str, after: str) -> bool:
+    first = after[0]
+    if unicodedata.category(first)[0] == 'M' or re.match('[\u200d\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]', first) or before.endswith('\u200d'):
+        return True
+    flags = re.search('[\U0001f1e6-\U0001f1ff]+$', before)
+    return flags is not None and len(flags[0]) % 2 == 1 and re.match('[\U0001f1e6-\U0001f1ff]', first) is not None
+
+
+def may_be_joined(text: str) -> bool:
+    return unicodedata.category(text[-1])[0] in 'LMSN' or text[-1] == '\u200d'

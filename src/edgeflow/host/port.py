@@ -41,6 +41,20 @@ Rows of float32 arrays [n, width]
     mean_rows(array, width, groups: list[list[int]]) -> NumericArray    [groups, width]: the mean of each group's rows; of none: zeros
     unit_rows(array, width) -> NumericArray                             every row divided by its Euclidean length; zeros stay zeros
 
+Choosing among logits. The same numbers on every platform, to the last bit
+    highest(array) -> int                                the index of the greatest, the first of equals; -1 if all are -inf or NaN
+    exp_weights(array, top, temperature) -> NumericArray float64 e^((x - top) / temperature), relative error 1e-14; 0 for -inf and NaN;
+                                                         top: the greatest of them
+    weight_sum(weights) -> float                         added from the first to the last
+    draw(weights, goal) -> int                           where the sum so far first exceeds the goal, else the last above 0
+    cut(keys, weights | None, goal) -> float             the key at which the weights (None: 1 each) of the greatest keys, added
+                                                         from the greatest down, first reach the goal, else the smallest; needs
+                                                         a key above -inf. In time linear in the number of keys
+    at_least(keys, threshold) -> NumericArray            int32 indices of the keys from the threshold up
+    take(array, indices) -> NumericArray                 the elements at these indices
+    typical_keys(array, weights, top, temperature) -> NumericArray      float64: minus how far each element's information is from
+                                                         the mean; the weights are its exp_weights(); -inf where they are 0
+
 Data
     json_parse(text) -> object (dict, list, str, ...)    raises ValueError
     json_text(value) -> str
@@ -61,6 +75,8 @@ Time, chance, tasks
     async pause() -> None                                lets go of the thread for a moment: messages, input and frames that wait
                                                          are handled before it goes on. For long work; costs some microseconds
     start_task(work: Callable[[], Awaitable]) -> None    runs it beside the caller, who does not wait; it must catch its own errors
+    readable_stream(pull, cancel) -> object              JS: a ReadableStream of what `await pull()` gives, to its end at None, which
+                                                         asks when it is read; CPython: an async iterator
     new_deferred() -> Deferred                           a result that comes later
     error_stack(error: Exception) -> str                 where it was raised, as text; '' if the platform does not say
     set_error_stack(error: Exception, stack: str) -> None       show `stack` as where it was raised: it came from another thread
@@ -113,6 +129,12 @@ Options
     call_with(action, options) -> object                 calls a function that has only options, with those of a plain JS object / a dict
 
 Text libraries
+    async render_template(template: str, variables: dict) -> str        a Jinja chat template, with what transformers gives them: tojson,
+                                                         raise_exception, strftime_now, loop controls, blocks trimmed. EdgeflowError
+                                                         'invalid-tokenizer' (no Jinja), 'invalid-argument' (what it raises)
+    joins(before: str, after: str) -> bool               whether `after` (not empty) goes on with the last character of `before`: a mark, a
+                                                         joiner or what follows it, a skin tone, the other half of a flag
+    may_be_joined(text: str) -> bool                     whether what follows could do so: it ends in a letter, number, symbol, mark
     load_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> TokenizerLibrary
                                                          EdgeflowError 'invalid-tokenizer'; see text/tokenizer.py
     parse_ahead(tokenizer_json: Bytes)                   does the first half of load_tokenizer() for the same bytes, so that a page

@@ -46,12 +46,15 @@ class Row:
 class Tokenizer:
     """The tokenizer of one model.
 
-    library: the platform's tokenizer. config: tokenizer_config.json (empty if the model has none).
+    library: the platform's tokenizer. config: tokenizer_config.json (empty if the model has none). chat_template: a template, or
+    several as {name, template}; None: the model has none in its config (it may have one in chat_template.jinja).
     """
 
     def __init__(self, library: TokenizerLibrary, config: dict[str, object]) -> None:
         settings = library.settings()
         self.library = library
+        self.config: dict[str, object] = config
+        self.chat_template: object = config.get('chat_template')
         self.max_length: int | None = declared_length(config)
         self.template: Template = read_template(cast('dict[str, object] | None', settings.get('post_processor')))
         padding = cast('dict[str, object] | None', settings.get('padding'))
@@ -168,6 +171,11 @@ class Tokenizer:
         if len(ids) == 0:
             return ''
         return self.library.decode_ids(ids, skip_special_tokens)
+
+    def special_ids(self) -> set[int]:
+        """The ids of the special tokens, which decode() can skip."""
+        added = cast('list[dict[str, object]]', self.library.settings().get('added_tokens') or [])
+        return {cast(int, token['id']) for token in added if token.get('special') is True}
 
 
 def read_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> Tokenizer:

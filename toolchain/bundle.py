@@ -8,8 +8,9 @@ What the JS of host/browser.py may rely on, and must keep to:
   does), so bytes are checked for '\\0asm' before they are believed.
 - Node's modules come from `process.getBuiltinModule('node:fs')`, not from `import('node:fs')`: webpack fails on the latter.
 - Loading the module changes no global and no built-in prototype: package.json says `sideEffects: false`, and a test checks it.
-- Properties whose names begin with one underscore and a letter are private to the bundle and renamed in it
-  (esbuild --mangle-props), so such a name is never made at run time from a string.
+- Properties whose names begin with one underscore and a letter, and those that properties.py lists, are private to the
+  bundle and renamed in it (esbuild --mangle-props), so such a name is never made at run time from a string. Both forms
+  get the same names: a page of one form may start workers of the other.
 """
 
 from __future__ import annotations
@@ -20,16 +21,17 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from toolchain.paths import BUILD, DIST, NODE_MODULES, ROOT
-from toolchain.stamp import fingerprint, when_changed
+from toolchain import properties
+from toolchain.paths import BUILD, BUNDLED_PACKAGES, DIST, NODE_MODULES, ROOT
+from toolchain.stamp import when_changed
 
 ENTRY = BUILD / 'js' / 'edgeflow' / 'index.js'
 SCRIPT_URL = BUILD / 'script_url.js'
-BUNDLED_PACKAGES = ['@huggingface/tokenizers']
+SHORT_NAMES = BUILD / 'short_names.json'
 
 COMMON = [
     '--bundle', '--minify', '--target=es2022', '--platform=neutral', '--main-fields=module,main', '--sourcemap=linked',
-    '--legal-comments=none', '--charset=utf8', '--mangle-props=^_[a-zA-Z]', '--log-level=warning', '--log-limit=20',
+    '--legal-comments=none', '--charset=utf8', f'--mangle-cache={SHORT_NAMES}', '--log-level=warning', '--log-limit=20',
 ]  # fmt: skip
 FORMS = {
     'edgeflow.js': ['--format=esm', '--define:edgeflowClassic=false'],
@@ -50,20 +52,23 @@ def esbuild(arguments: list[str]) -> None:
 def bundle_inputs() -> list[Path]:
     packages = [NODE_MODULES / name / 'package.json' for name in [*BUNDLED_PACKAGES, 'esbuild']]
     modules = [path for folder in ('edgeflow', 'runtime') for path in (BUILD / 'js' / folder).glob('**/*.js')]
-    return [*modules, *packages, ROOT / 'toolchain' / 'bundle.py']
+    return [*modules, *packages, properties.LIST, ROOT / 'toolchain' / 'bundle.py']
 
 
 def bundle() -> None:
     """Write both forms, their source maps, and the licences of what is bundled; quick when nothing changed."""
     DIST.mkdir(exist_ok=True)
     SCRIPT_URL.write_text("export const edgeflowScriptUrl = globalThis.document?.currentScript?.src || globalThis.location?.href;\n")
-    inputs = bundle_inputs()
-    for name, flags in FORMS.items():
-        target = DIST / name
-        command = [str(ENTRY), f'--outfile={target}', *COMMON, *flags]
-        outputs = [target, target.with_suffix('.js.map')]
-        when_changed(f'bundle-{name}', inputs, outputs, lambda command=command: esbuild(command), fingerprint([], ' '.join(command)))
+    outputs = [DIST / f'{name}{suffix}' for name in FORMS for suffix in ('', '.map')]
+    when_changed('bundle', bundle_inputs(), outputs, _bundle_forms)
     _write_licences()
+
+
+def _bundle_forms() -> None:
+    private = f"--mangle-props=^({'|'.join(['_[a-zA-Z].*', *properties.read()])})$"
+    SHORT_NAMES.unlink(missing_ok=True)
+    for name, flags in FORMS.items():
+        esbuild([str(ENTRY), f'--outfile={DIST / name}', *COMMON, private, *flags])
 
 
 def _write_licences() -> None:

@@ -15,7 +15,7 @@ import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 
-from toolchain import subset
+from toolchain import dts, properties, subset
 from toolchain.generator import CompileError, EsGenerator
 from toolchain.lowering import lower
 from toolchain.sourcemap import with_inline_map
@@ -92,6 +92,11 @@ class Build:
             outputs[path] = with_inline_map(text, self.source_reference(module, path), module.source)
         return outputs
 
+    def shortened(self) -> list[str]:
+        """The property names that the bundler may shorten."""
+        package = self.root / self.config["source"]["root"] / self.config["source"]["package"]
+        return properties.shortened(self.project, self.sources, dts.Declarations(package).generate())
+
     def source_reference(self, module: Module, path: str) -> str:
         """The .py file as a map beside the .js file names it; bundlers make it relative to the bundle."""
         folder = posixpath.dirname(posixpath.join(self.config["output"]["folder"], path))
@@ -149,6 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
     if not options.check and (not errors or options.keep_going):
         write(ROOT / build.config["output"]["folder"], outputs)
+        properties.write(build.shortened())
     took = time.perf_counter() - started
     print(f"{len(outputs)} modules, {len(errors)} errors, {took:.1f} s")
     return 1 if errors else 0

@@ -10,6 +10,9 @@ from toolchain.lowering import is_empty_protocol
 from toolchain.names import attribute_name, variable_name
 from toolchain.symbols import ClassInfo, FieldInfo, FunctionInfo
 
+# A method that uses `this` so often keeps it in a variable, which minifies to one letter.
+ALIASED_FROM = 4
+
 _SKIPPED_METHODS = frozenset(["__hash__", "__class_getitem__", "__del__", "__init_subclass__", "__slots__"])
 
 
@@ -108,11 +111,15 @@ class Classes:
             known = ", ".join(quote(attribute_name(f.name)) for f in keyword_only)
             self.line(f"{self.use('edgeflow.options', 'check_options')}(Object.keys($options ?? {{}}), [{known}], {quote(info.name)});")
             self.line(f"const {pattern} = $options ?? {{}};")
+        this = "this"
+        if len(own) >= ALIASED_FROM:
+            this = "$self"
+            self.line("const $self = this;", info.node)
         for item in own:
             if item.init:
-                self.line(f"this.{attribute_name(item.name)} = {variable_name(item.name)};", item.annotation)
+                self.line(f"{this}.{attribute_name(item.name)} = {variable_name(item.name)};", item.annotation)
             elif item.default is not None or item.factory is not None:
-                self.line(f"this.{attribute_name(item.name)} = {self.js(item.default or item.factory, ASSIGN)};", item.annotation)
+                self.line(f"{this}.{attribute_name(item.name)} = {self.js(item.default or item.factory, ASSIGN)};", item.annotation)
         if any("__post_init__" in ancestor.methods for ancestor in self.project.lineage(info)):
             subclassed = info.qualified in self.project.subclassed
             guard = f"if (new.target === {variable_name(info.name)}) " if subclassed else ""
@@ -169,15 +176,10 @@ class Classes:
         )
 
     def constructor(self, info: ClassInfo, node: ast.FunctionDef, method: FunctionInfo) -> None:
-        before = []
         method.public = method.public or info.public
-        if self.has_base(info):
-            first = node.body[0] if node.body else None
-            if not is_super_init(first):
-                self.error(node, "super().__init__(...) must be the first statement of __init__; write it there")
-            elif self.project.is_exception(info) or self.real_base(info) is not None:
-                pass
-        self._function_text(node, method, "constructor", "", info.name, skip_first=True, before=before)
+        if self.has_base(info) and not is_super_init(node.body[0] if node.body else None):
+            self.error(node, "super().__init__(...) must be the first statement of __init__; write it there")
+        self._function_text(node, method, "constructor", "", info.name, skip_first=True)
 
     def protocol_methods(self, info: ClassInfo) -> None:
         """What JS looks for on objects: iteration, text, disposal."""

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 
 from toolchain.builtins import BUILTIN_EXCEPTIONS, BUILTINS, Builtins
 from toolchain.calls import Calls
-from toolchain.classes import Classes
+from toolchain.classes import ALIASED_FROM, Classes, is_super_init
 from toolchain.comprehensions import Comprehensions
 from toolchain.expressions import ASSIGN, Expressions, quote
 from toolchain.handling import Handling
@@ -71,6 +71,7 @@ class Scope:
         self.plan = Plan()
         self.nonlocals: set[str] = set()
         self.self_name = ""
+        self.self_text = "this"
         self.class_name = ""
         self.proven: set[tuple[str, str]] = set()
         self.nested: dict[str, FunctionInfo] = {}
@@ -180,7 +181,7 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
         """The JS of a name in the current scope."""
         for scope in reversed(self.scope_stack):
             if identifier == scope.self_name or identifier == scope.class_name:
-                return "this"
+                return scope.self_text
             if identifier in scope.locals:
                 return variable_name(identifier)
         if identifier in self.module.imports:
@@ -464,7 +465,10 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
         if top:
             if self.targetFragments:
                 self.emit("\n")
-            self._function_text(node, info, f"export {prefix}function{star} {name}", "", attribute_name(node.name))
+            if info.is_generator:
+                self._function_text(node, info, f"export {prefix}function{star} {name}", "", attribute_name(node.name))
+            else:  # an arrow is shorter, and like a def it exists from its place on
+                self._function_text(node, info, f"export const {name} = {prefix}", ";", attribute_name(node.name), arrow=True)
             return
         declaration = self.declaration(node, [node.name])
         if info.is_generator:
@@ -479,7 +483,6 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
 
     def _function_text(
         self, node: ast.AST, info: FunctionInfo, head: str, tail: str, where: str, arrow: bool = False, skip_first: bool = False,
-        before: list[str] | None = None,
     ) -> None:
         public = info.public and bool(node.args.kwonlyargs)
         with self.function_scope(node, info) as scope:
@@ -489,9 +492,14 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
             if public:
                 self.check_options(node.args, where)
             start = len(self.targetFragments)
-            for text in before or []:
-                self.line(text, node)
-            self.body(node.body)
+            statements = node.body
+            if is_super_init(statements[0] if statements else None):  # JS has no `this` before it
+                self.visit(statements[0])
+                statements = statements[1:]
+            if uses_of(scope.self_name or scope.class_name, statements) >= ALIASED_FROM:
+                scope.self_text = "$self"
+                self.line("const $self = this;", node)
+            self.body(statements)
             if self.needs_final_return(node, info):
                 self.line("return null;")
             declared = [variable_name(name) for name in scope.plan.hoisted] + scope.take_temps()
@@ -523,6 +531,11 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
         if isinstance(statement, ast.If) and not statement.orelse and ends(statement.body):
             return self.facts(statement.test, False)
         return {}
+
+
+def uses_of(name: str, statements: list[ast.stmt]) -> int:
+    """How often a name is read in some statements and the functions inside them."""
+    return sum(isinstance(node, ast.Name) and node.id == name for statement in statements for node in ast.walk(statement))
 
 
 def ends(body: list[ast.stmt]) -> bool:

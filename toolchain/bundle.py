@@ -65,7 +65,8 @@ def bundle() -> None:
 
 
 def _bundle_forms() -> None:
-    private = f"--mangle-props=^({'|'.join(['_[a-zA-Z].*', *properties.read()])})$"
+    names = '|'.join(['_[a-zA-Z].*', r'\$record', *properties.read()])
+    private = f'--mangle-props=^({names})$'
     SHORT_NAMES.unlink(missing_ok=True)
     for name, flags in FORMS.items():
         esbuild([str(ENTRY), f'--outfile={DIST / name}', *COMMON, private, *flags])

@@ -13,6 +13,9 @@ from toolchain.symbols import ClassInfo, FieldInfo, FunctionInfo
 # A method that uses `this` so often keeps it in a variable, which minifies to one letter.
 ALIASED_FROM = 4
 
+# How a field takes part: by (in the constructor, keyword-only), then whether it is not or is compared.
+_FLAGS = {(True, False): "-.", (True, True): "+*", (False, False): "!~", (False, True): "!~"}
+
 _SKIPPED_METHODS = frozenset(["__hash__", "__class_getitem__", "__del__", "__init_subclass__", "__slots__"])
 
 
@@ -42,6 +45,8 @@ class Classes:
             elif info.is_dataclass and "__post_init__" in info.methods:
                 self.record_constructor(info)
         if info.is_dataclass:
+            if "__init__" in info.methods and self.project.all_fields(info):
+                self.error(node, "a dataclass with an __init__ of its own; write a plain class, or __post_init__")
             self.record_fields(info)
         for statement in node.body:
             if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -86,7 +91,9 @@ class Classes:
             js_name = attribute_name(name)
             self.line(f"static {js_name} = {self.js(value, ASSIGN)};", value)
             if name in self.project.instance_constants:
-                self.line(f"{js_name} = {variable_name(info.name)}.{js_name};", value)
+                constant = f"{variable_name(info.name)}.{js_name}"
+                # The fields of a dataclass are its first own properties, see $record() of the runtime.
+                self.line(f"get {js_name}() {{ return {constant}; }}" if info.is_dataclass else f"{js_name} = {constant};", value)
 
     # -- dataclasses -----------------------------------------------------------------------------------------------
 
@@ -118,8 +125,9 @@ class Classes:
         for item in own:
             if item.init:
                 self.line(f"{this}.{attribute_name(item.name)} = {variable_name(item.name)};", item.annotation)
-            elif item.default is not None or item.factory is not None:
-                self.line(f"{this}.{attribute_name(item.name)} = {self.js(item.default or item.factory, ASSIGN)};", item.annotation)
+            else:  # without a default, null keeps its place in the order of the fields
+                default = item.default or item.factory
+                self.line(f"{this}.{attribute_name(item.name)} = {'null' if default is None else self.js(default, ASSIGN)};", item.annotation)
         if any("__post_init__" in ancestor.methods for ancestor in self.project.lineage(info)):
             subclassed = info.qualified in self.project.subclassed
             guard = f"if (new.target === {variable_name(info.name)}) " if subclassed else ""
@@ -143,17 +151,15 @@ class Classes:
         return f"{name} = {self.js(default, ASSIGN)}" if own and default is not None else name
 
     def record_fields(self, info: ClassInfo) -> None:
-        """Class and field names, for equality, repr and replace(); '-' marks a field that does not compare."""
-        names = [info.name if info.eq else "-" + info.name]
-        for item in self.project.all_fields(info):
-            flags = ("-" if not item.compare or not info.eq else "") + ("~" if not item.init else "") + ("*" if item.keyword_only else "")
-            if item.name.startswith("_"):  # the bundler renames private members, and a string only where it is told to
-                names[-1] += f" {flags}"
-                names += [f"\x00{attribute_name(item.name)}", ""]
-            else:
-                names[-1] += f" {flags}{item.name}"
-        parts = [f"/* @__KEY__ */ {quote(text[1:])}" if text.startswith("\x00") else quote(text) for text in names if text]
-        self.line(f"get $record() {{ return {' + '.join(parts)}; }}")
+        """What the runtime's $record() reads, for equality, repr and replace()."""
+        fields = self.project.all_fields(info)
+        seen = self.is_test or self.project.public is None or info.name in self.project.public
+        parts = [info.name if seen else ""]
+        parts.append("".join(_FLAGS[item.init, item.keyword_only][item.compare and info.eq] for item in fields))
+        if parts[0]:
+            parts += [item.name for item in fields]
+        text = " ".join(parts).rstrip() if fields else parts[0]
+        self.line(f"static $record = {quote(text if info.eq else '-' + text)};")
 
     # -- methods ---------------------------------------------------------------------------------------------------
 

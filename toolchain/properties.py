@@ -66,9 +66,9 @@ def declared(project: Project, modules: list[Module]) -> Iterator[str]:
                 yield from (attribute_name(argument.arg) for argument in node.args.kwonlyargs)
 
 
-def known_outside(project: Project, modules: list[Module], public: str) -> set[str]:
-    """The names that somebody else knows. public: the declarations that users see."""
-    names = words(public) | built_in_names()
+def known_outside(project: Project, modules: list[Module]) -> set[str]:
+    """The names that somebody else knows."""
+    names = (project.public or set()) | built_in_names()
     packages = [NODE_MODULES / name / 'dist' for name in BUNDLED_PACKAGES]
     for path in [*(ROOT / 'toolchain' / 'runtime').glob('*.js'), *(path for folder in packages for path in folder.glob('*.mjs'))]:
         names |= words(path.read_text(encoding='utf-8'))
@@ -95,10 +95,10 @@ def known_outside(project: Project, modules: list[Module], public: str) -> set[s
     return names
 
 
-def shortened(project: Project, modules: list[Module], public: str) -> list[str]:
+def shortened(project: Project, modules: list[Module]) -> list[str]:
     """The names that the bundler may shorten. Those that begin with one underscore are private anyway (bundle.py)."""
     candidates = {name for name in declared(project, modules) if not name.startswith('_') and len(name) > 1}
-    return sorted(candidates - known_outside(project, modules, public))
+    return sorted(candidates - known_outside(project, modules))
 
 
 def write(names: list[str], path: Path = LIST) -> None:

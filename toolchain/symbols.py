@@ -149,6 +149,7 @@ class Project:
         self.plain_attributes: set[str] = set()
         self.subclassed: set[str] = set()
         self.instance_constants: set[str] = set()
+        self.public: set[str] | None = None  # the words of the declarations that users see, where there are any
 
     def add(self, name: str, path: Path, source_name: str, source: str, tree: ast.Module) -> Module:
         module = Module(name, path, source_name, source, tree, path.name == "__init__.py")

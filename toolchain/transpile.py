@@ -79,6 +79,8 @@ class Build:
     def compile(self) -> dict[str, str]:
         """Output path -> JS text; errors are collected."""
         self.project.link()
+        package = self.root / self.config["source"]["root"] / self.config["source"]["package"]
+        self.project.public = properties.words(dts.Declarations(package).generate())
         modules = self.sources + self.tests
         self.errors += subset.check(self.project, modules, self.config["bans"])
         for module in modules:
@@ -94,8 +96,7 @@ class Build:
 
     def shortened(self) -> list[str]:
         """The property names that the bundler may shorten."""
-        package = self.root / self.config["source"]["root"] / self.config["source"]["package"]
-        return properties.shortened(self.project, self.sources, dts.Declarations(package).generate())
+        return properties.shortened(self.project, self.sources)
 
     def source_reference(self, module: Module, path: str) -> str:
         """The .py file as a map beside the .js file names it; bundlers make it relative to the bundle."""

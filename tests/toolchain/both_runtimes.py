@@ -26,7 +26,7 @@ const plain = (x) => {
   if (x instanceof Set) return { set: [...x].map((k) => JSON.stringify(plain(k))).sort() };
   if (x instanceof Uint8Array) return { bytes: [...x] };
   if (Array.isArray(x)) return x.map(plain);
-  if (typeof x === 'object') return { object: String(x.$record ?? x.constructor.name).split(' ')[0] };
+  if (typeof x === 'object') return { object: (x.constructor.$record ?? '').split(' ')[0] || x.constructor.name };
   return x;
 };
 const revived = (x) => {

@@ -13,14 +13,16 @@ export function $truthy(x) {
   return x.__len__ ? x.__len__() > 0 : true;
 }
 
-/** Class name and fields of a dataclass instance: [name, field, field, ...] in JS spelling, flags cut off. */
-export function $fields(x, all) {
-  const parts = x.$record.split(' ').slice(1);
-  return (all ? parts : parts.filter((name) => name[0] !== '-')).map((name) => $camel(name.replace(/^[-~*]+/, '')));
-}
-
-export function $camel(name) {
-  return /^_*[A-Z][A-Z0-9_]*$/.test(name) ? name : name.replace(/^_+|_+([A-Za-z0-9])/g, (text, c) => (c ? c.toUpperCase() : text));
+/**
+ * What the compiler wrote down about a dataclass, null for other objects: its name ('-' before it if it is compared by
+ * identity; '' for one that users never see, which prints without its fields), a flag for each field, and their names in Python.
+ * The constructor sets the fields first and in this order, so they are the first of the object's own properties.
+ */
+export function $record(x) {
+  const text = x.constructor?.$record;
+  if (text == null) return null;
+  const [name, flags = '', ...names] = text.split(' ');
+  return { name: name.replace('-', ''), byValue: name[0] !== '-', flags, names, keys: Object.keys(x) };
 }
 
 export function $eq(a, b) {
@@ -38,7 +40,10 @@ export function $eq(a, b) {
   }
   if (a instanceof Map) return b instanceof Map && a.size === b.size && $every(a, ([k, v]) => b.has(k) && $eq(v, b.get(k)));
   if (a instanceof Set) return b instanceof Set && a.size === b.size && $every(a, (k) => b.has(k));
-  if (a.$record && a.$record[0] !== '-' && a.constructor === b.constructor) return $fields(a).every((name) => $eq(a[name], b[name]));
+  if (a.constructor === b.constructor) {
+    const record = $record(a);
+    if (record?.byValue) return [...record.flags].every((flag, i) => '-+!'.includes(flag) || $eq(a[record.keys[i]], b[record.keys[i]]));
+  }
   if (a.constructor === Object && b.constructor === Object) {
     const names = Object.keys(a);
     return names.length === Object.keys(b).length && names.every((name) => Object.hasOwn(b, name) && $eq(a[name], b[name]));
@@ -188,17 +193,11 @@ export function $bind(x, value) {
 
 /** dataclasses.replace */
 export function $replace(x, changes) {
-  const positional = [], options = {};
-  let hasOptions = false;
-  for (const text of x.$record.split(' ').slice(1)) {
-    const flags = /^[-~*]*/.exec(text)[0], name = $camel(text.slice(flags.length));
-    if (flags.includes('~')) continue;
-    const value = name in changes ? changes[name] : x[name];
-    if (flags.includes('*')) {
-      options[name] = value;
-      hasOptions = true;
-    } else positional.push(value);
-  }
-  if (hasOptions) positional.push(options);
-  return new x.constructor(...positional);
+  const positional = [], options = {}, { flags, keys } = $record(x);
+  keys.slice(0, flags.length).forEach((key, i) => {
+    const value = key in changes ? changes[key] : x[key];
+    if ('*+'.includes(flags[i])) options[key] = value;
+    else if (!'~!'.includes(flags[i])) positional.push(value);
+  });
+  return new x.constructor(...positional, ...(/[*+]/.test(flags) ? [options] : []));
 }

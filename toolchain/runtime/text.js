@@ -1,5 +1,5 @@
 // str(), repr(), format() and the methods of strings.
-import { $camel, $eq, $fields, $iter, $slice } from './core.js';
+import { $eq, $iter, $record, $slice } from './core.js';
 import { UnicodeDecodeError, ValueError } from './errors.js';
 
 /** Python's text of a number: repr's digits, exponent from 1e16 up and below 1e-4; integers in full. */
@@ -31,10 +31,8 @@ export function $repr(x) {
   if (x instanceof Map) return `{${[...x].map(([k, v]) => `${$repr(k)}: ${$repr(v)}`).join(', ')}}`;
   if (x instanceof Set) return x.size ? `{${[...x].map($repr).join(', ')}}` : 'set()';
   if (x instanceof Uint8Array) return `b${quoted(Array.from(x, (byte) => String.fromCharCode(byte)).join(''))}`;
-  if (x.$record) {
-    const names = x.$record.split(' ').slice(1).map((name) => name.replace(/^[-~*]+/, ''));
-    return `${x.$record.split(' ')[0].replace(/^-/, '')}(${names.map((name) => `${name}=${$repr(x[$camel(name)])}`).join(', ')})`;
-  }
+  const record = $record(x);
+  if (record?.name) return `${record.name}(${record.names.map((name, i) => `${name}=${$repr(x[record.keys[i]])}`).join(', ')})`;
   if (x instanceof Error) return `${x.name}(${(x.args ?? [x.message]).map($repr).join(', ')})`;
   return `<${$typeName(x)} object>`;
 }
@@ -51,10 +49,9 @@ function quoted(text) {
 export function $typeName(x) {
   if (x == null) return 'NoneType';
   if (typeof x === 'number') return Number.isInteger(x) ? 'int' : 'float';
-  if (x.$record) return x.$record.split(' ')[0].replace(/^-/, '');
   if (x instanceof Error) return x.name;
   const names = { String: 'str', Boolean: 'bool', Array: 'list', Map: 'dict', Set: 'set', Uint8Array: 'bytes', Function: 'function' };
-  const name = x.constructor?.name ?? 'object';
+  const name = $record(x)?.name || (x.constructor?.name ?? 'object');
   return names[name] ?? name;
 }
 

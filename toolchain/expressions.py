@@ -35,6 +35,12 @@ def options_object(items: list[tuple[str, str]]) -> str:
     return "{ " + ", ".join(name if name == value else f"{name}: {value}" for name, value in items) + " }" if items else "{}"
 
 
+def words_of(nodes: list[ast.expr | None]) -> str | None:
+    """String literals as one text, a space between them; None if some are no literals or have spaces themselves."""
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " not in node.value]
+    return " ".join(texts) if len(texts) == len(nodes) else None
+
+
 class Expressions:
     """Mixed into the generator."""
 
@@ -119,6 +125,9 @@ class Expressions:
     def x_Dict(self, node: ast.Dict) -> Js:
         if not node.keys:
             return "new Map()", PRIMARY
+        keys = words_of(node.keys)
+        if keys is not None:
+            return f"{self.rt('dict')}({', '.join([quote(keys), *self.items(node.values)])})", PRIMARY
         entries = []
         for key, value in zip(node.keys, node.values):
             entries.append(f"...{self.js(value, PRIMARY)}" if key is None else f"[{self.js(key, ASSIGN)}, {self.js(value, ASSIGN)}]")

@@ -69,6 +69,12 @@ export function $m_sort(x, key, reverse) {
   for (let i = 0; i < items.length; i++) x[i] = items[i];
 }
 
+/** A dict whose keys are words: a literal that takes less room than one of pairs. */
+export function $dict(keys, ...values) {
+  const map = new Map();
+  keys.split(' ').forEach((key, i) => map.set(key, values[i]));
+  return map;
+}
 export function $m_get(x, k, otherwise = null) {
   if (!isDict(x)) return arguments.length > 2 ? x.get(k, otherwise) : x.get(k);
   const value = x.get(k);

@@ -370,10 +370,7 @@ class Expressions:
             return infix(TIMES)
         if isinstance(op, ast.Pow):
             return f"{self.js(left, PRIMARY)} ** {self.js(right, POWER)}", POWER
-        divisor = constant_int(right)
         if isinstance(op, ast.FloorDiv):
-            if divisor:
-                return f"Math.floor({self.js(left, TIMES)} / {self.js(right, UNARY)})", PRIMARY
             return helper("floordiv")
         if isinstance(op, ast.Mod):
             if a.kind == "str":

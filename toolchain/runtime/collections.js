@@ -1,12 +1,8 @@
 // Methods of list, dict and set on receivers whose type was not proven, and the functions over iterables.
 // A receiver of no built-in type gets the method of that name called.
-import { $cmp, $eq, $iter } from './core.js';
+import { $cmp, $eq, $isDict as isDict, $isList as isList, $isSet as isSet, $isView as isView, $iter } from './core.js';
 import { IndexError, KeyError, StopAsyncIteration, StopIteration, ValueError } from './errors.js';
 import { $m_find } from './text.js';
-
-const isList = Array.isArray;
-const isDict = (x) => x instanceof Map;
-const isSet = (x) => x instanceof Set;
 
 export function $m_append(x, item) { return isList(x) ? void x.push(item) : x.append(item); }
 export function $m_extend(x, items) {
@@ -42,7 +38,7 @@ export function $m_index(x, item, from, to) {
   if (isList(x)) {
     const start = from == null ? 0 : from < 0 ? Math.max(0, from + x.length) : from;
     at = x.findIndex((other, i) => i >= start && (to == null || i < to) && $eq(other, item));
-  } else if (typeof x === 'string' || ArrayBuffer.isView(x)) at = $m_find(x, item, from, to);
+  } else if (typeof x === 'string' || isView(x)) at = $m_find(x, item, from, to);
   else return x.index(item, from, to);
   if (at < 0) throw new ValueError(typeof x === 'string' ? 'substring not found' : 'value is not in list');
   return at;
@@ -58,7 +54,7 @@ export function $m_clear(x) {
   if (isList(x)) x.length = 0;
   else return x.clear();
 }
-export function $m_copy(x) { return isList(x) || ArrayBuffer.isView(x) ? x.slice() : isDict(x) ? new Map(x) : isSet(x) ? new Set(x) : x.copy(); }
+export function $m_copy(x) { return isList(x) || isView(x) ? x.slice() : isDict(x) ? new Map(x) : isSet(x) ? new Set(x) : x.copy(); }
 export function $m_count(x, item) {
   if (typeof x === 'string') return item === '' ? x.length + 1 : x.split(item).length - 1;
   if (isList(x)) return x.reduce((n, other) => n + ($eq(other, item) ? 1 : 0), 0);
@@ -157,7 +153,7 @@ export function $all(items, test) {
 }
 function isTrue(x) {
   if (!x || typeof x !== 'object') return !!x || x !== x;
-  const size = isList(x) || ArrayBuffer.isView(x) ? x.length : isDict(x) || isSet(x) ? x.size : x.__len__ ? x.__len__() : 1;
+  const size = isList(x) || isView(x) ? x.length : isDict(x) || isSet(x) ? x.size : x.__len__ ? x.__len__() : 1;
   return size > 0;
 }
 
@@ -185,10 +181,16 @@ export function* $zipStrict(...sources) {
 export function* $map(f, ...sources) { for (const row of $zip(...sources)) yield f(...row); }
 export function* $filter(f, items) { for (const item of $iter(items)) if (isTrue(f ? f(item) : item)) yield item; }
 export function $reversed(x) { return typeof x === 'string' ? [...x].reverse() : [...$iter(x)].reverse(); }
+/** [make(0), ..., make(count - 1)] */
+export function $listOf(count, make) {
+  const out = [];
+  for (let i = 0; i < count; i++) out.push(make(i));
+  return out;
+}
 export function $range(from, to, step = 1) {
   const [start, stop] = to === undefined ? [0, from] : [from, to];
   if (step === 0) throw new ValueError('range() arg 3 must not be zero');
-  return Array.from({ length: Math.max(0, Math.ceil((stop - start) / step)) }, (_, i) => start + i * step);
+  return $listOf(Math.ceil((stop - start) / step), (i) => start + i * step);
 }
 export function $next(iterator, otherwise) {
   const { value, done } = iterator.next();

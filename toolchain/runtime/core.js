@@ -2,13 +2,26 @@
 import { IndexError, KeyError, ValueError } from './errors.js';
 import { $repr } from './text.js';
 
-const isView = (x) => ArrayBuffer.isView(x);
+// -- types: short names, and calls that V8 inlines ---------------------------------------------------------------------
+
+export const $isList = Array.isArray;
+export const $isView = ArrayBuffer.isView;
+export const $isDict = (x) => x instanceof Map;
+export const $isSet = (x) => x instanceof Set;
+export const $isBytes = (x) => x instanceof Uint8Array;
+export const $isError = (x) => x instanceof Error;
+export const $isStr = (x) => typeof x === 'string';
+export const $isNumber = (x) => typeof x === 'number';
+export const $isBool = (x) => typeof x === 'boolean';
+export const $isFunction = (x) => typeof x === 'function';
+
+// -- truth, equality, order --------------------------------------------------------------------------------------------
 
 export function $truthy(x) {
   if (!x) return x !== x;
   if (typeof x !== 'object') return true;
-  if (Array.isArray(x) || isView(x)) return x.length > 0;
-  if (x instanceof Map || x instanceof Set) return x.size > 0;
+  if ($isList(x) || $isView(x)) return x.length > 0;
+  if ($isDict(x) || $isSet(x)) return x.size > 0;
   if (x.__bool__) return x.__bool__();
   return x.__len__ ? x.__len__() > 0 : true;
 }
@@ -34,12 +47,12 @@ export function $eq(a, b) {
   }
   if (a.__eq__) return $truthy(a.__eq__(b));
   if (b.__eq__) return $truthy(b.__eq__(a));
-  if (Array.isArray(a) || isView(a)) {
-    if (Array.isArray(a) ? !Array.isArray(b) : !isView(b)) return false;
+  if ($isList(a) || $isView(a)) {
+    if ($isList(a) ? !$isList(b) : !$isView(b)) return false;
     return a.length === b.length && a.every((item, i) => $eq(item, b[i]));
   }
-  if (a instanceof Map) return b instanceof Map && a.size === b.size && $every(a, ([k, v]) => b.has(k) && $eq(v, b.get(k)));
-  if (a instanceof Set) return b instanceof Set && a.size === b.size && $every(a, (k) => b.has(k));
+  if ($isDict(a)) return $isDict(b) && a.size === b.size && $every(a, ([k, v]) => b.has(k) && $eq(v, b.get(k)));
+  if ($isSet(a)) return $isSet(b) && a.size === b.size && $every(a, (k) => b.has(k));
   if (a.constructor === b.constructor) {
     const record = $record(a);
     if (record?.byValue) return [...record.flags].every((flag, i) => '-+!'.includes(flag) || $eq(a[record.keys[i]], b[record.keys[i]]));
@@ -58,7 +71,7 @@ function $every(items, test) {
 
 export function $cmp(a, b) {
   const kind = typeof a;
-  if (Array.isArray(a) && Array.isArray(b)) {
+  if ($isList(a) && $isList(b)) {
     const n = Math.min(a.length, b.length);
     for (let i = 0; i < n; i++) if (!$eq(a[i], b[i])) return $cmp(a[i], b[i]);
     return a.length - b.length;
@@ -66,27 +79,27 @@ export function $cmp(a, b) {
   if (kind === 'string' && typeof b === 'string') return a < b ? -1 : a > b ? 1 : 0;
   const number = (x) => typeof x === 'number' || typeof x === 'boolean' || typeof x === 'bigint';
   if (number(a) && number(b)) return a < b ? -1 : a > b ? 1 : a == b ? 0 : NaN;
-  if (isView(a) && isView(b)) return $cmp([...a], [...b]);
+  if ($isView(a) && $isView(b)) return $cmp([...a], [...b]);
   throw new TypeError(`'<' not supported between ${$repr(a)} and ${$repr(b)}`);
 }
 
 export function $len(x) {
-  if (typeof x === 'string' || Array.isArray(x) || isView(x)) return x.length;
-  if (x instanceof Map || x instanceof Set) return x.size;
+  if (typeof x === 'string' || $isList(x) || $isView(x)) return x.length;
+  if ($isDict(x) || $isSet(x)) return x.size;
   if (x != null && x.__len__) return x.__len__();
   throw new TypeError(`${$repr(x)} has no len()`);
 }
 
 export function $contains(container, x) {
   if (typeof container === 'string') return container.includes(x);
-  if (container instanceof Map || container instanceof Set) return container.has(x);
+  if ($isDict(container) || $isSet(container)) return container.has(x);
   if (container.__contains__) return $truthy(container.__contains__(x));
   for (const item of container) if ($eq(item, x)) return true;
   return false;
 }
 
 export function $iter(x) {
-  if (x instanceof Map) return x.keys();
+  if ($isDict(x)) return x.keys();
   if (x == null || !x[Symbol.iterator]) throw new TypeError(`${$repr(x)} is not iterable`);
   return x;
 }
@@ -113,7 +126,7 @@ export function $key(map, k) {
 }
 
 export function $at(x, k) {
-  if (x instanceof Map) return $key(x, k);
+  if ($isDict(x)) return $key(x, k);
   return x.__getitem__ ? x.__getitem__(k) : $item(x, k);
 }
 
@@ -124,13 +137,13 @@ export function $putItem(x, i, value) {
 }
 
 export function $put(x, k, value) {
-  if (x instanceof Map) x.set(k, value);
+  if ($isDict(x)) x.set(k, value);
   else if (x.__setitem__) x.__setitem__(k, value);
   else $putItem(x, k, value);
 }
 
 export function $del(x, k) {
-  if (x instanceof Map) {
+  if ($isDict(x)) {
     if (!x.delete(k)) throw new KeyError(k);
   } else if (x.__delitem__) x.__delitem__(k);
   else {
@@ -148,7 +161,7 @@ export function $slice(x, from, to, step) {
   const n = x.length;
   if (step == null || step === 1) {
     const start = bound(from, n, 0), end = Math.max(start, bound(to, n, n));
-    return isView(x) ? x.subarray(start, end) : x.slice(start, end);
+    return $isView(x) ? x.subarray(start, end) : x.slice(start, end);
   }
   if (step === 0) throw new ValueError('slice step cannot be zero');
   const picked = [];
@@ -159,20 +172,20 @@ export function $slice(x, from, to, step) {
     const end = to == null ? -1 : to < 0 ? Math.max(-1, to + n) : Math.min(to, n - 1);
     for (let i = start; i > end; i += step) picked.push(x[i]);
   }
-  return typeof x === 'string' ? picked.join('') : isView(x) ? x.constructor.from(picked) : picked;
+  return typeof x === 'string' ? picked.join('') : $isView(x) ? x.constructor.from(picked) : picked;
 }
 
 export function $setSlice(x, from, to, values) {
   const start = bound(from, x.length, 0), end = Math.max(start, bound(to, x.length, x.length));
-  if (isView(x)) {
-    const given = isView(values) ? values : [...$iter(values)];
+  if ($isView(x)) {
+    const given = $isView(values) ? values : [...$iter(values)];
     if (given.length !== end - start) throw new ValueError('slice assignment needs the same size');
     x.set(given, start);
   } else x.splice(start, end - start, ...$iter(values));
 }
 
 export function $unpack(x, n) {
-  const items = Array.isArray(x) ? x : [...$iter(x)];
+  const items = $isList(x) ? x : [...$iter(x)];
   if (items.length !== n) {
     throw new ValueError(items.length > n ? `too many values to unpack (expected ${n})` : `not enough values to unpack (expected ${n}, got ${items.length})`);
   }

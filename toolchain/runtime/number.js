@@ -1,7 +1,7 @@
 // Integer arithmetic beyond 32 bits, Python's rounding and number parsing.
 import { OverflowError, ValueError, ZeroDivisionError } from './errors.js';
 import { $fixed, $repr } from './text.js';
-import { $eq, $iter } from './core.js';
+import { $eq, $isList, $isNumber, $isStr, $isView, $iter } from './core.js';
 
 export function $floordiv(a, b) {
   if (b == 0) throw new ZeroDivisionError('integer division or modulo by zero');
@@ -19,7 +19,7 @@ export function $divmod(a, b) {
 }
 
 export function $add(a, b) {
-  return Array.isArray(a) ? a.concat(b) : ArrayBuffer.isView(a) ? joined(a, b) : a + b;
+  return $isList(a) ? a.concat(b) : $isView(a) ? joined(a, b) : a + b;
 }
 
 function joined(a, b) {
@@ -30,22 +30,22 @@ function joined(a, b) {
 }
 
 export function $iadd(a, b) {
-  if (!Array.isArray(a)) return $add(a, b);
+  if (!$isList(a)) return $add(a, b);
   for (const item of $iter(b)) a.push(item);
   return a;
 }
 
 export function $mul(a, b) {
-  if (typeof a === 'number' && typeof b === 'number') return a * b;
-  if (typeof b === 'string' || Array.isArray(b)) [a, b] = [b, a];
-  if (typeof a === 'string') return a.repeat(Math.max(0, b));
-  if (Array.isArray(a)) {
+  if ($isNumber(a) && $isNumber(b)) return a * b;
+  if ($isStr(b) || $isList(b)) [a, b] = [b, a];
+  if ($isStr(a)) return a.repeat(Math.max(0, b));
+  if ($isList(a)) {
     if (a.length === 1) return new Array(Math.max(0, +b)).fill(a[0]);
     const out = [];
     for (let i = 0; i < b; i++) for (const item of a) out.push(item);
     return out;
   }
-  if (ArrayBuffer.isView(a)) {
+  if ($isView(a)) {
     const out = new a.constructor(a.length * Math.max(0, b));
     for (let i = 0; i < b; i++) out.set(a, i * a.length);
     return out;
@@ -81,7 +81,7 @@ export function $isInt(x) {
 }
 
 export function $int(x, base) {
-  if (typeof x === 'string') {
+  if ($isStr(x)) {
     const text = x.trim().replace(/([0-9a-zA-Z])_(?=[0-9a-zA-Z])/g, '$1');
     const radix = base ?? 10;
     const digits = text.replace(/^[+-]/, '').replace(radix === 16 ? /^0x/i : radix === 2 ? /^0b/i : radix === 8 ? /^0o/i : /^$/, '').toLowerCase();
@@ -124,7 +124,7 @@ export function $round(x, digits) {
 
 export function $sum(items, start = 0) {
   let total = start;
-  for (const item of $iter(items)) total = typeof total === 'number' ? total + Number(item) : $add(total, item);
+  for (const item of $iter(items)) total = $isNumber(total) ? total + Number(item) : $add(total, item);
   return total;
 }
 
@@ -187,7 +187,10 @@ export function $math_frexp(x) {
   while (Math.abs(m) >= 1) { m /= 2; e++; }
   return [m, e];
 }
-export function $math_floor(x) { return Math.floor(x); }
+export const $math_floor = Math.floor;
+export const $math_abs = Math.abs;
+export const $math_min = Math.min;
+export const $math_max = Math.max;
 export function $math_ceil(x) { return Math.ceil(x); }
 export function $math_isclose(a, b, relative = 1e-9, absolute = 0) {
   return $eq(a, b) || Math.abs(a - b) <= Math.max(relative * Math.max(Math.abs(a), Math.abs(b)), absolute);

@@ -1,5 +1,5 @@
 // str(), repr(), format() and the methods of strings.
-import { $eq, $iter, $record, $slice } from './core.js';
+import { $eq, $isDict, $isList, $isNumber, $isSet, $isStr, $isView, $iter, $record, $slice } from './core.js';
 import { UnicodeDecodeError, ValueError } from './errors.js';
 
 /** Python's text of a number: repr's digits, exponent from 1e16 up and below 1e-4; integers in full. */
@@ -11,8 +11,8 @@ export function $number(x) {
 }
 
 export function $str(x) {
-  if (typeof x === 'string') return x;
-  if (typeof x === 'number') return $number(x);
+  if ($isStr(x)) return x;
+  if ($isNumber(x)) return $number(x);
   if (x instanceof Error) return x.__str__ ? x.__str__() : x.message;
   return x?.__str__ ? x.__str__() : $repr(x);
 }
@@ -27,9 +27,9 @@ export function $repr(x) {
     case 'function': return `<function ${x.name}>`;
   }
   if (x.__repr__) return x.__repr__();
-  if (Array.isArray(x)) return `[${x.map($repr).join(', ')}]`;
-  if (x instanceof Map) return `{${[...x].map(([k, v]) => `${$repr(k)}: ${$repr(v)}`).join(', ')}}`;
-  if (x instanceof Set) return x.size ? `{${[...x].map($repr).join(', ')}}` : 'set()';
+  if ($isList(x)) return `[${x.map($repr).join(', ')}]`;
+  if ($isDict(x)) return `{${[...x].map(([k, v]) => `${$repr(k)}: ${$repr(v)}`).join(', ')}}`;
+  if ($isSet(x)) return x.size ? `{${[...x].map($repr).join(', ')}}` : 'set()';
   if (x instanceof Uint8Array) return `b${quoted(Array.from(x, (byte) => String.fromCharCode(byte)).join(''))}`;
   const record = $record(x);
   if (record?.name) return `${record.name}(${record.names.map((name, i) => `${name}=${$repr(x[record.keys[i]])}`).join(', ')})`;
@@ -48,7 +48,7 @@ function quoted(text) {
 
 export function $typeName(x) {
   if (x == null) return 'NoneType';
-  if (typeof x === 'number') return Number.isInteger(x) ? 'int' : 'float';
+  if ($isNumber(x)) return Number.isInteger(x) ? 'int' : 'float';
   if (x instanceof Error) return x.name;
   const names = { String: 'str', Boolean: 'bool', Array: 'list', Map: 'dict', Set: 'set', Uint8Array: 'bytes', Function: 'function' };
   const name = $record(x)?.name || (x.constructor?.name ?? 'object');
@@ -100,7 +100,7 @@ export function $format(x, spec = '') {
   let [, fill, align, sign, alternate, zero, width, group, precision, type] = match;
   const digits = precision === undefined ? undefined : Number(precision);
   let body, prefix = '';
-  if (typeof x === 'string' || x == null || typeof x === 'object' || typeof x === 'boolean' && !type && !precision) {
+  if ($isStr(x) || x == null || typeof x === 'object' || typeof x === 'boolean' && !type && !precision) {
     body = $str(x);
     if (digits !== undefined) body = [...body].slice(0, digits).join('');
     align ??= '<';
@@ -179,10 +179,9 @@ export function $print(...items) {
 // -- methods: each works on a string and passes on to an object that has a method of that name ------------------------
 
 const SPACE = '\\s\\x1c-\\x1f\\x85';
-const onString = (s) => typeof s === 'string';
 const escaped = (chars) => chars.replace(/[\\\]^-]/g, '\\$&');
 
-export function $m_strip(s, chars) { return onString(s) ? $m_rstrip($m_lstrip(s, chars), chars) : s.strip(chars); }
+export function $m_strip(s, chars) { return $isStr(s) ? $m_rstrip($m_lstrip(s, chars), chars) : s.strip(chars); }
 export function $m_lstrip(s, chars) { return chars === '' ? s : s.replace(new RegExp(`^[${chars == null ? SPACE : escaped(chars)}]+`, 'u'), ''); }
 export function $m_rstrip(s, chars) {
   if (chars === '') return s;
@@ -197,17 +196,17 @@ export function $m_rstrip(s, chars) {
 }
 
 export function $m_startswith(s, prefix, from) {
-  if (!onString(s) && !ArrayBuffer.isView(s)) return s.startswith(prefix, from);
-  if (Array.isArray(prefix)) return prefix.some((p) => $m_startswith(s, p, from));
-  return onString(s) ? s.startsWith(prefix, from ?? 0) : $eq(s.subarray(from ?? 0, (from ?? 0) + prefix.length), prefix);
+  if (!$isStr(s) && !$isView(s)) return s.startswith(prefix, from);
+  if ($isList(prefix)) return prefix.some((p) => $m_startswith(s, p, from));
+  return $isStr(s) ? s.startsWith(prefix, from ?? 0) : $eq(s.subarray(from ?? 0, (from ?? 0) + prefix.length), prefix);
 }
 export function $m_endswith(s, suffix) {
-  if (Array.isArray(suffix)) return suffix.some((p) => $m_endswith(s, p));
-  return onString(s) ? s.endsWith(suffix) : $eq(s.subarray(Math.max(0, s.length - suffix.length)), suffix);
+  if ($isList(suffix)) return suffix.some((p) => $m_endswith(s, p));
+  return $isStr(s) ? s.endsWith(suffix) : $eq(s.subarray(Math.max(0, s.length - suffix.length)), suffix);
 }
 
 export function $m_split(s, sep, limit = -1) {
-  if (!onString(s)) return s.split(sep, limit);
+  if (!$isStr(s)) return s.split(sep, limit);
   if (sep == null) {
     const text = $m_lstrip(s);
     if (limit < 0) return text === '' ? [] : $m_rstrip(text).split(new RegExp(`[${SPACE}]+`, 'u'));
@@ -248,8 +247,8 @@ export function $m_splitlines(s, keep) {
 }
 
 export function $m_join(s, items) {
-  if (onString(s)) return [...$iter(items)].join(s);
-  if (!ArrayBuffer.isView(s)) return s.join(items);
+  if ($isStr(s)) return [...$iter(items)].join(s);
+  if (!$isView(s)) return s.join(items);
   const parts = [...$iter(items)];
   const out = new Uint8Array(parts.reduce((n, part) => n + part.length, s.length * Math.max(0, parts.length - 1)));
   let at = 0;
@@ -261,14 +260,14 @@ export function $m_join(s, items) {
   return out;
 }
 
-export function $m_lower(s) { return onString(s) ? s.toLowerCase() : s.lower(); }
-export function $m_upper(s) { return onString(s) ? s.toUpperCase() : s.upper(); }
+export function $m_lower(s) { return $isStr(s) ? s.toLowerCase() : s.lower(); }
+export function $m_upper(s) { return $isStr(s) ? s.toUpperCase() : s.upper(); }
 export function $m_casefold(s) { return s.toLowerCase().replaceAll('ß', 'ss'); }
 export function $m_title(s) { return s.replace(/\p{L}+/gu, (word) => word[0].toUpperCase() + word.slice(1).toLowerCase()); }
 export function $m_capitalize(s) { return s === '' ? s : s[0].toUpperCase() + s.slice(1).toLowerCase(); }
 
 export function $m_replace(s, from, to, count = -1) {
-  if (!onString(s)) return s.replace(from, to, count);
+  if (!$isStr(s)) return s.replace(from, to, count);
   if (count < 0) return s.replaceAll(from, () => to);
   let left = count;
   return s.replaceAll(from, () => (left-- > 0 ? to : from));
@@ -277,9 +276,9 @@ function within(s, from, to) {
   return to == null ? s : $slice(s, 0, to);
 }
 export function $m_find(s, x, from, to) {
-  if (onString(s) || ArrayBuffer.isView(s)) {
+  if ($isStr(s) || $isView(s)) {
     const start = from == null ? 0 : from < 0 ? Math.max(0, from + s.length) : from;
-    if (onString(s)) return start > s.length ? -1 : within(s, 0, to).indexOf(x, start);
+    if ($isStr(s)) return start > s.length ? -1 : within(s, 0, to).indexOf(x, start);
     for (let i = start; i + x.length <= (to ?? s.length); i++) if ($eq(s.subarray(i, i + x.length), x)) return i;
     return -1;
   }
@@ -329,11 +328,11 @@ export function $m_isascii(s) { return /^[\0-\x7f]*$/.test(s); }
 // -- bytes -------------------------------------------------------------------------------------------------------------
 
 export function $m_encode(s, encoding) {
-  if (!onString(s)) return s.encode(encoding);
+  if (!$isStr(s)) return s.encode(encoding);
   return new TextEncoder().encode(s);
 }
 export function $m_decode(data, encoding = 'utf-8', errors = 'strict') {
-  if (!ArrayBuffer.isView(data)) return data.decode(encoding, errors);
+  if (!$isView(data)) return data.decode(encoding, errors);
   if (/ascii|latin/.test(encoding)) return Array.from(data, (byte) => String.fromCharCode(byte)).join('');
   try {
     return new TextDecoder(encoding, { fatal: errors === 'strict', ignoreBOM: true }).decode(data);
@@ -341,13 +340,13 @@ export function $m_decode(data, encoding = 'utf-8', errors = 'strict') {
     throw new UnicodeDecodeError(`invalid ${encoding} data`);
   }
 }
-export function $m_hex(data) { return ArrayBuffer.isView(data) ? Array.from(data, (byte) => byte.toString(16).padStart(2, '0')).join('') : data.hex(); }
-export function $m_tobytes(data) { return ArrayBuffer.isView(data) ? data.slice() : data.tobytes(); }
+export function $m_hex(data) { return $isView(data) ? Array.from(data, (byte) => byte.toString(16).padStart(2, '0')).join('') : data.hex(); }
+export function $m_tobytes(data) { return $isView(data) ? data.slice() : data.tobytes(); }
 export function $fromHex(text) { return Uint8Array.from(text.match(/[0-9a-fA-F]{2}/g) ?? [], (pair) => parseInt(pair, 16)); }
 export function $bytes(x, encoding) {
-  if (typeof x === 'number') return new Uint8Array(x);
-  if (onString(x)) return $m_encode(x, encoding);
-  if (ArrayBuffer.isView(x)) return new Uint8Array(x);
+  if ($isNumber(x)) return new Uint8Array(x);
+  if ($isStr(x)) return $m_encode(x, encoding);
+  if ($isView(x)) return new Uint8Array(x);
   const values = [...$iter(x)];
   if (values.some((value) => !(value >= 0 && value < 256))) throw new ValueError('bytes must be in range(0, 256)');
   return Uint8Array.from(values);

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 
 from toolchain.inference import constant_int
+from toolchain.literals import note
 from toolchain.names import attribute_name
 from toolchain.pytypes import NUMERIC, SIZED_BY_LENGTH, Type
 
@@ -60,7 +61,7 @@ class Expressions:
         if value is None or isinstance(value, bool):
             return self.nameConsts[value], PRIMARY
         if isinstance(value, str):
-            return quote(value), PRIMARY
+            return note(quote(value)), PRIMARY
         if isinstance(value, bytes):
             return (f"new Uint8Array([{', '.join(str(b) for b in value)}])" if value else "new Uint8Array(0)"), PRIMARY
         if isinstance(value, int):
@@ -127,7 +128,7 @@ class Expressions:
             return "new Map()", PRIMARY
         keys = words_of(node.keys)
         if keys is not None:
-            return f"{self.rt('dict')}({', '.join([quote(keys), *self.items(node.values)])})", PRIMARY
+            return f"{self.rt('dict')}({', '.join([note(quote(keys)), *self.items(node.values)])})", PRIMARY
         entries = []
         for key, value in zip(node.keys, node.values):
             entries.append(f"...{self.js(value, PRIMARY)}" if key is None else f"[{self.js(key, ASSIGN)}, {self.js(value, ASSIGN)}]")

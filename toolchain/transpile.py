@@ -17,6 +17,7 @@ from pathlib import Path
 
 from toolchain import dts, properties, subset
 from toolchain.generator import CompileError, EsGenerator
+from toolchain.literals import MODULE, Literals, plain
 from toolchain.lowering import lower
 from toolchain.sourcemap import with_inline_map
 from toolchain.symbols import Module, Project
@@ -85,12 +86,17 @@ class Build:
         self.errors += subset.check(self.project, modules, self.config["bans"])
         for module in modules:
             lower(module.tree)
-        outputs = {}
+        texts = {}
         for module in modules:
             path = js_path(module)
             generator = EsGenerator(self.project, module, path, is_test=module in self.tests)
-            text = generator.generate()
+            texts[path] = generator.generate()
             self.errors += generator.errors
+        literals = Literals(texts[js_path(module)] for module in self.sources)
+        outputs = {MODULE: literals.module()}
+        for module in modules:
+            path = js_path(module)
+            text = plain(texts[path]) if module in self.tests else literals.shared(texts[path], path)
             outputs[path] = with_inline_map(text, self.source_reference(module, path), module.source)
         return outputs
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from toolchain import subset
 from toolchain.generator import EsGenerator
+from toolchain.literals import plain
 from toolchain.lowering import lower
 from toolchain.sourcemap import with_inline_map
 from toolchain.symbols import Project
@@ -80,7 +81,7 @@ def compile_snippet(source: str, name: str = "snippet") -> tuple[str, list[str]]
     errors = subset.check(project, [module], settings()["bans"])
     lower(module.tree)
     generator = EsGenerator(project, module, f"{name}.js")
-    text = generator.generate()
+    text = plain(generator.generate())
     return with_inline_map(text, f"{name}.py", source), unique([*errors, *generator.errors])
 
 

@@ -10,9 +10,8 @@ import tempfile
 import textwrap
 from pathlib import Path
 
-from toolchain import subset
 from toolchain.generator import EsGenerator
-from toolchain.literals import plain
+from toolchain import literals, subset
 from toolchain.lowering import lower
 from toolchain.sourcemap import with_inline_map
 from toolchain.symbols import Project
@@ -81,7 +80,7 @@ def compile_snippet(source: str, name: str = "snippet") -> tuple[str, list[str]]
     errors = subset.check(project, [module], settings()["bans"])
     lower(module.tree)
     generator = EsGenerator(project, module, f"{name}.js")
-    text = plain(generator.generate())
+    text = literals.plain(generator.generate())
     return with_inline_map(text, f"{name}.py", source), unique([*errors, *generator.errors])
 
 

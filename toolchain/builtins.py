@@ -312,7 +312,7 @@ class Builtins:
         if name == "cast":
             return self.js(node.args[1], PRIMARY), PRIMARY
         if name == "replace":
-            changes = options_object([(attribute_name(k.arg), self.js(k.value, ASSIGN)) for k in node.keywords if k.arg])
+            changes = options_object([(self.member_name(node.args[0], k.arg), self.js(k.value, ASSIGN)) for k in node.keywords if k.arg])
             return f"{self.rt('replace')}({self.js(node.args[0], ASSIGN)}, {changes})", PRIMARY
         if name == "assert_never":
             return f"{self.rt('assertNever')}({self.js(node.args[0], ASSIGN)})", PRIMARY

@@ -8,7 +8,7 @@ What the JS of host/browser.py may rely on, and must keep to:
   does), so bytes are checked for '\\0asm' before they are believed.
 - Node's modules come from `process.getBuiltinModule('node:fs')`, not from `import('node:fs')`: webpack fails on the latter.
 - Loading the module changes no global and no built-in prototype: package.json says `sideEffects: false`, and a test checks it.
-- Properties whose names begin with one underscore and a letter, and those that properties.py lists, are private to the
+- Properties whose names begin with one underscore or $ and a letter (members.py), and those that properties.py lists, are private to the
   bundle and renamed in it (esbuild --mangle-props), so such a name is never made at run time from a string. Both forms
   get the same names: a page of one form may start workers of the other.
 """
@@ -25,7 +25,8 @@ from toolchain import properties
 from toolchain.paths import BUILD, BUNDLED_PACKAGES, DIST, NODE_MODULES, ROOT
 from toolchain.stamp import when_changed
 
-ENTRY = BUILD / 'js' / 'edgeflow' / 'index.js'
+MODULES = BUILD / 'bundle'
+ENTRY = MODULES / 'edgeflow' / 'index.js'
 SCRIPT_URL = BUILD / 'script_url.js'
 SHORT_NAMES = BUILD / 'short_names.json'
 
@@ -51,7 +52,7 @@ def esbuild(arguments: list[str]) -> None:
 
 def bundle_inputs() -> list[Path]:
     packages = [NODE_MODULES / name / 'package.json' for name in [*BUNDLED_PACKAGES, 'esbuild']]
-    modules = [path for folder in ('edgeflow', 'runtime') for path in (BUILD / 'js' / folder).glob('**/*.js')]
+    modules = [path for folder in ('edgeflow', 'runtime') for path in (MODULES / folder).glob('**/*.js')]
     return [*modules, *packages, properties.LIST, ROOT / 'toolchain' / 'bundle.py']
 
 
@@ -65,7 +66,7 @@ def bundle() -> None:
 
 
 def _bundle_forms() -> None:
-    names = '|'.join(['_[a-zA-Z].*', r'\$record', *properties.read()])
+    names = '|'.join(['_[a-zA-Z].*', r'\$[a-zA-Z].*', *properties.read()])
     private = f'--mangle-props=^({names})$'
     SHORT_NAMES.unlink(missing_ok=True)
     for name, flags in FORMS.items():

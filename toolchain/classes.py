@@ -88,7 +88,7 @@ class Classes:
         for name, value in info.constants.items():
             if name.startswith("__"):
                 continue
-            js_name = attribute_name(name)
+            js_name = self.member_of(info, name)
             self.line(f"static {js_name} = {self.js(value, ASSIGN)};", value)
             if name in self.project.instance_constants:
                 constant = f"{variable_name(info.name)}.{js_name}"
@@ -124,10 +124,10 @@ class Classes:
             self.line("const $self = this;", info.node)
         for item in own:
             if item.init:
-                self.line(f"{this}.{attribute_name(item.name)} = {variable_name(item.name)};", item.annotation)
+                self.line(f"{this}.{self.member_of(info, item.name)} = {variable_name(item.name)};", item.annotation)
             else:  # without a default, null keeps its place in the order of the fields
                 default = item.default or item.factory
-                self.line(f"{this}.{attribute_name(item.name)} = {'null' if default is None else self.js(default, ASSIGN)};", item.annotation)
+                self.line(f"{this}.{self.member_of(info, item.name)} = {'null' if default is None else self.js(default, ASSIGN)};", item.annotation)
         if any("__post_init__" in ancestor.methods for ancestor in self.project.lineage(info)):
             subclassed = info.qualified in self.project.subclassed
             guard = f"if (new.target === {variable_name(info.name)}) " if subclassed else ""
@@ -178,7 +178,7 @@ class Classes:
         prefix = word + ("async " if method.is_async else "") + ("*" if method.is_generator else "")
         skip = method.kind in ("method", "class", "property", "setter")
         self._function_text(
-            node, method, f"{prefix}{attribute_name(node.name)}", "", f"{info.name}.{attribute_name(node.name)}", skip_first=skip
+            node, method, f"{prefix}{self.member_of(info, node.name)}", "", f"{info.name}.{attribute_name(node.name)}", skip_first=skip
         )
 
     def constructor(self, info: ClassInfo, node: ast.FunctionDef, method: FunctionInfo) -> None:
@@ -211,11 +211,11 @@ class Classes:
             if "__str__" in methods:
                 self.line("\ntoString() { return this.__str__(); }")
         if "dispose" in methods and not methods["dispose"].is_async:
-            self.line("\n[Symbol.dispose ?? '@@dispose']() { this.dispose(); }")
+            self.line(f"\n[Symbol.dispose ?? '@@dispose']() {{ this.{self.member_of(info, 'dispose')}(); }}")
         elif "__exit__" in methods:
             self.line("\n[Symbol.dispose ?? '@@dispose']() { this.__exit__(null, null, null); }")
         if "dispose" in methods and methods["dispose"].is_async:
-            self.line("\nasync [Symbol.asyncDispose ?? '@@asyncDispose']() { await this.dispose(); }")
+            self.line(f"\nasync [Symbol.asyncDispose ?? '@@asyncDispose']() {{ await this.{self.member_of(info, 'dispose')}(); }}")
         elif "__aexit__" in methods:
             self.line("\nasync [Symbol.asyncDispose ?? '@@asyncDispose']() { await this.__aexit__(null, null, null); }")
 

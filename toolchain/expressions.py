@@ -409,15 +409,15 @@ class Expressions:
         if node.attr == "__cause__":
             return f"{self.member(node.value)}.cause ?? null", COALESCE
         if isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Name) and node.value.func.id == "super":
-            return f"super.{attribute_name(node.attr)}", PRIMARY
+            return f"super.{self.own_member(node.attr)}", PRIMARY
         owner_type = self.type_of(node.value)
         if self.is_bound_method(node, owner_type):
             return self.bound_method(node, owner_type), PRIMARY
-        return f"{self.member(node.value)}.{attribute_name(node.attr)}", PRIMARY
+        return f"{self.member(node.value)}.{self.member_name(node.value, node.attr)}", PRIMARY
 
     def bound_method(self, node: ast.Attribute, owner: Type) -> str:
         """A method as a value remembers its object. No name goes into a string: bundlers rename private members."""
-        name = attribute_name(node.attr)
+        name = self.member_name(node.value, node.attr)
         if self.is_simple(node.value):
             text = again = self.js(node.value, PRIMARY)
         else:

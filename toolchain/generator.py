@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+from toolchain import members
 from toolchain.builtins import BUILTIN_EXCEPTIONS, BUILTINS, Builtins
 from toolchain.calls import Calls
 from toolchain.classes import ALIASED_FROM, Classes, is_super_init
@@ -111,6 +112,8 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
         self.temp_count = 0
         self.signatures: dict[int, FunctionInfo] = {}
         self.bodies: dict[int, list[ast.AST]] = {}
+        self.loose_members: dict[str, ast.expr] = {}
+        self.lambda_types: dict[int, list[Type]] = {}
         super().__init__(stand_in)
         self.module = module
         self.targetFragments = []
@@ -174,6 +177,27 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
             if isinstance(node, ast.stmt):
                 self.declare_before(node)
             method(node)
+
+    # -- members ---------------------------------------------------------------------------------------------------
+
+    def member_name(self, owner: ast.expr, attribute: str) -> str:
+        """The JS of an attribute or method of a value."""
+        kind = self.type_of(owner)
+        if kind.kind in ("class", "classobj"):
+            info = self.project.classes.get(kind.name)
+            return attribute_name(attribute) if info is None else self.member_of(info, attribute)
+        if kind.kind in ("any", "unknown", "function", "awaitable") and not (isinstance(owner, ast.Name) and self.is_math(owner)):
+            self.loose_members.setdefault(attribute_name(attribute), owner)
+        return attribute_name(attribute)
+
+    def member_of(self, info: ClassInfo, attribute: str) -> str:
+        """The JS of an attribute or method of a class: a note where the bundle may have another name for it."""
+        name = attribute_name(attribute)
+        return members.note(name) if info.qualified in self.project.private and not attribute.startswith("_") else name
+
+    def own_member(self, attribute: str) -> str:
+        """The same for the class that is compiled."""
+        return self.member_of(self.current_class, attribute) if self.current_class else attribute_name(attribute)
 
     # -- names -----------------------------------------------------------------------------------------------------
 
@@ -374,6 +398,8 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
             default = defaults.get(argument.arg)
             if isinstance(default, ast.Constant) and default.value is None:
                 kind = optional(kind)
+            scope.env[argument.arg] = kind
+        for argument, kind in zip(args.args, self.lambda_types.get(id(node), [])):
             scope.env[argument.arg] = kind
         if info is not None:
             scope.returns = info.returns

@@ -113,7 +113,7 @@ class Statements:
         if isinstance(target, ast.Name):
             self.line(f"{self.declaration(node, [target.id])}{self.name(target.id)} = {value};", node)
         elif isinstance(target, ast.Attribute):
-            self.line(f"{self.member(target.value)}.{attribute_name(target.attr)} = {value};", node)
+            self.line(f"{self.member(target.value)}.{self.member_name(target.value, target.attr)} = {value};", node)
         elif isinstance(target, ast.Subscript):
             self.line(f"{self.stored(target, value)};", node)
         else:

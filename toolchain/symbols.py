@@ -106,6 +106,7 @@ class Module:
     aliases: dict[str, ast.expr] = field(default_factory=dict)
     imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     raw_names: set[str] = field(default_factory=set)
+    type_variables: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,7 @@ class Project:
         self.subclassed: set[str] = set()
         self.instance_constants: set[str] = set()
         self.public: set[str] | None = None  # the words of the declarations that users see, where there are any
+        self.private: set[str] = set()  # classes whose members only code with known types reads, see members.py
 
     def add(self, name: str, path: Path, source_name: str, source: str, tree: ast.Module) -> Module:
         module = Module(name, path, source_name, source, tree, path.name == "__init__.py")
@@ -186,6 +188,8 @@ class Project:
                 for alias in node.names:
                     local = alias.asname or alias.name.split(".")[0]
                     module.imports[local] = (alias.name if alias.asname else local, None)
+            elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func).split(".")[-1] == "TypeVar":
+                module.type_variables.update(target.id for target in node.targets if isinstance(target, ast.Name))
             elif isinstance(node, ast.ImportFrom) and node.module:
                 for alias in node.names:
                     submodule = f"{node.module}.{alias.name}"
@@ -364,6 +368,11 @@ class Project:
                 return None
             return self.annotation(owner, node)
         return None
+
+    def is_type_variable(self, module_name: str, name: str) -> bool:
+        """Whether a name is a TypeVar of a module."""
+        module = self.modules.get(self.target(module_name))
+        return module is not None and name in module.type_variables
 
     def resolve(self, module_name: str, dotted: str) -> Symbol | None:
         """What a (dotted) name means at the top of a module, following imports and re-exports."""

@@ -21,6 +21,8 @@ BIT_AND, BIT_XOR, BIT_OR, AND, OR, COALESCE, TERNARY, ASSIGN = 8, 7, 6, 5, 4, 3,
 Js = tuple[str, int]
 _ORDER = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 _FLIPPED = {ast.In: ast.NotIn, ast.Is: ast.IsNot, ast.NotIn: ast.In, ast.IsNot: ast.Is, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
+# Kinds of values that are never falsy in JS.
+_OBJECTS = frozenset("class list tuple dict set bytes array function awaitable iter".split())
 _INT32_LIMIT = 2**31
 
 
@@ -146,18 +148,43 @@ class Expressions:
 
     def condition(self, node: ast.expr) -> Js:
         if isinstance(node, ast.BoolOp):
-            level, sign = (AND, " && ") if isinstance(node.op, ast.And) else (OR, " || ")
-            parts, known = [], {}
-            for value in node.values:
-                with self.assuming(known, []):
-                    parts.append(self.test(value, level))
-                    known |= self.facts(value, level == AND)
-            return sign.join(parts), level
+            return self.junction(node, self.test)
+        presence = self.presence(node)
+        if presence is not None:
+            value, present = presence
+            return (value, UNARY) if present else (f"!{value}", UNARY)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             return self.x_UnaryOp(node)
         if isinstance(node, ast.IfExp):
             return self.choice(node, self.test)
         return self.truth(self.js(node, UNARY) if self.needs_truth(node) else None, node)
+
+    def junction(self, node: ast.BoolOp, show: Callable[[ast.expr, int], str]) -> Js:
+        """Operands that JS joins as Python does; each may rely on what those before it prove."""
+        level, sign = (AND, " && ") if isinstance(node.op, ast.And) else (OR, " || ")
+        parts: list[str] = []
+        known: dict[str, Type] = {}
+        for value in node.values:
+            with self.assuming(known, []):
+                parts.append(show(value, level))
+                known |= self.facts(value, level == AND)
+        return sign.join(parts), level
+
+    def presence(self, node: ast.expr) -> tuple[str, bool] | None:
+        """A comparison that JS's own truth of its left side answers, or of its negation: with None, of an object that cannot
+        be falsy in JS; with 0, of a length; with the empty text, of a text."""
+        if not isinstance(node, ast.Compare) or len(node.ops) != 1 or not isinstance(node.comparators[0], ast.Constant):
+            return None
+        left, op, other = node.left, node.ops[0], node.comparators[0].value
+        kind = self.type_of(left)
+        if other is None and isinstance(op, (ast.Is, ast.IsNot)) and kind.kind in _OBJECTS:
+            return self.missing(left, UNARY), isinstance(op, ast.IsNot)
+        sized = isinstance(left, ast.Call) and isinstance(left.func, ast.Name) and left.func.id == "len" and self.is_builtin("len")
+        if sized and type(other) is int and other == 0 and isinstance(op, (ast.Eq, ast.NotEq, ast.Gt)):
+            return self.js(left, UNARY), not isinstance(op, ast.Eq)
+        if other == "" and isinstance(op, (ast.Eq, ast.NotEq)) and kind.kind == "str" and not kind.opt:
+            return self.js(left, UNARY), isinstance(op, ast.NotEq)
+        return None
 
     def needs_truth(self, node: ast.expr) -> bool:
         kind = self.type_of(node)
@@ -171,9 +198,9 @@ class Expressions:
             return method(node) if method else (self.js(node), PRIMARY)
         inner = text if self.is_tight(node) else f"({text})"
         if kind.kind in SIZED_BY_LENGTH:
-            return (f"{inner}?.length", PRIMARY) if kind.opt else (f"{inner}.length > 0", RELATION)
+            return f"{inner}{'?' if kind.opt else ''}.length", PRIMARY
         if kind.kind in ("dict", "set"):
-            return (f"{inner}?.size", PRIMARY) if kind.opt else (f"{inner}.size > 0", RELATION)
+            return f"{inner}{'?' if kind.opt else ''}.size", PRIMARY
         if kind.kind == "float":
             return f"{text} !== 0", EQUALITY
         if kind.kind == "class" and not self.project.find_method(kind.name, "__len__") and not self.project.find_method(kind.name, "__bool__"):
@@ -186,7 +213,7 @@ class Expressions:
 
     def x_BoolOp(self, node: ast.BoolOp) -> Js:
         if all(self.type_of(value).kind == "bool" and not self.type_of(value).opt for value in node.values):
-            return self.condition(node)
+            return self.junction(node, self.js)
         is_and = isinstance(node.op, ast.And)
         values = list(node.values)
         known: dict[str, Type] = {}
@@ -226,13 +253,16 @@ class Expressions:
         if isinstance(node.op, ast.Not):
             operand = node.operand
             kind = self.type_of(operand)
+            presence = self.presence(operand)
+            if presence is not None:
+                return f"{'!' if presence[1] else '!!'}{presence[0]}", UNARY
             if isinstance(operand, ast.Compare) and len(operand.ops) == 1 and type(operand.ops[0]) in _FLIPPED:
                 flipped = _FLIPPED[type(operand.ops[0])]()
                 return self.x_Compare(ast.copy_location(ast.Compare(operand.left, [flipped], operand.comparators), node))
             if not kind.opt and kind.kind in SIZED_BY_LENGTH and kind.kind != "str":
-                return f"{self.js(operand, UNARY + 1)}.length === 0", EQUALITY
+                return f"!{self.js(operand, UNARY + 1)}.length", UNARY
             if not kind.opt and kind.kind in ("dict", "set"):
-                return f"{self.js(operand, UNARY + 1)}.size === 0", EQUALITY
+                return f"!{self.js(operand, UNARY + 1)}.size", UNARY
             return f"!{self.test(operand, UNARY)}", UNARY
         if isinstance(node.op, ast.USub):
             inner = self.js(node.operand, UNARY)
@@ -254,6 +284,10 @@ class Expressions:
     # -- comparison ------------------------------------------------------------------------------------------------
 
     def x_Compare(self, node: ast.Compare) -> Js:
+        presence = self.presence(node)
+        if presence is not None:
+            value, present = presence
+            return f"{'!!' if present else '!'}{value}", UNARY
         left, parts = node.left, []
         previous: str | None = None
         for index, (op, right) in enumerate(zip(node.ops, node.comparators)):
@@ -306,13 +340,13 @@ class Expressions:
                 and a.name not in self.project.subclassed
         return False
 
-    def missing(self, node: ast.expr) -> str:
+    def missing(self, node: ast.expr, least: int = EQUALITY + 1) -> str:
         """A value that is only compared with None: undefined will do as null."""
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get" and len(node.args) == 1:
             owner = self.type_of(node.func.value)
             if owner.kind == "dict" and not node.keywords:
                 return f"{self.js(node.func.value, PRIMARY)}.get({self.js(node.args[0], ASSIGN)})"
-        return self.js(node, EQUALITY + 1)
+        return self.js(node, least)
 
     def membership(self, left: ast.expr, right: ast.expr, left_text: str | None, right_text: str | None) -> Js:
         item = left_text if left_text is not None else self.js(left, ASSIGN)

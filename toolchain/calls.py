@@ -219,7 +219,7 @@ class Calls:
         if name in ("items", "keys", "values") and kind.kind == "dict":
             return (f"[...{self.member(owner)}]" if name == "items" else f"[...{self.member(owner)}.{name}()]"), PRIMARY
         if name == "get" and kind.kind == "dict" and len(arguments) == 1:
-            return f"{self.member(owner)}.get({arguments[0]}) ?? null", COALESCE
+            return f"{self.rt('get')}({self.js(owner, ASSIGN)}, {arguments[0]})", PRIMARY
         if name == "get" and kind.kind == "dict" and len(arguments) == 2 and not kind.opt:
             value = kind.arg(1)
             if value.kind not in ("any", "none", "unknown") and not value.opt and self.js(node.args[1], COALESCE + 3) == arguments[1]:

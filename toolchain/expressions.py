@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable
 
 from toolchain.inference import constant_int
@@ -80,12 +81,27 @@ class Expressions:
         return "null", PRIMARY
 
     def x_Name(self, node: ast.Name) -> Js:
+        scalar = self.scalar(node)
+        if scalar is not None:
+            return self.x_UnaryOp(scalar) if isinstance(scalar, ast.UnaryOp) else self.x_Constant(scalar)
         return self.name(node.id, node), PRIMARY
+
+    def scalar(self, node: ast.Name) -> ast.expr | None:
+        """The literal that a module-level name in UPPER_CASE stands for; it takes less room than the name and its declaration."""
+        if not isinstance(node.ctx, ast.Load) or self.is_local(node.id) or self.is_test:
+            return None
+        symbol = self.project.resolve(self.module.name, node.id)
+        owner = self.project.modules.get(symbol.module) if symbol is not None and symbol.kind == "constant" else None
+        return owner.scalars.get(symbol.name) if owner is not None else None
 
     def x_NamedExpr(self, node: ast.NamedExpr) -> Js:
         return f"{self.name(node.target.id)} = {self.js(node.value, ASSIGN)}", ASSIGN
 
     def x_JoinedStr(self, node: ast.JoinedStr) -> Js:
+        if len(node.values) == 1 and isinstance(node.values[0], ast.FormattedValue):
+            text = self.formatted(node.values[0])
+            if text.startswith(("$str(", "$repr(", "$format")):
+                return text, PRIMARY
         parts = []
         for value in node.values:
             if isinstance(value, ast.Constant):
@@ -101,9 +117,20 @@ class Expressions:
             text = f"{self.rt('repr')}({self.js(value, ASSIGN)})"
             return text if spec is None else f"{self.rt('format')}({text}, {self.js(spec, ASSIGN)})"
         if spec is not None:
+            fixed = self.fixed_format(value, spec)
+            if fixed is not None:
+                return fixed
             body = self.text_of(value) if node.conversion == ord("s") else self.js(value, ASSIGN)
             return f"{self.rt('format')}({body}, {self.js(spec, ASSIGN)})"
         return self.text_of(value)
+
+    def fixed_format(self, value: ast.expr, spec: ast.expr) -> str | None:
+        """A number with a precision that is known: no need for all that format() knows."""
+        text = spec.values[0].value if isinstance(spec, ast.JoinedStr) and len(spec.values) == 1 and isinstance(spec.values[0], ast.Constant) else ""
+        match = re.fullmatch(r"\.(\d+)([fg])", text)
+        if match is None or self.type_of(value).kind not in ("int", "float") or self.type_of(value).opt:
+            return None
+        return f"{self.rt('formatFixed' if match[2] == 'f' else 'formatGeneral')}({self.js(value, ASSIGN)}, {match[1]})"
 
     def text_of(self, node: ast.expr) -> str:
         """str(x) where JS may turn a number into text by itself."""
@@ -473,7 +500,7 @@ class Expressions:
         kind = self.type_of(node.value)
         if isinstance(node.slice, ast.Slice):
             return self.slice(node.value, node.slice, kind)
-        key = self.js(node.slice, ASSIGN)
+        key = "-1" if self.is_last(node) else self.js(node.slice, ASSIGN)
         if kind.kind == "class" and self.project.find_method(kind.name, "__getitem__"):
             return f"{self.member(node.value)}.__getitem__({key})", PRIMARY
         if kind.kind == "dict":
@@ -484,9 +511,20 @@ class Expressions:
         if kind.kind in ("list", "tuple", "str", "bytes", "array", "iterable"):
             if self.proven_index(node):
                 return f"{self.member(node.value)}[{key}]", PRIMARY
+            if key == "0" and kind.kind != "bytes":
+                return f"{self.rt('first')}({self.js(node.value, ASSIGN)})", PRIMARY
             helper = "byte" if kind.kind == "bytes" else "item"
             return f"{self.rt(helper)}({self.js(node.value, ASSIGN)}, {key})", PRIMARY
         return f"{self.rt('at')}({self.js(node.value, ASSIGN)}, {key})", PRIMARY
+
+    def is_last(self, node: ast.Subscript) -> bool:
+        """xs[len(xs) - 1]"""
+        index = node.slice
+        return (
+            isinstance(index, ast.BinOp) and isinstance(index.op, ast.Sub) and constant_int(index.right) == 1
+            and isinstance(index.left, ast.Call) and ast.unparse(index.left) == f"len({ast.unparse(node.value)})"
+            and self.is_simple(node.value) and self.type_of(node.value).kind in ("list", "tuple", "str")
+        )
 
     def proven_index(self, node: ast.Subscript) -> bool:
         """Whether the index comes from `for i in range(len(x))` over this very x."""

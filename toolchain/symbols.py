@@ -107,6 +107,7 @@ class Module:
     imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     raw_names: set[str] = field(default_factory=set)
     type_variables: set[str] = field(default_factory=set)
+    scalars: dict[str, ast.expr] = field(default_factory=dict)  # UPPER_CASE names of literals, bound once
 
 
 @dataclass(frozen=True)
@@ -219,8 +220,18 @@ class Project:
                     for name in target.elts if isinstance(target, ast.Tuple) else [target]:
                         if isinstance(name, ast.Name):
                             module.constants.setdefault(name.id, literal_type(node.value))
+                self._note_scalar(module, node)
             elif is_pragma(node):
                 module.raw_names.update(raw_exports(node))
+
+    def _note_scalar(self, module: Module, node: ast.Assign) -> None:
+        target, value = node.targets[0], node.value
+        literal = value.operand if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub) else value
+        if not isinstance(target, ast.Name) or not target.id.isupper():
+            return
+        bound = [n for n in ast.walk(module.tree) if isinstance(n, ast.Name) and n.id == target.id and isinstance(n.ctx, ast.Store)]
+        if len(bound) == 1 and isinstance(literal, ast.Constant) and isinstance(literal.value, (int, float, str)):
+            module.scalars[target.id] = value
 
     def signature(self, module: Module, node: ast.AST, owner: str, kind: str) -> FunctionInfo:
         """What a call of this function needs to know."""

@@ -113,6 +113,9 @@ export function $item(x, i) {
   return value;
 }
 
+/** xs[0], which is asked for most. */
+export const $first = (x) => $item(x, 0);
+
 export function $byte(x, i) {
   const value = x[i < 0 ? i + x.length : i];
   if (value === undefined) throw new IndexError('index out of range');
@@ -124,6 +127,8 @@ export function $key(map, k) {
   if (value === undefined && !map.has(k)) throw new KeyError(k);
   return value;
 }
+
+export const $get = (map, k) => map.get(k) ?? null;
 
 export function $at(x, k) {
   if ($isDict(x)) return $key(x, k);

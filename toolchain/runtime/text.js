@@ -151,6 +151,11 @@ export function $format(x, spec = '') {
   return pad(missing) + prefix + body;
 }
 
+const signed = (x, text) => (x < 0 || Object.is(x, -0) ? '-' : '') + text;
+/** f'{x:.3f}' and f'{x:.3g}' */
+export function $formatFixed(x, digits) { return signed(x, $fixed(Math.abs(x), digits)); }
+export function $formatGeneral(x, digits) { return signed(x, general(Math.abs(x), digits)); }
+
 /** A precision without a type: like 'g', but at least one digit after the point when not an integer. */
 function generalFloat(x, digits) {
   return general(x, digits);

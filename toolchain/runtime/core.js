@@ -17,28 +17,28 @@ export const $isFunction = (x) => typeof x === 'function';
 
 // -- truth, equality, order --------------------------------------------------------------------------------------------
 
-export function $truthy(x) {
+export const $truthy = (x) => {
   if (!x) return x !== x;
   if (typeof x !== 'object') return true;
   if ($isList(x) || $isView(x)) return x.length > 0;
   if ($isDict(x) || $isSet(x)) return x.size > 0;
   if (x.__bool__) return x.__bool__();
   return x.__len__ ? x.__len__() > 0 : true;
-}
+};
 
 /**
  * What the compiler wrote down about a dataclass, null for other objects: its name ('-' before it if it is compared by
  * identity; '' for one that users never see, which prints without its fields), a flag for each field, and their names in Python.
  * The constructor sets the fields first and in this order, so they are the first of the object's own properties.
  */
-export function $record(x) {
+export const $record = (x) => {
   const text = x.constructor?.$record;
   if (text == null) return null;
   const [name, flags = '', ...names] = text.split(' ');
   return { name: name.replace('-', ''), byValue: name[0] !== '-', flags, names, keys: Object.keys(x) };
-}
+};
 
-export function $eq(a, b) {
+export const $eq = (a, b) => {
   if (a === b) return true;
   if (a == null || b == null) return a == b;
   if (typeof a !== 'object' || typeof b !== 'object') {
@@ -62,14 +62,14 @@ export function $eq(a, b) {
     return names.length === Object.keys(b).length && names.every((name) => Object.hasOwn(b, name) && $eq(a[name], b[name]));
   }
   return false;
-}
+};
 
-function $every(items, test) {
+const $every = (items, test) => {
   for (const item of items) if (!test(item)) return false;
   return true;
-}
+};
 
-export function $cmp(a, b) {
+export const $cmp = (a, b) => {
   const kind = typeof a;
   if ($isList(a) && $isList(b)) {
     const n = Math.min(a.length, b.length);
@@ -81,73 +81,73 @@ export function $cmp(a, b) {
   if (number(a) && number(b)) return a < b ? -1 : a > b ? 1 : a == b ? 0 : NaN;
   if ($isView(a) && $isView(b)) return $cmp([...a], [...b]);
   throw new TypeError(`'<' not supported between ${$repr(a)} and ${$repr(b)}`);
-}
+};
 
-export function $len(x) {
+export const $len = (x) => {
   if (typeof x === 'string' || $isList(x) || $isView(x)) return x.length;
   if ($isDict(x) || $isSet(x)) return x.size;
   if (x != null && x.__len__) return x.__len__();
   throw new TypeError(`${$repr(x)} has no len()`);
-}
+};
 
-export function $contains(container, x) {
+export const $contains = (container, x) => {
   if (typeof container === 'string') return container.includes(x);
   if ($isDict(container) || $isSet(container)) return container.has(x);
   if (container.__contains__) return $truthy(container.__contains__(x));
   for (const item of container) if ($eq(item, x)) return true;
   return false;
-}
+};
 
-export function $iter(x) {
+export const $iter = (x) => {
   if ($isDict(x)) return x.keys();
   if (x == null || !x[Symbol.iterator]) throw new TypeError(`${$repr(x)} is not iterable`);
   return x;
-}
+};
 
 // -- elements --------------------------------------------------------------------------------------------------------
 
 /** Element of a list, string or typed array. at() stays fast however many kinds of arrays come by; x[i] does not. */
-export function $item(x, i) {
+export const $item = (x, i) => {
   const value = x.at(i);
   if (value === undefined) throw new IndexError('index out of range');
   return value;
-}
+};
 
 /** xs[0], which is asked for most. */
 export const $first = (x) => $item(x, 0);
 
-export function $byte(x, i) {
+export const $byte = (x, i) => {
   const value = x[i < 0 ? i + x.length : i];
   if (value === undefined) throw new IndexError('index out of range');
   return value;
-}
+};
 
-export function $key(map, k) {
+export const $key = (map, k) => {
   const value = map.get(k);
   if (value === undefined && !map.has(k)) throw new KeyError(k);
   return value;
-}
+};
 
 export const $get = (map, k) => map.get(k) ?? null;
 
-export function $at(x, k) {
+export const $at = (x, k) => {
   if ($isDict(x)) return $key(x, k);
   return x.__getitem__ ? x.__getitem__(k) : $item(x, k);
-}
+};
 
-export function $putItem(x, i, value) {
+export const $putItem = (x, i, value) => {
   const at = i < 0 ? i + x.length : i;
   if (!(at >= 0 && at < x.length)) throw new IndexError('assignment index out of range');
   x[at] = value;
-}
+};
 
-export function $put(x, k, value) {
+export const $put = (x, k, value) => {
   if ($isDict(x)) x.set(k, value);
   else if (x.__setitem__) x.__setitem__(k, value);
   else $putItem(x, k, value);
-}
+};
 
-export function $del(x, k) {
+export const $del = (x, k) => {
   if ($isDict(x)) {
     if (!x.delete(k)) throw new KeyError(k);
   } else if (x.__delitem__) x.__delitem__(k);
@@ -156,13 +156,13 @@ export function $del(x, k) {
     if (!(at >= 0 && at < x.length)) throw new IndexError('assignment index out of range');
     x.splice(at, 1);
   }
-}
+};
 
-function bound(i, n, otherwise) {
+const bound = (i, n, otherwise) => {
   return i == null ? otherwise : i < 0 ? Math.max(0, i + n) : Math.min(i, n);
-}
+};
 
-export function $slice(x, from, to, step) {
+export const $slice = (x, from, to, step) => {
   const n = x.length;
   if (step == null || step === 1) {
     const start = bound(from, n, 0), end = Math.max(start, bound(to, n, n));
@@ -178,39 +178,39 @@ export function $slice(x, from, to, step) {
     for (let i = start; i > end; i += step) picked.push(x[i]);
   }
   return typeof x === 'string' ? picked.join('') : $isView(x) ? x.constructor.from(picked) : picked;
-}
+};
 
-export function $setSlice(x, from, to, values) {
+export const $setSlice = (x, from, to, values) => {
   const start = bound(from, x.length, 0), end = Math.max(start, bound(to, x.length, x.length));
   if ($isView(x)) {
     const given = $isView(values) ? values : [...$iter(values)];
     if (given.length !== end - start) throw new ValueError('slice assignment needs the same size');
     x.set(given, start);
   } else x.splice(start, end - start, ...$iter(values));
-}
+};
 
-export function $unpack(x, n) {
+export const $unpack = (x, n) => {
   const items = $isList(x) ? x : [...$iter(x)];
   if (items.length !== n) {
     throw new ValueError(items.length > n ? `too many values to unpack (expected ${n})` : `not enough values to unpack (expected ${n}, got ${items.length})`);
   }
   return items;
-}
+};
 
-export function $unpackStar(x, before, after) {
+export const $unpackStar = (x, before, after) => {
   const items = [...$iter(x)];
   const rest = items.length - after;
   if (rest < before) throw new ValueError(`not enough values to unpack (expected at least ${before + after}, got ${items.length})`);
   return [...items.slice(0, before), items.slice(before, rest), ...items.slice(rest)];
-}
+};
 
 /** What an attribute of an unproven object gives: a method remembers its object. */
-export function $bind(x, value) {
+export const $bind = (x, value) => {
   return typeof value === 'function' ? value.bind(x) : value;
-}
+};
 
 /** dataclasses.replace */
-export function $replace(x, changes) {
+export const $replace = (x, changes) => {
   const positional = [], options = {}, { flags, keys } = $record(x);
   keys.slice(0, flags.length).forEach((key, i) => {
     const value = key in changes ? changes[key] : x[key];
@@ -218,4 +218,4 @@ export function $replace(x, changes) {
     else if (!'~!'.includes(flags[i])) positional.push(value);
   });
   return new x.constructor(...positional, ...(/[*+]/.test(flags) ? [options] : []));
-}
+};

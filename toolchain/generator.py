@@ -193,7 +193,8 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
     def member_of(self, info: ClassInfo, attribute: str) -> str:
         """The JS of an attribute or method of a class: a note where the bundle may have another name for it."""
         name = attribute_name(attribute)
-        return members.note(name) if info.qualified in self.project.private and not attribute.startswith("_") else name
+        hidden = not attribute.startswith("__") if attribute.startswith("_") else info.qualified in self.project.private
+        return members.note(self.project.lineage(info)[-1].qualified, name) if hidden and self.project.public is not None else name
 
     def own_member(self, attribute: str) -> str:
         """The same for the class that is compiled."""

@@ -66,19 +66,23 @@ def declared(project: Project, modules: list[Module]) -> Iterator[str]:
                 yield from (attribute_name(argument.arg) for argument in node.args.kwonlyargs)
 
 
+def written_by_hand(modules: list[Module]) -> set[str]:
+    """The words of hand-written JS: the runtime, the bundled packages, and the raw JS of the modules."""
+    packages = [NODE_MODULES / name / 'dist' for name in BUNDLED_PACKAGES]
+    files = [*(ROOT / 'toolchain' / 'runtime').glob('*.js'), *(path for folder in packages for path in folder.glob('*.mjs'))]
+    texts = [path.read_text(encoding='utf-8') for path in files]
+    texts += [pragma_text(node) for module in modules for node in ast.walk(module.tree) if is_pragma(node)]
+    return {word for text in texts for word in words(text)}
+
+
 def known_outside(project: Project, modules: list[Module]) -> set[str]:
     """The names that somebody else knows."""
-    names = (project.public or set()) | built_in_names()
-    packages = [NODE_MODULES / name / 'dist' for name in BUNDLED_PACKAGES]
-    for path in [*(ROOT / 'toolchain' / 'runtime').glob('*.js'), *(path for folder in packages for path in folder.glob('*.mjs'))]:
-        names |= words(path.read_text(encoding='utf-8'))
+    names = (project.public or set()) | built_in_names() | written_by_hand(modules)
     for module in modules:
         is_host = module.name.startswith('edgeflow.host')
         namespaces = {local for local, (_, name) in module.imports.items() if name is None}
         for node in ast.walk(module.tree):
-            if is_pragma(node):
-                names |= words(pragma_text(node))
-            elif isinstance(node, ast.Attribute):
+            if isinstance(node, ast.Attribute):
                 of_self = isinstance(node.value, ast.Name) and node.value.id == 'self'
                 if is_host and not of_self or isinstance(node.value, ast.Name) and node.value.id in namespaces:
                     names.add(attribute_name(node.attr))

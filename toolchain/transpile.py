@@ -98,15 +98,18 @@ class Build:
             if module in self.sources:
                 loose.update({name: f"{module.source_name}:{node.lineno}" for name, node in generator.loose_members.items()})
         literals = Literals(texts[js_path(module)] for module in self.sources)
-        own = members.renamed(self.project, self.sources, set(loose))
+        names = members.shared_names(
+            [texts[js_path(module)] for module in self.sources],
+            members.replaceable(self.project, self.sources, set(loose), properties.written_by_hand(self.sources)),
+        )
         self.loose = {name: place for name, place in loose.items() if name in members.declared(self.project)}
         outputs = {f"js/{MODULE}": literals.module(), f"bundle/{MODULE}": literals.module()}
         for module in modules:
             path = js_path(module)
             is_test = module in self.tests
             text = plain(texts[path]) if is_test else literals.shared(texts[path], path)
-            for folder, names in [("js", set())] if is_test else [("js", set()), ("bundle", own)]:
-                outputs[f"{folder}/{path}"] = with_inline_map(members.resolved(text, names), self.source_reference(module, path), module.source)
+            for folder, known in [("js", {})] if is_test else [("js", {}), ("bundle", names)]:
+                outputs[f"{folder}/{path}"] = with_inline_map(members.resolved(text, known), self.source_reference(module, path), module.source)
         return outputs
 
     def shortened(self) -> list[str]:

@@ -26,6 +26,7 @@ from toolchain.symbols import Module, Project, is_pragma, pragma_text
 LIST = BUILD / 'properties.json'
 _WORD = re.compile(r'[A-Za-z_$][\w$]*')
 _COMMENT = re.compile(r'/\*.*?\*/|//[^\n]*', re.DOTALL)
+_PACKAGE_OBJECTS = r'this|this\.model|this\.trie|lnode|rnode'
 _BUILT_INS = """
 const names = new Set();
 const add = (value) => {
@@ -99,10 +100,31 @@ def known_outside(project: Project, modules: list[Module]) -> set[str]:
     return names
 
 
+def of_packages(modules: list[Module]) -> set[str]:
+    """Attributes and methods that the bundled packages use on objects of their own only.
+
+    A name counts if all its places are calls or members of the objects in _PACKAGE_OBJECTS, and none is the key of an object:
+    so no name that a file of a model may have, and none that our own JS uses.
+    """
+    texts = [path.read_text(encoding='utf-8') for name in BUNDLED_PACKAGES for path in (NODE_MODULES / name / 'dist').glob('*.mjs') if '.min.' not in path.name]
+    ours = {word for module in modules for node in ast.walk(module.tree) if is_pragma(node) for word in words(pragma_text(node))}
+    found: set[str] = set()
+    for text in texts:
+        text = _COMMENT.sub(' ', text)
+        for name in set(re.findall(r'this\.([a-z]+(?:_[a-z]+)+)\b', text)) - ours:
+            as_key = rf'(?<![\w$.]){name}\s*:|\{{[^{{}}()]*(?<![\w$.]){name}(?![\w$])[^{{}}()]*\}}|[\'"`]{name}[\'"`]'
+            places = len(re.findall(rf'\.{name}(?![\w$])', text))
+            as_member = len(re.findall(rf'(?<![\w$.])(?:{_PACKAGE_OBJECTS})\.{name}(?![\w$(])', text))
+            as_call = len(re.findall(rf'\.{name}\(', text))
+            if places == as_member + as_call and not re.search(as_key, text):
+                found.add(name)
+    return found
+
+
 def shortened(project: Project, modules: list[Module]) -> list[str]:
     """The names that the bundler may shorten. Those that begin with one underscore are private anyway (bundle.py)."""
     candidates = {name for name in declared(project, modules) if not name.startswith('_') and len(name) > 1}
-    return sorted(candidates - known_outside(project, modules))
+    return sorted((candidates - known_outside(project, modules)) | of_packages(modules))
 
 
 def write(names: list[str], path: Path = LIST) -> None:

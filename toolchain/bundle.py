@@ -28,6 +28,8 @@ from toolchain.stamp import when_changed
 MODULES = BUILD / 'bundle'
 ENTRY = MODULES / 'edgeflow' / 'index.js'
 SCRIPT_URL = BUILD / 'script_url.js'
+# Methods that only the compiler and its runtime call.
+SPECIAL = 'str repr len bool eq contains getitem setitem delitem iter next aiter anext enter exit aenter aexit call post_init'.split()
 SHORT_NAMES = BUILD / 'short_names.json'
 
 COMMON = [
@@ -66,7 +68,7 @@ def bundle() -> None:
 
 
 def _bundle_forms() -> None:
-    names = '|'.join(['_[a-zA-Z].*', r'\$[a-zA-Z].*', *properties.read()])
+    names = '|'.join(['_[a-zA-Z].*', f"__({'|'.join(SPECIAL)})__", r'\$[a-zA-Z].*', *properties.read()])
     private = f'--mangle-props=^({names})$'
     SHORT_NAMES.unlink(missing_ok=True)
     for name, flags in FORMS.items():

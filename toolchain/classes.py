@@ -158,7 +158,9 @@ class Classes:
         parts.append("".join(_FLAGS[item.init, item.keyword_only][item.compare and info.eq] for item in fields))
         if parts[0]:
             parts += [item.name for item in fields]
-        text = " ".join(parts).rstrip() if fields else parts[0]
+        elif info.eq and set(parts[1]) == {"."} and self.all_attributes(info) == {item.name for item in fields}:
+            parts[1] = ""  # all of the object's own properties, and each in the usual way
+        text = " ".join(parts).rstrip()
         self.line(f"static $record = {quote(text if info.eq else '-' + text)};")
 
     # -- methods ---------------------------------------------------------------------------------------------------

@@ -154,7 +154,7 @@ class Expressions:
 
     def x_Dict(self, node: ast.Dict) -> Js:
         if not node.keys:
-            return "new Map()", PRIMARY
+            return f"{self.rt('emptyDict')}()", PRIMARY
         keys = words_of(node.keys)
         if keys is not None:
             return f"{self.rt('dict')}({', '.join([note(quote(keys)), *self.items(node.values)])})", PRIMARY
@@ -345,7 +345,8 @@ class Expressions:
             return (text, level) if isinstance(op, ast.In) else (f"!{text if level >= UNARY else f'({text})'}", UNARY)
         if isinstance(op, (ast.Eq, ast.NotEq)):
             if self.same_by_identity(a, b):
-                sign = "===" if isinstance(op, ast.Eq) else "!=="
+                sign = "==" if isinstance(op, ast.Eq) else "!="
+                sign += "" if self.is_ours(left, a, b) and self.is_ours(right, b, a) else "="
                 return f"{show(left, left_text, EQUALITY + 1)} {sign} {show(right, right_text, EQUALITY + 1)}", EQUALITY
             text = f"{self.rt('eq')}({show(left, left_text, ASSIGN)}, {show(right, right_text, ASSIGN)})"
             return (text, PRIMARY) if isinstance(op, ast.Eq) else (f"!{text}", UNARY)
@@ -353,6 +354,14 @@ class Expressions:
         if a.kind in NUMERIC or b.kind in NUMERIC or a.kind == b.kind == "str":
             return f"{show(left, left_text, SHIFT)} {sign} {show(right, right_text, SHIFT)}", RELATION
         return f"{self.rt('cmp')}({show(left, left_text, ASSIGN)}, {show(right, right_text, ASSIGN)}) {sign} 0", RELATION
+
+    def is_ours(self, node: ast.expr, kind: Type, other: Type) -> bool:
+        """Whether a value is sure to have the type of what it is compared with, so that == does what === does.
+
+        A parameter may come from a caller that heeds no types.
+        """
+        same = kind.kind == other.kind == "str" or {kind.kind, other.kind} <= {"int", "float"}
+        return same and not kind.opt and not (isinstance(node, ast.Name) and any(node.id in scope.params for scope in self.scope_stack))
 
     def same_by_identity(self, a: Type, b: Type) -> bool:
         """Whether JS === is Python's == for these types."""

@@ -82,6 +82,7 @@ class Scope:
         self.returns: Type = ANY
         self.is_function = True
         self.bound_names: set[str] = set()
+        self.params: set[str] = set()
         self.narrow: dict[str, Type] = {}
 
     def take_temps(self) -> list[str]:
@@ -392,6 +393,7 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
         everything = args.posonlyargs + args.args + args.kwonlyargs
         names = {a.arg for a in everything}
         scope = Scope({}, set(names))
+        scope.params = names
         defaults = dict(zip([a.arg for a in (args.posonlyargs + args.args)[::-1]], args.defaults[::-1]))
         defaults |= {a.arg: d for a, d in zip(args.kwonlyargs, args.kw_defaults) if d is not None}
         for argument in everything:

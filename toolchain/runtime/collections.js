@@ -65,6 +65,7 @@ export const $m_sort = (x, key, reverse) => {
   for (let i = 0; i < items.length; i++) x[i] = items[i];
 };
 
+export const $emptyDict = () => new Map();
 /** A dict whose keys are words: a literal that takes less room than one of pairs. */
 export const $dict = (keys, ...values) => {
   const map = new Map();

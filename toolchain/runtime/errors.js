@@ -39,6 +39,10 @@ export class ValueError extends Exception { get name() { return 'ValueError'; } 
 export class UnicodeError extends ValueError { get name() { return 'UnicodeError'; } }
 export class UnicodeDecodeError extends UnicodeError { get name() { return 'UnicodeDecodeError'; } }
 
+export const $raise = (error) => {
+  throw error;
+};
+
 export const $cause = (error, cause) => {
   error.cause = cause;
   return error;

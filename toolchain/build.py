@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from toolchain import bundle, dts, shaders, size, wasm
+from toolchain import bundle, dts, properties, shaders, size, wasm
 from toolchain.paths import BUILD, ROOT, SOURCE
 from toolchain.stamp import fingerprint, locked, when_changed
 
@@ -24,7 +24,7 @@ def transpile(*, tests: bool = False) -> None:
     sources = [*SOURCE.glob('**/*.py'), ROOT / 'transcrypt.toml', *toolchain]
     if tests:
         sources += (ROOT / 'tests' / 'unit').glob('*.py')
-    when_changed('transpile-tests' if tests else 'transpile', sources, [bundle.ENTRY], work)
+    when_changed('transpile-tests' if tests else 'transpile', sources, [bundle.ENTRY, properties.LIST], work)
 
 
 def build_tests() -> None:

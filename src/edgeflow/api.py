@@ -116,7 +116,7 @@ async def _model_files(
             'invalid-argument', f"external_data goes with a model given as bytes; got '{source}', whose files are found beside it",
             {'source': source},
         )
-    path = source.split('#')[0].split('?')[0] if is_url(source) else source
+    path: str = source.split('#')[0].split('?')[0] if is_url(source) else source
     if path.endswith('.onnx'):
         if dtype != 'auto':
             raise EdgeflowError(

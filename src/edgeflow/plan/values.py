@@ -40,14 +40,14 @@ class Value:
 
     def root(self) -> Value:
         """The value that owns the memory in which this one lies."""
-        value = self
+        value: Value = self
         while value.base is not None:
             value = value.base
         return value
 
     def root_offset(self) -> int:
         """Bytes from the start of root() to the start of this value."""
-        value = self
+        value: Value = self
         offset = 0
         while value.base is not None:
             offset = offset + value.base_offset

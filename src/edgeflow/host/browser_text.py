@@ -12,6 +12,7 @@ from edgeflow.host.port import Bytes, TokenizedText
 
 __pragma__('js', r'''
 import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
+import { locateTokens } from './browser_offsets.js';
 
 // U+03A3 is the one letter whose lower case depends on its place in JS; the Rust library lowers each letter alone.
 const lower = text => text.replaceAll('\u03A3', '\u03C3').toLowerCase();
@@ -175,7 +176,8 @@ function openLibrary(tokenizerJson, tokenizerConfig) {
   mendPreTokenizer(library.pre_tokenizer, settings.pre_tokenizer);
   mendDecoder(library.decoder);
   const special = new Set((settings.added_tokens ?? []).filter(token => token.special).map(token => token.id));
-  return { library, special, settings: JSON.stringify(settings) };
+  const { vocab, merges, ...described } = model;
+  return { library, special, settings: { ...settings, model: described } };
 }
 ''')
 
@@ -197,11 +199,17 @@ class JsTokenizer:
     def settings(self) -> dict[str, object]:
         return _settings(self._opened)
 
-    def encode_text(self, text: str) -> TokenizedText:
-        return TokenizedText(_encode(self._opened, text))
+    def encode_text(self, text: str, with_offsets: bool) -> TokenizedText:
+        if not with_offsets:
+            return TokenizedText(_encode(self._opened, text))
+        ids, offsets, words = _locate(self._opened, text)
+        return TokenizedText(ids, offsets, words)
 
     def decode_ids(self, ids: list[int], skip_special_tokens: bool) -> str:
         return _decode(self._opened, ids, skip_special_tokens)
+
+    def join_tokens(self, tokens: list[str]) -> str:
+        return _join(self._opened, tokens)
 
     def token_id(self, token: str) -> int | None:
         return _token_id(self._opened, token)
@@ -227,12 +235,20 @@ def _settings(opened: object) -> dict[str, object]:
       if (value === null || typeof value !== 'object') return value;
       return new Map(Object.keys(value).map(key => [key, maps(value[key])]));
     };
-    return maps(JSON.parse(opened.settings));
+    return maps(opened.settings);
     ''')
 
 
 def _encode(opened: object, text: str) -> list[int]:
     __pragma__('js', 'return opened.library.encode(text, { add_special_tokens: false }).ids;')
+
+
+def _locate(opened: object, text: str) -> tuple[list[int], list[tuple[int, int]], list[int]]:
+    __pragma__('js', 'return locateTokens(opened.library, opened.settings, text);')
+
+
+def _join(opened: object, tokens: list[str]) -> str:
+    __pragma__('js', "return opened.library.decoder ? opened.library.decoder(tokens) : tokens.join(' ');")
 
 
 def _decode(opened: object, ids: list[int], skip_special_tokens: bool) -> str:

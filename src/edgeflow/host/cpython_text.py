@@ -16,7 +16,8 @@ class RustTokenizer:
     """A TokenizerLibrary (see host/port.py)."""
 
     def __init__(self, text: str) -> None:
-        self._settings = {name: value for name, value in json.loads(text).items() if name != 'model'}
+        self._settings = json.loads(text)
+        self._settings['model'] = {name: value for name, value in self._settings['model'].items() if name not in ('vocab', 'merges')}
         self._tokenizer = tokenizers.Tokenizer.from_str(text)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
@@ -24,12 +25,15 @@ class RustTokenizer:
     def settings(self) -> dict[str, object]:
         return self._settings
 
-    def encode_text(self, text: str) -> TokenizedText:
+    def encode_text(self, text: str, with_offsets: bool) -> TokenizedText:
         found = self._tokenizer.encode(text, add_special_tokens=False)
-        return TokenizedText(found.ids, found.offsets)
+        return TokenizedText(found.ids, found.offsets, found.word_ids) if with_offsets else TokenizedText(found.ids)
 
     def decode_ids(self, ids: list[int], skip_special_tokens: bool) -> str:
         return self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
+
+    def join_tokens(self, tokens: list[str]) -> str:
+        return ' '.join(tokens) if self._tokenizer.decoder is None else self._tokenizer.decoder.decode(tokens)
 
     def token_id(self, token: str) -> int | None:
         return self._tokenizer.token_to_id(token)

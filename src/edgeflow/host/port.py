@@ -313,23 +313,31 @@ class MessagePort(Protocol):
 
 @dataclass(frozen=True)
 class TokenizedText:
-    """The tokens of one text, without special tokens. offsets: (start, end) in code points; None where JS has none."""
+    """The tokens of one text, without special tokens.
+
+    offsets: (start, end) in the text, counted as its platform counts strings (code points; JS: UTF-16 units). words: which word
+    of the pre-tokenizer each is of. Both None unless asked for.
+    """
 
     ids: list[int]
     offsets: list[tuple[int, int]] | None = None
+    words: list[int] | None = None
 
 
 class TokenizerLibrary(Protocol):
     """What text/tokenizer.py needs of a platform's tokenizer."""
 
     def settings(self) -> dict[str, object]:
-        """The tokenizer.json, as json_parse gives it, without its model."""
+        """The tokenizer.json, as json_parse gives it, without the vocabulary and the merges of its model."""
 
-    def encode_text(self, text: str) -> TokenizedText:
+    def encode_text(self, text: str, with_offsets: bool) -> TokenizedText:
         """Split one text, whole, without special tokens."""
 
     def decode_ids(self, ids: list[int], skip_special_tokens: bool) -> str:
         """Join tokens as the tokenizer's decoder does; unknown ids are left out."""
+
+    def join_tokens(self, tokens: list[str]) -> str:
+        """As decode_ids(), for tokens as texts, which need not be in the vocabulary."""
 
     def token_id(self, token: str) -> int | None: ...
 

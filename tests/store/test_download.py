@@ -19,7 +19,7 @@ from tests.store.faults import FaultServer, ServedFile
 
 DATA = random.Random(7).randbytes(200_000)
 CHUNK = 16_384
-SWIFT = {'chunk_size': CHUNK, 'retry_delay': 1.0, 'stall_timeout': 200.0}
+SWIFT = {'chunk_size': CHUNK, 'retry_delay': 1.0, 'stall_timeout': 500.0}
 pytestmark = pytest.mark.usefixtures('cache_folder')
 
 

@@ -7,11 +7,14 @@ meet; what an interrupted write leaves behind has no record and is swept.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import cast
 
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import epoch_ms, json_parse, json_text, open_store, random_bytes, utf8_decode, utf8_encode, warn
-from edgeflow.host.port import Bytes, HeldBody, KeyValueStore
+from edgeflow.host.platform import (
+    epoch_ms, json_parse, json_text, new_deferred, open_store, random_bytes, utf8_decode, utf8_encode, warn,
+)
+from edgeflow.host.port import Bytes, Deferred, HeldBody, KeyValueStore
 
 RECORD = 'file/'
 CHUNK = 'chunk/'
@@ -184,8 +187,9 @@ def text_of(fields: dict[str, object], name: str) -> str:
 
 @dataclass
 class _Opened:
-    files: FileStore | None = None
-    failed: bool = False
+    """opening: set while the store is being opened, and then kept with what came of it."""
+
+    opening: Deferred | None = None
 
 
 _opened = _Opened()
@@ -193,25 +197,24 @@ _opened = _Opened()
 
 async def open_files() -> FileStore | None:
     """The store of this page or process; None where env.cache is off or the platform refuses one, of which it warns once."""
-    if not env.cache or _opened.failed:
+    if not env.cache:
         return None
-    if _opened.files is None:
+    if _opened.opening is None:
+        opening = new_deferred()
+        _opened.opening = opening
         try:
-            base = await open_store('files')
+            opening.resolve(FileStore(await open_store('files')))
         except EdgeflowError as error:
-            _opened.failed = True
+            opening.resolve(None)
             warn(f'edgeflow: files are not kept between visits: {error.message}')
-            return None
-        if _opened.files is None:
-            _opened.files = FileStore(base)
-    return _opened.files
+    return cast('FileStore | None', await _opened.opening.result())
 
 
 async def close_files() -> None:
     """Let go of the store; the next open_files() opens it anew, or tries to."""
-    files = _opened.files
-    _opened.files = None
-    _opened.failed = False
+    opening = _opened.opening
+    _opened.opening = None
+    files = None if opening is None else cast('FileStore | None', await opening.result())
     if files is not None:
         await files.close()
 

@@ -13,7 +13,7 @@ from edgeflow.host.port import Bytes, WorkerPort
 from edgeflow.runtime.messages import (
     Parcel, error_fields, infos_fields, memory_fields, placement_fields, read_feeds,
 )
-from edgeflow.runtime.opening import open_file
+from edgeflow.runtime.opening import ModelFiles, open_files
 
 
 class Order:
@@ -48,6 +48,7 @@ class Server:
         self._port: WorkerPort = port
         self._version: str = version
         self._executables: dict[int, Executable] = {}
+        self._files: dict[int, ModelFiles] = {}
         self._orders: list[Order] = []
         self._busy: bool = False
 
@@ -66,7 +67,12 @@ class Server:
             for order in self._orders:
                 if order.message['call'] == message['call']:
                     order.cancel()
+        elif kind == 'piece':
+            self._of(message).receive(cast(str, message['location']), cast(int, message['start']), cast('Bytes', message['data']))
+        elif kind == 'reset':
+            self._of(message).reset(cast(str, message['location']))
         elif kind == 'dispose':
+            self._files.pop(cast(int, message['number']), None)
             executable = self._executables.pop(cast(int, message['number']), None)
             if executable is not None:
                 executable.dispose()
@@ -75,6 +81,13 @@ class Server:
             if not self._busy:
                 self._busy = True
                 start_task(self._work)
+
+    def _of(self, message: dict[str, object]) -> ModelFiles:
+        """The files, as far as they are here, of the model that a message is about."""
+        number = cast(int, message['number'])
+        if number not in self._files:
+            self._files[number] = ModelFiles()
+        return self._files[number]
 
     async def _work(self) -> None:
         while len(self._orders) > 0:
@@ -95,6 +108,10 @@ class Server:
         try:
             if order.message['kind'] == 'load':
                 return await self._load(order.message)
+            if order.message['kind'] == 'external':
+                named = Parcel('answer')
+                named.fields['files'] = self._of(order.message).named()
+                return named
             return await self._run(order)
         except Exception as error:
             parcel = Parcel('failure')
@@ -102,7 +119,9 @@ class Server:
             return parcel
 
     async def _load(self, message: dict[str, object]) -> Parcel:
-        opened = await open_file(message['model'], cast('dict[str, Bytes]', message['external']), cast(str, message['device']))
+        files = self._of(message)
+        self._files.pop(cast(int, message['number']))
+        opened = await open_files(files, cast(str, message['device']))
         self._executables[cast(int, message['number'])] = opened.executable
         parcel = Parcel('answer')
         parcel.fields['inputs'] = infos_fields(opened.inputs)

@@ -164,6 +164,10 @@ class Transfer:
         self._given_up = True
         self._stop.abort()
 
+    def answered(self) -> bool:
+        """Whether the file is known to be there."""
+        return self._answered
+
     def bytes_here(self) -> int:
         """Bytes that have arrived, unfinished chunks included."""
         total = self.loaded

@@ -20,13 +20,14 @@ from edgeflow.runtime.page import on_task, scheduler_statistics
 from edgeflow.runtime.scope import MemoryScope, memory_scope, with_memory_scope
 from edgeflow.runtime.tensor import Tensor, tensor
 from edgeflow.runtime.worker import serve_in_worker
+from edgeflow.store.downloads import Download, DownloadProgress, download
 from edgeflow.store.progress import ProgressEvent
 from edgeflow.version import VERSION
 
 __all__ = [
-    'EdgeflowError', 'Env', 'FeatureExtractionPipeline', 'Leak', 'LeakDetection', 'MemoryArea', 'MemoryScope', 'MemoryStats', 'Model',
+    'Download', 'DownloadProgress', 'EdgeflowError', 'Env', 'FeatureExtractionPipeline', 'Leak', 'LeakDetection', 'MemoryArea', 'MemoryScope', 'MemoryStats', 'Model',
     'ModelMemory', 'ProgressEvent', 'Resource', 'Tensor', 'TextClassificationPipeline', 'VERSION', 'ValueInfo', 'add', 'arange', 'argmax',
-    'concat', 'detect_leaks', 'div', 'env', 'eye', 'full', 'linspace', 'load_model', 'load_operations', 'matmul', 'mean', 'memory_scope',
+    'concat', 'detect_leaks', 'div', 'download', 'env', 'eye', 'full', 'linspace', 'load_model', 'load_operations', 'matmul', 'mean', 'memory_scope',
     'memory_stats', 'mul', 'on_task', 'ones', 'pipeline', 'randn', 'random', 'relu', 'reshape', 'scheduler_statistics', 'sigmoid', 'slice', 'softmax', 'sub', 'sum', 'tanh',
     'tensor', 'transpose', 'with_memory_scope', 'zeros',
 ]

@@ -9,13 +9,13 @@ from typing import Literal, cast
 from edgeflow.backends.choose import choose_device
 from edgeflow.backends.contract import HERE, Executable, Feed, MemoryUse, Placement, RunControl
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import native_mapping, signal_aborted, to_dict, watch_collection
+from edgeflow.host.platform import gather, native_mapping, signal_aborted, to_dict, watch_collection
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import nearest, public
 from edgeflow.runtime.batching import Batching, RunRequest, check_batch, model_batcher
 from edgeflow.runtime.memory import ModelEntry, Resource, with_room
-from edgeflow.runtime.opening import ModelFiles, Opened, open_file
+from edgeflow.runtime.opening import MODEL, ModelFiles, Opened, open_files
 from edgeflow.runtime.page import page_scheduler
 from edgeflow.runtime.proxy import Place
 from edgeflow.runtime.scheduler_records import Batcher
@@ -303,29 +303,37 @@ async def create_model(data: Bytes, external: dict[str, Bytes], device: str) -> 
     """
     chosen = choose_device(device)
 
+    size = len(data)
+    for part in external.values():
+        size = size + len(part)
+
     async def load() -> Model:
-        opened = await open_file(data, external, chosen, lambda: False)
+        files = ModelFiles()
+        files.receive(MODEL, 0, data)
+        for location in external:
+            files.receive(location, 0, external[location])
+        opened = await open_files(files, chosen, lambda: False)
         return Model(opened.inputs, opened.outputs, chosen, opened.executable)
 
-    return await with_room(files_size(ModelFiles(data, external)), load)
+    return await with_room(size, load)
 
 
 async def open_model(
-    place: Place, files: ModelFiles, give: bool, device: str, name: str, fetch_again: Callable[[], Awaitable[ModelFiles]],
-    batching: Batching | None = None, signal: AbortSignal | None = None,
+    place: Place, device: str, name: str, bring: Callable[[Place], Awaitable[None]], may_evict: bool, batching: Batching | None = None,
+    signal: AbortSignal | None = None,
 ) -> Model:
-    """Make a model ready to run at the place that was taken for it.
+    """Make a model ready to run at the place that was taken for it and has its files.
 
-    give: the files were fetched for this alone, so their memory can move, and fetch_again gives them once more when the model has
-    lost its memory. Otherwise they are the caller's, and fetch_again fails if the caller has let go of them. batching: how runs are merged.
-    signal: cancels it halfway. EdgeflowErrors: those of create_model(), 'worker-lost', 'aborted'.
+    bring: brings them to another place, when the model has lost its memory. may_evict: whether that works for sure; it fails if
+    the files were the caller's, who has let go of them. batching: how runs are merged. signal: cancels it halfway.
+    EdgeflowErrors: those of create_model(), 'worker-lost', 'aborted'.
     """
 
     async def open_again(signal: AbortSignal | None) -> Opened:
         other = Place(device)
         try:
-            await other.prepare()
-            return await other.open(await fetch_again(), give, signal)
+            await gather([other.prepare(), bring(other)])
+            return await other.open(signal)
         finally:
             other.leave()
 
@@ -337,9 +345,9 @@ async def open_model(
 
     async def load() -> Opened:
         attempts.append(1)
-        return await place.open(files, give, signal) if len(attempts) == 1 else await open_again(signal)
+        return await place.open(signal) if len(attempts) == 1 else await open_again(signal)
 
-    opened = await with_room(files_size(files), load)
+    opened = await with_room(place.size, load)
     try:
         if signal_aborted(signal):
             raise EdgeflowError('aborted', 'loading the model was cancelled', {})
@@ -348,12 +356,4 @@ async def open_model(
     except EdgeflowError:
         opened.executable.dispose()
         raise
-    return Model(opened.inputs, opened.outputs, device, opened.executable, name, reload, give, batching)
-
-
-def files_size(files: ModelFiles) -> int:
-    """Bytes of a model's files: about what it will hold."""
-    size = len(files.model)
-    for part in files.external.values():
-        size = size + len(part)
-    return size
+    return Model(opened.inputs, opened.outputs, device, opened.executable, name, reload, may_evict, batching)

@@ -197,6 +197,10 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
         hidden = not attribute.startswith("__") if attribute.startswith("_") else info.qualified in self.project.private
         return members.note(self.project.lineage(info)[-1].qualified, name) if hidden and self.project.public is not None else name
 
+    def words(self, texts: list[str]) -> str:
+        """The JS of a list of words."""
+        return f"{self.rt('words')}({quote(' '.join(texts))})" if len(texts) > 3 else "[" + ", ".join(quote(text) for text in texts) + "]"
+
     def own_member(self, attribute: str) -> str:
         """The same for the class that is compiled."""
         return self.member_of(self.current_class, attribute) if self.current_class else attribute_name(attribute)
@@ -478,8 +482,8 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
         """At the entry of a public function: no unknown option, then the options themselves."""
         if not args.kwonlyargs:
             return
-        known = ", ".join(quote(attribute_name(a.arg)) for a in args.kwonlyargs)
-        self.line(f"{self.use('edgeflow.options', 'check_options')}(Object.keys($options ?? {{}}), [{known}], {quote(where)});")
+        known = self.words([attribute_name(a.arg) for a in args.kwonlyargs])
+        self.line(f"{self.use('edgeflow.options', 'check_options')}({self.rt('optionNames')}($options), {known}, {quote(where)});")
         self.line(f"let {self.options_pattern(args)} = $options ?? {{}};")
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
@@ -525,7 +529,8 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
             if is_super_init(statements[0] if statements else None):  # JS has no `this` before it
                 self.visit(statements[0])
                 statements = statements[1:]
-            if uses_of(scope.self_name or scope.class_name, statements) >= ALIASED_FROM:
+            declares = bool(statements) and isinstance(statements[0], (ast.Assign, ast.AnnAssign)) and id(statements[0]) in scope.plan.at
+            if uses_of(scope.self_name or scope.class_name, statements) >= ALIASED_FROM - declares:
                 scope.self_text = "$self"
                 self.line("const $self = this;", node)
             self.body(statements)

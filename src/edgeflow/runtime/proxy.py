@@ -8,16 +8,19 @@ from typing import cast
 
 from edgeflow.backends.choose import prepare_device
 from edgeflow.backends.contract import Feed, MemoryUse, Placement, RunControl
+from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.kernels import kernel_module
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import on_abort, signal_aborted, watch_collection
-from edgeflow.host.port import AbortSignal, CollectionWatch
+from edgeflow.host.platform import copy_bytes, new_bytes, on_abort, signal_aborted, watch_collection
+from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
 from edgeflow.runtime.messages import Parcel, read_feeds, read_infos, read_memory, read_placement
 from edgeflow.runtime.opening import ModelFiles, Opened, open_file
 from edgeflow.runtime.page import page_pool, refused, take_worker
 from edgeflow.runtime.pool import PoolWorker, WorkerPool
 
 Fetch = Callable[[], Awaitable[ModelFiles]]
+
+PART_BYTES = 4194304
 
 
 @dataclass
@@ -170,12 +173,14 @@ class Place:
 
 async def load_remote(worker: PoolWorker, files: ModelFiles, device: str, give: bool, signal: AbortSignal | None) -> Opened:
     """Load a model in a worker that listens."""
+    if not give:
+        files = await copied(files, Rests(lambda: signal_aborted(signal), 'loading the model'))
     _numbers.models = _numbers.models + 1
     tenancy = Tenancy(page_pool(), worker, _numbers.models)
     parcel = Parcel('load')
     parcel.fields['number'] = tenancy.number
     parcel.fields['device'] = device
-    parcel.add_files(files.model, files.external, give)
+    parcel.add_files(files.model, files.external, True)
     call = worker.ask(parcel)
     stop_listening = on_abort(signal, lambda: worker.cancel(call))
     try:
@@ -184,3 +189,20 @@ async def load_remote(worker: PoolWorker, files: ModelFiles, device: str, give: 
         stop_listening()
     executable = RemoteExecutable(tenancy, read_placement(answer['placement']), read_memory(answer['memory']))
     return Opened(read_infos(answer['inputs']), read_infos(answer['outputs']), executable)
+
+
+async def copied(files: ModelFiles, rests: Rests) -> ModelFiles:
+    """Files that the caller keeps, in memory of their own. A hundred megabytes take longer than a page may stand still."""
+    external: dict[str, Bytes] = {}
+    for name in files.external:
+        external[name] = await copy_of(files.external[name], rests)
+    return ModelFiles(await copy_of(files.model, rests), external)
+
+
+async def copy_of(data: Bytes, rests: Rests) -> Bytes:
+    """A copy, made in parts."""
+    copy = new_bytes(len(data))
+    for start in range(0, len(data), PART_BYTES):
+        copy_bytes(copy, start, data[start:start + PART_BYTES])
+        await rests.rest()
+    return copy

@@ -21,6 +21,8 @@ from edgeflow.plan.planner import initializer_key, memory_dtype, scope_key
 from edgeflow.plan.values import Value
 
 KEPT_PLAIN = 1024
+# An embedding table of hundreds of megabytes is copied with halts.
+PART_BYTES = 8388608
 
 FormOf = Callable[[Node, list[Value | None]], PackedForm | None]
 
@@ -158,8 +160,8 @@ class Weights:
         b = StepBuilder(NoConstants())
         for weight in self._weights.values():
             if weight.wants_plain:
-                self._copy(b, weight)
-                yield
+                for _ in self._copy_in_parts(b, weight):
+                    yield
         for packing in self._packings:
             staged = self._stage(b, packing)
             b.begin(packing.node, 1)
@@ -182,6 +184,16 @@ class Weights:
             self._copy(b, weight)
             staged.append(weight)
         return staged
+
+    def _copy_in_parts(self, b: StepBuilder, weight: Weight) -> Iterator[None]:
+        data = weight.data
+        if data is None or data.dtype != weight.value.dtype:
+            self._copy(b, weight)
+            yield
+            return
+        for start in range(0, len(data.data), PART_BYTES):
+            self._engine.upload(weight.value.address + start, data.data[start:start + PART_BYTES])
+            yield
 
     def _copy(self, b: StepBuilder, weight: Weight) -> None:
         """Copy an initializer from the file to its value's address, widened if need be."""

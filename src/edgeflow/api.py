@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from edgeflow.backends.choose import choose_device
+from edgeflow.backends.rests import Rests
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import as_bytes, gather, is_url, signal_aborted, to_dict, weak_reference
 from edgeflow.host.port import AbortSignal, Bytes, WeakReference
@@ -18,6 +19,9 @@ from edgeflow.runtime.proxy import Place
 from edgeflow.store.hub import check_dtype, find_repository
 from edgeflow.store.model_files import load_config, load_model_files, load_onnx
 from edgeflow.store.progress import Progress, ProgressEvent
+
+
+PART_BYTES = 4194304
 
 
 @public
@@ -86,11 +90,22 @@ def _still_held(source: object, external_data: object) -> Callable[[Place], Awai
         external[name] = weak_reference(given[name])
 
     async def look(other: Place) -> None:
-        other.add(MODEL, 0, _held(model), False)
+        await _lend(other, MODEL, _held(model), None)
         for name in external:
-            other.add(name, 0, _held(external[name]), False)
+            await _lend(other, name, _held(external[name]), None)
 
     return look
+
+
+async def _lend(place: Place, location: str, data: Bytes, signal: AbortSignal | None) -> None:
+    """A file that the caller keeps, so that it is copied to a worker: in parts, because a page may not stand still for so long."""
+    if not place.elsewhere():
+        place.add(location, 0, data, False)
+        return
+    rests = Rests(lambda: signal_aborted(signal), 'loading the model')
+    for start in range(0, max(1, len(data)), PART_BYTES):
+        place.add(location, start, data[start:start + PART_BYTES], False)
+        await rests.rest()
 
 
 def _held(reference: WeakReference) -> Bytes:
@@ -110,9 +125,9 @@ async def _bring(
     data = as_bytes(source)
     if data is not None:
         external = _given_external(data, external_data)
-        place.add(MODEL, 0, data, False)
+        await _lend(place, MODEL, data, signal)
         for name in external:
-            place.add(name, 0, external[name], False)
+            await _lend(place, name, external[name], signal)
         return
     if not isinstance(source, str) or source == '':
         raise EdgeflowError('invalid-argument', 'source: expected the bytes, address, path or id of a model', {})

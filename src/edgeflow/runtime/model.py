@@ -9,7 +9,7 @@ from typing import Literal, cast
 from edgeflow.backends.choose import choose_device
 from edgeflow.backends.contract import HERE, Executable, Feed, MemoryUse, Placement, RunControl
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import gather, native_mapping, signal_aborted, to_dict, watch_collection
+from edgeflow.host.platform import gather, native_mapping, new_abort_controller, signal_aborted, to_dict, watch_collection
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import nearest, public
@@ -57,7 +57,7 @@ class Model(Resource):
 
     def __init__(
         self, inputs: list[ValueInfo], outputs: list[ValueInfo], device: str, executable: Executable, name: str = '',
-        reload: Callable[[], Awaitable[Executable]] | None = None, may_evict: bool = True,
+        reload: Callable[[AbortSignal], Awaitable[Executable]] | None = None, may_evict: bool = True,
         batching: Batching | None = None,
     ) -> None:
         """reload: loads it again after it has given up its memory (env.memory_budget) or lost its worker; None: that cannot be.
@@ -69,7 +69,7 @@ class Model(Resource):
         self.outputs: list[ValueInfo] = outputs
         self.device: str = device
         self._executable: Executable | None = executable
-        self._reload: Callable[[], Awaitable[Executable]] | None = reload
+        self._reload: Callable[[AbortSignal], Awaitable[Executable]] | None = reload
         self._may_evict: bool = may_evict and reload is not None
         self._name: str = name
         self._begin('model', 0)
@@ -172,7 +172,7 @@ class Model(Resource):
             self._executable.dispose()
             self._executable = None
         if self._executable is None and self._reload is not None and not self.disposed:
-            await self._load_again(self._reload)
+            await self._load_again(self._reload, control)
         executable = self._present()
         if control.cancelled():
             raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
@@ -180,8 +180,10 @@ class Model(Resource):
         pauses = executable.lane == HERE or request.pauses
         return await executable.run(request.feeds, request.outputs, control if pauses else None, request.give, control.spare_slots)
 
-    async def _load_again(self, reload: Callable[[], Awaitable[Executable]]) -> None:
-        loaded = await with_room(self._entry.largest, reload)
+    async def _load_again(self, reload: Callable[[AbortSignal], Awaitable[Executable]], control: RunControl) -> None:
+        controller = new_abort_controller()
+        control.on_cancel(lambda: controller.abort())
+        loaded = await with_room(self._entry.largest, lambda: reload(controller.signal))
         if self.disposed or self._executable is not None:
             loaded.dispose()
         else:
@@ -337,8 +339,8 @@ async def open_model(
         finally:
             other.leave()
 
-    async def reload() -> Executable:
-        opened = await open_again(None)
+    async def reload(signal: AbortSignal) -> Executable:
+        opened = await open_again(signal)
         return opened.executable
 
     attempts: list[int] = []

@@ -22,6 +22,8 @@ from edgeflow.plan.planner import initializer_key, memory_dtype, scope_key
 from edgeflow.plan.values import Value
 
 KEPT_PLAIN = 1024
+# An embedding table of hundreds of megabytes is copied with halts.
+PART_BYTES = 8388608
 
 FormOf = Callable[[Node, list[Value | None]], PackedForm | None]
 
@@ -170,9 +172,9 @@ class Weights:
                     hold_memory(part)
         for weight in self._weights.values():
             if weight.wants_plain:
-                self._copy(b, weight)
+                for _ in self._copy_in_parts(b, weight):
+                    yield
                 self._used(weight)
-                yield
         for packing in self._packings:
             staged = self._stage(b, packing)
             b.begin(packing.node, 1)
@@ -207,6 +209,20 @@ class Weights:
             for part in weight.data.parts:
                 drop_memory(part)
             weight.data = None
+
+    def _copy_in_parts(self, b: StepBuilder, weight: Weight) -> Iterator[None]:
+        data = weight.data
+        if data is None or data.dtype != weight.value.dtype:
+            self._copy(b, weight)
+            yield
+            return
+        at = weight.value.address
+        for part in data.parts if len(data.parts) > 1 else [data.data]:
+            for start in range(0, len(part), PART_BYTES):
+                piece = part[start:start + PART_BYTES]
+                self._engine.upload(at, piece)
+                at = at + len(piece)
+                yield
 
     def _copy(self, b: StepBuilder, weight: Weight) -> None:
         """Copy an initializer from the file to its value's address, widened if need be."""

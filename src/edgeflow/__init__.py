@@ -7,8 +7,12 @@ from edgeflow.env import Env, env
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.pipelines.feature_extraction import FeatureExtractionPipeline
+from edgeflow.pipelines.fill_mask import FillMaskPipeline
 from edgeflow.pipelines.pipeline import pipeline
+from edgeflow.pipelines.question_answering import QuestionAnsweringPipeline
 from edgeflow.pipelines.text_classification import TextClassificationPipeline
+from edgeflow.pipelines.token_classification import TokenClassificationPipeline
+from edgeflow.pipelines.zero_shot_classification import ZeroShotClassificationPipeline
 from edgeflow.runtime.creation import arange, eye, full, linspace, ones, randn, random, zeros
 from edgeflow.runtime.leaks import Leak, LeakDetection, detect_leaks
 from edgeflow.runtime.memory import MemoryArea, MemoryStats, ModelMemory, Resource, memory_stats
@@ -25,11 +29,12 @@ from edgeflow.store.progress import ProgressEvent
 from edgeflow.version import VERSION
 
 __all__ = [
-    'Download', 'DownloadProgress', 'EdgeflowError', 'Env', 'FeatureExtractionPipeline', 'Leak', 'LeakDetection', 'MemoryArea', 'MemoryScope', 'MemoryStats', 'Model',
-    'ModelMemory', 'ProgressEvent', 'Resource', 'Tensor', 'TextClassificationPipeline', 'VERSION', 'ValueInfo', 'add', 'arange', 'argmax',
-    'concat', 'detect_leaks', 'div', 'download', 'env', 'eye', 'full', 'linspace', 'load_model', 'load_operations', 'matmul', 'mean', 'memory_scope',
-    'memory_stats', 'mul', 'on_task', 'ones', 'pipeline', 'randn', 'random', 'relu', 'reshape', 'scheduler_statistics', 'sigmoid', 'slice', 'softmax', 'sub', 'sum', 'tanh',
-    'tensor', 'transpose', 'with_memory_scope', 'zeros',
+    'Download', 'DownloadProgress', 'EdgeflowError', 'Env', 'FeatureExtractionPipeline', 'FillMaskPipeline', 'Leak', 'LeakDetection',
+    'MemoryArea', 'MemoryScope', 'MemoryStats', 'Model', 'ModelMemory', 'ProgressEvent', 'QuestionAnsweringPipeline', 'Resource', 'Tensor',
+    'TextClassificationPipeline', 'TokenClassificationPipeline', 'VERSION', 'ValueInfo', 'ZeroShotClassificationPipeline', 'add', 'arange',
+    'argmax', 'concat', 'detect_leaks', 'div', 'download', 'env', 'eye', 'full', 'linspace', 'load_model', 'load_operations', 'matmul',
+    'mean', 'memory_scope', 'memory_stats', 'mul', 'on_task', 'ones', 'pipeline', 'randn', 'random', 'relu', 'reshape',
+    'scheduler_statistics', 'sigmoid', 'slice', 'softmax', 'sub', 'sum', 'tanh', 'tensor', 'transpose', 'with_memory_scope', 'zeros',
 ]
 
 serve_in_worker(VERSION)

@@ -24,7 +24,7 @@ from edgeflow.host.platform import (
 )
 from edgeflow.host.port import AbortController, Bytes, Deferred, HeldBody, Response, Sha256
 from edgeflow.options import check_choice
-from edgeflow.store.entries import FileRecord, FileStore, new_record, open_files, touched
+from edgeflow.store.entries import FileRecord, FileStore, begin_files, new_record, touched
 from edgeflow.store.ranges import (
     backoff, content_range, is_sha256, plain_encoding, retry_after, validator, whole_number,
 )
@@ -199,8 +199,8 @@ class Transfer:
     async def _run(self) -> None:
         try:
             check_choice(env.http_cache, HTTP_CACHE_MODES, 'env.http_cache')
-            self._files = await open_files()
-            if self._files is None:
+            self._files = begin_files()
+            if self._files is None or not self.source.ranged:
                 await self._attempts()
             else:
                 await with_lock('edgeflow file ' + self.source.url, self._stop.signal, self._attempts)
@@ -645,7 +645,8 @@ class Transfer:
             self.total = length
             self.record = replace(self.record, validator=tag)
             if self._files is not None:
-                await self._write_record(self._files)
+                files = self._files
+                start_task(lambda: self._write_record(files))
         elif tag == '' or tag != self.record.validator:
             self._change()
             return False
@@ -689,15 +690,15 @@ class Transfer:
                 self._no_room(EdgeflowError('quota-exceeded', f'{self.source.url} has {size} bytes, env.cache_budget is {budget}', {'size': size, 'budget': budget}))
                 return
             await files.evict(size, budget, self.source.url)
-        await self._write_record(files)
+        start_task(lambda: self._write_record(files))
 
     async def _write_record(self, files: FileStore) -> None:
+        self._writes += 1
         try:
             await files.write(self.record)
         except EdgeflowError as error:
-            if error.code != 'quota-exceeded':
-                raise
             self._no_room(error)
+        self._end_write()
 
     # Chunks
 
@@ -861,7 +862,10 @@ class Transfer:
             if error.code == 'quota-exceeded':
                 await self._full(files, record, index, data, error)
             else:
-                self._fail(error)
+                self._no_room(error)
+        self._end_write()
+
+    def _end_write(self) -> None:
         self._writes -= 1
         written = self._written
         self._written = new_deferred()
@@ -881,9 +885,8 @@ class Transfer:
                 self.states[index] = STORED
                 return
         except EdgeflowError as again:
-            if again.code != 'quota-exceeded':
-                self._fail(again)
-                return
+            self._no_room(again)
+            return
         self._no_room(error)
 
     def _no_room(self, error: EdgeflowError) -> None:

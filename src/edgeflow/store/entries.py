@@ -25,7 +25,7 @@ CHUNK = 'chunk/'
 class FileRecord:
     """What is stored of one file. size: None until known. validator: see ranges.validator(). sha256: '' unless it was checked.
 
-    complete: all chunks are stored. used: when it was last asked for, in ms since 1970.
+    complete: all chunks are stored. absent: the server had no such file. used: when it was last asked for, in ms since 1970.
     """
 
     url: str
@@ -36,6 +36,7 @@ class FileRecord:
     sha256: str = ''
     complete: bool = False
     used: float = 0.0
+    absent: bool = False
 
     def count(self) -> int:
         """How many chunks there are; 0 while the size is unknown."""
@@ -85,6 +86,7 @@ class FileStore:
         fields: dict[str, object] = {
             'generation': record.generation, 'chunk': record.chunk_size, 'size': record.size, 'validator': record.validator,
             'sha256': record.sha256, 'complete': record.complete, 'used': record.used,
+            'absent': record.absent,
         }
         self._empty = False
         mark_store()
@@ -205,7 +207,8 @@ def read_record(url: str, data: Bytes) -> FileRecord | None:
     valid = isinstance(generation, str) and isinstance(chunk, int) and (size is None or isinstance(size, int)) and isinstance(used, (int, float))
     if not valid:
         return None
-    return FileRecord(url, generation, chunk, size, text_of(fields, 'validator'), text_of(fields, 'sha256'), fields.get('complete') is True, used)
+    return FileRecord(url, generation, chunk, size, text_of(fields, 'validator'), text_of(fields, 'sha256'), fields.get('complete') is True, used,
+                      fields.get('absent') is True)
 
 
 def text_of(fields: dict[str, object], name: str) -> str:

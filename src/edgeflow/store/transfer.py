@@ -132,6 +132,7 @@ class Transfer:
         self._streaming: bool = False
         self._complete: bool = False
         self._absent: bool = False
+        self._known_absent: bool = False
         self._changed: bool = False
         self._failure: Exception | None = None
         self._failures: int = 0
@@ -207,6 +208,9 @@ class Transfer:
             self.ended.resolve(not self._absent)
         except Exception as error:
             self._over = True
+            if self._known_absent and not self._answered and isinstance(error, EdgeflowError) and error.code == 'http':
+                self.delivered.resolve(False)
+                self.ended.resolve(False)
             self.delivered.reject(error)
             self.ended.reject(error)
 
@@ -233,6 +237,9 @@ class Transfer:
             return False
         if self._absent:
             await self._forget()
+            if self._files is not None and not self.source.ranged:
+                self.record = replace(self.record, absent=True, complete=True, size=0)
+                await self._write_record(self._files)
             self.delivered.resolve(False)
             return True
         self._check_wanted()
@@ -256,6 +263,10 @@ class Transfer:
         self._hashed = 0
         files = self._files
         record = None if files is None else await files.find(self.source.url)
+        if record is not None and record.absent:
+            # It may be there by now; this counts only if the network is off.
+            self._known_absent = True
+            record = None
         if record is not None and files is not None:
             known = record.size is not None and (self.source.size is None or self.source.size == record.size)
             usable = known and (record.validator != '' or record.complete) and self._fresh != 'anew'
@@ -328,7 +339,7 @@ class Transfer:
 
     async def _is_current(self, record: FileRecord) -> bool:
         """Whether the server's file is still the one that is stored, by the answer to a request for its first byte."""
-        headers = self._headers()
+        headers = source_headers(self.source.url)
         headers['Range'] = 'bytes=0-0'
         response = await fetch(self.source.url, headers, self._stop.signal, 'no-store')
         await response.cancel()
@@ -486,16 +497,9 @@ class Transfer:
                 return True
         return False
 
-    def _headers(self) -> dict[str, str]:
-        headers: dict[str, str] = {}
-        host = env.remote_host if env.remote_host.endswith('/') else env.remote_host + '/'
-        if env.access_token is not None and self.source.url.startswith(host):
-            headers['Authorization'] = 'Bearer ' + env.access_token
-        return headers
-
     async def _request(self, lane: Lane) -> None:
         """One request and its answer. What can be tried again is waited for here, the rest raised."""
-        headers = self._headers()
+        headers = source_headers(self.source.url)
         known = self.record.size is not None
         lane.single = self._held and self._ranged and known and lane.end - lane.next == 1
         if self._ranged:
@@ -904,6 +908,15 @@ class Transfer:
         if self._sha is not None:
             # Chunks out of turn can no longer be read back to be hashed: one connection, from the start.
             self._change()
+
+
+def source_headers(url: str) -> dict[str, str]:
+    """Headers of a request for a file: the hub, and nobody else, hears env.access_token."""
+    headers: dict[str, str] = {}
+    host = env.remote_host if env.remote_host.endswith('/') else env.remote_host + '/'
+    if env.access_token is not None and url.startswith(host):
+        headers['Authorization'] = 'Bearer ' + env.access_token
+    return headers
 
 
 async def drop_quietly(files: FileStore, record: FileRecord) -> None:

@@ -24,16 +24,19 @@ from edgeflow.runtime.page import on_task, scheduler_statistics
 from edgeflow.runtime.scope import MemoryScope, memory_scope, with_memory_scope
 from edgeflow.runtime.tensor import Tensor, tensor
 from edgeflow.runtime.worker import serve_in_worker
+from edgeflow.store.cache import Cache, CachedFile, StorageRoom, cache
 from edgeflow.store.downloads import Download, DownloadProgress, download
+from edgeflow.store.preload import ModelFile, is_cached, model_files, preload
 from edgeflow.store.progress import ProgressEvent
 from edgeflow.version import VERSION
 
 __all__ = [
-    'Download', 'DownloadProgress', 'EdgeflowError', 'Env', 'FeatureExtractionPipeline', 'FillMaskPipeline', 'Leak', 'LeakDetection',
-    'MemoryArea', 'MemoryScope', 'MemoryStats', 'Model', 'ModelMemory', 'ProgressEvent', 'QuestionAnsweringPipeline', 'Resource', 'Tensor',
-    'TextClassificationPipeline', 'TokenClassificationPipeline', 'VERSION', 'ValueInfo', 'ZeroShotClassificationPipeline', 'add', 'arange',
-    'argmax', 'concat', 'detect_leaks', 'div', 'download', 'env', 'eye', 'full', 'linspace', 'load_model', 'load_operations', 'matmul',
-    'mean', 'memory_scope', 'memory_stats', 'mul', 'on_task', 'ones', 'pipeline', 'randn', 'random', 'relu', 'reshape',
+    'Cache', 'CachedFile', 'Download', 'DownloadProgress', 'EdgeflowError', 'Env', 'FeatureExtractionPipeline', 'FillMaskPipeline', 'Leak',
+    'LeakDetection', 'MemoryArea', 'MemoryScope', 'MemoryStats', 'Model', 'ModelFile', 'ModelMemory', 'ProgressEvent',
+    'QuestionAnsweringPipeline', 'Resource', 'StorageRoom', 'Tensor', 'TextClassificationPipeline', 'TokenClassificationPipeline',
+    'VERSION', 'ValueInfo', 'ZeroShotClassificationPipeline', 'add', 'arange', 'argmax', 'cache', 'concat', 'detect_leaks', 'div',
+    'download', 'env', 'eye', 'full', 'is_cached', 'linspace', 'load_model', 'load_operations', 'matmul', 'mean', 'memory_scope',
+    'memory_stats', 'model_files', 'mul', 'on_task', 'ones', 'pipeline', 'preload', 'randn', 'random', 'relu', 'reshape',
     'scheduler_statistics', 'sigmoid', 'slice', 'softmax', 'sub', 'sum', 'tanh', 'tensor', 'transpose', 'with_memory_scope', 'zeros',
 ]
 

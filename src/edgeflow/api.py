@@ -59,6 +59,11 @@ async def load_model(
     progress = Progress(on_progress)
     place = Place(chosen)
     try:
+        await gather([
+            _bring(source, chosen, dtype, revision, subfolder, file, external_data, place, progress, signal), place.prepare(),
+        ])
+        if signal_aborted(signal):
+            raise EdgeflowError('aborted', 'loading the model was cancelled through its signal', {})
         bring: Callable[[Place], Awaitable[None]]
         if isinstance(source, str):
 
@@ -68,11 +73,6 @@ async def load_model(
             bring = fetch_again
         else:
             bring = _still_held(source, external_data)
-        await gather([
-            _bring(source, chosen, dtype, revision, subfolder, file, external_data, place, progress, signal), place.prepare(),
-        ])
-        if signal_aborted(signal):
-            raise EdgeflowError('aborted', 'loading the model was cancelled through its signal', {})
         fetched = isinstance(source, str)
         model = await open_model(place, chosen, source if fetched else 'bytes', bring, fetched, merging, signal)
     finally:

@@ -16,6 +16,10 @@ def epoch_ms() -> float:
     __pragma__('js', 'return Date.now();')
 
 
+def held_of(data: Bytes | HeldBody) -> HeldBody:
+    __pragma__('js', 'return data instanceof Blob ? data : new Blob([data]);')
+
+
 def held_size(value: Bytes | HeldBody) -> int:
     __pragma__('js', 'return value.size ?? value.length;')
 
@@ -24,6 +28,27 @@ def free_headers(url: str) -> bool:
     __pragma__('js', r'''
     const base = globalThis.document?.baseURI ?? globalThis.location?.href;
     return !base || new URL(url, base).origin === location.origin;
+    ''')
+
+
+# Opening IndexedDB takes some 20 ms, which a first visit need not wait for.
+def store_marked() -> bool:
+    __pragma__('js', r'''
+    try {
+      return !globalThis.localStorage || localStorage.getItem('edgeflow') !== null;
+    } catch {
+      return true;
+    }
+    ''')
+
+
+def mark_store() -> None:
+    __pragma__('js', r'''
+    try {
+      globalThis.localStorage?.setItem('edgeflow', 'files');
+    } catch {
+      // Then the next visit looks into a store that it takes for empty.
+    }
     ''')
 
 

@@ -12,7 +12,8 @@ from typing import cast
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
-    epoch_ms, json_parse, json_text, new_deferred, open_store, random_bytes, utf8_decode, utf8_encode, warn,
+    epoch_ms, held_of, json_parse, json_text, mark_store, new_deferred, open_store, random_bytes, start_task, store_marked, utf8_decode,
+    utf8_encode, warn,
 )
 from edgeflow.host.port import Bytes, Deferred, HeldBody, KeyValueStore
 
@@ -24,7 +25,7 @@ CHUNK = 'chunk/'
 class FileRecord:
     """What is stored of one file. size: None until known. validator: see ranges.validator(). sha256: '' unless it was checked.
 
-    complete: all chunks are stored. used: when it was last asked for, in ms since 1970.
+    complete: all chunks are stored. absent: the server had no such file. used: when it was last asked for, in ms since 1970.
     """
 
     url: str
@@ -35,6 +36,7 @@ class FileRecord:
     sha256: str = ''
     complete: bool = False
     used: float = 0.0
+    absent: bool = False
 
     def count(self) -> int:
         """How many chunks there are; 0 while the size is unknown."""
@@ -58,14 +60,25 @@ def list_bytes(data: Bytes) -> list[int]:
 
 
 class FileStore:
-    """Files by their address."""
+    """Files by their address. empty: nothing was ever stored, so that nothing need be looked for."""
 
-    def __init__(self, base: KeyValueStore) -> None:
-        self._base: KeyValueStore = base
+    def __init__(self, base: Deferred, empty: bool) -> None:
+        self._opening: Deferred = base
+        self._empty: bool = empty
+        self._base: KeyValueStore | None = None
+
+    async def base(self) -> KeyValueStore:
+        """The store behind it, once it is open. 'platform' if there is none."""
+        if self._base is None:
+            self._base = cast('KeyValueStore', await self._opening.result())
+        return self._base
 
     async def find(self, url: str) -> FileRecord | None:
         """The record of a file, None if there is none that can be read."""
-        data = await self._base.get(RECORD + url)
+        if self._empty:
+            return None
+        base = await self.base()
+        data = await base.get(RECORD + url)
         return None if data is None else read_record(url, data)
 
     async def write(self, record: FileRecord) -> None:
@@ -73,36 +86,51 @@ class FileStore:
         fields: dict[str, object] = {
             'generation': record.generation, 'chunk': record.chunk_size, 'size': record.size, 'validator': record.validator,
             'sha256': record.sha256, 'complete': record.complete, 'used': record.used,
+            'absent': record.absent,
         }
-        await self._base.put(RECORD + record.url, utf8_encode(json_text(fields)))
+        self._empty = False
+        mark_store()
+        base = await self.base()
+        await base.put(RECORD + record.url, utf8_encode(json_text(fields)))
 
     async def chunks(self, record: FileRecord) -> list[int]:
         """Which chunks are stored."""
         prefix = CHUNK + record.generation + '/'
-        return [int(key[len(prefix):]) for key in await self._base.keys(prefix)]
+        base = await self.base()
+        return [int(key[len(prefix):]) for key in await base.keys(prefix)]
 
     async def read(self, record: FileRecord, index: int) -> Bytes | None:
         """The bytes of a chunk; None if it is not there or has another length than it must have."""
-        data = await self._base.get(chunk_key(record, index))
+        base = await self.base()
+        data = await base.get(chunk_key(record, index))
         return data if data is not None and len(data) == record.length(index) else None
 
     async def put(self, record: FileRecord, index: int, data: Bytes | HeldBody) -> None:
         """Store a chunk. 'quota-exceeded'."""
-        await self._base.put(chunk_key(record, index), data)
+        kept = data
+        base = self._base
+        if base is None:
+            # Its memory may be moved as soon as this waits.
+            kept = held_of(data)
+            base = await self.base()
+        await base.put(chunk_key(record, index), kept)
 
     async def drop(self, record: FileRecord) -> None:
         """Forget a file; its record goes first, so that no moment shows it with chunks missing."""
-        await self._base.delete(RECORD + record.url)
+        base = await self.base()
+        await base.delete(RECORD + record.url)
         await self.drop_chunks(record)
 
     async def drop_chunks(self, record: FileRecord) -> None:
         """Forget the bytes of one version of a file."""
-        await self._base.delete_all(CHUNK + record.generation + '/')
+        base = await self.base()
+        await base.delete_all(CHUNK + record.generation + '/')
 
     async def records(self) -> list[FileRecord]:
         """All files, those unused for longest first."""
         found: list[FileRecord] = []
-        for key in await self._base.keys(RECORD):
+        base = await self.base()
+        for key in await base.keys(RECORD):
             record = await self.find(key[len(RECORD):])
             if record is not None:
                 found.append(record)
@@ -119,15 +147,17 @@ class FileStore:
 
     async def clear(self) -> None:
         """Forget everything."""
-        await self._base.delete_all(RECORD)
-        await self._base.delete_all(CHUNK)
+        base = await self.base()
+        await base.delete_all(RECORD)
+        await base.delete_all(CHUNK)
 
     async def sweep(self) -> None:
         """Delete chunks that belong to no record."""
         known: set[str] = set([record.generation for record in await self.records()])
-        for key in await self._base.keys(CHUNK):
+        base = await self.base()
+        for key in await base.keys(CHUNK):
             if key[len(CHUNK):].split('/')[0] not in known:
-                await self._base.delete(key)
+                await base.delete(key)
 
     async def evict(self, wanted: int, budget: int, keep: str) -> None:
         """Drop the files that were unused for longest until `wanted` bytes more fit `budget`; never the file `keep`."""
@@ -153,7 +183,8 @@ class FileStore:
         return False
 
     async def close(self) -> None:
-        await self._base.close()
+        base = await self.base()
+        await base.close()
 
 
 def chunk_key(record: FileRecord, index: int) -> str:
@@ -176,7 +207,8 @@ def read_record(url: str, data: Bytes) -> FileRecord | None:
     valid = isinstance(generation, str) and isinstance(chunk, int) and (size is None or isinstance(size, int)) and isinstance(used, (int, float))
     if not valid:
         return None
-    return FileRecord(url, generation, chunk, size, text_of(fields, 'validator'), text_of(fields, 'sha256'), fields.get('complete') is True, used)
+    return FileRecord(url, generation, chunk, size, text_of(fields, 'validator'), text_of(fields, 'sha256'), fields.get('complete') is True, used,
+                      fields.get('absent') is True)
 
 
 def text_of(fields: dict[str, object], name: str) -> str:
@@ -187,34 +219,46 @@ def text_of(fields: dict[str, object], name: str) -> str:
 
 @dataclass
 class _Opened:
-    """opening: set while the store is being opened, and then kept with what came of it."""
-
-    opening: Deferred | None = None
+    files: FileStore | None = None
 
 
 _opened = _Opened()
 
 
-async def open_files() -> FileStore | None:
-    """The store of this page or process; None where env.cache is off or the platform refuses one, of which it warns once."""
+def begin_files() -> FileStore | None:
+    """The store of this page or process, which may yet be opening; None where env.cache is off."""
     if not env.cache:
         return None
-    if _opened.opening is None:
+    if _opened.files is None:
         opening = new_deferred()
-        _opened.opening = opening
-        try:
-            opening.resolve(FileStore(await open_store('files')))
-        except EdgeflowError as error:
-            opening.resolve(None)
-            warn(f'edgeflow: files are not kept between visits: {error.message}')
-    return cast('FileStore | None', await _opened.opening.result())
+        _opened.files = FileStore(opening, not store_marked())
+
+        async def start() -> None:
+            try:
+                opening.resolve(await open_store('files'))
+            except EdgeflowError as error:
+                warn(f'edgeflow: files are not kept between visits: {error.message}')
+                opening.reject(error)
+
+        start_task(start)
+    return _opened.files
+
+
+async def open_files() -> FileStore | None:
+    """The store, open; None where env.cache is off or the platform refuses one."""
+    files = begin_files()
+    try:
+        if files is not None:
+            await files.base()
+        return files
+    except EdgeflowError:
+        return None
 
 
 async def close_files() -> None:
     """Let go of the store; the next open_files() opens it anew, or tries to."""
-    opening = _opened.opening
-    _opened.opening = None
-    files = None if opening is None else cast('FileStore | None', await opening.result())
+    files = await open_files() if _opened.files is not None else None
+    _opened.files = None
     if files is not None:
         await files.close()
 

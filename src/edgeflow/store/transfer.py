@@ -24,7 +24,7 @@ from edgeflow.host.platform import (
 )
 from edgeflow.host.port import AbortController, Bytes, Deferred, HeldBody, Response, Sha256
 from edgeflow.options import check_choice
-from edgeflow.store.entries import FileRecord, FileStore, new_record, open_files, touched
+from edgeflow.store.entries import FileRecord, FileStore, begin_files, new_record, touched
 from edgeflow.store.ranges import (
     backoff, content_range, is_sha256, plain_encoding, retry_after, validator, whole_number,
 )
@@ -132,6 +132,7 @@ class Transfer:
         self._streaming: bool = False
         self._complete: bool = False
         self._absent: bool = False
+        self._known_absent: bool = False
         self._changed: bool = False
         self._failure: Exception | None = None
         self._failures: int = 0
@@ -199,14 +200,17 @@ class Transfer:
     async def _run(self) -> None:
         try:
             check_choice(env.http_cache, HTTP_CACHE_MODES, 'env.http_cache')
-            self._files = await open_files()
-            if self._files is None:
+            self._files = begin_files()
+            if self._files is None or not self.source.ranged:
                 await self._attempts()
             else:
                 await with_lock('edgeflow file ' + self.source.url, self._stop.signal, self._attempts)
             self.ended.resolve(not self._absent)
         except Exception as error:
             self._over = True
+            if self._known_absent and not self._answered and isinstance(error, EdgeflowError) and error.code == 'http':
+                self.delivered.resolve(False)
+                self.ended.resolve(False)
             self.delivered.reject(error)
             self.ended.reject(error)
 
@@ -233,6 +237,9 @@ class Transfer:
             return False
         if self._absent:
             await self._forget()
+            if self._files is not None and not self.source.ranged:
+                self.record = replace(self.record, absent=True, complete=True, size=0)
+                await self._write_record(self._files)
             self.delivered.resolve(False)
             return True
         self._check_wanted()
@@ -256,6 +263,10 @@ class Transfer:
         self._hashed = 0
         files = self._files
         record = None if files is None else await files.find(self.source.url)
+        if record is not None and record.absent:
+            # It may be there by now; this counts only if the network is off.
+            self._known_absent = True
+            record = None
         if record is not None and files is not None:
             known = record.size is not None and (self.source.size is None or self.source.size == record.size)
             usable = known and (record.validator != '' or record.complete) and self._fresh != 'anew'
@@ -328,7 +339,7 @@ class Transfer:
 
     async def _is_current(self, record: FileRecord) -> bool:
         """Whether the server's file is still the one that is stored, by the answer to a request for its first byte."""
-        headers = self._headers()
+        headers = source_headers(self.source.url)
         headers['Range'] = 'bytes=0-0'
         response = await fetch(self.source.url, headers, self._stop.signal, 'no-store')
         await response.cancel()
@@ -486,16 +497,9 @@ class Transfer:
                 return True
         return False
 
-    def _headers(self) -> dict[str, str]:
-        headers: dict[str, str] = {}
-        host = env.remote_host if env.remote_host.endswith('/') else env.remote_host + '/'
-        if env.access_token is not None and self.source.url.startswith(host):
-            headers['Authorization'] = 'Bearer ' + env.access_token
-        return headers
-
     async def _request(self, lane: Lane) -> None:
         """One request and its answer. What can be tried again is waited for here, the rest raised."""
-        headers = self._headers()
+        headers = source_headers(self.source.url)
         known = self.record.size is not None
         lane.single = self._held and self._ranged and known and lane.end - lane.next == 1
         if self._ranged:
@@ -645,7 +649,8 @@ class Transfer:
             self.total = length
             self.record = replace(self.record, validator=tag)
             if self._files is not None:
-                await self._write_record(self._files)
+                files = self._files
+                start_task(lambda: self._write_record(files))
         elif tag == '' or tag != self.record.validator:
             self._change()
             return False
@@ -689,15 +694,15 @@ class Transfer:
                 self._no_room(EdgeflowError('quota-exceeded', f'{self.source.url} has {size} bytes, env.cache_budget is {budget}', {'size': size, 'budget': budget}))
                 return
             await files.evict(size, budget, self.source.url)
-        await self._write_record(files)
+        start_task(lambda: self._write_record(files))
 
     async def _write_record(self, files: FileStore) -> None:
+        self._writes += 1
         try:
             await files.write(self.record)
         except EdgeflowError as error:
-            if error.code != 'quota-exceeded':
-                raise
             self._no_room(error)
+        self._end_write()
 
     # Chunks
 
@@ -861,7 +866,10 @@ class Transfer:
             if error.code == 'quota-exceeded':
                 await self._full(files, record, index, data, error)
             else:
-                self._fail(error)
+                self._no_room(error)
+        self._end_write()
+
+    def _end_write(self) -> None:
         self._writes -= 1
         written = self._written
         self._written = new_deferred()
@@ -881,9 +889,8 @@ class Transfer:
                 self.states[index] = STORED
                 return
         except EdgeflowError as again:
-            if again.code != 'quota-exceeded':
-                self._fail(again)
-                return
+            self._no_room(again)
+            return
         self._no_room(error)
 
     def _no_room(self, error: EdgeflowError) -> None:
@@ -901,6 +908,15 @@ class Transfer:
         if self._sha is not None:
             # Chunks out of turn can no longer be read back to be hashed: one connection, from the start.
             self._change()
+
+
+def source_headers(url: str) -> dict[str, str]:
+    """Headers of a request for a file: the hub, and nobody else, hears env.access_token."""
+    headers: dict[str, str] = {}
+    host = env.remote_host if env.remote_host.endswith('/') else env.remote_host + '/'
+    if env.access_token is not None and url.startswith(host):
+        headers['Authorization'] = 'Bearer ' + env.access_token
+    return headers
 
 
 async def drop_quietly(files: FileStore, record: FileRecord) -> None:

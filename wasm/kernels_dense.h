@@ -61,6 +61,17 @@
      39 words in this order; a query that sees no key at all gives what softmax gives: NaN if all its scores are -infinity, the   \
      mean of V if all are one finite number */                                                                                    \
   X(sdpa_f32)                                                                                                                     \
+  /* Attention that appends to a cache; causal where it says so and always with a table. cached_attention.c names its 56 words.     \
+     T: keys in present; with a table the most that any row can see, rounded up to 64.                                           \
+     scratch: 4 * (M * D + R * (T8 + Dv8) + D8 + (table ? 0 : T8 * (D + Dv8))) bytes; M = S * heads / groups, R = min(M, 48),    \
+     x8 = x rounded up to 8 */                                                                                                    \
+  X(cached_attention)                                                                                                             \
+  /* X, Y, B, H, S, D, X strides b h s, Y strides b h s, positions (int64), cos, sin [rows, half], half, interleaved, each        \
+     (positions are [B, S]; else one number, where they begin), rows      in place ok */                                          \
+  X(rotary)                                                                                                                       \
+  /* table, indices, index type, scales [rows, blocks], zero points|0, Y, rows, count, width, block, packed, signed, zero (where  \
+     there are no zero points)      packed: two codes a byte, each row begins a byte; else a byte each, int8 if signed */         \
+  X(gather_blocks)                                                                                                                \
   /* --- rows of n. X, skip|0 (skip_rows rows, repeating), bias|0 [n], gamma|0, beta|0, Y, sum|0 (X + skip + bias), rows, n,      \
      skip_rows, eps bits     in place ok (Y or sum may be X or skip, the same address) */                                         \
   X(layer_norm_f32)                                                                                                               \

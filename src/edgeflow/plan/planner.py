@@ -93,18 +93,23 @@ def initializer_key(scope: str, name: str) -> str:
     return name if scope == '' else scope + '/' + name
 
 
-def make_plan(graph: Graph, shapes: dict[str, list[int]], outputs: list[str], machine: Machine, b: StepBuilder) -> Draft:
+def make_plan(
+    graph: Graph, shapes: dict[str, list[int]], outputs: list[str], machine: Machine, b: StepBuilder, known: dict[str, list[int]] | None = None,
+) -> Draft:
     """Plan a run with inputs of these shapes that gives the outputs of these names.
+
+    known: the elements of inputs that decide which branches are taken (inline_constant_if.deciding_inputs).
 
     EdgeflowError 'unsupported-op' names the node and the reason; 'invalid-graph' if the graph breaks ONNX's rules.
     """
-    planner = _Planner(graph, machine, b)
+    planner = _Planner(graph, machine, b, {} if known is None else known)
     return planner.plan(shapes, outputs)
 
 
 class _Planner:
-    def __init__(self, graph: Graph, machine: Machine, b: StepBuilder) -> None:
+    def __init__(self, graph: Graph, machine: Machine, b: StepBuilder, known: dict[str, list[int]]) -> None:
         self.graph = graph
+        self.known: dict[str, list[int]] = known
         self.machine = machine
         self.b = b
         self.groups: list[NodeSteps] = []
@@ -129,6 +134,12 @@ class _Planner:
         held = memory_dtype(dtype)
         value = self.b.new_value(name, dtype, shape)
         scope.values[name] = value
+        if name in self.known:
+            # What runs is one branch, so this plan is for one value; others who read the input find it in memory as ever.
+            decided = self.b.new_value(name, dtype, shape)
+            decided.constant = True
+            decided.literal = self.known[name]
+            scope.values[name] = decided
         if held != dtype:
             scope.values[name] = self._converted(value, name, held)
         return value

@@ -8,9 +8,10 @@ from edgeflow.backends.choose import load_executable
 from edgeflow.backends.contract import Executable
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import Bytes
-from edgeflow.ir.graph import ValueInfo
+from edgeflow.ir.graph import Graph, ValueInfo
 from edgeflow.ir.verify import verify, verify_operators
 from edgeflow.onnx.reader import read_model
+from edgeflow.passes.inline_constant_if import deciding_inputs
 
 
 @dataclass(frozen=True)
@@ -47,4 +48,21 @@ async def open_file(data: Bytes, external: dict[str, Bytes], device: str) -> Ope
     verify(graph)
     verify_operators(graph)
     executable = await load_executable(graph, device)
-    return Opened(graph.inputs, graph.outputs, executable)
+    return Opened(declared_inputs(graph), graph.outputs, executable)
+
+
+def declared_inputs(graph: Graph) -> list[ValueInfo]:
+    """The inputs as a caller has to give them.
+
+    Exporters that merge two decoders into one reuse a symbol for sizes that differ: the past's keys are empty in the branch
+    that computes them, the mask covers past tokens too. There only the batch and the graph's own rules are left to check.
+    """
+    if len(deciding_inputs(graph)) == 0:
+        return graph.inputs
+    inputs: list[ValueInfo] = []
+    for info in graph.inputs:
+        dims = info.shape
+        if dims is not None:
+            dims = [dims[i] if i == 0 or not isinstance(dims[i], str) else '' for i in range(len(dims))]
+        inputs.append(ValueInfo(info.name, info.dtype, dims))
+    return inputs

@@ -13,6 +13,7 @@ from edgeflow.host.platform import array_bytes, array_copy, copy_bytes, new_byte
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes import constants_to_initializers, eliminate_dead_nodes
 from edgeflow.passes.fold_constants import fold_constants
+from edgeflow.passes.inline_constant_if import deciding_inputs
 from edgeflow.passes.pipeline import run_passes
 from edgeflow.passes.rename import all_graphs
 from edgeflow.plan.builder import StepBuilder
@@ -56,6 +57,7 @@ class WasmExecutable:
         self._machine: WasmMachine | None = machine
         self._plans: dict[str, WasmPlan] = {}
         self._pausing: bool = False
+        self._deciding: list[str] = deciding_inputs(graph)
 
     async def run(
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
@@ -85,7 +87,11 @@ class WasmExecutable:
         shapes: dict[str, list[int]] = {}
         for name in feeds:
             shapes[name] = feeds[name].shape
-        plan = self._plan(machine, shapes, outputs)
+        known: dict[str, list[int]] = {}
+        for name in self._deciding:
+            if name in feeds:
+                known[name] = [int(x) for x in array_bytes(feeds[name].data)]
+        plan = self._plan(machine, shapes, outputs, known)
         for value in plan.draft.inputs:
             if value.size > 0:
                 machine.engine.upload(plan.arena_base + value.offset, array_bytes(feeds[value.name].data))
@@ -139,7 +145,7 @@ class WasmExecutable:
     def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
         if self._pausing:
             raise EdgeflowError('invalid-argument', 'plans are described between runs; one is under way', {})
-        return print_plan(self._plan(self._living(), shapes, outputs).draft)
+        return print_plan(self._plan(self._living(), shapes, outputs, {}).draft)
 
     def memory(self) -> MemoryUse:
         machine = self._machine
@@ -167,12 +173,14 @@ class WasmExecutable:
             raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})
         return self._machine
 
-    def _plan(self, machine: WasmMachine, shapes: dict[str, list[int]], outputs: list[str]) -> WasmPlan:
+    def _plan(self, machine: WasmMachine, shapes: dict[str, list[int]], outputs: list[str], known: dict[str, list[int]]) -> WasmPlan:
         """The plan for these shapes, as the most recently used one, its arena in place."""
         key = plan_key(self._graph, shapes, outputs)
+        for name in known:
+            key = f'{key} {name}={known[name]}'
         plan = self._plans.pop(key, None)
         if plan is None:
-            plan = make_wasm_plan(self._graph, shapes, outputs, machine)
+            plan = make_wasm_plan(self._graph, shapes, outputs, machine, known)
             self._make_room(machine, plan.bytes)
         self._plans[key] = plan
         engine = machine.engine
@@ -262,13 +270,15 @@ def plan_key(graph: Graph, shapes: dict[str, list[int]], outputs: list[str]) -> 
     return ','.join(parts) + ' ' + ','.join(outputs)
 
 
-def make_wasm_plan(graph: Graph, shapes: dict[str, list[int]], outputs: list[str], machine: WasmMachine) -> WasmPlan:
+def make_wasm_plan(
+    graph: Graph, shapes: dict[str, list[int]], outputs: list[str], machine: WasmMachine, known: dict[str, list[int]],
+) -> WasmPlan:
     """Plan, link and write the tape. Whatever was allocated is freed again if that fails."""
     engine = machine.engine
     b = StepBuilder(machine)
     machine.begin_plan()
     try:
-        draft = make_plan(graph, shapes, outputs, machine, b)
+        draft = make_plan(graph, shapes, outputs, machine, b, known)
         steps = draft.steps()
         tape = link(steps, engine.kernels, output_literals(draft))
         engine.ensure_arena(draft.arena_size)

@@ -41,12 +41,14 @@
      [M, N]), M, N, K, scratch           ONNX MatMulInteger; scratch as gemm_i8 */                                                \
   X(matmul_integer)                                                                                                               \
   /* --- 2, 4 and 8 bit weights in blocks along K (com.microsoft MatMulNBits). blocks = ceil(K, block).                           \
-     Packed: ceil(N, 8) * blocks * (64 + block * bits) bytes.                                                                     \
+     Packed: ceil(N, 8) * blocks * ((zp_kind ? 64 : 32) + block * bits) bytes.                                                    \
      Bq (uint8 [N, blocks, block * bits / 8]), scales [N, blocks], zero_points|0, dst, N, K, block, bits,                         \
      zp_kind (0 absent: 2^(bits-1); 1 uint8 packed [N, ceil(blocks * bits, 8)]; 2 float32 [N, blocks]) */                         \
   X(pack_nbits)                                                                                                                   \
-  /* A, Bpacked, C, bias|0, residual|0, M, N, K, lda, ldc, ldr, block, bits, activation, scratch                                  \
-     C = act(A @ dequantized B + bias) + residual; scratch: 32 * blocks * block bytes (0 if M < 4) */                             \
+  /* A, Bpacked, C, bias|0, residual|0, M, N, K, lda, ldc, ldr, block, bits, activation, scratch, zp_kind, codes                  \
+     C = act(A @ dequantized B + bias) + residual; scratch: 32 * blocks * block bytes (0 if M < 4).                               \
+     codes (bits 4 only): A too is rounded, to 8 bits with a scale for each block of a row; scratch:                              \
+     M * blocks * (block + 8) + 8 * blocks * block bytes */                                                                       \
   X(gemm_nbits)                                                                                                                   \
   /* src (uint8), absmax, dst, count, block, quant_type (0 FP4, 1 NF4)    com.microsoft MatMulBnb4's B, flat [N * K] floats;      \
      pack_f32(dst, packed, K, N, 1, K) makes it a gemm_f32 operand */                                                             \

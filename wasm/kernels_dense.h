@@ -58,9 +58,10 @@
      q strides b h s d, k strides b h t d, v strides b h t d, out strides b h s d, mask strides b h s t (0 broadcasts),           \
      mask_type (0 none, 1 added float32, 2 bool: replaced by fill where false, 3 bool: replaced by fill where true, 4 bool:       \
      fill is added where false), fill bits, scale bits, softcap bits (0: none),                                                   \
-     causal (0 no, 1: key t is seen by query s only if t <= s + causal_offset, else score -infinity), causal_offset, scratch      \
+     causal (0 no, 1: key t is seen by query s only if t <= s + causal_offset, else score -infinity), causal_offset, guard (0 for \
+     a query that sees no key), scratch                                                                                           \
      scratch: 4 * (8 * ceil(T, 8) * D + 8 * ceil(Dv, 8) * T + R * (8 * ceil(T, 8) + D + 8 * ceil(Dv, 8))) bytes, R = min(S, 48)   \
-     39 words in this order; a query that sees no key at all gives what softmax gives: NaN if all its scores are -infinity, the   \
+     40 words in this order; a query that sees no key at all gives what softmax gives: NaN if all its scores are -infinity, the   \
      mean of V if all are one finite number */                                                                                    \
   X(sdpa_f32)                                                                                                                     \
   /* Attention that appends to a cache; causal where it says so and always with a table. cached_attention.c names its 56 words.     \

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeflow.backends.wasm.lower_attention import Sdpa, picked, sdpa_step
+from edgeflow.backends.wasm.lower_attention import Sdpa, sdpa_step
 from edgeflow.backends.wasm.lower_dense import ceil_div, given, require_float
 from edgeflow.backends.wasm.rules import context_of
 from edgeflow.backends.wasm.strides import broadcast_strides, copy_steps, row_major
-from edgeflow.ir.attributes import int_of, ints_of, number_of
+from edgeflow.ir.attributes import int_of, number_of
 from edgeflow.ir.dtype import DTYPE_CODES
 from edgeflow.ir.graph import Node
 from edgeflow.ir.ops.decoder import gqa_sizes
@@ -104,21 +104,32 @@ def cached_step(b: StepBuilder, c: Cached, past_k: Value | None, past_v: Value |
 
 
 def lower_cached_attention(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    """With a session's cache the new keys and values are appended to it; otherwise it is attention over the present ones."""
     q = require_float(b, given(b, inputs, 0))
     k = require_float(b, given(b, inputs, 1))
     v = require_float(b, given(b, inputs, 2))
+    past_k = given(b, inputs, 3)
     output = given(b, outputs, 0)
-    q_perm = ints_of(node, 'q_perm') or [0, 1, 2, 3]
-    out_perm = ints_of(node, 'out_perm') or [0, 1, 2, 3]
-    q_shape = picked(q.shape, q_perm)
-    given_strides = row_major(output.shape)
-    out_strides = [0, 0, 0, 0]
-    for i in range(4):
-        out_strides[out_perm[i]] = given_strides[i]
-    cached_step(b, Cached(
-        b.pointer(q), b.pointer(k), b.pointer(v), b.pointer(output), q_shape[0], q_shape[1], k.shape[1], q_shape[2], q_shape[3], v.shape[3],
-        picked(row_major(q.shape), q_perm), row_major(k.shape), row_major(v.shape), out_strides, number_of(node, 'scale', 1.0),
-        mask=at(inputs, 5), guard=int_of(node, 'guard', 0)), given(b, inputs, 3), given(b, inputs, 4), at(outputs, 1), at(outputs, 2))
+    mask = at(inputs, 5)
+    scale = number_of(node, 'scale', 1.0)
+    guard = int_of(node, 'guard', 0)
+    if past_k.cache >= 0:
+        cached_step(b, Cached(
+            b.pointer(q), b.pointer(k), b.pointer(v), b.pointer(output), q.shape[0], q.shape[1], k.shape[1], q.shape[2], q.shape[3], v.shape[3],
+            row_major(q.shape), row_major(k.shape), row_major(v.shape), row_major(output.shape), scale, mask=mask, guard=guard),
+            past_k, given(b, inputs, 4), None, None)
+        return
+    keys = given(b, inputs, 6)
+    values = given(b, inputs, 7)
+    call = Sdpa(b.pointer(q), b.pointer(keys), b.pointer(values), b.pointer(output),
+                [q.shape[0], q.shape[1], q.shape[2], keys.shape[2], q.shape[3], v.shape[3], q.shape[1] // k.shape[1]],
+                row_major(q.shape), row_major(keys.shape), row_major(values.shape), row_major(output.shape), scale, guard=guard)
+    if mask is not None:
+        call.mask = b.pointer(mask)
+        call.mask_strides = broadcast_strides(mask.shape, call.dims[:4])
+        call.mask_type = MASK_KEEP if mask.dtype == 'bool' else MASK_ADDED
+        call.fill = float('-inf')
+    sdpa_step(b, call)
 
 
 def lower_gqa(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:

@@ -57,14 +57,11 @@ def _gqa(c: InferContext) -> list[Type]:
 
 
 def _cached_attention(c: InferContext) -> list[Type]:
-    """Q, K, V, past keys, past values, mask: all [batch, heads, rows, width]; perms say how Q and the result lie."""
-    q_perm = c.attr_ints('q_perm')
-    out_perm = c.attr_ints('out_perm')
-    for i in range(5):
-        c.check_rank(i, 4, 4)
+    """Q, new K, new V, past keys, past values, mask, and the present keys and values: all [batch, heads, rows, width]."""
+    for i in range(8):
+        if i != 5:
+            c.check_rank(i, 4, 4)
     q = c.shape(0)
-    if q_perm is not None:
-        q = [q[i] for i in q_perm]
     k = c.shape(1)
     v = c.shape(2)
     past = c.shape(3)[2]
@@ -76,10 +73,7 @@ def _cached_attention(c: InferContext) -> list[Type]:
         scores = [q[0], q[1], q[2], past + k[2]]
         if c.broadcast([c.shape(5), scores]) != scores:
             raise c.fail(f'a mask that can be broadcast to {scores}', f'{c.shape(5)}')
-    full = [q[0], q[1], q[2], v[3]]
-    dtype = c.check_dtype(0, FLOATS)
-    return [Type(dtype, full if out_perm is None else [full[i] for i in out_perm]),
-            Type(c.dtype(1), [k[0], k[1], past + k[2], k[3]]), Type(c.dtype(2), [v[0], v[1], past + v[2], v[3]])]
+    return [Type(c.check_dtype(0, FLOATS), [q[0], q[1], q[2], v[3]])]
 
 
 def _multi_head_attention(c: InferContext) -> list[Type]:
@@ -129,7 +123,7 @@ def _scale_columns(c: InferContext, block: int, columns: int) -> int:
 
 
 DECODER_OPS: dict[str, OpSpec] = {
-    'edgeflow:CachedAttention': OpSpec(5, 6, 1, _cached_attention),
+    'edgeflow:CachedAttention': OpSpec(8, 8, 1, _cached_attention),
     'com.microsoft:GroupQueryAttention': OpSpec(7, 16, 1, _gqa),
     'com.microsoft:MultiHeadAttention': OpSpec(3, 10, 1, _multi_head_attention),
     'com.microsoft:RotaryEmbedding': OpSpec(4, 4, 1, _rotary),

@@ -23,7 +23,7 @@ from edgeflow.ir.order import read_names
 from edgeflow.plan.arena import live_peak, place_values
 from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.lifetimes import find_lifetimes, live_groups, reuse_memory
-from edgeflow.plan.values import NodeSteps, Step, Value
+from edgeflow.plan.values import NodeSteps, Pointer, Step, Value
 
 EAGER_BYTES = 2097152
 FOLD_BYTES = 65536
@@ -118,7 +118,15 @@ class _Planner:
         scope = Scope(self.graph, '', None)
         inputs: list[Value] = []
         for info in self.graph.inputs:
-            if info.name in shapes:
+            if info.name not in shapes:
+                continue
+            number = -1 if self.b.cache is None else self.b.cache.names.get(info.name, -1)
+            if number >= 0:
+                # In a session's pages: whoever reads it knows how (lower_decoder.py), so it takes no memory here.
+                kept = self.b.new_value(info.name, memory_dtype(info.dtype), shapes[info.name])
+                kept.cache = number
+                scope.values[info.name] = kept
+            else:
                 inputs.append(self._input(scope, info.name, info.dtype, shapes[info.name]))
         wanted = needed_nodes(self.graph, output_names)
         for i in range(len(self.graph.nodes)):
@@ -162,6 +170,8 @@ class _Planner:
 
     def _finish(self, inputs: list[Value], outputs: list[Value]) -> Draft:
         groups = live_groups(self.groups, outputs)
+        for group in groups:
+            _check_cache(self.b, group)
         lives = find_lifetimes(groups, inputs, outputs)
         reuse_memory(lives, self.b.reuses)
         spans = list(lives.values())
@@ -247,6 +257,15 @@ class _Planner:
             value = self._find(inner, branch.outputs[i].name)
             if value is not None and node.outputs[i] != '':
                 scope.values[node.outputs[i]] = value
+
+
+def _check_cache(b: StepBuilder, group: NodeSteps) -> None:
+    """Keys and values that lie in a session's pages are no tensors that just any kernel could read."""
+    for step in group.steps:
+        for word in step.words:
+            if isinstance(word, Pointer) and word.value.root().cache >= 0:
+                b.begin(group.node, 1)
+                raise b.unsupported(f"'{word.value.root().name}' lies in a session's cache, which it cannot read")
 
 
 def new_outputs(node: Node, opset: int, inputs: list[Value | None], b: StepBuilder) -> list[Value | None]:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 
 from edgeflow.backends.contract import HERE, Feed, MemoryUse, Placement, RunControl
+from edgeflow.backends.generation import Decoder
+from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.kernels import start_instance
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
 from edgeflow.errors import EdgeflowError
@@ -16,7 +18,7 @@ from edgeflow.passes.fold_constants import fold_constants
 from edgeflow.passes.inline_constant_if import deciding_inputs
 from edgeflow.passes.pipeline import run_passes
 from edgeflow.passes.rename import all_graphs
-from edgeflow.plan.builder import StepBuilder
+from edgeflow.plan.builder import CacheLayout, StepBuilder
 from edgeflow.plan.link import WORD, Tape, link
 from edgeflow.plan.planner import Draft, make_plan
 from edgeflow.plan.printer import print_plan
@@ -53,8 +55,11 @@ class WasmExecutable:
 
     def __init__(self, graph: Graph, machine: WasmMachine) -> None:
         self.lane: str = HERE
+        # Where plans find past keys and values; None: in their inputs.
+        self.cache: CacheLayout | None = None
         self._graph = graph
         self._machine: WasmMachine | None = machine
+        self._decoder: WasmDecoder | None = None
         self._plans: dict[str, WasmPlan] = {}
         self._pausing: bool = False
         self._deciding: list[str] = deciding_inputs(graph)
@@ -164,8 +169,15 @@ class WasmExecutable:
     def lost(self) -> bool:
         return False
 
+    def decoder(self) -> Decoder:
+        if self._decoder is None:
+            machine = self._living()
+            self._decoder = WasmDecoder(self._graph, machine, lambda graph: WasmExecutable(graph, machine))
+        return self._decoder
+
     def dispose(self) -> None:
         self._machine = None
+        self._decoder = None
         self._plans = {}
 
     def _living(self) -> WasmMachine:
@@ -180,7 +192,7 @@ class WasmExecutable:
             key = f'{key} {name}={known[name]}'
         plan = self._plans.pop(key, None)
         if plan is None:
-            plan = make_wasm_plan(self._graph, shapes, outputs, machine, known)
+            plan = make_wasm_plan(self._graph, shapes, outputs, machine, known, self.cache)
             self._make_room(machine, plan.bytes)
         self._plans[key] = plan
         engine = machine.engine
@@ -272,10 +284,12 @@ def plan_key(graph: Graph, shapes: dict[str, list[int]], outputs: list[str]) -> 
 
 def make_wasm_plan(
     graph: Graph, shapes: dict[str, list[int]], outputs: list[str], machine: WasmMachine, known: dict[str, list[int]],
+    cache: CacheLayout | None = None,
 ) -> WasmPlan:
     """Plan, link and write the tape. Whatever was allocated is freed again if that fails."""
     engine = machine.engine
     b = StepBuilder(machine)
+    b.cache = cache
     machine.begin_plan()
     try:
         draft = make_plan(graph, shapes, outputs, machine, b, known)

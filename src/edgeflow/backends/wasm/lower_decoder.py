@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from edgeflow.backends.wasm.lower_attention import Sdpa, sdpa_step
 from edgeflow.backends.wasm.lower_dense import ceil_div, given, require_float
 from edgeflow.backends.wasm.rules import context_of
-from edgeflow.backends.wasm.strides import broadcast_strides, copy_steps, row_major
+from edgeflow.backends.wasm.strides import broadcast_strides, copy_steps, item_size, row_major
 from edgeflow.ir.attributes import int_of, number_of
 from edgeflow.ir.dtype import DTYPE_CODES
 from edgeflow.ir.graph import Node
@@ -251,7 +251,21 @@ def lower_gather_blocks(b: StepBuilder, node: Node, inputs: list[Value | None], 
                              int_of(node, 'block_size', 128), 1 if packed else 0, 1 if signed else 0, zero])
 
 
+def lower_last_row(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    """The last of the middle axis: a view of one batch, copied for several."""
+    source = given(b, inputs, 0)
+    output = given(b, outputs, 0)
+    rows = source.shape[1]
+    width = source.shape[2]
+    if source.shape[0] == 1 or rows == 1:
+        b.alias(output, source, item_size(source) * (rows - 1) * width)
+    else:
+        copy_steps(b, item_size(source), b.pointer(source, item_size(source) * (rows - 1) * width), b.pointer(output), [source.shape[0], width],
+                   [rows * width, 1], [width, 1])
+
+
 DECODER_LOWERINGS: dict[str, Lowering] = {
+    'edgeflow:LastRow': lower_last_row,
     'edgeflow:CachedAttention': lower_cached_attention,
     'com.microsoft:GroupQueryAttention': lower_gqa,
     'com.microsoft:MultiHeadAttention': lower_multi_head_attention,

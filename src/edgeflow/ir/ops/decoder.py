@@ -122,7 +122,14 @@ def _scale_columns(c: InferContext, block: int, columns: int) -> int:
     return columns * 2 if c.shape(2)[1] == (columns * 2 + block - 1) // block else columns
 
 
+def _last_row(c: InferContext) -> list[Type]:
+    c.check_rank(0, 3, 3)
+    shape = c.shape(0)
+    return [Type(c.dtype(0), [shape[0], min(1, shape[1]), shape[2]])]
+
+
 DECODER_OPS: dict[str, OpSpec] = {
+    'edgeflow:LastRow': OpSpec(1, 1, 1, _last_row),
     'edgeflow:CachedAttention': OpSpec(8, 8, 1, _cached_attention),
     'com.microsoft:GroupQueryAttention': OpSpec(7, 16, 1, _gqa),
     'com.microsoft:MultiHeadAttention': OpSpec(3, 10, 1, _multi_head_attention),

@@ -54,7 +54,7 @@ def _fuse(index: GraphIndex, table: ShapeTable, softmax: Node) -> None:
     scaled = index.made_by(k, 'Mul')
     if scaled is not None:
         for i in range(2):
-            if table.rank(scaled.inputs[i]) == 0:
+            if _is_one_number(table, scaled.inputs[i]):
                 factor = scaled.inputs[i]
                 k = scaled.inputs[1 - i]
     turned = index.made_by(k, 'Transpose')
@@ -73,6 +73,12 @@ def _fuse(index: GraphIndex, table: ShapeTable, softmax: Node) -> None:
               keys.concat.outputs[0], values.concat.outputs[0]]
     fused = Node('CachedAttention', 'edgeflow', node_name([product]), inputs, [last.outputs[0]], {'scale': match.scale, 'guard': guard})
     index.replace([last], fused, before)
+
+
+def _is_one_number(table: ShapeTable, name: str) -> bool:
+    """Whether a value is a scalar, or a vector of one element."""
+    shape = table.shape(name)
+    return shape is not None and (len(shape) == 0 or (len(shape) == 1 and shape[0] == 1))
 
 
 def _product(index: GraphIndex, name: str) -> Node | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeflow.backends.contract import Executable
+from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.wasm.executable import load_wasm
 from edgeflow.backends.wasm.kernels import kernel_module
 from edgeflow.errors import EdgeflowError
@@ -30,6 +30,6 @@ async def prepare_device(device: str) -> None:
         return
 
 
-async def load_executable(graph: Graph, device: str) -> Executable:
+async def load_executable(graph: Graph, device: str) -> GeneratingExecutable:
     """The graph, straight from the reader, ready to run on `device`, one of choose_device()'s."""
     return await load_wasm(graph)

@@ -1,7 +1,7 @@
 """What a backend offers for generating text: sessions, each with the keys and values of its tokens in the backend's memory.
 
 A session is a number. Its tokens are fed with advance(), which appends them to the cache and gives the next token, chosen by the
-session's chooser where the logits are: they never leave the backend. Duties of a Decoder:
+session's chooser where the logits are: they never leave the backend's thread. Duties of a Decoder:
 
 - **Cache.** Written in place, grown in blocks, freed by rewind() and close(). A step neither copies it nor plans anew.
 - **Batches.** Sessions that are each fed one token in one advance() share a run, whatever their lengths.
@@ -11,18 +11,28 @@ session's chooser where the logits are: they never leave the backend. Duties of 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from edgeflow.backends.contract import Feed, MemoryUse, RunControl
+from edgeflow.backends.contract import Executable, Feed, MemoryUse, RunControl
+from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import NumericArray
 
 
+class TokenLogprob(Protocol):
+    """A token and the logarithm of its probability."""
+
+    token_id: int
+    logprob: float
+
+
 class Chosen(Protocol):
-    """The next token of a session. logprob: None where it is not asked for."""
+    """The next token of a session. logprob, top: where the chooser was asked for them; top has the likeliest tokens, best first."""
 
     token_id: int
     logprob: float | None
+    top: list[TokenLogprob]
 
 
 class Chooser(Protocol):
@@ -38,6 +48,25 @@ class Greedy:
 
     token_id: int
     logprob: float | None = None
+    top: list[TokenLogprob] = field(default_factory=list)
+
+
+# Makes choosers of the plain values that describe them; one, since a page and its workers are the same program.
+_makers: list[Callable[[object], Chooser]] = []
+
+
+def use_choosers(make: Callable[[object], Chooser]) -> None:
+    """Say what makes choosers: called once, where the module that has them is loaded."""
+    _makers.append(make)
+
+
+def chooser_of(choosing: object) -> Chooser | None:
+    """The chooser that these plain values describe; None for None: the likeliest token, found where the logits are."""
+    if choosing is None:
+        return None
+    if len(_makers) == 0:
+        raise EdgeflowError('invalid-argument', 'expected None: nothing here makes choosers', {})
+    return _makers[0](choosing)
 
 
 @dataclass(frozen=True)
@@ -51,8 +80,10 @@ class Feeding:
 class Decoder(Protocol):
     """The sessions of one executable."""
 
-    def open(self, inputs: dict[str, Feed], chooser: Chooser | None = None) -> int:
+    async def open(self, inputs: dict[str, Feed], choosing: object = None) -> int:
         """Begin a session without tokens. inputs: what else the model takes (an encoder's states and mask).
+
+        choosing: what chooser_of() makes the session's chooser of; plain values, which may travel to a worker.
 
         EdgeflowError 'unsupported-op' if the model is no decoder.
         """
@@ -74,3 +105,10 @@ class Decoder(Protocol):
 
     def cache_memory(self) -> MemoryUse:
         """The memory of the whole executable, in `arena` only that of the caches."""
+
+
+class GeneratingExecutable(Executable, Protocol):
+    """An executable that can generate text if its model is a decoder."""
+
+    def decoder(self) -> Decoder:
+        """Its sessions; always the same object. EdgeflowError 'unsupported-op' if the model is no decoder."""

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from edgeflow.backends.choose import choose_device
-from edgeflow.backends.contract import HERE, Executable, Feed, MemoryUse, Placement, RunControl
+from edgeflow.backends.contract import HERE, Feed, MemoryUse, Placement, RunControl
+from edgeflow.backends.generation import Decoder, GeneratingExecutable
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import native_mapping, signal_aborted, to_dict, watch_collection
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import nearest, public
+from edgeflow.runtime.generation import Generation, GenerationSession
 from edgeflow.runtime.memory import ModelEntry, Resource, with_room
 from edgeflow.runtime.opening import ModelFiles, Opened, open_file
 from edgeflow.runtime.page import page_scheduler
@@ -54,8 +56,8 @@ class Model(Resource):
     """
 
     def __init__(
-        self, inputs: list[ValueInfo], outputs: list[ValueInfo], device: str, executable: Executable, name: str = '',
-        reload: Callable[[], Awaitable[Executable]] | None = None, may_evict: bool = True,
+        self, inputs: list[ValueInfo], outputs: list[ValueInfo], device: str, executable: GeneratingExecutable, name: str = '',
+        reload: Callable[[], Awaitable[GeneratingExecutable]] | None = None, may_evict: bool = True,
     ) -> None:
         """reload: loads it again after it has given up its memory (env.memory_budget) or lost its worker; None: that cannot be.
 
@@ -65,10 +67,11 @@ class Model(Resource):
         self.inputs: list[ValueInfo] = inputs
         self.outputs: list[ValueInfo] = outputs
         self.device: str = device
-        self._executable: Executable | None = executable
-        self._reload: Callable[[], Awaitable[Executable]] | None = reload
+        self._executable: GeneratingExecutable | None = executable
+        self._reload: Callable[[], Awaitable[GeneratingExecutable]] | None = reload
         self._may_evict: bool = may_evict and reload is not None
         self._name: str = name
+        self._generation: Generation | None = None
         self._begin('model', 0)
         self._entry: ModelEntry = ModelEntry(self.number(), name, device, self)
         self._entry.update(executable.memory())
@@ -93,6 +96,22 @@ class Model(Resource):
         'worker-lost', 'invalid-argument' (priority).
         """
         return native_mapping(await self.run_tensors(to_dict(inputs), outputs, RunOptions(priority, signal, deadline, transfer)))
+
+    async def open_session(self, inputs: dict[str, Tensor] | None = None, choosing: object = None) -> GenerationSession:
+        """Internal: begin a text with this decoder. inputs: what else it takes (an encoder's states and mask). choosing: how the
+        tokens are chosen, see generation.chooser_of(); None: the likeliest. EdgeflowErrors: 'unsupported-op', 'disposed', ...
+        """
+        self._check_living()
+        feeds: dict[str, Feed] = {}
+        if inputs is not None:
+            for name in inputs:
+                feeds[name] = Feed(inputs[name].dtype, inputs[name].shape, inputs[name].data)
+        if self._generation is None:
+            self._generation = Generation(self.id, self._ready_decoder, lambda: self._entry.update(self.memory()))
+        return await self._generation.open(feeds, choosing)
+
+    async def _ready_decoder(self) -> Decoder:
+        return (await self._ready()).decoder()
 
     async def run_tensors(
         self, inputs: dict[str, Tensor], outputs: list[str] | None = None, options: RunOptions | None = None,
@@ -145,13 +164,23 @@ class Model(Resource):
 
     def evict(self) -> bool:
         """Internal: memory.Evictable."""
-        if not self._may_evict or self._executable is None:
+        # The tokens of open sessions are in its memory alone.
+        if not self._may_evict or self._executable is None or (self._generation is not None and self._generation.open_sessions > 0):
             return False
         self._executable.dispose()
         self._executable = None
         return True
 
     async def _run(self, feeds: dict[str, Feed], wanted: list[str], asked: RunOptions, control: RunControl) -> dict[str, Feed]:
+        executable = await self._ready()
+        if control.cancelled():
+            raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
+        # In this thread every run lets go now and then, to keep a page smooth; in a worker only one that can be cancelled.
+        pauses = executable.lane == HERE or asked.signal is not None or asked.deadline is not None
+        return await executable.run(feeds, wanted, control if pauses else None, asked.transfer)
+
+    async def _ready(self) -> GeneratingExecutable:
+        """The executable, loaded again if it was lost or has given up its memory."""
         if self._executable is not None and self._executable.lost():
             if self._reload is None:
                 raise EdgeflowError('worker-lost', 'the worker that held the model was lost, and the model cannot be loaded again', {})
@@ -159,14 +188,9 @@ class Model(Resource):
             self._executable = None
         if self._executable is None and self._reload is not None and not self.disposed:
             await self._load_again(self._reload)
-        executable = self._present()
-        if control.cancelled():
-            raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
-        # In this thread every run lets go now and then, to keep a page smooth; in a worker only one that can be cancelled.
-        pauses = executable.lane == HERE or asked.signal is not None or asked.deadline is not None
-        return await executable.run(feeds, wanted, control if pauses else None, asked.transfer)
+        return self._present()
 
-    async def _load_again(self, reload: Callable[[], Awaitable[Executable]]) -> None:
+    async def _load_again(self, reload: Callable[[], Awaitable[GeneratingExecutable]]) -> None:
         loaded = await with_room(self._entry.largest, reload)
         if self.disposed or self._executable is not None:
             loaded.dispose()
@@ -178,7 +202,7 @@ class Model(Resource):
         if self.disposed:
             raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})
 
-    def _present(self) -> Executable:
+    def _present(self) -> GeneratingExecutable:
         """The executable, of a model that lives and has its memory."""
         self._check_living()
         if self._executable is None:
@@ -313,7 +337,7 @@ async def open_model(
         finally:
             other.leave()
 
-    async def reload() -> Executable:
+    async def reload() -> GeneratingExecutable:
         opened = await open_again()
         return opened.executable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeflow.backends.choose import load_executable
-from edgeflow.backends.contract import Executable
+from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Graph, ValueInfo
@@ -28,7 +28,7 @@ class Opened:
 
     inputs: list[ValueInfo]
     outputs: list[ValueInfo]
-    executable: Executable
+    executable: GeneratingExecutable
 
 
 async def open_file(data: Bytes, external: dict[str, Bytes], device: str) -> Opened:

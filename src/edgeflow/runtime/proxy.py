@@ -8,10 +8,12 @@ from typing import cast
 
 from edgeflow.backends.choose import prepare_device
 from edgeflow.backends.contract import Feed, MemoryUse, Placement, RunControl
+from edgeflow.backends.generation import Decoder
 from edgeflow.backends.wasm.kernels import kernel_module
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import watch_collection
 from edgeflow.host.port import CollectionWatch
+from edgeflow.runtime.decoding import RemoteDecoder
 from edgeflow.runtime.messages import Parcel, read_feeds, read_infos, read_memory, read_placement
 from edgeflow.runtime.opening import ModelFiles, Opened, open_file
 from edgeflow.runtime.page import page_pool, refused, take_worker
@@ -46,6 +48,7 @@ class RemoteExecutable:
         self._tenancy: Tenancy | None = tenancy
         self._placement: Placement = placement
         self._memory: MemoryUse = memory
+        self._decoder: RemoteDecoder | None = None
         if _numbers.watch is None:
             _numbers.watch = watch_collection(lambda held: end_tenancy(cast(Tenancy, held)))
         _numbers.watch.watch(self, tenancy)
@@ -53,13 +56,24 @@ class RemoteExecutable:
     async def run(
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
     ) -> dict[str, Feed]:
-        tenancy = self._living()
-        worker = tenancy.worker
         parcel = Parcel('run')
-        parcel.fields['number'] = tenancy.number
         parcel.fields['outputs'] = outputs
         parcel.fields['cancellable'] = control is not None
         parcel.add_feeds(feeds, give)
+        answer = await self._ask(parcel, control)
+        self._memory = read_memory(answer['memory'])
+        return read_feeds(answer)
+
+    def decoder(self) -> Decoder:
+        if self._decoder is None:
+            self._decoder = RemoteDecoder(self._ask)
+        return self._decoder
+
+    async def _ask(self, parcel: Parcel, control: RunControl | None) -> dict[str, object]:
+        """The worker's answer to a question about this model, which `control` may cancel."""
+        tenancy = self._living()
+        worker = tenancy.worker
+        parcel.fields['number'] = tenancy.number
         call = worker.ask(parcel)
 
         def cancel() -> None:
@@ -69,9 +83,7 @@ class RemoteExecutable:
 
         if control is not None:
             control.on_cancel(cancel)
-        answer = await call.answer()
-        self._memory = read_memory(answer['memory'])
-        return read_feeds(answer)
+        return await call.answer()
 
     def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
         raise EdgeflowError('platform', 'plans are described where the model runs; expected env.workers = 0', {})

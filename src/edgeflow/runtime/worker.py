@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from edgeflow.backends.contract import Executable
+from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.wasm.kernels import use_kernels
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import start_task, worker_port
 from edgeflow.host.port import Bytes, WorkerPort
+from edgeflow.runtime.decoding import answer_decoding
 from edgeflow.runtime.messages import (
     Parcel, error_fields, infos_fields, memory_fields, placement_fields, read_feeds,
 )
@@ -47,7 +48,7 @@ class Server:
     def __init__(self, port: WorkerPort, version: str) -> None:
         self._port: WorkerPort = port
         self._version: str = version
-        self._executables: dict[int, Executable] = {}
+        self._executables: dict[int, GeneratingExecutable] = {}
         self._orders: list[Order] = []
         self._busy: bool = False
 
@@ -118,6 +119,8 @@ class Server:
             raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})
         if order.cancelled():
             raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
+        if message['kind'] == 'decode':
+            return await answer_decoding(executable.decoder(), message, order)
         control = order if message['cancellable'] else None
         results = await executable.run(read_feeds(message), cast('list[str]', message['outputs']), control, True)
         parcel = Parcel('answer')

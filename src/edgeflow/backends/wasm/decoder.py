@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from edgeflow.backends.contract import Feed, MemoryUse, RunControl
-from edgeflow.backends.generation import Chooser, Chosen, Feeding, Greedy
+from edgeflow.backends.generation import Chooser, Chosen, Feeding, Greedy, chooser_of
 from edgeflow.backends.wasm.machine import WasmMachine
 from edgeflow.backends.wasm.pages import MOST_ROWS, PageList, Pages, find_pasts
 from edgeflow.errors import EdgeflowError
@@ -24,10 +24,10 @@ from edgeflow.host.platform import array_bytes, array_ints, array_of, array_view
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Graph, ValueInfo
 from edgeflow.passes.inline_constant_if import deciding_inputs
-from edgeflow.passes.last_logits import TOKEN, last_logits
+from edgeflow.passes.last_logits import LOGITS, TOKEN, last_logits
 from edgeflow.plan.builder import CacheLayout
 
-LOGITS = 'logits'
+OUTPUT = 'logits'
 FIRST_CAPACITY = 256
 CAPACITY_GROWTH = 4
 # A long prompt goes in parts: the attention's scratch memory grows with them, and a run that is cancelled ends with its part.
@@ -67,12 +67,12 @@ class WasmDecoder:
         self._inputs: list[ValueInfo] = graph.inputs
         self._deciding: list[str] = deciding_inputs(graph)
         names = [info.name for info in graph.inputs]
-        if LOGITS not in [info.name for info in graph.outputs] or 'input_ids' not in names:
+        if OUTPUT not in [info.name for info in graph.outputs] or 'input_ids' not in names:
             raise EdgeflowError('unsupported-op', "the model is no decoder: expected an input 'input_ids' and an output 'logits'", {})
-        short = last_logits(graph, LOGITS)
+        short = last_logits(graph, OUTPUT)
         self._run: Runner = runner(short)
-        self._presents: list[str] = [info.name for info in graph.outputs if info.name != LOGITS]
-        kept = [info for info in graph.outputs if info.name != LOGITS]
+        self._presents: list[str] = [info.name for info in graph.outputs if info.name != OUTPUT]
+        kept = [info for info in graph.outputs if info.name != OUTPUT]
         self._whole: Runner = runner(Graph(short.name, short.inputs, short.outputs + kept, short.nodes, short.initializers, short.opsets))
         self._pages: Pages | None = None
         try:
@@ -82,13 +82,13 @@ class WasmDecoder:
             if error.code != 'unsupported-op':
                 raise
 
-    def open(self, inputs: dict[str, Feed], chooser: Chooser | None = None) -> int:
+    async def open(self, inputs: dict[str, Feed], choosing: object = None) -> int:
         known = [info.name for info in self._inputs]
         for name in inputs:
             if name not in known:
                 raise EdgeflowError('invalid-input', f"the model has no input '{name}'; it has {', '.join(known)}", {'name': name})
         self._numbers = self._numbers + 1
-        self._sessions[self._numbers] = _Session(chooser, inputs)
+        self._sessions[self._numbers] = _Session(chooser_of(choosing), inputs)
         return self._numbers
 
     async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[Chosen]:

@@ -165,7 +165,7 @@ enum { PARTS = 2 };  // columns 0 and 1, 2 and 3: two sums for each
 // them, or come straight from the panel.
 SIMD void code_panel(const int R, const int is_wide, const int8_t *x, int ldx, const float *scales, const float *sums, int blocks, int block,
                      const uint8_t *b, const uint8_t *wide, int zeros, float *c) {
-  v128_t total[8];
+  v128_t total[2 * 4];
   const v128_t mask = wasm_i8x16_splat(15);
   UNROLL for (int i = 0; i < 2 * R; i++) total[i] = splat(0);
   for (int g = 0; g < blocks; g++) {
@@ -224,8 +224,12 @@ SIMD void code_panel(const int R, const int is_wide, const int8_t *x, int ldx, c
   }
 CODE_PANEL(1, 0)
 CODE_PANEL(2, 0)
-CODE_PANEL(2, 1)
+CODE_PANEL(4, 0)
 CODE_PANEL(1, 1)
+CODE_PANEL(2, 1)
+
+typedef void (*CodePanel)(const int8_t *, int, const float *, const float *, int, int, const uint8_t *, const uint8_t *, int, float *);
+static const CodePanel code_panels[2][3] = {{code_panel_1_0, code_panel_2_0, code_panel_4_0}, {code_panel_1_1, code_panel_2_1}};
 
 static void unpack_codes(const uint8_t *b, int blocks, int block, int zeros, uint8_t *wide) {
   const v128_t mask = wasm_i8x16_splat(15);
@@ -265,23 +269,15 @@ int k_gemm_nbits(const int32_t *a) {
       gemm_packed(&g);
       continue;
     }
-    const int is_wide = M >= 4;
+    const int is_wide = codes && M >= 8;
     if (is_wide) unpack_codes(b, blocks, block, zeros, panel);
     for (int m = 0; m < M;) {
-      float edge[2 * PANEL];
-      const int rows = codes ? min_int(2, M - m) : 1;
+      float edge[4 * PANEL];
+      const int size = !codes ? 0 : M - m >= 4 && !is_wide ? 2 : M - m >= 2 ? 1 : 0, rows = 1 << size;
       if (codes) {
         const int8_t *x = (const int8_t *)BYTES(14) + (size_t)m * line;
-        const float *f = scales + (size_t)m * blocks, *s = sums + (size_t)m * blocks;
-        if (is_wide && rows == 2) {
-          code_panel_2_1(x, line, f, s, blocks, block, b, panel, zeros, edge);
-        } else if (is_wide) {
-          code_panel_1_1(x, line, f, s, blocks, block, b, panel, zeros, edge);
-        } else if (rows == 2) {
-          code_panel_2_0(x, line, f, s, blocks, block, b, panel, zeros, edge);
-        } else {
-          code_panel_1_0(x, line, f, s, blocks, block, b, panel, zeros, edge);
-        }
+        const size_t at = (size_t)m * blocks;
+        code_panels[is_wide][size](x, line, scales + at, sums + at, blocks, block, b, panel, zeros, edge);
       } else {
         row_panels[index](A + (size_t)m * lda, b, K, block, zeros, edge);
       }

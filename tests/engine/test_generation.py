@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
+from onnx import helper, numpy_helper
 
 from edgeflow.backends.generation import use_choosers
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import NumericArray
-from edgeflow.runtime.model import Model
+from edgeflow.runtime.model import Model, create_model
 from edgeflow.runtime.tensor import Tensor, tensor
 from tests.engine.cases import MODELS, load, rounds_activations
 
@@ -217,3 +220,45 @@ async def test_what_is_no_decoder_has_no_sessions() -> None:
     with pytest.raises(EdgeflowError, match='no decoder') as e:
         await model.open_session()
     assert e.value.code == 'unsupported-op'
+
+
+def sliding_window(window: int) -> bytes:
+    """The model with a mask that shows a token only the `window` last ones."""
+    model = onnx.load(MODELS / SMOL)
+    at = next(i for i, node in enumerate(model.graph.node) if node.op_type == 'LessOrEqual')
+    compared = model.graph.node[at]
+    keys, queries = compared.input
+    causal = compared.output[0]
+    compared.output[0] = causal + '#causal'
+    model.graph.initializer.append(numpy_helper.from_array(np.array(window, np.int64), 'window'))
+    added = [helper.make_node('Sub', [queries, 'window'], ['first']), helper.make_node('Greater', [keys, 'first'], ['near']),
+             helper.make_node('And', [causal + '#causal', 'near'], [causal])]
+    for offset, node in enumerate(added):
+        model.graph.node.insert(at + 1 + offset, node)
+    return model.SerializeToString()
+
+
+def by_onnxruntime(model: bytes, prompt: list[int], count: int) -> list[int]:
+    session = onnxruntime.InferenceSession(model, providers=['CPUExecutionProvider'])
+    made: list[int] = []
+    for _ in range(count):
+        ids = np.array([prompt + made], np.int64)
+        feeds = {'input_ids': ids, 'attention_mask': np.ones_like(ids), 'position_ids': np.arange(ids.size, dtype=np.int64)[None]}
+        feeds |= {x.name: np.zeros((1, x.shape[1], 0, x.shape[3]), np.float32) for x in session.get_inputs() if x.name.startswith('past')}
+        made.append(int(session.run(['logits'], feeds)[0][0, -1].argmax()))
+    return made
+
+
+async def test_a_mask_that_is_not_plainly_causal_is_noticed_and_obeyed() -> None:
+    data = sliding_window(8)
+    model = await create_model(memoryview(data), {}, 'wasm')
+    # Within the window there is nothing to notice; the step that leaves it goes on by the graph's own tensors, all sessions with it.
+    other = await model.open_session()
+    await other.prompt([9, 8, 7])
+    assert model._executable.decoder()._pages is not None
+    expected = by_onnxruntime(data, [1, 2, 3, 4], 20)
+    assert await generate(model, [1, 2, 3, 4], 20) == expected
+    assert model._executable.decoder()._pages is None
+    assert [(await other.feed([6])).token_id] == by_onnxruntime(data, [9, 8, 7, 6], 1)
+    plain = await load(SMOL)
+    assert await generate(plain, [1, 2, 3, 4], 20) != expected

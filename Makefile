@@ -1,5 +1,6 @@
 # make demo    set up everything, build, and show a real model in a real browser
-# make test    set up everything, build, and run all tests (test-nightly: with ten times the random cases)
+# make test    set up everything, build, and run all tests (test-nightly: with ten times the random cases, and beside
+#              transformers)
 # Others: build, serve, bench, size, clean.
 
 PYTHON3 ?= $(shell command -v python3.11 || command -v python3)
@@ -34,7 +35,12 @@ test: $(SETUP)
 	@$(PYTHON) -m toolchain.build --quiet
 	@$(PYTHON) -m pytest
 
-test-nightly: $(SETUP)
+.venv/.nightly: .venv/.complete
+	@echo 'setting up transformers and torch, which the nightly tests compare with'
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --editable '.[dev,nightly]'
+	@touch $@
+
+test-nightly: $(SETUP) .venv/.nightly
 	@$(PYTHON) -m toolchain.build --quiet
 	@$(PYTHON) -m pytest --hypothesis-profile=nightly
 

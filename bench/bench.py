@@ -20,6 +20,7 @@ from urllib.parse import urlencode
 from playwright.sync_api import Browser, Page
 from tokenizers import Tokenizer
 
+from bench.smooth import Bound, measure_overhead, measure_smooth
 from bench.table import write_table
 from toolchain.browser import open_browser
 from toolchain.serve import Server
@@ -91,11 +92,13 @@ def measure_steady(browser: Browser, base: str, dtype: str, batch: int, name: st
     pages = {side: open_side(browser, base, side, dtype) for side in SIDES}
     times: dict[str, list[float]] = {side: [] for side in SIDES}
     last: dict[str, list[float]] = {}
-    for side, page in pages.items():
-        last[side] = page.evaluate('([t, n]) => window.bench.time(t, n)', [texts, 3 if batch == 1 else 1])['last']
+    for page in pages.values():
+        page.evaluate('([t, n]) => window.bench.time(t, n)', [texts, 3 if batch == 1 else 1])
     for _ in range(rounds):
         for side, page in pages.items():
-            times[side] += page.evaluate('([t, n]) => window.bench.time(t, n)', [texts, calls])['times']
+            run = page.evaluate('([t, n]) => window.bench.time(t, n)', [texts, calls])
+            times[side] += run['times']
+            last[side] = run['last']
     for page in pages.values():
         page.context.close()
     check_same(last, 1e-3 if dtype == 'fp32' else 5e-2)
@@ -142,12 +145,13 @@ def figure(name: str, unit: str, times: dict[str, list[float]], least: float) ->
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--rounds', type=int, default=12, help='turns a side takes in each steady-state figure')
-    parser.add_argument('--only', default='', help='run the figures whose name contains this; writes no results')
+    parser.add_argument('--only', default='', help="run the figures whose name contains this ('smooth' and 'scheduler' are two more); writes no results")
     rounds = parser.parse_args().rounds
     only = parser.parse_args().only
     check_sentence()
-    roots = {'/bench': ROOT / 'bench/pages', '/dist': ROOT / 'dist', '/models': MODELS, '/peers': ROOT / 'bench/node_modules'}
+    roots = {'/bench': ROOT / 'bench/pages', '/dist': ROOT / 'dist', '/models': MODELS, '/peers': ROOT / 'bench/node_modules', '/js': ROOT / 'build/js'}
     figures: list[Figure] = []
+    bounds: list[Bound] = []
     with Server(roots) as server, open_browser() as browser:
         base = server.origin
         version = browser.version
@@ -168,14 +172,18 @@ def main() -> int:
         ):
             if only in name:
                 figures.append(measure_four(browser, base, dtype, name, least, rounds))
+        if only in 'smooth':
+            bounds += measure_smooth(browser, base, SIDES, MODEL, SENTENCE, lambda last: check_same(last, 1e-3))
+        if only in 'scheduler':
+            bounds.append(measure_overhead(browser, base))
     if not only:
         results = {
             'date': date.today().isoformat(), 'browser': f'Chromium {version}', 'peer': 'transformers.js 4.3.1',
-            'figures': [asdict(f) for f in figures], 'transferred_bytes': transferred,
+            'figures': [asdict(f) for f in figures], 'bounds': [asdict(b) for b in bounds], 'transferred_bytes': transferred,
         }
         (ROOT / 'bench/results.json').write_text(json.dumps(results, indent=2) + '\n')
         write_table(results)
-    return 0 if all(f.ratio >= f.least for f in figures) else 1
+    return 0 if all(f.ratio >= f.least for f in figures) and all(b.holds() for b in bounds) else 1
 
 
 if __name__ == '__main__':

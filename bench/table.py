@@ -20,7 +20,18 @@ def table(results: dict) -> str:
     ]
     for row in results['figures']:
         lines.append(f'| {row["name"]} | {row["edgeflow"]:.1f} {row["unit"]} | {row["peer"]:.1f} {row["unit"]} | {row["ratio"]:.1f} × |')
+    for row in results.get('bounds', []):
+        peer = '' if row['peer'] is None else shown(row['peer'], row)
+        faster = '' if row['ratio'] is None else f'{row["ratio"]:.1f} ×'
+        lines.append(f'| {row["name"]} | {shown(row["edgeflow"], row)} | {peer} | {faster} |')
     return '\n'.join(lines)
+
+
+def shown(value: float, row: dict) -> str:
+    """A number of a row with a bound. Long tasks are told from 50 ms on; without any there is no number."""
+    if row['name'].startswith('longest task') and value == 0:
+        return 'none over 50 ms'
+    return f'{value:.3f} {row["unit"]}' if value < 0.1 else f'{value:.1f} {row["unit"]}'
 
 
 def filled(readme: str, results: dict) -> str:

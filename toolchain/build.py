@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 
-from toolchain import bundle, dts, shaders, size, wasm
+from toolchain import bundle, dts, properties, shaders, size, wasm
 from toolchain.paths import BUILD, ROOT, SOURCE
 from toolchain.stamp import fingerprint, locked, when_changed
 
@@ -24,13 +24,14 @@ def transpile(*, tests: bool = False) -> None:
     sources = [*SOURCE.glob('**/*.py'), ROOT / 'transcrypt.toml', *toolchain]
     if tests:
         sources += (ROOT / 'tests' / 'unit').glob('*.py')
-    when_changed('transpile-tests' if tests else 'transpile', sources, [bundle.ENTRY], work)
+    when_changed('transpile-tests' if tests else 'transpile', sources, [bundle.ENTRY, properties.LIST], work)
 
 
 def build_tests() -> None:
     """The transpiled unit tests in build/js/tests, beside the modules they test."""
     with locked(BUILD / 'lock'):
         transpile(tests=True)
+        bundle.copy_assets()
 
 
 def build(*, report: bool = True) -> None:
@@ -41,8 +42,8 @@ def build(*, report: bool = True) -> None:
         wasm.build_wasm()
         transpile()
         shaders.build_shaders()
-        bundle.copy_assets()
         bundle.bundle()
+        bundle.copy_assets()
         inputs = [*SOURCE.glob('**/*.py'), ROOT / 'toolchain' / 'dts.py', ROOT / 'toolchain' / 'tsdoc.py']
         when_changed('dts', inputs, [bundle.DIST / 'edgeflow.d.ts'], lambda: dts.write_dts(), fingerprint([]))
         size.check()

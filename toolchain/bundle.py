@@ -6,10 +6,13 @@ What the JS of host/browser.py may rely on, and must keep to:
   each file: Vite and webpack look for exactly that form. In the IIFE `import.meta.url` is the address of the script tag
   (of the page, for an inline script). A server may answer a missing file with a page of HTML and status 200 (Vite's
   does), so bytes are checked for '\\0asm' before they are believed.
+- The chat templates' engine is a file of its own, edgeflow-jinja.js, which `import('./edgeflow-jinja.js')` fetches when a template is
+  first used; that call stays as it is in both forms, and bundlers split there.
 - Node's modules come from `process.getBuiltinModule('node:fs')`, not from `import('node:fs')`: webpack fails on the latter.
 - Loading the module changes no global and no built-in prototype: package.json says `sideEffects: false`, and a test checks it.
-- Properties whose names begin with one underscore and a letter are private to the bundle and renamed in it
-  (esbuild --mangle-props), so such a name is never made at run time from a string.
+- Properties whose names begin with one underscore or $ and a letter (members.py), and those that properties.py lists, are private to the
+  bundle and renamed in it (esbuild --mangle-props), so such a name is never made at run time from a string. Both forms
+  get the same names: a page of one form may start workers of the other.
 """
 
 from __future__ import annotations
@@ -20,16 +23,26 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from toolchain.paths import BUILD, DIST, NODE_MODULES, ROOT
-from toolchain.stamp import fingerprint, when_changed
+from toolchain import properties
+from toolchain.paths import BUILD, BUNDLED_PACKAGES, DIST, NODE_MODULES, ROOT
+from toolchain.stamp import when_changed
 
-ENTRY = BUILD / 'js' / 'edgeflow' / 'index.js'
+MODULES = BUILD / 'bundle'
+ENTRY = MODULES / 'edgeflow' / 'index.js'
 SCRIPT_URL = BUILD / 'script_url.js'
-BUNDLED_PACKAGES = ['@huggingface/tokenizers']
+# Methods that only the compiler and its runtime call.
+SPECIAL = 'str repr len bool eq contains getitem setitem delitem iter next aiter anext enter exit aenter aexit call post_init'.split()
+SHORT_NAMES = BUILD / 'short_names.json'
 
-COMMON = [
+JINJA = 'edgeflow-jinja.js'
+JINJA_ENTRY = ROOT / 'toolchain' / 'jinja.js'
+
+PLAIN = [
     '--bundle', '--minify', '--target=es2022', '--platform=neutral', '--main-fields=module,main', '--sourcemap=linked',
-    '--legal-comments=none', '--charset=utf8', '--mangle-props=^_[a-zA-Z]', '--log-level=warning', '--log-limit=20',
+    '--legal-comments=none', '--charset=utf8', '--log-level=warning', '--log-limit=20',
+]
+COMMON = [
+    *PLAIN, f'--mangle-cache={SHORT_NAMES}', f'--external:./{JINJA}',
 ]  # fmt: skip
 FORMS = {
     'edgeflow.js': ['--format=esm', '--define:edgeflowClassic=false'],
@@ -49,35 +62,41 @@ def esbuild(arguments: list[str]) -> None:
 
 def bundle_inputs() -> list[Path]:
     packages = [NODE_MODULES / name / 'package.json' for name in [*BUNDLED_PACKAGES, 'esbuild']]
-    modules = [path for folder in ('edgeflow', 'runtime') for path in (BUILD / 'js' / folder).glob('**/*.js')]
-    return [*modules, *packages, ROOT / 'toolchain' / 'bundle.py']
+    modules = [path for folder in ('edgeflow', 'runtime') for path in (MODULES / folder).glob('**/*.js')]
+    return [*modules, *packages, properties.LIST, ROOT / 'toolchain' / 'bundle.py']
 
 
 def bundle() -> None:
     """Write both forms, their source maps, and the licences of what is bundled; quick when nothing changed."""
     DIST.mkdir(exist_ok=True)
     SCRIPT_URL.write_text("export const edgeflowScriptUrl = globalThis.document?.currentScript?.src || globalThis.location?.href;\n")
-    inputs = bundle_inputs()
-    for name, flags in FORMS.items():
-        target = DIST / name
-        command = [str(ENTRY), f'--outfile={target}', *COMMON, *flags]
-        outputs = [target, target.with_suffix('.js.map')]
-        when_changed(f'bundle-{name}', inputs, outputs, lambda command=command: esbuild(command), fingerprint([], ' '.join(command)))
+    sources = [JINJA_ENTRY, *(NODE_MODULES / name / 'package.json' for name in ('@huggingface/jinja', 'esbuild')), ROOT / 'toolchain' / 'bundle.py']
+    when_changed('bundle-jinja', sources, [DIST / JINJA], lambda: esbuild([str(JINJA_ENTRY), f'--outfile={DIST / JINJA}', *PLAIN, '--format=esm']))
+    outputs = [DIST / f'{name}{suffix}' for name in FORMS for suffix in ('', '.map')]
+    when_changed('bundle', bundle_inputs(), outputs, _bundle_forms)
     _write_licences()
+
+
+def _bundle_forms() -> None:
+    names = '|'.join(['_[a-zA-Z].*', f"__({'|'.join(SPECIAL)})__", r'\$[a-zA-Z].*', *properties.read()])
+    private = f'--mangle-props=^({names})$'
+    SHORT_NAMES.unlink(missing_ok=True)
+    for name, flags in FORMS.items():
+        esbuild([str(ENTRY), f'--outfile={DIST / name}', *COMMON, private, *flags])
 
 
 def _write_licences() -> None:
     parts = []
-    for name in BUNDLED_PACKAGES:
+    for name, files in BUNDLED_PACKAGES.items():
         record = json.loads((NODE_MODULES / name / 'package.json').read_text())
         text = (NODE_MODULES / name / 'LICENSE').read_text()
-        parts.append(f'{name} {record["version"]} ({record["license"]}), bundled in edgeflow.js and edgeflow.iife.js\n\n{text}')
+        parts.append(f'{name} {record["version"]} ({record["license"]}), bundled in {files}\n\n{text}')
     (DIST / 'THIRD_PARTY_LICENSES.txt').write_text('\n\n'.join(parts))
 
 
 def copy_assets() -> None:
-    """The .wasm files beside the unbundled host module, where `import.meta.url` looks for them in tests."""
-    for path in DIST.glob('*.wasm'):
+    """The .wasm files and the template engine beside the unbundled host module, where `import.meta.url` looks for them in tests."""
+    for path in [*DIST.glob('*.wasm'), *DIST.glob(JINJA)]:
         target = BUILD / 'js' / 'edgeflow' / 'host' / path.name
         if target.parent.is_dir() and (not target.exists() or target.read_bytes() != path.read_bytes()):
             shutil.copyfile(path, target)

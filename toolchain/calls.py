@@ -59,6 +59,7 @@ class Calls:
     def call(self, node: ast.Call) -> Js:
         function = node.func
         symbol = self.dotted_symbol(function)
+        self.type_lambdas(node, symbol)
         if symbol is not None and symbol.kind == "external" and symbol.module in ("typing", "dataclasses"):
             return self.library_call(symbol.name, node)
         if symbol is not None and symbol.kind in ("class", "function", "raw", "constant", "external"):
@@ -153,15 +154,15 @@ class Calls:
             if name == "__init__":
                 parent = self.real_base(self.current_class)
                 return f"super({self.arguments(node, self.project.constructor(parent) if parent else None, 'super().__init__()')})", PRIMARY
-            return f"super.{attribute_name(name)}({self.arguments(node, method.params if method else None, name + '()')})", PRIMARY
+            return f"super.{self.own_member(name)}({self.arguments(node, method.params if method else None, name + '()')})", PRIMARY
         if isinstance(owner, ast.Name) and self.is_math(owner):
             return self.math_call(name, node)
         if isinstance(owner, ast.Name) and owner.id == "object" and name == "__setattr__":
-            return f"{self.member(node.args[0])}.{attribute_name(node.args[1].value)} = {self.js(node.args[2], ASSIGN)}", ASSIGN
+            return f"{self.member(node.args[0])}.{self.member_name(node.args[0], node.args[1].value)} = {self.js(node.args[2], ASSIGN)}", ASSIGN
         if isinstance(owner, ast.Name) and self.is_builtin(owner.id):
             return self.static_builtin(owner.id, name, node)
         kind = self.type_of(owner)
-        callee = attribute_name(name)
+        callee = self.member_name(owner, name)
         if kind.kind in ("class", "classobj") and kind.name in self.project.classes:
             method = self.project.find_method(kind.name, name)
             attribute = self.project.attribute_type(kind.name, name)
@@ -218,7 +219,7 @@ class Calls:
         if name in ("items", "keys", "values") and kind.kind == "dict":
             return (f"[...{self.member(owner)}]" if name == "items" else f"[...{self.member(owner)}.{name}()]"), PRIMARY
         if name == "get" and kind.kind == "dict" and len(arguments) == 1:
-            return f"{self.member(owner)}.get({arguments[0]}) ?? null", COALESCE
+            return f"{self.rt('get')}({self.js(owner, ASSIGN)}, {arguments[0]})", PRIMARY
         if name == "get" and kind.kind == "dict" and len(arguments) == 2 and not kind.opt:
             value = kind.arg(1)
             if value.kind not in ("any", "none", "unknown") and not value.opt and self.js(node.args[1], COALESCE + 3) == arguments[1]:

@@ -10,6 +10,12 @@ from toolchain.lowering import is_empty_protocol
 from toolchain.names import attribute_name, variable_name
 from toolchain.symbols import ClassInfo, FieldInfo, FunctionInfo
 
+# A method that uses `this` so often keeps it in a variable, which minifies to one letter.
+ALIASED_FROM = 4
+
+# How a field takes part: by (in the constructor, keyword-only), then whether it is not or is compared.
+_FLAGS = {(True, False): "-.", (True, True): "+*", (False, False): "!~", (False, True): "!~"}
+
 _SKIPPED_METHODS = frozenset(["__hash__", "__class_getitem__", "__del__", "__init_subclass__", "__slots__"])
 
 
@@ -39,6 +45,8 @@ class Classes:
             elif info.is_dataclass and "__post_init__" in info.methods:
                 self.record_constructor(info)
         if info.is_dataclass:
+            if "__init__" in info.methods and self.project.all_fields(info):
+                self.error(node, "a dataclass with an __init__ of its own; write a plain class, or __post_init__")
             self.record_fields(info)
         for statement in node.body:
             if isinstance(statement, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -80,10 +88,12 @@ class Classes:
         for name, value in info.constants.items():
             if name.startswith("__"):
                 continue
-            js_name = attribute_name(name)
+            js_name = self.member_of(info, name)
             self.line(f"static {js_name} = {self.js(value, ASSIGN)};", value)
             if name in self.project.instance_constants:
-                self.line(f"{js_name} = {variable_name(info.name)}.{js_name};", value)
+                constant = f"{variable_name(info.name)}.{js_name}"
+                # The fields of a dataclass are its first own properties, see $record() of the runtime.
+                self.line(f"get {js_name}() {{ return {constant}; }}" if info.is_dataclass else f"{js_name} = {constant};", value)
 
     # -- dataclasses -----------------------------------------------------------------------------------------------
 
@@ -108,11 +118,16 @@ class Classes:
             known = ", ".join(quote(attribute_name(f.name)) for f in keyword_only)
             self.line(f"{self.use('edgeflow.options', 'check_options')}(Object.keys($options ?? {{}}), [{known}], {quote(info.name)});")
             self.line(f"const {pattern} = $options ?? {{}};")
+        this = "this"
+        if len(own) >= ALIASED_FROM:
+            this = "$self"
+            self.line("const $self = this;", info.node)
         for item in own:
             if item.init:
-                self.line(f"this.{attribute_name(item.name)} = {variable_name(item.name)};", item.annotation)
-            elif item.default is not None or item.factory is not None:
-                self.line(f"this.{attribute_name(item.name)} = {self.js(item.default or item.factory, ASSIGN)};", item.annotation)
+                self.line(f"{this}.{self.member_of(info, item.name)} = {variable_name(item.name)};", item.annotation)
+            else:  # without a default, null keeps its place in the order of the fields
+                default = item.default or item.factory
+                self.line(f"{this}.{self.member_of(info, item.name)} = {'null' if default is None else self.js(default, ASSIGN)};", item.annotation)
         if any("__post_init__" in ancestor.methods for ancestor in self.project.lineage(info)):
             subclassed = info.qualified in self.project.subclassed
             guard = f"if (new.target === {variable_name(info.name)}) " if subclassed else ""
@@ -136,17 +151,17 @@ class Classes:
         return f"{name} = {self.js(default, ASSIGN)}" if own and default is not None else name
 
     def record_fields(self, info: ClassInfo) -> None:
-        """Class and field names, for equality, repr and replace(); '-' marks a field that does not compare."""
-        names = [info.name if info.eq else "-" + info.name]
-        for item in self.project.all_fields(info):
-            flags = ("-" if not item.compare or not info.eq else "") + ("~" if not item.init else "") + ("*" if item.keyword_only else "")
-            if item.name.startswith("_"):  # the bundler renames private members, and a string only where it is told to
-                names[-1] += f" {flags}"
-                names += [f"\x00{attribute_name(item.name)}", ""]
-            else:
-                names[-1] += f" {flags}{item.name}"
-        parts = [f"/* @__KEY__ */ {quote(text[1:])}" if text.startswith("\x00") else quote(text) for text in names if text]
-        self.line(f"get $record() {{ return {' + '.join(parts)}; }}")
+        """What the runtime's $record() reads, for equality, repr and replace()."""
+        fields = self.project.all_fields(info)
+        seen = self.is_test or self.project.public is None or info.name in self.project.public
+        parts = [info.name if seen else ""]
+        parts.append("".join(_FLAGS[item.init, item.keyword_only][item.compare and info.eq] for item in fields))
+        if parts[0]:
+            parts += [item.name for item in fields]
+        elif info.eq and set(parts[1]) == {"."} and self.all_attributes(info) == {item.name for item in fields}:
+            parts[1] = ""  # all of the object's own properties, and each in the usual way
+        text = " ".join(parts).rstrip()
+        self.line(f"static $record = {quote(text if info.eq else '-' + text)};")
 
     # -- methods ---------------------------------------------------------------------------------------------------
 
@@ -165,19 +180,14 @@ class Classes:
         prefix = word + ("async " if method.is_async else "") + ("*" if method.is_generator else "")
         skip = method.kind in ("method", "class", "property", "setter")
         self._function_text(
-            node, method, f"{prefix}{attribute_name(node.name)}", "", f"{info.name}.{attribute_name(node.name)}", skip_first=skip
+            node, method, f"{prefix}{self.member_of(info, node.name)}", "", f"{info.name}.{attribute_name(node.name)}", skip_first=skip
         )
 
     def constructor(self, info: ClassInfo, node: ast.FunctionDef, method: FunctionInfo) -> None:
-        before = []
         method.public = method.public or info.public
-        if self.has_base(info):
-            first = node.body[0] if node.body else None
-            if not is_super_init(first):
-                self.error(node, "super().__init__(...) must be the first statement of __init__; write it there")
-            elif self.project.is_exception(info) or self.real_base(info) is not None:
-                pass
-        self._function_text(node, method, "constructor", "", info.name, skip_first=True, before=before)
+        if self.has_base(info) and not is_super_init(node.body[0] if node.body else None):
+            self.error(node, "super().__init__(...) must be the first statement of __init__; write it there")
+        self._function_text(node, method, "constructor", "", info.name, skip_first=True)
 
     def protocol_methods(self, info: ClassInfo) -> None:
         """What JS looks for on objects: iteration, text, disposal."""
@@ -199,15 +209,17 @@ class Classes:
                 f"\nasync next() {{\n  try {{\n    return {{ value: await this.__anext__(), done: false }};\n  }} catch (error) {{\n"
                 f"    if (error instanceof {stop}) return {{ value: undefined, done: true }};\n    throw error;\n  }}\n}}"
             )
+            if "aclose" in methods:
+                self.line("\nasync return(value) {\n  await this.aclose();\n  return { value, done: true };\n}")
         if "__str__" in methods or "__repr__" in methods:
             if "__str__" in methods:
                 self.line("\ntoString() { return this.__str__(); }")
         if "dispose" in methods and not methods["dispose"].is_async:
-            self.line("\n[Symbol.dispose ?? '@@dispose']() { this.dispose(); }")
+            self.line(f"\n[Symbol.dispose ?? '@@dispose']() {{ this.{self.member_of(info, 'dispose')}(); }}")
         elif "__exit__" in methods:
             self.line("\n[Symbol.dispose ?? '@@dispose']() { this.__exit__(null, null, null); }")
         if "dispose" in methods and methods["dispose"].is_async:
-            self.line("\nasync [Symbol.asyncDispose ?? '@@asyncDispose']() { await this.dispose(); }")
+            self.line(f"\nasync [Symbol.asyncDispose ?? '@@asyncDispose']() {{ await this.{self.member_of(info, 'dispose')}(); }}")
         elif "__aexit__" in methods:
             self.line("\nasync [Symbol.asyncDispose ?? '@@asyncDispose']() { await this.__aexit__(null, null, null); }")
 

@@ -66,13 +66,11 @@ class Comprehensions:
         count = range_count(first.iter)
         if count is not None and not first.ifs and isinstance(first.target, ast.Name):
             length = self.js(count, ASSIGN)
-            if self.type_of(count).kind not in NUMERIC or not isinstance(count, (ast.Constant, ast.Name, ast.Attribute, ast.Call)):
-                length = f"Math.max(0, {length})"
             with self.comprehension_scope(node.generators):
                 target = self.pattern(first.target)
                 used = any(isinstance(child, ast.Name) and child.id == first.target.id for child in ast.walk(element))
                 body = self.arrow_body(element)
-            return f"Array.from({options_object([('length', length)])}, ({'_, ' + target if used else ''}) => {body})", PRIMARY
+            return f"{self.rt('listOf')}({length}, ({target if used else ''}) => {body})", PRIMARY
         source = self.js(first.iter, PRIMARY) if source_type.kind in ("list", "tuple") else None
         if source is None:
             source = f"[...{self.iterable(first.iter)}]"

@@ -52,7 +52,7 @@ def export_model() -> Path:
 
 def demo_server(port: int = 0) -> Server:
     """A server of the page with its package and its model."""
-    return Server({'/': PAGE, '/package': packed_package(), '/model': export_model()}, port=port)
+    return Server({'/': PAGE, '/page': EXAMPLES / 'page', '/package': packed_package(), '/model': export_model()}, port=port)
 
 
 def open_page(server: Server, query: str = '?fresh') -> tuple[dict, str]:

@@ -1,7 +1,8 @@
 """Write dist/edgeflow.d.ts from the annotations and docstrings of what src/edgeflow/__init__.py exports.
 
 The rules: names become camelCase; keyword-only parameters become one trailing options object with an interface of its own;
-dataclasses and classes that the package exports become classes, those it only mentions become interfaces; docstrings
+dataclasses and classes that the package exports become classes, those it only mentions become interfaces (with optional members
+where every field has a default: records of options); docstrings
 become TSDoc, and one that begins with "Internal:" keeps its method out. `pipeline` has one overload for each entry of the
 table of tasks, whose classes can be called like their run().
 An annotation that has no TypeScript counterpart here ends the build.
@@ -166,10 +167,12 @@ class Declarations:
         base = '' if inherited else base
         before, members = '', []
         fields = [s for s in node.body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)]
+        options = record and not exported and all(item.value is not None for item in fields)
         for item in fields:
             name = item.target.id
             if not name.startswith('_'):
-                members.append(comment(doc.about(name, item.value)) + f'{readonly}{camel(name)}: {self.type(item.annotation, home)};\n')
+                optional = '?' if options else ''
+                members.append(comment(doc.about(name, item.value)) + f'{readonly}{camel(name)}{optional}: {self.type(item.annotation, home)};\n')
         methods = [s for s in node.body if isinstance(s, (ast.FunctionDef, ast.AsyncFunctionDef))]
         maker = next((m for m in methods if m.name == '__init__'), None)
         if exported:
@@ -209,6 +212,13 @@ class Declarations:
             self.disposes = True
         if exported and any(m.name == '__aexit__' for m in methods):
             members.append('/** dispose(), at the end of a block that has it in `await using`. */\n[Symbol.asyncDispose](): Promise<void>;\n')
+        following = next((m for m in methods if m.name == '__anext__'), None)
+        if following is not None:
+            item = self.returned(following, home).removeprefix('Promise<')[:-1]
+            members.append(f'next(): Promise<IteratorResult<{item}, undefined>>;\n')
+            if any(m.name == 'aclose' for m in methods):
+                members.append(f'/** aclose(), at the end of a loop that is left early. */\nreturn(): Promise<IteratorResult<{item}, undefined>>;\n')
+            members.append('[Symbol.asyncIterator](): this;\n')
         kind = 'class' if exported else 'interface'
         body = ''.join(indent(member) for member in (members if exported else [*calls, *members]))
         text = f'{before}{comment(doc.text)}export {kind} {node.name}{base} {{\n{body}}}\n'

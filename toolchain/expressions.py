@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Callable
 
 from toolchain.inference import constant_int
+from toolchain.literals import note
 from toolchain.names import attribute_name
 from toolchain.pytypes import NUMERIC, SIZED_BY_LENGTH, Type
 
@@ -20,6 +22,8 @@ BIT_AND, BIT_XOR, BIT_OR, AND, OR, COALESCE, TERNARY, ASSIGN = 8, 7, 6, 5, 4, 3,
 Js = tuple[str, int]
 _ORDER = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">="}
 _FLIPPED = {ast.In: ast.NotIn, ast.Is: ast.IsNot, ast.NotIn: ast.In, ast.IsNot: ast.Is, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq}
+# Kinds of values that are never falsy in JS.
+_OBJECTS = frozenset("class list tuple dict set bytes array function awaitable iter".split())
 _INT32_LIMIT = 2**31
 
 
@@ -33,6 +37,12 @@ def quote(text: str) -> str:
 def options_object(items: list[tuple[str, str]]) -> str:
     """A JS object literal of option name and value."""
     return "{ " + ", ".join(name if name == value else f"{name}: {value}" for name, value in items) + " }" if items else "{}"
+
+
+def words_of(nodes: list[ast.expr | None]) -> str | None:
+    """String literals as one text, a space between them; None if some are no literals or have spaces themselves."""
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " not in node.value]
+    return " ".join(texts) if len(texts) == len(nodes) else None
 
 
 class Expressions:
@@ -54,7 +64,7 @@ class Expressions:
         if value is None or isinstance(value, bool):
             return self.nameConsts[value], PRIMARY
         if isinstance(value, str):
-            return quote(value), PRIMARY
+            return note(quote(value)), PRIMARY
         if isinstance(value, bytes):
             return (f"new Uint8Array([{', '.join(str(b) for b in value)}])" if value else "new Uint8Array(0)"), PRIMARY
         if isinstance(value, int):
@@ -71,12 +81,27 @@ class Expressions:
         return "null", PRIMARY
 
     def x_Name(self, node: ast.Name) -> Js:
+        scalar = self.scalar(node)
+        if scalar is not None:
+            return self.x_UnaryOp(scalar) if isinstance(scalar, ast.UnaryOp) else self.x_Constant(scalar)
         return self.name(node.id, node), PRIMARY
+
+    def scalar(self, node: ast.Name) -> ast.expr | None:
+        """The literal that a module-level name in UPPER_CASE stands for; it takes less room than the name and its declaration."""
+        if not isinstance(node.ctx, ast.Load) or self.is_local(node.id) or self.is_test:
+            return None
+        symbol = self.project.resolve(self.module.name, node.id)
+        owner = self.project.modules.get(symbol.module) if symbol is not None and symbol.kind == "constant" else None
+        return owner.scalars.get(symbol.name) if owner is not None else None
 
     def x_NamedExpr(self, node: ast.NamedExpr) -> Js:
         return f"{self.name(node.target.id)} = {self.js(node.value, ASSIGN)}", ASSIGN
 
     def x_JoinedStr(self, node: ast.JoinedStr) -> Js:
+        if len(node.values) == 1 and isinstance(node.values[0], ast.FormattedValue):
+            text = self.formatted(node.values[0])
+            if text.startswith(("$str(", "$repr(", "$format")):
+                return text, PRIMARY
         parts = []
         for value in node.values:
             if isinstance(value, ast.Constant):
@@ -92,9 +117,20 @@ class Expressions:
             text = f"{self.rt('repr')}({self.js(value, ASSIGN)})"
             return text if spec is None else f"{self.rt('format')}({text}, {self.js(spec, ASSIGN)})"
         if spec is not None:
+            fixed = self.fixed_format(value, spec)
+            if fixed is not None:
+                return fixed
             body = self.text_of(value) if node.conversion == ord("s") else self.js(value, ASSIGN)
             return f"{self.rt('format')}({body}, {self.js(spec, ASSIGN)})"
         return self.text_of(value)
+
+    def fixed_format(self, value: ast.expr, spec: ast.expr) -> str | None:
+        """A number with a precision that is known: no need for all that format() knows."""
+        text = spec.values[0].value if isinstance(spec, ast.JoinedStr) and len(spec.values) == 1 and isinstance(spec.values[0], ast.Constant) else ""
+        match = re.fullmatch(r"\.(\d+)([fg])", text)
+        if match is None or self.type_of(value).kind not in ("int", "float") or self.type_of(value).opt:
+            return None
+        return f"{self.rt('formatFixed' if match[2] == 'f' else 'formatGeneral')}({self.js(value, ASSIGN)}, {match[1]})"
 
     def text_of(self, node: ast.expr) -> str:
         """str(x) where JS may turn a number into text by itself."""
@@ -118,7 +154,10 @@ class Expressions:
 
     def x_Dict(self, node: ast.Dict) -> Js:
         if not node.keys:
-            return "new Map()", PRIMARY
+            return f"{self.rt('emptyDict')}()", PRIMARY
+        keys = words_of(node.keys)
+        if keys is not None:
+            return f"{self.rt('dict')}({', '.join([note(quote(keys)), *self.items(node.values)])})", PRIMARY
         entries = []
         for key, value in zip(node.keys, node.values):
             entries.append(f"...{self.js(value, PRIMARY)}" if key is None else f"[{self.js(key, ASSIGN)}, {self.js(value, ASSIGN)}]")
@@ -136,18 +175,43 @@ class Expressions:
 
     def condition(self, node: ast.expr) -> Js:
         if isinstance(node, ast.BoolOp):
-            level, sign = (AND, " && ") if isinstance(node.op, ast.And) else (OR, " || ")
-            parts, known = [], {}
-            for value in node.values:
-                with self.assuming(known, []):
-                    parts.append(self.test(value, level))
-                    known |= self.facts(value, level == AND)
-            return sign.join(parts), level
+            return self.junction(node, self.test)
+        presence = self.presence(node)
+        if presence is not None:
+            value, present = presence
+            return (value, UNARY) if present else (f"!{value}", UNARY)
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             return self.x_UnaryOp(node)
         if isinstance(node, ast.IfExp):
             return self.choice(node, self.test)
         return self.truth(self.js(node, UNARY) if self.needs_truth(node) else None, node)
+
+    def junction(self, node: ast.BoolOp, show: Callable[[ast.expr, int], str]) -> Js:
+        """Operands that JS joins as Python does; each may rely on what those before it prove."""
+        level, sign = (AND, " && ") if isinstance(node.op, ast.And) else (OR, " || ")
+        parts: list[str] = []
+        known: dict[str, Type] = {}
+        for value in node.values:
+            with self.assuming(known, []):
+                parts.append(show(value, level))
+                known |= self.facts(value, level == AND)
+        return sign.join(parts), level
+
+    def presence(self, node: ast.expr) -> tuple[str, bool] | None:
+        """A comparison that JS's own truth of its left side answers, or of its negation: with None, of an object that cannot
+        be falsy in JS; with 0, of a length; with the empty text, of a text."""
+        if not isinstance(node, ast.Compare) or len(node.ops) != 1 or not isinstance(node.comparators[0], ast.Constant):
+            return None
+        left, op, other = node.left, node.ops[0], node.comparators[0].value
+        kind = self.type_of(left)
+        if other is None and isinstance(op, (ast.Is, ast.IsNot)) and kind.kind in _OBJECTS:
+            return self.missing(left, UNARY), isinstance(op, ast.IsNot)
+        sized = isinstance(left, ast.Call) and isinstance(left.func, ast.Name) and left.func.id == "len" and self.is_builtin("len")
+        if sized and type(other) is int and other == 0 and isinstance(op, (ast.Eq, ast.NotEq, ast.Gt)):
+            return self.js(left, UNARY), not isinstance(op, ast.Eq)
+        if other == "" and isinstance(op, (ast.Eq, ast.NotEq)) and kind.kind == "str" and not kind.opt:
+            return self.js(left, UNARY), isinstance(op, ast.NotEq)
+        return None
 
     def needs_truth(self, node: ast.expr) -> bool:
         kind = self.type_of(node)
@@ -161,9 +225,9 @@ class Expressions:
             return method(node) if method else (self.js(node), PRIMARY)
         inner = text if self.is_tight(node) else f"({text})"
         if kind.kind in SIZED_BY_LENGTH:
-            return (f"{inner}?.length", PRIMARY) if kind.opt else (f"{inner}.length > 0", RELATION)
+            return f"{inner}{'?' if kind.opt else ''}.length", PRIMARY
         if kind.kind in ("dict", "set"):
-            return (f"{inner}?.size", PRIMARY) if kind.opt else (f"{inner}.size > 0", RELATION)
+            return f"{inner}{'?' if kind.opt else ''}.size", PRIMARY
         if kind.kind == "float":
             return f"{text} !== 0", EQUALITY
         if kind.kind == "class" and not self.project.find_method(kind.name, "__len__") and not self.project.find_method(kind.name, "__bool__"):
@@ -176,7 +240,7 @@ class Expressions:
 
     def x_BoolOp(self, node: ast.BoolOp) -> Js:
         if all(self.type_of(value).kind == "bool" and not self.type_of(value).opt for value in node.values):
-            return self.condition(node)
+            return self.junction(node, self.js)
         is_and = isinstance(node.op, ast.And)
         values = list(node.values)
         known: dict[str, Type] = {}
@@ -216,13 +280,16 @@ class Expressions:
         if isinstance(node.op, ast.Not):
             operand = node.operand
             kind = self.type_of(operand)
+            presence = self.presence(operand)
+            if presence is not None:
+                return f"{'!' if presence[1] else '!!'}{presence[0]}", UNARY
             if isinstance(operand, ast.Compare) and len(operand.ops) == 1 and type(operand.ops[0]) in _FLIPPED:
                 flipped = _FLIPPED[type(operand.ops[0])]()
                 return self.x_Compare(ast.copy_location(ast.Compare(operand.left, [flipped], operand.comparators), node))
             if not kind.opt and kind.kind in SIZED_BY_LENGTH and kind.kind != "str":
-                return f"{self.js(operand, UNARY + 1)}.length === 0", EQUALITY
+                return f"!{self.js(operand, UNARY + 1)}.length", UNARY
             if not kind.opt and kind.kind in ("dict", "set"):
-                return f"{self.js(operand, UNARY + 1)}.size === 0", EQUALITY
+                return f"!{self.js(operand, UNARY + 1)}.size", UNARY
             return f"!{self.test(operand, UNARY)}", UNARY
         if isinstance(node.op, ast.USub):
             inner = self.js(node.operand, UNARY)
@@ -244,6 +311,10 @@ class Expressions:
     # -- comparison ------------------------------------------------------------------------------------------------
 
     def x_Compare(self, node: ast.Compare) -> Js:
+        presence = self.presence(node)
+        if presence is not None:
+            value, present = presence
+            return f"{'!!' if present else '!'}{value}", UNARY
         left, parts = node.left, []
         previous: str | None = None
         for index, (op, right) in enumerate(zip(node.ops, node.comparators)):
@@ -274,7 +345,8 @@ class Expressions:
             return (text, level) if isinstance(op, ast.In) else (f"!{text if level >= UNARY else f'({text})'}", UNARY)
         if isinstance(op, (ast.Eq, ast.NotEq)):
             if self.same_by_identity(a, b):
-                sign = "===" if isinstance(op, ast.Eq) else "!=="
+                sign = "==" if isinstance(op, ast.Eq) else "!="
+                sign += "" if self.is_ours(left, a, b) and self.is_ours(right, b, a) else "="
                 return f"{show(left, left_text, EQUALITY + 1)} {sign} {show(right, right_text, EQUALITY + 1)}", EQUALITY
             text = f"{self.rt('eq')}({show(left, left_text, ASSIGN)}, {show(right, right_text, ASSIGN)})"
             return (text, PRIMARY) if isinstance(op, ast.Eq) else (f"!{text}", UNARY)
@@ -282,6 +354,14 @@ class Expressions:
         if a.kind in NUMERIC or b.kind in NUMERIC or a.kind == b.kind == "str":
             return f"{show(left, left_text, SHIFT)} {sign} {show(right, right_text, SHIFT)}", RELATION
         return f"{self.rt('cmp')}({show(left, left_text, ASSIGN)}, {show(right, right_text, ASSIGN)}) {sign} 0", RELATION
+
+    def is_ours(self, node: ast.expr, kind: Type, other: Type) -> bool:
+        """Whether a value is sure to have the type of what it is compared with, so that == does what === does.
+
+        A parameter may come from a caller that heeds no types.
+        """
+        same = kind.kind == other.kind == "str" or {kind.kind, other.kind} <= {"int", "float"}
+        return same and not kind.opt and not (isinstance(node, ast.Name) and any(node.id in scope.params for scope in self.scope_stack))
 
     def same_by_identity(self, a: Type, b: Type) -> bool:
         """Whether JS === is Python's == for these types."""
@@ -296,13 +376,13 @@ class Expressions:
                 and a.name not in self.project.subclassed
         return False
 
-    def missing(self, node: ast.expr) -> str:
+    def missing(self, node: ast.expr, least: int = EQUALITY + 1) -> str:
         """A value that is only compared with None: undefined will do as null."""
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get" and len(node.args) == 1:
             owner = self.type_of(node.func.value)
             if owner.kind == "dict" and not node.keywords:
                 return f"{self.js(node.func.value, PRIMARY)}.get({self.js(node.args[0], ASSIGN)})"
-        return self.js(node, EQUALITY + 1)
+        return self.js(node, least)
 
     def membership(self, left: ast.expr, right: ast.expr, left_text: str | None, right_text: str | None) -> Js:
         item = left_text if left_text is not None else self.js(left, ASSIGN)
@@ -361,10 +441,7 @@ class Expressions:
             return infix(TIMES)
         if isinstance(op, ast.Pow):
             return f"{self.js(left, PRIMARY)} ** {self.js(right, POWER)}", POWER
-        divisor = constant_int(right)
         if isinstance(op, ast.FloorDiv):
-            if divisor:
-                return f"Math.floor({self.js(left, TIMES)} / {self.js(right, UNARY)})", PRIMARY
             return helper("floordiv")
         if isinstance(op, ast.Mod):
             if a.kind == "str":
@@ -402,15 +479,15 @@ class Expressions:
         if node.attr == "__cause__":
             return f"{self.member(node.value)}.cause ?? null", COALESCE
         if isinstance(node.value, ast.Call) and isinstance(node.value.func, ast.Name) and node.value.func.id == "super":
-            return f"super.{attribute_name(node.attr)}", PRIMARY
+            return f"super.{self.own_member(node.attr)}", PRIMARY
         owner_type = self.type_of(node.value)
         if self.is_bound_method(node, owner_type):
             return self.bound_method(node, owner_type), PRIMARY
-        return f"{self.member(node.value)}.{attribute_name(node.attr)}", PRIMARY
+        return f"{self.member(node.value)}.{self.member_name(node.value, node.attr)}", PRIMARY
 
     def bound_method(self, node: ast.Attribute, owner: Type) -> str:
         """A method as a value remembers its object. No name goes into a string: bundlers rename private members."""
-        name = attribute_name(node.attr)
+        name = self.member_name(node.value, node.attr)
         if self.is_simple(node.value):
             text = again = self.js(node.value, PRIMARY)
         else:
@@ -432,7 +509,7 @@ class Expressions:
         kind = self.type_of(node.value)
         if isinstance(node.slice, ast.Slice):
             return self.slice(node.value, node.slice, kind)
-        key = self.js(node.slice, ASSIGN)
+        key = "-1" if self.is_last(node) else self.js(node.slice, ASSIGN)
         if kind.kind == "class" and self.project.find_method(kind.name, "__getitem__"):
             return f"{self.member(node.value)}.__getitem__({key})", PRIMARY
         if kind.kind == "dict":
@@ -443,9 +520,20 @@ class Expressions:
         if kind.kind in ("list", "tuple", "str", "bytes", "array", "iterable"):
             if self.proven_index(node):
                 return f"{self.member(node.value)}[{key}]", PRIMARY
+            if key == "0" and kind.kind != "bytes":
+                return f"{self.rt('first')}({self.js(node.value, ASSIGN)})", PRIMARY
             helper = "byte" if kind.kind == "bytes" else "item"
             return f"{self.rt(helper)}({self.js(node.value, ASSIGN)}, {key})", PRIMARY
         return f"{self.rt('at')}({self.js(node.value, ASSIGN)}, {key})", PRIMARY
+
+    def is_last(self, node: ast.Subscript) -> bool:
+        """xs[len(xs) - 1]"""
+        index = node.slice
+        return (
+            isinstance(index, ast.BinOp) and isinstance(index.op, ast.Sub) and constant_int(index.right) == 1
+            and isinstance(index.left, ast.Call) and ast.unparse(index.left) == f"len({ast.unparse(node.value)})"
+            and self.is_simple(node.value) and self.type_of(node.value).kind in ("list", "tuple", "str")
+        )
 
     def proven_index(self, node: ast.Subscript) -> bool:
         """Whether the index comes from `for i in range(len(x))` over this very x."""

@@ -16,9 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+from toolchain import members
 from toolchain.builtins import BUILTIN_EXCEPTIONS, BUILTINS, Builtins
 from toolchain.calls import Calls
-from toolchain.classes import Classes
+from toolchain.classes import ALIASED_FROM, Classes, is_super_init
 from toolchain.comprehensions import Comprehensions
 from toolchain.expressions import ASSIGN, Expressions, quote
 from toolchain.handling import Handling
@@ -71,6 +72,7 @@ class Scope:
         self.plan = Plan()
         self.nonlocals: set[str] = set()
         self.self_name = ""
+        self.self_text = "this"
         self.class_name = ""
         self.proven: set[tuple[str, str]] = set()
         self.nested: dict[str, FunctionInfo] = {}
@@ -80,6 +82,7 @@ class Scope:
         self.returns: Type = ANY
         self.is_function = True
         self.bound_names: set[str] = set()
+        self.params: set[str] = set()
         self.narrow: dict[str, Type] = {}
 
     def take_temps(self) -> list[str]:
@@ -110,6 +113,8 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
         self.temp_count = 0
         self.signatures: dict[int, FunctionInfo] = {}
         self.bodies: dict[int, list[ast.AST]] = {}
+        self.loose_members: dict[str, ast.expr] = {}
+        self.lambda_types: dict[int, list[Type]] = {}
         super().__init__(stand_in)
         self.module = module
         self.targetFragments = []
@@ -174,13 +179,35 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
                 self.declare_before(node)
             method(node)
 
+    # -- members ---------------------------------------------------------------------------------------------------
+
+    def member_name(self, owner: ast.expr, attribute: str) -> str:
+        """The JS of an attribute or method of a value."""
+        kind = self.type_of(owner)
+        if kind.kind in ("class", "classobj"):
+            info = self.project.classes.get(kind.name)
+            return attribute_name(attribute) if info is None else self.member_of(info, attribute)
+        if kind.kind in ("any", "unknown", "function", "awaitable") and not (isinstance(owner, ast.Name) and self.is_math(owner)):
+            self.loose_members.setdefault(attribute_name(attribute), owner)
+        return attribute_name(attribute)
+
+    def member_of(self, info: ClassInfo, attribute: str) -> str:
+        """The JS of an attribute or method of a class: a note where the bundle may have another name for it."""
+        name = attribute_name(attribute)
+        hidden = not attribute.startswith("__") if attribute.startswith("_") else info.qualified in self.project.private
+        return members.note(self.project.lineage(info)[-1].qualified, name) if hidden and self.project.public is not None else name
+
+    def own_member(self, attribute: str) -> str:
+        """The same for the class that is compiled."""
+        return self.member_of(self.current_class, attribute) if self.current_class else attribute_name(attribute)
+
     # -- names -----------------------------------------------------------------------------------------------------
 
     def name(self, identifier: str, node: ast.AST | None = None) -> str:
         """The JS of a name in the current scope."""
         for scope in reversed(self.scope_stack):
             if identifier == scope.self_name or identifier == scope.class_name:
-                return "this"
+                return scope.self_text
             if identifier in scope.locals:
                 return variable_name(identifier)
         if identifier in self.module.imports:
@@ -366,6 +393,7 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
         everything = args.posonlyargs + args.args + args.kwonlyargs
         names = {a.arg for a in everything}
         scope = Scope({}, set(names))
+        scope.params = names
         defaults = dict(zip([a.arg for a in (args.posonlyargs + args.args)[::-1]], args.defaults[::-1]))
         defaults |= {a.arg: d for a, d in zip(args.kwonlyargs, args.kw_defaults) if d is not None}
         for argument in everything:
@@ -373,6 +401,8 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
             default = defaults.get(argument.arg)
             if isinstance(default, ast.Constant) and default.value is None:
                 kind = optional(kind)
+            scope.env[argument.arg] = kind
+        for argument, kind in zip(args.args, self.lambda_types.get(id(node), [])):
             scope.env[argument.arg] = kind
         if info is not None:
             scope.returns = info.returns
@@ -464,7 +494,10 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
         if top:
             if self.targetFragments:
                 self.emit("\n")
-            self._function_text(node, info, f"export {prefix}function{star} {name}", "", attribute_name(node.name))
+            if info.is_generator:
+                self._function_text(node, info, f"export {prefix}function{star} {name}", "", attribute_name(node.name))
+            else:  # an arrow is shorter, and like a def it exists from its place on
+                self._function_text(node, info, f"export const {name} = {prefix}", ";", attribute_name(node.name), arrow=True)
             return
         declaration = self.declaration(node, [node.name])
         if info.is_generator:
@@ -479,7 +512,6 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
 
     def _function_text(
         self, node: ast.AST, info: FunctionInfo, head: str, tail: str, where: str, arrow: bool = False, skip_first: bool = False,
-        before: list[str] | None = None,
     ) -> None:
         public = info.public and bool(node.args.kwonlyargs)
         with self.function_scope(node, info) as scope:
@@ -489,9 +521,14 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
             if public:
                 self.check_options(node.args, where)
             start = len(self.targetFragments)
-            for text in before or []:
-                self.line(text, node)
-            self.body(node.body)
+            statements = node.body
+            if is_super_init(statements[0] if statements else None):  # JS has no `this` before it
+                self.visit(statements[0])
+                statements = statements[1:]
+            if uses_of(scope.self_name or scope.class_name, statements) >= ALIASED_FROM:
+                scope.self_text = "$self"
+                self.line("const $self = this;", node)
+            self.body(statements)
             if self.needs_final_return(node, info):
                 self.line("return null;")
             declared = [variable_name(name) for name in scope.plan.hoisted] + scope.take_temps()
@@ -523,6 +560,11 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
         if isinstance(statement, ast.If) and not statement.orelse and ends(statement.body):
             return self.facts(statement.test, False)
         return {}
+
+
+def uses_of(name: str, statements: list[ast.stmt]) -> int:
+    """How often a name is read in some statements and the functions inside them."""
+    return sum(isinstance(node, ast.Name) and node.id == name for statement in statements for node in ast.walk(statement))
 
 
 def ends(body: list[ast.stmt]) -> bool:

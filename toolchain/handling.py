@@ -28,7 +28,8 @@ class Handling:
         text = self.js(ast.copy_location(ast.Call(error, [], []), error) if is_class else error, ASSIGN)
         if node.cause is not None and not (isinstance(node.cause, ast.Constant) and node.cause.value is None):
             text = f"{self.rt('cause')}({text}, {self.js(node.cause, ASSIGN)})"
-        self.line(f"throw {text};", node)
+        # As an expression, minifiers can join it with others. The error has its stack from where it is made, which is here.
+        self.line(f"{self.rt('raise')}({text});", node)
 
     def visit_Assert(self, node: ast.Assert) -> None:
         if node.msg is not None:

@@ -10,6 +10,7 @@ from toolchain.pytypes import (
     required, tuple_of,
 )
 from toolchain.scopes import target_names
+from toolchain.symbols import FunctionInfo, Symbol
 
 _BINDING = (
     ast.AnnAssign, ast.Assign, ast.NamedExpr, ast.AugAssign, ast.For, ast.AsyncFor, ast.With, ast.AsyncWith, ast.FunctionDef,
@@ -308,7 +309,9 @@ class Inference:
             if symbol.kind == "class":
                 return Type("class", name=f"{symbol.module}:{symbol.name}")
             if symbol.kind == "function":
-                return symbol.info.returns
+                return self._generic_result(symbol.info, node)
+            if symbol.kind == "external" and symbol.module == "typing" and symbol.name == "cast":
+                return self.project.annotation(self.module, node.args[0])
         if isinstance(function, ast.Name):
             if self.is_builtin(function.id):
                 return self._builtin_result(function.id, node)
@@ -318,6 +321,44 @@ class Inference:
             return self._method_result(function, node)
         return ANY
 
+    def _generic_result(self, function: FunctionInfo, node: ast.Call) -> Type:
+        """What a call gives; where that is a type variable, the argument of that type tells."""
+        kind, returns = function.returns, function.node.returns if function.node is not None else None
+        if not isinstance(returns, ast.Name) or not self.project.is_type_variable(function.module, returns.id):
+            return kind
+        for param, argument in zip(function.params, node.args):
+            text = ast.unparse(param.annotation) if param.annotation is not None else ""
+            found = self.type_of(argument) if returns.id in text else ANY
+            if found.kind == "function" and text.startswith("Callable[") and text.endswith((f", {returns.id}]", f", Awaitable[{returns.id}]]")):
+                found = found.arg(0).arg(0) if found.arg(0).kind == "awaitable" else found.arg(0)
+            elif text != returns.id:
+                continue
+            if found.kind not in ("any", "unknown", "none"):
+                return Type("awaitable", (found,)) if function.is_async else found
+        return kind
+
+    def type_lambdas(self, node: ast.Call, symbol: Symbol | None) -> None:
+        """Give the parameters of lambdas the types that their receiver says: Callable[[X], Y], or the items that `key` sees."""
+        if symbol is not None and symbol.kind in ("function", "class"):
+            params = symbol.info.params if symbol.kind == "function" else self.project.constructor(symbol.info) or []
+            owner = self.project.modules.get(symbol.module)
+            places = dict(zip((id(argument) for argument in node.args), params))
+            places |= {id(k.value): p for k in node.keywords for p in params if p.name == k.arg}
+            for argument in [*node.args, *(k.value for k in node.keywords)]:
+                annotation = places[id(argument)].annotation if id(argument) in places else None
+                if isinstance(argument, ast.Lambda) and isinstance(annotation, ast.Subscript) and ast.unparse(annotation.value) == "Callable":
+                    takes = annotation.slice.elts[0]
+                    if isinstance(takes, ast.List) and owner is not None:
+                        self.lambda_types[id(argument)] = [self.project.annotation(owner, item) for item in takes.elts]
+        elif isinstance(node.func, ast.Name) and node.func.id in ("sorted", "min", "max") and self.is_builtin(node.func.id) and node.args:
+            for keyword in node.keywords:
+                if keyword.arg == "key" and isinstance(keyword.value, ast.Lambda) and len(node.args) == 1:
+                    self.lambda_types[id(keyword.value)] = [element_type(self.type_of(node.args[0]))]
+        elif isinstance(node.func, ast.Attribute) and node.func.attr == "sort":
+            for keyword in node.keywords:
+                if keyword.arg == "key" and isinstance(keyword.value, ast.Lambda):
+                    self.lambda_types[id(keyword.value)] = [element_type(self.type_of(node.func.value))]
+
     def _method_result(self, function: ast.Attribute, node: ast.Call) -> Type:
         name = function.attr
         if isinstance(function.value, ast.Name) and self.is_math(function.value):
@@ -326,7 +367,7 @@ class Inference:
         if owner.kind in ("class", "classobj"):
             method = self.project.find_method(owner.name, name)
             if method:
-                return method.returns
+                return self._generic_result(method, node)
             attribute = self.project.attribute_type(owner.name, name)
             return attribute.arg(0) if attribute is not None and attribute.kind == "function" else ANY
         if owner.kind == "dict":

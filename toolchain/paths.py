@@ -9,3 +9,6 @@ DIST = ROOT / 'dist'
 MODELS = ROOT / 'tests' / 'models'
 EXAMPLES = ROOT / 'examples'
 NODE_MODULES = ROOT / 'node_modules'
+
+# Packages of node_modules that go into the bundle.
+BUNDLED_PACKAGES = {'@huggingface/tokenizers': 'edgeflow.js and edgeflow.iife.js', '@huggingface/jinja': 'edgeflow-jinja.js'}

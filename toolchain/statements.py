@@ -90,6 +90,9 @@ class Statements:
             return
         if isinstance(target, ast.Name):
             prefix = self.declaration(node, [target.id])
+            if not prefix and self.steps(target, value):  # x = x + y, the shorter way
+                self.visit_AugAssign(ast.copy_location(ast.AugAssign(target, value.op, value.right), node))
+                return
             text = self.js(value, ASSIGN)
             if self.scope is self.scope_stack[0] and text.split("\x02")[-1].startswith(("new ", "$")):
                 text = "/* @__PURE__ */ " + text
@@ -98,12 +101,19 @@ class Statements:
         self.declare_before(node)
         self.store(node, target, self.js(value, ASSIGN))
 
+    def steps(self, target: ast.Name, value: ast.expr) -> bool:
+        """Whether a value is the variable itself and a number more, less, or times."""
+        return (
+            isinstance(value, ast.BinOp) and isinstance(value.op, (ast.Add, ast.Sub, ast.Mult)) and isinstance(value.left, ast.Name)
+            and value.left.id == target.id and self.type_of(value.left).kind in NUMERIC and self.type_of(value.right).kind in NUMERIC
+        )
+
     def store(self, node: ast.stmt, target: ast.expr, value: str) -> None:
         """Assign JS text to any target."""
         if isinstance(target, ast.Name):
             self.line(f"{self.declaration(node, [target.id])}{self.name(target.id)} = {value};", node)
         elif isinstance(target, ast.Attribute):
-            self.line(f"{self.member(target.value)}.{attribute_name(target.attr)} = {value};", node)
+            self.line(f"{self.member(target.value)}.{self.member_name(target.value, target.attr)} = {value};", node)
         elif isinstance(target, ast.Subscript):
             self.line(f"{self.stored(target, value)};", node)
         else:
@@ -323,7 +333,7 @@ class Statements:
             return f"{self.rt('enumerate')}({self.iterable(node.args[0])})"
         return self.iterable(node).removesuffix(".entries()") if is_items(node) else self.iterable(node)
 
-    def counting_loop(self, node: ast.For, assigned: set[str]) -> str:
+    def counting_loop(self, node: ast.For | ast.comprehension, assigned: set[str]) -> str:
         """`for (let i = a; i < b; i++) {` for range(), or nothing."""
         call = node.iter
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == "range" and self.is_builtin("range")):

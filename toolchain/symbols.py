@@ -106,6 +106,8 @@ class Module:
     aliases: dict[str, ast.expr] = field(default_factory=dict)
     imports: dict[str, tuple[str, str | None]] = field(default_factory=dict)
     raw_names: set[str] = field(default_factory=set)
+    type_variables: set[str] = field(default_factory=set)
+    scalars: dict[str, ast.expr] = field(default_factory=dict)  # UPPER_CASE names of literals, bound once
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,8 @@ class Project:
         self.plain_attributes: set[str] = set()
         self.subclassed: set[str] = set()
         self.instance_constants: set[str] = set()
+        self.public: set[str] | None = None  # the words of the declarations that users see, where there are any
+        self.private: set[str] = set()  # classes whose members only code with known types reads, see members.py
 
     def add(self, name: str, path: Path, source_name: str, source: str, tree: ast.Module) -> Module:
         module = Module(name, path, source_name, source, tree, path.name == "__init__.py")
@@ -185,6 +189,8 @@ class Project:
                 for alias in node.names:
                     local = alias.asname or alias.name.split(".")[0]
                     module.imports[local] = (alias.name if alias.asname else local, None)
+            elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and ast.unparse(node.value.func).split(".")[-1] == "TypeVar":
+                module.type_variables.update(target.id for target in node.targets if isinstance(target, ast.Name))
             elif isinstance(node, ast.ImportFrom) and node.module:
                 for alias in node.names:
                     submodule = f"{node.module}.{alias.name}"
@@ -214,8 +220,18 @@ class Project:
                     for name in target.elts if isinstance(target, ast.Tuple) else [target]:
                         if isinstance(name, ast.Name):
                             module.constants.setdefault(name.id, literal_type(node.value))
+                self._note_scalar(module, node)
             elif is_pragma(node):
                 module.raw_names.update(raw_exports(node))
+
+    def _note_scalar(self, module: Module, node: ast.Assign) -> None:
+        target, value = node.targets[0], node.value
+        literal = value.operand if isinstance(value, ast.UnaryOp) and isinstance(value.op, ast.USub) else value
+        if not isinstance(target, ast.Name) or not target.id.isupper():
+            return
+        bound = [n for n in ast.walk(module.tree) if isinstance(n, ast.Name) and n.id == target.id and isinstance(n.ctx, ast.Store)]
+        if len(bound) == 1 and isinstance(literal, ast.Constant) and isinstance(literal.value, (int, float, str)):
+            module.scalars[target.id] = value
 
     def signature(self, module: Module, node: ast.AST, owner: str, kind: str) -> FunctionInfo:
         """What a call of this function needs to know."""
@@ -363,6 +379,11 @@ class Project:
                 return None
             return self.annotation(owner, node)
         return None
+
+    def is_type_variable(self, module_name: str, name: str) -> bool:
+        """Whether a name is a TypeVar of a module."""
+        module = self.modules.get(self.target(module_name))
+        return module is not None and name in module.type_variables
 
     def resolve(self, module_name: str, dotted: str) -> Symbol | None:
         """What a (dotted) name means at the top of a module, following imports and re-exports."""

@@ -1,4 +1,4 @@
-"""python -m toolchain.transpile [--tests] [--check]: src/edgeflow/**.py -> build/js/edgeflow/**.js, with source maps.
+"""python -m toolchain.transpile [--tests] [--check]: src/edgeflow/**.py -> build/js/edgeflow/**.js, with source maps, and build/bundle/edgeflow/**.js.
 
 --tests also compiles tests/unit/test_*.py to build/js/tests; --check runs the gate and the compiler, writing nothing.
 """
@@ -15,8 +15,9 @@ import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
 
-from toolchain import subset
+from toolchain import dts, members, properties, subset
 from toolchain.generator import CompileError, EsGenerator
+from toolchain.literals import MODULE, Literals, plain
 from toolchain.lowering import lower
 from toolchain.sourcemap import with_inline_map
 from toolchain.symbols import Module, Project
@@ -64,6 +65,7 @@ class Build:
         self.project = Project(self.config["alias"])
         self.sources: list[Module] = []
         self.tests: list[Module] = []
+        self.loose: dict[str, str] = {}
         base = root / self.config["source"]["root"]
         for path in source_files(root, self.config):
             self._keep(self.sources, read(self.project, module_name(path, base), path, root, self.errors))
@@ -79,22 +81,44 @@ class Build:
     def compile(self) -> dict[str, str]:
         """Output path -> JS text; errors are collected."""
         self.project.link()
+        package = self.root / self.config["source"]["root"] / self.config["source"]["package"]
+        self.project.public = properties.words(dts.Declarations(package).generate())
         modules = self.sources + self.tests
         self.errors += subset.check(self.project, modules, self.config["bans"])
         for module in modules:
             lower(module.tree)
-        outputs = {}
+        self.project.private = members.private_classes(self.project)
+        texts = {}
+        loose: dict[str, str] = {}
         for module in modules:
             path = js_path(module)
             generator = EsGenerator(self.project, module, path, is_test=module in self.tests)
-            text = generator.generate()
+            texts[path] = generator.generate()
             self.errors += generator.errors
-            outputs[path] = with_inline_map(text, self.source_reference(module, path), module.source)
+            if module in self.sources:
+                loose.update({name: f"{module.source_name}:{node.lineno}" for name, node in generator.loose_members.items()})
+        literals = Literals(texts[js_path(module)] for module in self.sources)
+        names = members.shared_names(
+            [texts[js_path(module)] for module in self.sources],
+            members.replaceable(self.project, self.sources, set(loose), properties.written_by_hand(self.sources)),
+        )
+        self.loose = {name: place for name, place in loose.items() if name in members.declared(self.project)}
+        outputs = {f"js/{MODULE}": literals.module(), f"bundle/{MODULE}": literals.module()}
+        for module in modules:
+            path = js_path(module)
+            is_test = module in self.tests
+            text = plain(texts[path]) if is_test else literals.shared(texts[path], path)
+            for folder, known in [("js", {})] if is_test else [("js", {}), ("bundle", names)]:
+                outputs[f"{folder}/{path}"] = with_inline_map(members.resolved(text, known), self.source_reference(module, path), module.source)
         return outputs
+
+    def shortened(self) -> list[str]:
+        """The property names that the bundler may shorten."""
+        return properties.shortened(self.project, self.sources)
 
     def source_reference(self, module: Module, path: str) -> str:
         """The .py file as a map beside the .js file names it; bundlers make it relative to the bundle."""
-        folder = posixpath.dirname(posixpath.join(self.config["output"]["folder"], path))
+        folder = posixpath.dirname(posixpath.join(self.config["output"]["folder"], "js", path))
         return posixpath.relpath(module.source_name, folder)
 
 
@@ -121,14 +145,15 @@ def copy_runtime(folder: Path) -> None:
 
 def write(folder: Path, outputs: dict[str, str]) -> None:
     """Write what changed, and remove modules that no source has any more."""
-    copy_runtime(folder)
-    (folder / "package.json").write_text('{ "type": "module", "sideEffects": false }\n')
+    for part in {path.split("/")[0] for path in outputs}:
+        copy_runtime(folder / part)
+        (folder / part / "package.json").write_text('{ "type": "module", "sideEffects": false }\n')
     for path, text in outputs.items():
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists() or target.read_text(encoding="utf-8") != text:
             target.write_text(text, encoding="utf-8")
-    roots = {path.split("/")[0] for path in outputs}
+    roots = {"/".join(path.split("/")[:2]) for path in outputs}
     for root in roots:
         for file in (folder / root).rglob("*.js"):
             if file.relative_to(folder).as_posix() not in outputs:
@@ -139,6 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m toolchain.transpile", description=__doc__)
     parser.add_argument("--tests", action="store_true", help="compile the unit tests too")
     parser.add_argument("--check", action="store_true", help="report errors only")
+    parser.add_argument("--loose", action="store_true", help="list the members that keep their names because a receiver has no known type")
     parser.add_argument("--keep-going", action="store_true", help="write the modules that compiled, whatever the others did")
     options = parser.parse_args(arguments)
     started = time.perf_counter()
@@ -149,6 +175,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
     if not options.check and (not errors or options.keep_going):
         write(ROOT / build.config["output"]["folder"], outputs)
+        properties.write(build.shortened())
+    if options.loose:
+        print("".join(f"{place}: .{name}\n" for name, place in sorted(build.loose.items())), end="")
     took = time.perf_counter() - started
     print(f"{len(outputs)} modules, {len(errors)} errors, {took:.1f} s")
     return 1 if errors else 0

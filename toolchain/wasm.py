@@ -14,7 +14,7 @@ from toolchain.paths import BUILD, DIST, ROOT
 from toolchain.stamp import fingerprint, locked, when_changed
 
 SOURCES = ROOT / 'wasm'
-EXPORTS = ['run_tape', 'kernel_names', '__heap_base']
+EXPORTS = ['run_tape', 'kernel_names', '__heap_base', '__stack_pointer']
 STACK_SIZE = 65536
 
 FLAGS = [

@@ -48,6 +48,7 @@ typedef struct {
   int M, N, K, lda, ldc, ldr;
   float alpha;
   int activation;
+  int panel;  // rows of a whole panel, of which K are used; 0: K
 } Gemm;
 
 void gemm_packed(const Gemm *g);

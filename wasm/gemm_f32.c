@@ -83,12 +83,12 @@ TILE(5, 1)
 TILE(6, 1)
 #endif
 
-// All rows of one panel. What follows it in memory, up to `end`, is read ahead by all tiles but the first.
+// All rows of one panel. `next`, what will be wanted after it, is read ahead, up to `end`, by all tiles but the first.
 static void panel_rows(int M, const float *a, int lda, const float *b, int k, const float *start, int start_ld, float *c, int ldc,
-                       const float *end) {
+                       const float *next, const float *end) {
   const unsigned bytes = (unsigned)k * PANEL * 4;
   const unsigned later_tiles = (unsigned)ceil_div(M, MOST_ROWS) - 1;
-  const char *ahead = (const char *)(b + (size_t)k * PANEL);
+  const char *ahead = (const char *)next;
   unsigned pace = 0;
   if (later_tiles > 0 && later_tiles < 16 && ahead + bytes <= (const char *)end) pace = (64 / later_tiles + 15) & ~15u;
   const unsigned stretch = pace * ((unsigned)k / 2);
@@ -138,7 +138,7 @@ void store_edge(const float *edge, float *out, int ldc, int rows, int columns, c
 }
 
 void gemm_packed(const Gemm *g) {
-  const int M = g->M, N = g->N, K = g->K;
+  const int M = g->M, N = g->N, K = g->K, panel = g->panel ? g->panel : K;
   // Rows taken together: their part of A should stay in the second-level cache while all panels pass.
   int block = K > 0 ? BLOCK_FLOATS / K / 12 * 12 : M;
   block = block < 24 ? 24 : block > MOST_BLOCK_ROWS ? MOST_BLOCK_ROWS : block;
@@ -161,11 +161,17 @@ void gemm_packed(const Gemm *g) {
         FEW for (int i = 0; i < PANEL; i++) bias_edge[i] = i < columns ? bias[i] : 0.0f;
         bias = bias_edge;
       }
-      const float *b = g->b + (size_t)n * K;
-      panel_rows(rows, a, g->lda, b, min_int(K, BLOCK_K), plain && bias ? bias : zeros, 0, c, ldc, end);
-      for (int k = BLOCK_K; k < K; k += BLOCK_K) {
-        panel_rows(rows, a + k, g->lda, b + (size_t)k * PANEL, min_int(K - k, BLOCK_K), c, ldc, c, ldc, end);
-      }
+      const float *b = g->b + (size_t)n * (size_t)panel, *next = b + (size_t)panel * PANEL;
+      const float *start = plain && bias ? bias : zeros;
+      int start_ld = 0, k = 0;
+      do {
+        const int part = min_int(K - k, BLOCK_K);
+        const float *from = b + (size_t)k * PANEL;
+        panel_rows(rows, a + k, g->lda, from, part, start, start_ld, c, ldc, k + part < K ? from + (size_t)part * PANEL : next, end);
+        start = c;
+        start_ld = ldc;
+        k += part;
+      } while (k < K);
       if (direct) continue;
       finish_tile(edge, PANEL, rows, PANEL, g->alpha, plain ? 0 : bias, 0, 0, g->activation);
       store_edge(edge, out, g->ldc, rows, columns, g->residual ? g->residual + (size_t)m * g->ldr + n : 0, g->ldr);
@@ -235,7 +241,13 @@ int k_pack_f32(const int32_t *a) {
 }
 
 int k_gemm_f32(const int32_t *a) {
-  Gemm g = {FLOATS(0), FLOATS(1), FLOATS(2), FLOATS(3), FLOATS(4), a[5], a[6], a[7], a[8], a[9], a[10], REAL(11), a[12]};
+  Gemm g = {FLOATS(0), FLOATS(1), FLOATS(2), FLOATS(3), FLOATS(4), a[5], a[6], a[7], a[8], a[9], a[10], REAL(11), a[12], 0};
+  gemm_packed(&g);
+  return 0;
+}
+
+int k_gemm_rows_f32(const int32_t *a) {
+  Gemm g = {FLOATS(0), FLOATS(1), FLOATS(2), FLOATS(3), FLOATS(4), a[5], a[6], a[7], a[8], a[9], a[10], REAL(11), a[12], a[13]};
   gemm_packed(&g);
   return 0;
 }
@@ -319,7 +331,7 @@ int k_matmul_f32(const int32_t *a) {
         A = rows;
         lda = K;
       }
-      Gemm g = {A, packed, C, FLOATS(3), residual, M, N, K, lda, ldc, ldc, REAL(13), a[14]};
+      Gemm g = {A, packed, C, FLOATS(3), residual, M, N, K, lda, ldc, ldc, REAL(13), a[14], 0};
       gemm_packed(&g);
     }
   }

@@ -11,6 +11,7 @@ from edgeflow.host.platform import as_bytes, gather, is_url, signal_aborted, to_
 from edgeflow.host.port import AbortSignal, Bytes, WeakReference
 from edgeflow.onnx.reader import external_files
 from edgeflow.options import public
+from edgeflow.runtime.batching import Batching, read_batching
 from edgeflow.runtime.model import Model, open_model
 from edgeflow.runtime.opening import ModelFiles
 from edgeflow.runtime.proxy import Place
@@ -29,6 +30,7 @@ async def load_model(
     subfolder: str = 'onnx',
     file: str = 'model',
     external_data: dict[str, Bytes] | None = None,
+    batching: Batching | None = None,
     on_progress: Callable[[ProgressEvent], None] | None = None,
     signal: AbortSignal | None = None,
 ) -> Model:
@@ -41,12 +43,15 @@ async def load_model(
     revision: branch, tag or commit of a repository on the hub. subfolder: where in a repository the .onnx files are.
     file: the name of the .onnx file, without the suffix of its data type.
     external_data: with bytes, the external data files by the names that the model gives them.
+    batching: merge runs that wait for the same model, such as {max_size: 8, max_wait: 2}; off if left out. Only for models whose
+    inputs and outputs all begin with one symbolic dim (else 'invalid-argument').
     on_progress: hears of every step of loading. signal: an AbortSignal that cancels loading.
     EdgeflowError: 'file-missing', 'http', 'invalid-model', 'invalid-graph', 'unsupported-op', 'invalid-argument',
     'unknown-option', 'aborted'.
     """
     chosen = choose_device(device)
     check_dtype(dtype)
+    merging = read_batching(batching)
     progress = Progress(on_progress)
     place = Place(chosen)
     try:
@@ -62,9 +67,9 @@ async def load_model(
             async def fetch_again() -> ModelFiles:
                 return await _model_files(source, chosen, dtype, revision, subfolder, file, None, Progress(None), None)
 
-            model = await open_model(place, files, True, chosen, source, fetch_again)
+            model = await open_model(place, files, True, chosen, source, fetch_again, merging, signal)
         else:
-            model = await open_model(place, files, False, chosen, 'bytes', _still_held(source, files, external_data))
+            model = await open_model(place, files, False, chosen, 'bytes', _still_held(source, files, external_data), merging, signal)
     finally:
         place.leave()
     progress.ready()
@@ -111,7 +116,7 @@ async def _model_files(
             'invalid-argument', f"external_data goes with a model given as bytes; got '{source}', whose files are found beside it",
             {'source': source},
         )
-    path = source.split('#')[0].split('?')[0] if is_url(source) else source
+    path: str = source.split('#')[0].split('?')[0] if is_url(source) else source
     if path.endswith('.onnx'):
         if dtype != 'auto':
             raise EdgeflowError(

@@ -25,6 +25,8 @@ class Env:
         has cores, and 0 in Node and within workers of your own.
     worker_url: a script on the page's own origin for the workers to run, where a policy (CSP) forbids those that edgeflow
         starts itself: a copy of the file that the page uses, or a file that imports it. None: that file itself.
+    spare_cores: whether workers that have nothing to do take shares of the runs of others: a model alone runs faster, and its
+        helpers hold copies of their shares of its weights. A memory_budget switches it off.
     memory_budget: bytes that models may hold together, or None. Models that were not used for longest give up their memory
         before it is passed, and load again when they are used; what does not fit even then is 'out-of-memory'.
     default_models: task -> model id, for pipelines without a model; goes before the built-in table.
@@ -39,6 +41,7 @@ class Env:
     http_cache: Literal['default', 'no-store', 'no-cache', 'reload', 'force-cache'] = 'default'
     workers: int | None = None
     worker_url: str | None = None
+    spare_cores: bool = True
     memory_budget: int | None = None
     # A plain object in JS, as users write it; read it through host.to_dict.
     default_models: dict[str, str] = field(default_factory=lambda: native_mapping({}))

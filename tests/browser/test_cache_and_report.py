@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser
 
 from toolchain.paths import MODELS
@@ -18,13 +19,12 @@ LOAD = """async ([module, model, mode]) => {
   (await loadModel(model)).dispose();
 }"""
 
-# Plans are described where the model runs.
-REPORT = """async ([module, model]) => {
+REPORT = """async ([module, model, workers]) => {
   const { env, loadModel } = await import(module);
-  env.workers = 0;
+  env.workers = workers;
   const loaded = await loadModel(model);
   const shapes = Object.fromEntries(loaded.inputs.map(input => [input.name, [1, 4]]));
-  return { plan: loaded.describePlan(shapes), placement: loaded.placement() };
+  return { plan: await loaded.describePlan(shapes), placement: loaded.placement() };
 }"""
 
 
@@ -54,10 +54,11 @@ def test_an_unknown_cache_mode_is_named(browser: Browser, server: Server) -> Non
     assert 'env.http_cache' in said[1] and 'no-store' in said[1] and 'nostore' in said[1]
 
 
-def test_a_model_describes_itself_in_plain_objects(browser: Browser, server: Server) -> None:
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_model_describes_itself_in_plain_objects(browser: Browser, server: Server, workers: int) -> None:
     page = browser.new_page()
     page.goto(server.url('/blank.html'))
-    told = page.evaluate(REPORT, [server.url('/dist/edgeflow.js'), server.url(MODEL)])
+    told = page.evaluate(REPORT, [server.url('/dist/edgeflow.js'), server.url(MODEL), workers])
     page.close()
     assert told['placement']['device'] == 'wasm'
     assert told['placement']['nodes']['edgeflow:Sdpa'] == 2

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import tokenizers
 from playwright.sync_api import Browser, Page
 
+from tests.text.test_detokenizer import STREAMED
 from tests.text.tokenizer_cases import (
     KNOWN_DIFFERENCES, MODELS, NAMES, plain_cases, random_texts, wrong_answers,
 )
@@ -45,6 +46,22 @@ RUN_TEXTS = """async ([name, texts]) => {
   });
 }"""
 
+RUN_OFFSETS = """async ([name, texts]) => {
+  const { library } = await tokenizerOf(name);
+  return texts.map(text => {
+    const { ids, offsets, words } = library.encodeText(text, true);
+    return [ids, offsets, words];
+  });
+}"""
+RUN_PIECES = """async ([name, rows]) => {
+  const { Detokenizer } = await import('/js/edgeflow/text/detokenizer.js');
+  const tokenizer = await tokenizerOf(name);
+  return rows.map(ids => {
+    const row = new Detokenizer(tokenizer, []);
+    return [...ids.map(id => row.push(id)), row.finish()].join('');
+  });
+}"""
+
 
 @pytest.fixture(scope='module')
 def tokenizer_page(browser: Browser, server: Server) -> Iterator[Page]:
@@ -74,6 +91,40 @@ def test_random_texts_are_split_as_by_the_rust_library(tokenizer_page: Page, nam
         if ids != expected or decoded != rust.decode(expected, skip_special_tokens=False):
             wrong.append((text, ids, expected, decoded))
     assert wrong == []
+
+
+def in_utf16(text: str, offsets: list[tuple[int, int]]) -> list[list[int]]:
+    """Positions of code points as positions of UTF-16 units."""
+    places = [0]
+    for letter in text:
+        places.append(places[-1] + (2 if ord(letter) > 0xFFFF else 1))
+    return [[places[start], places[end]] for start, end in offsets]
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_offsets_and_words_are_those_of_the_rust_library(tokenizer_page: Page, name: str, say: Callable[[str], None]) -> None:
+    """Exact, but for white space and control characters that SentencePiece's normalizers drop (docs/tokenizer-differences.md)."""
+    rust = tokenizers.Tokenizer.from_file(str(MODELS / name / 'tokenizer.json'))
+    rust.no_truncation()
+    texts = random_texts(5, TEXTS)
+    wrong = []
+    for text, (ids, offsets, words) in zip(texts, tokenizer_page.evaluate(RUN_OFFSETS, [name, texts]), strict=True):
+        expected = rust.encode(text, add_special_tokens=False)
+        assert ids == expected.ids
+        joined = [a == b for a, b in zip(words, words[1:], strict=False)]
+        wanted = [a == b for a, b in zip(expected.word_ids, expected.word_ids[1:], strict=False)]
+        if offsets != in_utf16(text, expected.offsets) or joined != wanted:
+            wrong.append((text, offsets, in_utf16(text, expected.offsets)))
+    sentencepiece = name in ('gemma2-mini-genai', 'marian-mini', 't5-mini', 'xlm-roberta-mini')
+    say(f'offsets of {name}: {len(texts) - len(wrong)} of {len(texts)} random texts as in the Rust library')
+    assert len(wrong) <= (len(texts) // 8 if sentencepiece else 0), wrong[:3]
+
+
+@pytest.mark.parametrize('name', STREAMED)
+def test_tokens_one_by_one_are_the_whole_text(tokenizer_page: Page, name: str) -> None:
+    rust = tokenizers.Tokenizer.from_file(str(MODELS / name / 'tokenizer.json'))
+    rows = [rust.encode(text).ids for text in random_texts(3, TEXTS)]
+    assert tokenizer_page.evaluate(RUN_PIECES, [name, rows]) == [rust.decode(ids, skip_special_tokens=True) for ids in rows]
 
 
 @pytest.mark.parametrize('name, text, reason', KNOWN_DIFFERENCES)

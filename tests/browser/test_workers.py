@@ -114,6 +114,24 @@ def test_priority_holds_across_models(do: Do) -> None:
     assert order == ['normal', 'critical', 'high', 'normal', 'low'], 'the first starts at once, the others in order'
 
 
+def test_a_critical_run_starts_within_one_run_behind_a_hundred(do: Do) -> None:
+    kinds = do("""
+      env.workers = 2;
+      const models = await Promise.all([1, 2, 3, 4].map(() => load(library, MINI)));
+      const inputs = models.map(model => batch(library, model, 1, 8)), events = [];
+      const others = Array.from({ length: 100 }, (_, i) => models[i % 4].run(inputs[i % 4]));
+      await others[0];
+      const stop = library.onTask(event => events.push([event.lane, event.priority === 'critical' ? `critical ${event.kind}` : event.kind]));
+      await models[0].run(inputs[0], { priority: 'critical' });
+      stop();
+      await Promise.all(others);
+      const lane = events.find(event => event[1] === 'critical queued')[0];
+      return events.filter(event => event[0] === lane).map(event => event[1]);
+    """)
+    before = kinds[kinds.index('critical queued') + 1:kinds.index('critical started')]
+    assert before in ([], ['done']), 'in its worker nothing else starts; the run that is under way ends'
+
+
 # What can go wrong with a worker
 
 ENDINGS = {

@@ -119,7 +119,7 @@ KERNELS_OF_A_BERT = {'gather', 'binary', 'layer_norm_f32', 'gemm_f32', 'sdpa_f32
 async def test_plan_of_a_bert_is_real_work_only() -> None:
     """Of 258 nodes: 5 steps of embeddings, a few for the mask, 9 for each of the two layers."""
     model = await load('bert-mini-sentence/onnx/model.onnx')
-    lines = model.describe_plan({info.name: [2, 16] for info in model.inputs}).splitlines()
+    lines = (await model.describe_plan({info.name: [2, 16] for info in model.inputs})).splitlines()
     steps = [line.split(' ')[1] for line in lines if line[0].isdigit() and ' steps, ' not in line]
     assert set(steps) <= KERNELS_OF_A_BERT
     assert len(steps) <= 28
@@ -132,7 +132,7 @@ async def test_arena_is_near_the_most_bytes_alive_at_once() -> None:
     for path in sorted({case.model for case in CASES}):
         model = await load(path)
         case = next(case for case in CASES if case.model == path and case.case.endswith('.1.npz'))
-        text = model.describe_plan({name: list(x.shape) for name, x in case.arrays('in:').items()}).splitlines()[-1]
+        text = (await model.describe_plan({name: list(x.shape) for name, x in case.arrays('in:').items()})).splitlines()[-1]
         arena, peak = int(text.split('arena ')[1].split(' ')[0]), int(text.split('at most ')[1].split(' ')[0])
         assert arena <= 1.2 * peak + 1024, path
         model.dispose()

@@ -200,8 +200,8 @@ async def test_a_chooser_sees_the_logits_of_the_last_token(path: str, monkeypatc
     monkeypatch.setattr('edgeflow.backends.generation._makers', [])
     use_choosers(lambda choosing: SecondBest())
     model = await load(path)
-    session = await model.open_session(None, {'which': 'second'})
-    chosen = await session.prompt([3, 1, 4, 1, 5])
+    session = await model.open_session()
+    chosen = await session.prompt([3, 1, 4, 1, 5], choosing={'which': 'second'})
     feeds = {info.name: info for info in model.inputs}
     ids = np.array([[3, 1, 4, 1, 5]], np.int64)
     inputs = {'input_ids': tensor(ids), 'attention_mask': tensor(np.ones_like(ids)), 'position_ids': tensor(np.arange(5, dtype=np.int64)[None])}
@@ -212,6 +212,7 @@ async def test_a_chooser_sees_the_logits_of_the_last_token(path: str, monkeypatc
     logits = (await model.run(inputs))['logits']
     last = logits.data.reshape(logits.shape)[0, -1].astype(np.float32)
     assert chosen.token_id == int(np.argsort(last)[-2])
+    assert (await session.prompt([3, 1, 4, 1, 5])).token_id == int(last.argmax())
     assert abs(chosen.logprob - last[chosen.token_id]) <= 2e-2 * np.abs(last).max()
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgeflow.backends.contract import Feed
+from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.executable import load_wasm
 from edgeflow.ir.graph import Attribute, Graph, Node, TensorData, ValueInfo
 
@@ -32,7 +33,7 @@ async def run_node(
         [ValueInfo(name, 'float32', None) for name in made], [Node(op, 'edgeflow', 'it', names, made, attributes)],
         {name: TensorData(str(x.dtype), list(x.shape), memoryview(x.tobytes())) for name, x in given.items() if name in fixed},
         {'': 17, 'edgeflow': 1})
-    executable = await load_wasm(graph)
+    executable = await load_wasm(graph, Rests(lambda: False, 'loading'))
     feeds = {name: Feed(str(x.dtype), list(x.shape), x.reshape(-1)) for name, x in given.items() if name not in fixed}
     results = await executable.run(feeds, made)
     executable.dispose()

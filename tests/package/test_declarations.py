@@ -118,6 +118,16 @@ def test_declarations(tmp_path: Path) -> None:
     assert package(tmp_path, RECORDS, 'from edgeflow.records import make, Step').generate() == EXPECTED
 
 
+def test_an_async_iterator_can_be_looped_over_and_left(tmp_path: Path) -> None:
+    source = 'class Feed:\n  async def __anext__(self) -> int: ...\n  async def aclose(self) -> None:\n    """End it."""\n'
+    text = package(tmp_path, source, 'from edgeflow.records import Feed').generate()
+    for line in (
+        'aclose(): Promise<void>;', 'next(): Promise<IteratorResult<number, undefined>>;',
+        'return(): Promise<IteratorResult<number, undefined>>;', '[Symbol.asyncIterator](): this;',
+    ):
+        assert line in text
+
+
 @pytest.mark.parametrize(
     ('source', 'message'),
     [

@@ -22,7 +22,9 @@ export async function accepted(bytes: Uint8Array, signal: AbortSignal): Promise<
   const heard: string[] = [];
   const onProgress = (event: ProgressEvent): void => { heard.push(`${event.status} ${event.file} ${event.loaded / (event.total ?? 1)}`); };
   const model: Model = await loadModel('model.onnx', { device: 'wasm', dtype: 'fp32', revision: 'main', onProgress, signal });
-  await loadModel(bytes);
+  await loadModel(bytes, { batching: { maxSize: 4, maxWait: 2 } });
+  await loadModel(bytes, { batching: {} });
+  same<Awaited<ReturnType<typeof model.describePlan>>, string>(true);
   const outputs = await model.run({ x });
   same<typeof outputs, Record<string, Tensor>>(true);
   model.dispose();
@@ -68,6 +70,8 @@ export async function scoped(model: Model): Promise<void> {
 }
 
 export async function refused(model: Model, x: Tensor): Promise<void> {
+  // @ts-expect-error a misspelt option of batching
+  await loadModel('model.onnx', { batching: { maxsize: 4 } });
   // @ts-expect-error a tensor needs data
   tensor();
   // @ts-expect-error a shape is a list

@@ -10,8 +10,8 @@ import tempfile
 import textwrap
 from pathlib import Path
 
-from toolchain import subset
 from toolchain.generator import EsGenerator
+from toolchain import literals, subset
 from toolchain.lowering import lower
 from toolchain.sourcemap import with_inline_map
 from toolchain.symbols import Project
@@ -26,7 +26,7 @@ const plain = (x) => {
   if (x instanceof Set) return { set: [...x].map((k) => JSON.stringify(plain(k))).sort() };
   if (x instanceof Uint8Array) return { bytes: [...x] };
   if (Array.isArray(x)) return x.map(plain);
-  if (typeof x === 'object') return { object: String(x.$record ?? x.constructor.name).split(' ')[0] };
+  if (typeof x === 'object') return { object: (x.constructor.$record ?? '').split(' ')[0] || x.constructor.name };
   return x;
 };
 const revived = (x) => {
@@ -80,7 +80,7 @@ def compile_snippet(source: str, name: str = "snippet") -> tuple[str, list[str]]
     errors = subset.check(project, [module], settings()["bans"])
     lower(module.tree)
     generator = EsGenerator(project, module, f"{name}.js")
-    text = generator.generate()
+    text = literals.plain(generator.generate())
     return with_inline_map(text, f"{name}.py", source), unique([*errors, *generator.errors])
 
 

@@ -13,7 +13,8 @@ from edgeflow.ir.graph import Graph, Node, TensorData, ValueInfo
 from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
 from edgeflow.plan.planner import Draft, make_plan, needed_nodes
 from edgeflow.plan.printer import print_plan
-from edgeflow.plan.values import Value
+from edgeflow.plan.stretches import Shared
+from edgeflow.plan.values import NodeSteps, Value
 
 ELEMENTWISE = ['Add', 'Mul', 'Relu', 'Equal']
 
@@ -70,6 +71,9 @@ class FakeMachine:
 
     def convert(self, b: StepBuilder, source: Value, target: Value) -> None:
         b.step('convert', [b.pointer(target), b.pointer(source)])
+
+    def share(self, groups: list[NodeSteps], outputs: list[Value], b: StepBuilder) -> Shared:
+        return Shared(groups, [])
 
     def packed(self, form: PackedForm, inputs: list[Value | None]) -> Value | None:
         return None

@@ -256,3 +256,30 @@ async def test_a_batch_needs_a_batcher() -> None:
     with pytest.raises(EdgeflowError, match='batcher') as e:
         scheduler.schedule_batch('m', [1.0])
     assert e.value.code == 'invalid-argument'
+
+
+async def test_a_batcher_may_have_its_own_size_and_wait() -> None:
+    scheduler, model, clock = set_up(1)
+    own = Batcher(model.run, model.key, model.merge, model.split, None, None, 2, 10.0)
+    scheduler.register_model('m', batcher=own)
+    tasks = [scheduler.schedule_batch('m', [1.0])]
+    await settle()
+    assert model.runs == [], 'it waits for company'
+    tasks.append(scheduler.schedule_batch('m', [2.0]))
+    tasks.append(scheduler.schedule_batch('m', [3.0]))
+    assert await gather([task.result() for task in tasks[:2]]) == [[2.0], [4.0]]
+    clock.jump(10)
+    assert await tasks[2].result() == [6.0]
+    assert model.runs == [[1.0, 2.0], [3.0]]
+
+
+async def test_what_blames_no_member_fails_all_of_them() -> None:
+    scheduler, model, clock = set_up(4)
+    unlucky = Batcher(model.run, model.key, model.merge, model.split, None, lambda error: not isinstance(error, ValueError))
+    scheduler.register_model('m', batcher=unlucky)
+    tasks = await held_up(scheduler, model, [[1.0], [13.0], [3.0]])
+    for task in tasks:
+        with pytest.raises(ValueError, match='unlucky'):
+            await task.result()
+    assert model.runs == [[1.0, 13.0, 3.0]]
+    assert scheduler.statistics().total.failed == 3

@@ -17,6 +17,7 @@ class Evicted:
         self.size = size
         self.returns = returns
         self.evictions: int = 0
+        self.is_lost: bool = False
         self.entry = ModelEntry(number, f'model {number}', 'wasm', self)
         self.entry.update(MemoryUse(size, size // 2, 0, 0))
 
@@ -25,10 +26,28 @@ class Evicted:
             self.evictions = self.evictions + 1
         return self.returns
 
+    def lost(self) -> bool:
+        return self.is_lost
+
     def use(self) -> None:
         self.entry.begin_run()
         self.entry.update(MemoryUse(self.size, self.size // 2, 0, 0))
         self.entry.end_run()
+
+
+def test_a_model_whose_worker_is_gone_holds_nothing() -> None:
+    before = memory_stats()
+    a = Evicted(-1, 1000)
+    b = Evicted(-2, 200)
+    a.is_lost = True
+    stats = memory_stats()
+    assert stats.wasm.size == before.wasm.size + 200
+    assert [model.total for model in stats.models[-2:]] == [0, 200]
+    a.is_lost = False
+    a.use()
+    assert memory_stats().wasm.size == before.wasm.size + 1200
+    a.entry.remove()
+    b.entry.remove()
 
 
 def test_stats_of_models() -> None:

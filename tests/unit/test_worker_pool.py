@@ -196,3 +196,44 @@ async def test_those_who_wait_for_the_start_go_on_when_it_is_ready() -> None:
     await worker.ready()
     assert len(order) <= 1
     assert worker.started
+
+
+async def test_idle_workers_help_and_one_is_started_where_there_are_too_few() -> None:
+    stage = Stage(3)
+    leader = stage.take()
+    assert stage.pool.helpers(leader, 2) == []
+    assert len(stage.workers) == 2
+    assert stage.pool.helpers(leader, 2) == []
+    assert len(stage.workers) == 3
+    for worker in stage.workers[1:]:
+        worker.say({'kind': 'ready', 'version': '1'})
+    assert [worker.number for worker in stage.pool.helpers(leader, 2)] == [2, 3]
+    assert [worker.number for worker in stage.pool.helpers(leader, 1)] == [2]
+    busy = stage.pool.take()
+    assert busy.number == 2
+    call = busy.ask(Parcel('run'))
+    assert [worker.number for worker in stage.pool.helpers(leader, 2)] == [3]
+    stage.workers[1].say({'kind': 'answer', 'call': call.number})
+    assert [worker.number for worker in stage.pool.helpers(leader, 2)] == [2, 3]
+
+
+async def test_workers_that_only_help_end_with_the_last_model() -> None:
+    stage = Stage(2)
+    leader = stage.take()
+    stage.pool.helpers(leader, 1)
+    stage.workers[1].say({'kind': 'ready', 'version': '1'})
+    stage.pool.leave(leader)
+    assert [worker.ended for worker in stage.workers] == [True, True]
+
+
+async def test_both_sides_of_a_link_hear_of_it_once_and_of_its_end() -> None:
+    stage = Stage(2)
+    leader = stage.take()
+    helper = stage.take()
+    leader.link(helper)
+    leader.link(helper)
+    assert [message['kind'] for message in stage.workers[0].heard] == ['link']
+    assert [message['kind'] for message in stage.workers[1].heard] == ['help']
+    helper.lose('it ended')
+    assert [message['kind'] for message in stage.workers[0].heard] == ['link', 'unlink']
+    assert stage.workers[0].heard[1]['worker'] == helper.number

@@ -2,28 +2,44 @@
 import { IndexError, KeyError, ValueError } from './errors.js';
 import { $repr } from './text.js';
 
-const isView = (x) => ArrayBuffer.isView(x);
+// -- types: short names, and calls that V8 inlines ---------------------------------------------------------------------
 
-export function $truthy(x) {
+export const $isList = Array.isArray;
+export const $isView = ArrayBuffer.isView;
+export const $isDict = (x) => x instanceof Map;
+export const $isSet = (x) => x instanceof Set;
+export const $isBytes = (x) => x instanceof Uint8Array;
+export const $isError = (x) => x instanceof Error;
+export const $isStr = (x) => typeof x === 'string';
+export const $isNumber = (x) => typeof x === 'number';
+export const $isBool = (x) => typeof x === 'boolean';
+export const $isFunction = (x) => typeof x === 'function';
+
+// -- truth, equality, order --------------------------------------------------------------------------------------------
+
+export const $truthy = (x) => {
   if (!x) return x !== x;
   if (typeof x !== 'object') return true;
-  if (Array.isArray(x) || isView(x)) return x.length > 0;
-  if (x instanceof Map || x instanceof Set) return x.size > 0;
+  if ($isList(x) || $isView(x)) return x.length > 0;
+  if ($isDict(x) || $isSet(x)) return x.size > 0;
   if (x.__bool__) return x.__bool__();
   return x.__len__ ? x.__len__() > 0 : true;
-}
+};
 
-/** Class name and fields of a dataclass instance: [name, field, field, ...] in JS spelling, flags cut off. */
-export function $fields(x, all) {
-  const parts = x.$record.split(' ').slice(1);
-  return (all ? parts : parts.filter((name) => name[0] !== '-')).map((name) => $camel(name.replace(/^[-~*]+/, '')));
-}
+/**
+ * What the compiler wrote down about a dataclass, null for other objects: its name ('-' before it if it is compared by
+ * identity; '' for one that users never see, which prints without its fields), a flag for each field, and their names in Python.
+ * No text at all: each own property is a field like any other.
+ * The constructor sets the fields first and in this order, so they are the first of the object's own properties.
+ */
+export const $record = (x) => {
+  const text = x.constructor?.$record;
+  if (text == null) return null;
+  const keys = Object.keys(x), [name, flags = text ? '' : '.'.repeat(keys.length), ...names] = text.split(' ');
+  return { name: name.replace('-', ''), byValue: name[0] !== '-', flags, names, keys };
+};
 
-export function $camel(name) {
-  return /^_*[A-Z][A-Z0-9_]*$/.test(name) ? name : name.replace(/^_+|_+([A-Za-z0-9])/g, (text, c) => (c ? c.toUpperCase() : text));
-}
-
-export function $eq(a, b) {
+export const $eq = (a, b) => {
   if (a === b) return true;
   if (a == null || b == null) return a == b;
   if (typeof a !== 'object' || typeof b !== 'object') {
@@ -32,28 +48,31 @@ export function $eq(a, b) {
   }
   if (a.__eq__) return $truthy(a.__eq__(b));
   if (b.__eq__) return $truthy(b.__eq__(a));
-  if (Array.isArray(a) || isView(a)) {
-    if (Array.isArray(a) ? !Array.isArray(b) : !isView(b)) return false;
+  if ($isList(a) || $isView(a)) {
+    if ($isList(a) ? !$isList(b) : !$isView(b)) return false;
     return a.length === b.length && a.every((item, i) => $eq(item, b[i]));
   }
-  if (a instanceof Map) return b instanceof Map && a.size === b.size && $every(a, ([k, v]) => b.has(k) && $eq(v, b.get(k)));
-  if (a instanceof Set) return b instanceof Set && a.size === b.size && $every(a, (k) => b.has(k));
-  if (a.$record && a.$record[0] !== '-' && a.constructor === b.constructor) return $fields(a).every((name) => $eq(a[name], b[name]));
+  if ($isDict(a)) return $isDict(b) && a.size === b.size && $every(a, ([k, v]) => b.has(k) && $eq(v, b.get(k)));
+  if ($isSet(a)) return $isSet(b) && a.size === b.size && $every(a, (k) => b.has(k));
+  if (a.constructor === b.constructor) {
+    const record = $record(a);
+    if (record?.byValue) return [...record.flags].every((flag, i) => '-+!'.includes(flag) || $eq(a[record.keys[i]], b[record.keys[i]]));
+  }
   if (a.constructor === Object && b.constructor === Object) {
     const names = Object.keys(a);
     return names.length === Object.keys(b).length && names.every((name) => Object.hasOwn(b, name) && $eq(a[name], b[name]));
   }
   return false;
-}
+};
 
-function $every(items, test) {
+const $every = (items, test) => {
   for (const item of items) if (!test(item)) return false;
   return true;
-}
+};
 
-export function $cmp(a, b) {
+export const $cmp = (a, b) => {
   const kind = typeof a;
-  if (Array.isArray(a) && Array.isArray(b)) {
+  if ($isList(a) && $isList(b)) {
     const n = Math.min(a.length, b.length);
     for (let i = 0; i < n; i++) if (!$eq(a[i], b[i])) return $cmp(a[i], b[i]);
     return a.length - b.length;
@@ -61,71 +80,76 @@ export function $cmp(a, b) {
   if (kind === 'string' && typeof b === 'string') return a < b ? -1 : a > b ? 1 : 0;
   const number = (x) => typeof x === 'number' || typeof x === 'boolean' || typeof x === 'bigint';
   if (number(a) && number(b)) return a < b ? -1 : a > b ? 1 : a == b ? 0 : NaN;
-  if (isView(a) && isView(b)) return $cmp([...a], [...b]);
+  if ($isView(a) && $isView(b)) return $cmp([...a], [...b]);
   throw new TypeError(`'<' not supported between ${$repr(a)} and ${$repr(b)}`);
-}
+};
 
-export function $len(x) {
-  if (typeof x === 'string' || Array.isArray(x) || isView(x)) return x.length;
-  if (x instanceof Map || x instanceof Set) return x.size;
+export const $len = (x) => {
+  if (typeof x === 'string' || $isList(x) || $isView(x)) return x.length;
+  if ($isDict(x) || $isSet(x)) return x.size;
   if (x != null && x.__len__) return x.__len__();
   throw new TypeError(`${$repr(x)} has no len()`);
-}
+};
 
-export function $contains(container, x) {
+export const $contains = (container, x) => {
   if (typeof container === 'string') return container.includes(x);
-  if (container instanceof Map || container instanceof Set) return container.has(x);
+  if ($isDict(container) || $isSet(container)) return container.has(x);
   if (container.__contains__) return $truthy(container.__contains__(x));
   for (const item of container) if ($eq(item, x)) return true;
   return false;
-}
+};
 
-export function $iter(x) {
-  if (x instanceof Map) return x.keys();
+export const $iter = (x) => {
+  if ($isDict(x)) return x.keys();
   if (x == null || !x[Symbol.iterator]) throw new TypeError(`${$repr(x)} is not iterable`);
   return x;
-}
+};
 
 // -- elements --------------------------------------------------------------------------------------------------------
 
 /** Element of a list, string or typed array. at() stays fast however many kinds of arrays come by; x[i] does not. */
-export function $item(x, i) {
+export const $item = (x, i) => {
   const value = x.at(i);
   if (value === undefined) throw new IndexError('index out of range');
   return value;
-}
+};
 
-export function $byte(x, i) {
+/** xs[0], which is asked for most. */
+export const $first = (x) => $item(x, 0);
+
+export const $byte = (x, i) => {
   const value = x[i < 0 ? i + x.length : i];
   if (value === undefined) throw new IndexError('index out of range');
   return value;
-}
+};
 
-export function $key(map, k) {
+export const $key = (map, k) => {
   const value = map.get(k);
   if (value === undefined && !map.has(k)) throw new KeyError(k);
   return value;
-}
+};
 
-export function $at(x, k) {
-  if (x instanceof Map) return $key(x, k);
+export const $get = (map, k) => map.get(k) ?? null;
+
+export const $at = (x, k) => {
+  if ($isDict(x)) return $key(x, k);
   return x.__getitem__ ? x.__getitem__(k) : $item(x, k);
-}
+};
 
-export function $putItem(x, i, value) {
+export const $putItem = (x, i, value) => {
   const at = i < 0 ? i + x.length : i;
   if (!(at >= 0 && at < x.length)) throw new IndexError('assignment index out of range');
   x[at] = value;
-}
+};
 
-export function $put(x, k, value) {
-  if (x instanceof Map) x.set(k, value);
+export const $put = (x, k, value) => {
+  if ($isDict(x)) x.set(k, value);
   else if (x.__setitem__) x.__setitem__(k, value);
   else $putItem(x, k, value);
-}
+};
 
-export function $del(x, k) {
-  if (x instanceof Map) {
+export const $del = (x, k) => {
+  if ($isDict(x)) {
     if (!x.delete(k)) throw new KeyError(k);
   } else if (x.__delitem__) x.__delitem__(k);
   else {
@@ -133,17 +157,17 @@ export function $del(x, k) {
     if (!(at >= 0 && at < x.length)) throw new IndexError('assignment index out of range');
     x.splice(at, 1);
   }
-}
+};
 
-function bound(i, n, otherwise) {
+const bound = (i, n, otherwise) => {
   return i == null ? otherwise : i < 0 ? Math.max(0, i + n) : Math.min(i, n);
-}
+};
 
-export function $slice(x, from, to, step) {
+export const $slice = (x, from, to, step) => {
   const n = x.length;
   if (step == null || step === 1) {
     const start = bound(from, n, 0), end = Math.max(start, bound(to, n, n));
-    return isView(x) ? x.subarray(start, end) : x.slice(start, end);
+    return $isView(x) ? x.subarray(start, end) : x.slice(start, end);
   }
   if (step === 0) throw new ValueError('slice step cannot be zero');
   const picked = [];
@@ -154,51 +178,45 @@ export function $slice(x, from, to, step) {
     const end = to == null ? -1 : to < 0 ? Math.max(-1, to + n) : Math.min(to, n - 1);
     for (let i = start; i > end; i += step) picked.push(x[i]);
   }
-  return typeof x === 'string' ? picked.join('') : isView(x) ? x.constructor.from(picked) : picked;
-}
+  return typeof x === 'string' ? picked.join('') : $isView(x) ? x.constructor.from(picked) : picked;
+};
 
-export function $setSlice(x, from, to, values) {
+export const $setSlice = (x, from, to, values) => {
   const start = bound(from, x.length, 0), end = Math.max(start, bound(to, x.length, x.length));
-  if (isView(x)) {
-    const given = isView(values) ? values : [...$iter(values)];
+  if ($isView(x)) {
+    const given = $isView(values) ? values : [...$iter(values)];
     if (given.length !== end - start) throw new ValueError('slice assignment needs the same size');
     x.set(given, start);
   } else x.splice(start, end - start, ...$iter(values));
-}
+};
 
-export function $unpack(x, n) {
-  const items = Array.isArray(x) ? x : [...$iter(x)];
+export const $unpack = (x, n) => {
+  const items = $isList(x) ? x : [...$iter(x)];
   if (items.length !== n) {
     throw new ValueError(items.length > n ? `too many values to unpack (expected ${n})` : `not enough values to unpack (expected ${n}, got ${items.length})`);
   }
   return items;
-}
+};
 
-export function $unpackStar(x, before, after) {
+export const $unpackStar = (x, before, after) => {
   const items = [...$iter(x)];
   const rest = items.length - after;
   if (rest < before) throw new ValueError(`not enough values to unpack (expected at least ${before + after}, got ${items.length})`);
   return [...items.slice(0, before), items.slice(before, rest), ...items.slice(rest)];
-}
+};
 
 /** What an attribute of an unproven object gives: a method remembers its object. */
-export function $bind(x, value) {
+export const $bind = (x, value) => {
   return typeof value === 'function' ? value.bind(x) : value;
-}
+};
 
 /** dataclasses.replace */
-export function $replace(x, changes) {
-  const positional = [], options = {};
-  let hasOptions = false;
-  for (const text of x.$record.split(' ').slice(1)) {
-    const flags = /^[-~*]*/.exec(text)[0], name = $camel(text.slice(flags.length));
-    if (flags.includes('~')) continue;
-    const value = name in changes ? changes[name] : x[name];
-    if (flags.includes('*')) {
-      options[name] = value;
-      hasOptions = true;
-    } else positional.push(value);
-  }
-  if (hasOptions) positional.push(options);
-  return new x.constructor(...positional);
-}
+export const $replace = (x, changes) => {
+  const positional = [], options = {}, { flags, keys } = $record(x);
+  keys.slice(0, flags.length).forEach((key, i) => {
+    const value = key in changes ? changes[key] : x[key];
+    if ('*+'.includes(flags[i])) options[key] = value;
+    else if (!'~!'.includes(flags[i])) positional.push(value);
+  });
+  return new x.constructor(...positional, ...(/[*+]/.test(flags) ? [options] : []));
+};

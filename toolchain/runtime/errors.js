@@ -39,11 +39,15 @@ export class ValueError extends Exception { get name() { return 'ValueError'; } 
 export class UnicodeError extends ValueError { get name() { return 'UnicodeError'; } }
 export class UnicodeDecodeError extends UnicodeError { get name() { return 'UnicodeDecodeError'; } }
 
-export function $cause(error, cause) {
+export const $raise = (error) => {
+  throw error;
+};
+
+export const $cause = (error, cause) => {
   error.cause = cause;
   return error;
-}
+};
 
-export function $assertNever(value) {
+export const $assertNever = (value) => {
   throw new AssertionError(`Expected code to be unreachable, but got: ${$repr(value)}`);
-}
+};

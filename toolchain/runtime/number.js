@@ -1,87 +1,87 @@
 // Integer arithmetic beyond 32 bits, Python's rounding and number parsing.
 import { OverflowError, ValueError, ZeroDivisionError } from './errors.js';
 import { $fixed, $repr } from './text.js';
-import { $eq, $iter } from './core.js';
+import { $eq, $isList, $isNumber, $isStr, $isView, $iter } from './core.js';
 
-export function $floordiv(a, b) {
+export const $floordiv = (a, b) => {
   if (b == 0) throw new ZeroDivisionError('integer division or modulo by zero');
   return Math.floor(a / b);
-}
+};
 
-export function $mod(a, b) {
+export const $mod = (a, b) => {
   if (b == 0) throw new ZeroDivisionError('integer modulo by zero');
   const rest = a % b;
   return rest !== 0 && rest < 0 !== b < 0 ? rest + b : rest;
-}
+};
 
-export function $divmod(a, b) {
+export const $divmod = (a, b) => {
   return [$floordiv(a, b), $mod(a, b)];
-}
+};
 
-export function $add(a, b) {
-  return Array.isArray(a) ? a.concat(b) : ArrayBuffer.isView(a) ? joined(a, b) : a + b;
-}
+export const $add = (a, b) => {
+  return $isList(a) ? a.concat(b) : $isView(a) ? joined(a, b) : a + b;
+};
 
-function joined(a, b) {
+const joined = (a, b) => {
   const all = new a.constructor(a.length + b.length);
   all.set(a);
   all.set(b, a.length);
   return all;
-}
+};
 
-export function $iadd(a, b) {
-  if (!Array.isArray(a)) return $add(a, b);
+export const $iadd = (a, b) => {
+  if (!$isList(a)) return $add(a, b);
   for (const item of $iter(b)) a.push(item);
   return a;
-}
+};
 
-export function $mul(a, b) {
-  if (typeof a === 'number' && typeof b === 'number') return a * b;
-  if (typeof b === 'string' || Array.isArray(b)) [a, b] = [b, a];
-  if (typeof a === 'string') return a.repeat(Math.max(0, b));
-  if (Array.isArray(a)) {
+export const $mul = (a, b) => {
+  if ($isNumber(a) && $isNumber(b)) return a * b;
+  if ($isStr(b) || $isList(b)) [a, b] = [b, a];
+  if ($isStr(a)) return a.repeat(Math.max(0, b));
+  if ($isList(a)) {
     if (a.length === 1) return new Array(Math.max(0, +b)).fill(a[0]);
     const out = [];
     for (let i = 0; i < b; i++) for (const item of a) out.push(item);
     return out;
   }
-  if (ArrayBuffer.isView(a)) {
+  if ($isView(a)) {
     const out = new a.constructor(a.length * Math.max(0, b));
     for (let i = 0; i < b; i++) out.set(a, i * a.length);
     return out;
   }
   return a * b;
-}
+};
 
-export function $shl(a, n) {
+export const $shl = (a, n) => {
   return a * 2 ** n;
-}
+};
 
-export function $shr(a, n) {
+export const $shr = (a, n) => {
   return Math.floor(a / 2 ** n);
-}
+};
 
 const isSmall = (a, b) => (a | 0) === a && (b | 0) === b;
 const isFlag = (a, b) => typeof a === 'boolean' && typeof b === 'boolean';
 
-export function $and(a, b) {
+export const $and = (a, b) => {
   return isSmall(a, b) ? a & b : isFlag(a, b) ? a && b : Number(BigInt(a) & BigInt(b));
-}
+};
 
-export function $or(a, b) {
+export const $or = (a, b) => {
   return isSmall(a, b) ? a | b : isFlag(a, b) ? a || b : Number(BigInt(a) | BigInt(b));
-}
+};
 
-export function $xor(a, b) {
+export const $xor = (a, b) => {
   return isSmall(a, b) ? a ^ b : isFlag(a, b) ? a !== b : Number(BigInt(a) ^ BigInt(b));
-}
+};
 
-export function $isInt(x) {
+export const $isInt = (x) => {
   return Number.isInteger(x) || typeof x === 'boolean';
-}
+};
 
-export function $int(x, base) {
-  if (typeof x === 'string') {
+export const $int = (x, base) => {
+  if ($isStr(x)) {
     const text = x.trim().replace(/([0-9a-zA-Z])_(?=[0-9a-zA-Z])/g, '$1');
     const radix = base ?? 10;
     const digits = text.replace(/^[+-]/, '').replace(radix === 16 ? /^0x/i : radix === 2 ? /^0b/i : radix === 8 ? /^0o/i : /^$/, '').toLowerCase();
@@ -95,9 +95,9 @@ export function $int(x, base) {
   if (x !== x) throw new ValueError('cannot convert float NaN to integer');
   if (x === Infinity || x === -Infinity) throw new OverflowError('cannot convert float infinity to integer');
   return Math.trunc(x);
-}
+};
 
-export function $float(x) {
+export const $float = (x) => {
   if (typeof x !== 'string') {
     if (x == null || typeof x === 'object') throw new TypeError(`float() argument must be a string or a number, not ${$repr(x)}`);
     return Number(x);
@@ -107,9 +107,9 @@ export function $float(x) {
   if (special) return special[2] === 'nan' ? NaN : special[1] === '-' ? -Infinity : Infinity;
   if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/.test(text)) throw new ValueError(`could not convert string to float: ${$repr(x)}`);
   return Number(text);
-}
+};
 
-export function $round(x, digits) {
+export const $round = (x, digits) => {
   if (digits == null) {
     if (x !== x) throw new ValueError('cannot convert float NaN to integer');
     const low = Math.floor(x);
@@ -120,27 +120,27 @@ export function $round(x, digits) {
   if (digits >= 0) return Number($fixed(x, digits));
   const unit = 10 ** -digits;
   return $round(x / unit) * unit;
-}
+};
 
-export function $sum(items, start = 0) {
+export const $sum = (items, start = 0) => {
   let total = start;
-  for (const item of $iter(items)) total = typeof total === 'number' ? total + Number(item) : $add(total, item);
+  for (const item of $iter(items)) total = $isNumber(total) ? total + Number(item) : $add(total, item);
   return total;
-}
+};
 
-export function $hex(n) { return (n < 0 ? '-0x' : '0x') + Math.abs(n).toString(16); }
-export function $bin(n) { return (n < 0 ? '-0b' : '0b') + Math.abs(n).toString(2); }
-export function $oct(n) { return (n < 0 ? '-0o' : '0o') + Math.abs(n).toString(8); }
+export const $hex = (n) => (n < 0 ? '-0x' : '0x') + Math.abs(n).toString(16);
+export const $bin = (n) => (n < 0 ? '-0b' : '0b') + Math.abs(n).toString(2);
+export const $oct = (n) => (n < 0 ? '-0o' : '0o') + Math.abs(n).toString(8);
 
-export function $fromBytes(data, order = 'big', signed = false) {
+export const $fromBytes = (data, order = 'big', signed = false) => {
   const bytes = order === 'big' ? [...data] : [...data].reverse();
   let value = 0n;
   for (const byte of bytes) value = value * 256n + BigInt(byte);
   if (signed && bytes.length > 0 && bytes[0] >= 128) value -= 1n << BigInt(8 * bytes.length);
   return Number(value);
-}
+};
 
-export function $m_toBytes(n, size, order = 'big') {
+export const $m_toBytes = (n, size, order = 'big') => {
   const out = new Uint8Array(size);
   let rest = BigInt(n);
   for (let i = 0; i < size; i++) {
@@ -149,55 +149,58 @@ export function $m_toBytes(n, size, order = 'big') {
   }
   if (rest !== 0n && rest !== -1n) throw new OverflowError('int too big to convert');
   return out;
-}
+};
 
-export function $m_bitLength(n) { return n === 0 ? 0 : Math.abs(n).toString(2).length; }
-export function $m_isInteger(n) { return Number.isInteger(n); }
+export const $m_bitLength = (n) => n === 0 ? 0 : Math.abs(n).toString(2).length;
+export const $m_isInteger = (n) => Number.isInteger(n);
 
 // -- math ------------------------------------------------------------------------------------------------------------
 
-export function $math_sqrt(x) {
+export const $math_sqrt = (x) => {
   if (x < 0) throw new ValueError('math domain error');
   return Math.sqrt(x);
-}
+};
 
-export function $math_log(x, base) {
+export const $math_log = (x, base) => {
   if (x <= 0) throw new ValueError('math domain error');
   return base == null ? Math.log(x) : base === 2 ? Math.log2(x) : base === 10 ? Math.log10(x) : Math.log(x) / Math.log(base);
-}
+};
 
-export function $math_pow(a, b) { return a ** b; }
-export function $math_isinf(x) { return x === Infinity || x === -Infinity; }
-export function $math_isqrt(n) {
+export const $math_pow = (a, b) => a ** b;
+export const $math_isinf = (x) => x === Infinity || x === -Infinity;
+export const $math_isqrt = (n) => {
   let root = Math.floor(Math.sqrt(n));
   while (root * root > n) root--;
   return root;
-}
-export function $math_copysign(x, y) { return (y < 0 || Object.is(y, -0)) === (x < 0 || Object.is(x, -0)) ? x : -x; }
-export function $math_fmod(a, b) { return a % b; }
-export function $math_radians(x) { return x * Math.PI / 180; }
-export function $math_degrees(x) { return x * 180 / Math.PI; }
-export function $math_ldexp(x, e) { return x * 2 ** e; }
-export function $math_modf(x) { return [x % 1, Math.trunc(x)]; }
-export function $math_frexp(x) {
+};
+export const $math_copysign = (x, y) => (y < 0 || Object.is(y, -0)) === (x < 0 || Object.is(x, -0)) ? x : -x;
+export const $math_fmod = (a, b) => a % b;
+export const $math_radians = (x) => x * Math.PI / 180;
+export const $math_degrees = (x) => x * 180 / Math.PI;
+export const $math_ldexp = (x, e) => x * 2 ** e;
+export const $math_modf = (x) => [x % 1, Math.trunc(x)];
+export const $math_frexp = (x) => {
   if (x === 0 || !Number.isFinite(x)) return [x, 0];
   let e = Math.max(-1023, Math.floor(Math.log2(Math.abs(x))) + 1);
   let m = x * 2 ** -e;
   while (Math.abs(m) < 0.5) { m *= 2; e--; }
   while (Math.abs(m) >= 1) { m /= 2; e++; }
   return [m, e];
-}
-export function $math_floor(x) { return Math.floor(x); }
-export function $math_ceil(x) { return Math.ceil(x); }
-export function $math_isclose(a, b, relative = 1e-9, absolute = 0) {
+};
+export const $math_floor = Math.floor;
+export const $math_abs = Math.abs;
+export const $math_min = Math.min;
+export const $math_max = Math.max;
+export const $math_ceil = (x) => Math.ceil(x);
+export const $math_isclose = (a, b, relative = 1e-9, absolute = 0) => {
   return $eq(a, b) || Math.abs(a - b) <= Math.max(relative * Math.max(Math.abs(a), Math.abs(b)), absolute);
-}
-export function $math_prod(items, start = 1) {
+};
+export const $math_prod = (items, start = 1) => {
   let product = start;
   for (const item of $iter(items)) product *= item;
   return product;
-}
-export function $math_gcd(...values) {
+};
+export const $math_gcd = (...values) => {
   let result = 0;
   for (const value of values) {
     let a = result, b = Math.abs(value);
@@ -205,21 +208,21 @@ export function $math_gcd(...values) {
     result = a;
   }
   return result;
-}
-export function $math_lcm(...values) {
+};
+export const $math_lcm = (...values) => {
   return values.reduce((a, b) => (a === 0 || b === 0 ? 0 : Math.abs(a / $math_gcd(a, b) * b)), 1);
-}
-export function $math_factorial(n) {
+};
+export const $math_factorial = (n) => {
   let product = 1;
   for (let i = 2; i <= n; i++) product *= i;
   return product;
-}
-export function $math_comb(n, k) {
+};
+export const $math_comb = (n, k) => {
   let result = 1;
   for (let i = 1; i <= k; i++) result = result * (n - k + i) / i;
   return k > n ? 0 : Math.round(result);
-}
-export function $math_fsum(items) {
+};
+export const $math_fsum = (items) => {
   const partials = [];
   for (let x of $iter(items)) {
     let n = 0;
@@ -233,9 +236,9 @@ export function $math_fsum(items) {
     partials.push(x);
   }
   return partials.reduceRight((a, b) => a + b, 0);
-}
+};
 /** Error function: series near 0, continued fraction of erfc beyond (Abramowitz and Stegun 7.1.5, 7.1.14). */
-export function $math_erf(x) {
+export const $math_erf = (x) => {
   const a = Math.abs(x);
   if (a > 6) return Math.sign(x);
   if (a < 2.5) {
@@ -249,4 +252,4 @@ export function $math_erf(x) {
   let fraction = 0;
   for (let n = 60; n > 0; n--) fraction = n / 2 / (a + fraction);
   return Math.sign(x) * (1 - Math.exp(-a * a) / ((a + fraction) * Math.sqrt(Math.PI)));
-}
+};

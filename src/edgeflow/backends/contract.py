@@ -66,6 +66,12 @@ class RunControl(Protocol):
         """Call back once when that happens; at once if it has."""
 
 
+class HelperLink(Protocol):
+    """The way to another thread that takes shares of runs."""
+
+    lost: bool
+
+
 class Executable(Protocol):
     """A model that is ready to run on a device.
 
@@ -76,21 +82,28 @@ class Executable(Protocol):
 
     async def run(
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
+        spare: Callable[[], int] | None = None,
     ) -> dict[str, Feed]:
         """Run with checked inputs, all of them given; the outputs named.
 
         control: what can cancel the run; None: it runs to its end without a pause. give: the caller gives up the memory of
-        the feeds.
+        the feeds. spare: tells how many idle threads may take shares of it; the results do not depend on that.
         EdgeflowError: 'unsupported-op' and 'invalid-graph' (planning), 'run-failed', 'out-of-memory', 'aborted', 'disposed'
         (while it ran), 'worker-lost'.
         """
 
-    def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
+    async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
         """The steps for inputs of these shapes, as text for tests and for people."""
 
     def memory(self) -> MemoryUse: ...
 
     def placement(self) -> Placement: ...
+
+    def lend(self, helpers: list[HelperLink]) -> None:
+        """In a worker: the threads that may take shares of the next run."""
+
+    def divisible(self) -> bool:
+        """Whether the last run was one that others could have taken shares of."""
 
     def lost(self) -> bool:
         """Whether the worker that held it is gone, so that it cannot run again."""

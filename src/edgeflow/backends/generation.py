@@ -36,7 +36,7 @@ class Chosen(Protocol):
 
 
 class Chooser(Protocol):
-    """Chooses the tokens of one session."""
+    """Chooses the tokens of one text."""
 
     def choose(self, logits: NumericArray) -> Chosen:
         """The next token for these float32 logits, one for each token of the vocabulary."""
@@ -44,7 +44,7 @@ class Chooser(Protocol):
 
 @dataclass(frozen=True)
 class Greedy:
-    """The likeliest token. A session without a chooser gets these."""
+    """The likeliest token. A text without a chooser gets these."""
 
     token_id: int
     logprob: float | None = None
@@ -71,19 +71,23 @@ def chooser_of(choosing: object) -> Chooser | None:
 
 @dataclass(frozen=True)
 class Feeding:
-    """Tokens that a session has not seen yet, at least one."""
+    """Tokens that a session has not seen yet, at least one.
+
+    begins: from here on another text is written, so tokens are chosen by what chooser_of() makes of `choosing`: plain values, which
+    may travel to a worker.
+    """
 
     session: int
     ids: list[int]
+    begins: bool = False
+    choosing: object = None
 
 
 class Decoder(Protocol):
     """The sessions of one executable."""
 
-    async def open(self, inputs: dict[str, Feed], choosing: object = None) -> int:
+    async def open(self, inputs: dict[str, Feed]) -> int:
         """Begin a session without tokens. inputs: what else the model takes (an encoder's states and mask).
-
-        choosing: what chooser_of() makes the session's chooser of; plain values, which may travel to a worker.
 
         EdgeflowError 'unsupported-op' if the model is no decoder.
         """

@@ -19,16 +19,19 @@ from edgeflow.host.browser_io import (  # noqa: F401
     fetch, is_url, new_abort_controller, on_abort, read_file, reads_files, signal_aborted,
 )
 from edgeflow.host.browser_store import open_store  # noqa: F401
+from edgeflow.host.browser_logits import at_least, cut, draw, exp_weights, highest, take, typical_keys, weight_sum  # noqa: F401
 from edgeflow.host.browser_rows import mean_rows, unit_rows  # noqa: F401
 from edgeflow.host.browser_scopes import (  # noqa: F401
     call_later, call_stack, current_scope, enter_scope, leave_scope, on_using, watch_collection, weak_reference, when_done,
 )
-from edgeflow.host.browser_text import load_tokenizer  # noqa: F401
+from edgeflow.host.browser_text import joins, load_tokenizer, may_be_joined, parse_ahead, render_template  # noqa: F401
 from edgeflow.host.browser_tasks import (  # noqa: F401
-    error_stack, new_deferred, pause, set_error_stack, start_task,
+    error_stack, new_deferred, pause, readable_stream, set_error_stack, start_task,
 )
-from edgeflow.host.browser_wasm import compile_wasm, instantiate_wasm, load_asset, start_wasm, wasm_features  # noqa: F401
-from edgeflow.host.browser_workers import bytes_memory, default_workers, own_bytes, spawn_worker, worker_port  # noqa: F401
+from edgeflow.host.browser_wasm import compile_wasm, instantiate_wasm, isolated, load_asset, start_wasm, wasm_features  # noqa: F401
+from edgeflow.host.browser_workers import (  # noqa: F401
+    bytes_memory, default_workers, new_channel, open_port, own_bytes, spawn_worker, worker_port,
+)
 from edgeflow.host.port import Bytes
 
 
@@ -121,6 +124,10 @@ async def gather(awaitables: list[Awaitable]) -> list:
 
 def warn(message: str) -> None:
     __pragma__('js', 'console.warn(message);')
+
+
+def call_with(action: Callable[..., object], options: object) -> object:
+    __pragma__('js', 'return action(Object.fromEntries(toDict(options)));')
 
 
 def check_calls(function: Callable, check: Callable) -> Callable:

@@ -66,6 +66,19 @@ def new_deferred() -> Deferred:
     return Deferred(_parts())
 
 
+def readable_stream(pull: Callable[[], Awaitable[object]], cancel: Callable[[], Awaitable[None]]) -> object:
+    __pragma__('js', r'''
+    return new ReadableStream({
+      async pull(controller) {
+        const item = await pull();
+        if (item == null) controller.close();
+        else controller.enqueue(item);
+      },
+      cancel: () => cancel(),
+    }, { highWaterMark: 0 });
+    ''')
+
+
 def error_stack(error: Exception) -> str:
     __pragma__('js', "return String(error?.stack ?? '');")
 

@@ -12,6 +12,7 @@ from edgeflow.host.port import Bytes, TokenizedText
 
 __pragma__('js', r'''
 import { Tokenizer as LibraryTokenizer } from '@huggingface/tokenizers';
+import { locateTokens } from './browser_offsets.js';
 
 // U+03A3 is the one letter whose lower case depends on its place in JS; the Rust library lowers each letter alone.
 const lower = text => text.replaceAll('\u03A3', '\u03C3').toLowerCase();
@@ -151,19 +152,38 @@ const mendDecoder = decoder => {
   if (make) decoder.decode_chain = make(decoder.config);
 };
 
+const text = bytes => new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+
+// The contents of tokenizer.json by its bytes, between parse_ahead() and load_tokenizer().
+const ahead = new WeakMap();
+
+// Maps as the plain objects that templates read.
+const plain = value => {
+  if (Array.isArray(value)) return value.map(plain);
+  if (value instanceof Map) return Object.fromEntries(Array.from(value, ([key, item]) => [key, plain(item)]));
+  if (value === null || typeof value !== 'object') return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
+};
+
 // The library's tokenizer for the two files, mended; the ids of special tokens; tokenizer.json without its model.
 function openLibrary(tokenizerJson, tokenizerConfig) {
-  const { model, ...settings } = JSON.parse(tokenizerJson);
-  const config = tokenizerConfig === null ? {} : JSON.parse(tokenizerConfig);
+  const { model, ...settings } = ahead.get(tokenizerJson) ?? JSON.parse(text(tokenizerJson));
+  ahead.delete(tokenizerJson);
+  const config = tokenizerConfig == null ? {} : JSON.parse(text(tokenizerConfig));
   const json = { ...settings, model, normalizer: withoutNmt(settings.normalizer) };
   const library = new LibraryTokenizer(json, { ...config, unk_token: model.unk_token ?? config.unk_token });
   mendNormalizer(library.normalizer);
   mendPreTokenizer(library.pre_tokenizer, settings.pre_tokenizer);
   mendDecoder(library.decoder);
   const special = new Set((settings.added_tokens ?? []).filter(token => token.special).map(token => token.id));
-  return { library, special, settings: JSON.stringify(settings) };
+  const { vocab, merges, ...described } = model;
+  return { library, special, settings: { ...settings, model: described } };
 }
 ''')
+
+
+def _failed(code: str, message: str) -> EdgeflowError:
+    return EdgeflowError(code, message)
 
 
 def _fail(message: str) -> EdgeflowError:
@@ -179,11 +199,17 @@ class JsTokenizer:
     def settings(self) -> dict[str, object]:
         return _settings(self._opened)
 
-    def encode_text(self, text: str) -> TokenizedText:
-        return TokenizedText(_encode(self._opened, text))
+    def encode_text(self, text: str, with_offsets: bool) -> TokenizedText:
+        if not with_offsets:
+            return TokenizedText(_encode(self._opened, text))
+        ids, offsets, words = _locate(self._opened, text)
+        return TokenizedText(ids, offsets, words)
 
     def decode_ids(self, ids: list[int], skip_special_tokens: bool) -> str:
         return _decode(self._opened, ids, skip_special_tokens)
+
+    def join_tokens(self, tokens: list[str]) -> str:
+        return _join(self._opened, tokens)
 
     def token_id(self, token: str) -> int | None:
         return _token_id(self._opened, token)
@@ -194,9 +220,8 @@ class JsTokenizer:
 
 def _open(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> object:
     __pragma__('js', r'''
-    const text = bytes => new TextDecoder('utf-8', { fatal: true }).decode(bytes);
     try {
-      return openLibrary(text(tokenizerJson), tokenizerConfig == null ? null : text(tokenizerConfig));
+      return openLibrary(tokenizerJson, tokenizerConfig);
     } catch (error) {
       throw _fail(error.message);
     }
@@ -210,12 +235,20 @@ def _settings(opened: object) -> dict[str, object]:
       if (value === null || typeof value !== 'object') return value;
       return new Map(Object.keys(value).map(key => [key, maps(value[key])]));
     };
-    return maps(JSON.parse(opened.settings));
+    return maps(opened.settings);
     ''')
 
 
 def _encode(opened: object, text: str) -> list[int]:
     __pragma__('js', 'return opened.library.encode(text, { add_special_tokens: false }).ids;')
+
+
+def _locate(opened: object, text: str) -> tuple[list[int], list[tuple[int, int]], list[int]]:
+    __pragma__('js', 'return locateTokens(opened.library, opened.settings, text);')
+
+
+def _join(opened: object, tokens: list[str]) -> str:
+    __pragma__('js', "return opened.library.decoder ? opened.library.decoder(tokens) : tokens.join(' ');")
 
 
 def _decode(opened: object, ids: list[int], skip_special_tokens: bool) -> str:
@@ -235,5 +268,48 @@ def _token(opened: object, token_id: int) -> str | None:
     __pragma__('js', 'return opened.library.id_to_token(tokenId) ?? null;')
 
 
+def parse_ahead(tokenizer_json: Bytes) -> None:
+    # What cannot be read is told by load_tokenizer(), which meets it again.
+    __pragma__('js', r'''
+    try {
+      ahead.set(tokenizerJson, JSON.parse(text(tokenizerJson)));
+    } catch {
+      return;
+    }
+    ''')
+
+
 def load_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> JsTokenizer:
     return JsTokenizer(_open(tokenizer_json, tokenizer_config))
+
+
+async def render_template(template: str, variables: dict[str, object]) -> str:
+    __pragma__('js', r'''
+    const jinja = await import('./edgeflow-jinja.js').catch(error => {
+      throw _failed('file-missing', `edgeflow-jinja.js, which renders chat templates, was not found beside edgeflow.js: ${error.message}`);
+    });
+    let program;
+    try {
+      program = jinja.compile(template);
+    } catch (error) {
+      throw _failed('invalid-tokenizer', `the chat template is no Jinja: ${error.message}`);
+    }
+    try {
+      return jinja.render(program, plain(variables));
+    } catch (error) {
+      throw _failed('invalid-argument', `the chat template refuses the messages: ${error.message}`);
+    }
+    ''')
+
+
+def joins(before: str, after: str) -> bool:
+    __pragma__('js', r'''
+    if (/^[\p{M}\u200D\u{1F3FB}-\u{1F3FF}\u{E0020}-\u{E007F}]/u.test(after) || before.endsWith('\u200D')) return true;
+    const flags = /[\u{1F1E6}-\u{1F1FF}]+$/u.exec(before);
+    return flags !== null && flags[0].length % 4 === 2 && /^[\u{1F1E6}-\u{1F1FF}]/u.test(after);
+    ''')
+
+
+def may_be_joined(text: str) -> bool:
+    # Alternatives, not a class: Chromium 153 finds no [\p{S}]$ where the last character is one of two UTF-16 units.
+    __pragma__('js', r"return /(?:\p{L}|\p{M}|\p{S}|\p{N}|\u200D)$/u.test(text);")

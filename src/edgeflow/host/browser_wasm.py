@@ -1,4 +1,8 @@
-"""WebAssembly in browsers and Node. JS only. Code is compiled once for a page, instances have memories of their own."""
+"""WebAssembly in browsers and Node. JS only. Code is compiled once for a page, instances have memories of their own.
+
+On a cross-origin isolated page these memories are shared ones, so that an instance in another thread can work on the same. Shared
+memory has to be imported, and our binaries bring their own: so the code is rewritten before it is compiled there.
+"""
 
 from __future__ import annotations
 
@@ -48,6 +52,37 @@ function assetAddress(name, location) {
   } catch (error) {
     throw _fail('platform', `the address of ${name} is not known here; expected env.wasmLocation to name its folder`);
   }
+}
+
+const INITIAL_PAGES = 64, MOST_PAGES = 65536;
+
+// The code with its own memory (section 5) replaced by an import (section 2), which stands behind the types (section 1).
+function withImportedMemory(code) {
+  const parts = [], leb = n => n < 128 ? [n] : [n % 128 + 128, ...leb(n >>> 7)];
+  let at = 8, least = 0, imports = 0;
+  const number = () => {
+    let n = 0, shift = 0;
+    do {
+      n |= (code[at] & 127) << shift;
+      shift += 7;
+    } while (code[at++] > 127);
+    return n;
+  };
+  while (at < code.length) {
+    const start = at, id = code[at++], size = number(), end = at + size;
+    if (id === 2) imports = 1;
+    if (id === 5) {
+      at += 2;
+      least = number();
+    } else {
+      parts.push(code.subarray(start, end));
+    }
+    at = end;
+  }
+  if (imports || !least || least > INITIAL_PAGES) return code;
+  const memory = [1, 3, 101, 110, 118, 6, 109, 101, 109, 111, 114, 121, 2, 3, ...leb(least), ...leb(MOST_PAGES)];
+  parts.splice(1, 0, Uint8Array.from([2, memory.length, ...memory]));
+  return new Blob([code.subarray(0, 8), ...parts]).arrayBuffer();
 }
 
 function refusal(what, error) {
@@ -100,7 +135,8 @@ async def _read_asset(address: str) -> Bytes | None:
 async def compile_wasm(code: Bytes) -> WasmModule:
     """The compiled code, which can be posted to workers of this page."""
     __pragma__('js', r'''
-    if (!modules.has(code)) modules.set(code, WebAssembly.compile(code));
+    const compile = async () => WebAssembly.compile(isolated() ? await withImportedMemory(code) : code);
+    if (!modules.has(code)) modules.set(code, compile());
     try {
       return await modules.get(code);
     } catch (error) {
@@ -109,19 +145,25 @@ async def compile_wasm(code: Bytes) -> WasmModule:
     ''')
 
 
-async def start_wasm(module: WasmModule) -> Instance:
-    return Instance(await _instance(module))
+def isolated() -> bool:
+    __pragma__('js', 'return globalThis.crossOriginIsolated === true;')
+
+
+async def start_wasm(module: WasmModule, memory: object | None = None) -> Instance:
+    return Instance(await _instance(module, memory))
 
 
 async def instantiate_wasm(code: Bytes) -> Instance:
     return await start_wasm(await compile_wasm(code))
 
 
-async def _instance(module: WasmModule) -> object:
+async def _instance(module: WasmModule, memory: object | None) -> object:
     __pragma__('js', r'''
     let instance;
     try {
-      instance = await WebAssembly.instantiate(module, {});
+      const shared = WebAssembly.Module.imports(module)[0]?.name === 'memory';
+      if (shared) memory ??= new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: MOST_PAGES, shared });
+      instance = await WebAssembly.instantiate(module, shared ? { env: { memory } } : {});
     } catch (error) {
       throw refusal('the WebAssembly code does not start', error);
     }
@@ -143,6 +185,12 @@ class Instance:
 
     def global_value(self, name: str) -> int:
         return _global_value(self._exports, name)
+
+    def set_global(self, name: str, value: int) -> None:
+        _set_global(self._exports, name, value)
+
+    def shared_memory(self) -> object | None:
+        return _shared_memory(self._exports)
 
     def memory_size(self) -> int:
         return _memory_size(self._exports)
@@ -176,6 +224,14 @@ def _global_value(exports: object, name: str) -> int:
     if (!(found instanceof WebAssembly.Global)) throw _fail('platform', `the WebAssembly code has no global '${name}'`);
     return found.value;
     ''')
+
+
+def _set_global(exports: object, name: str, value: int) -> None:
+    __pragma__('js', 'exports[name].value = value;')
+
+
+def _shared_memory(exports: object) -> object | None:
+    __pragma__('js', 'return exports.memory.buffer instanceof ArrayBuffer ? null : exports.memory;')
 
 
 def _memory_size(exports: object) -> int:

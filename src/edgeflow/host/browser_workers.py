@@ -196,6 +196,45 @@ async def _take_lock(scope: object) -> None:
     ''')
 
 
+# Channels between threads
+
+
+class ChannelPort:
+    """host.port.MessagePort."""
+
+    def __init__(self, end: object) -> None:
+        self._end = end
+
+    def post(self, message: object, transfer: list[object]) -> None:
+        _post(self._end, message, transfer)
+
+    def on_message(self, callback: Callable[[object], None]) -> None:
+        _listen(self._end, callback)
+        _start(self._end)
+
+    def close(self) -> None:
+        _close(self._end)
+
+
+def new_channel() -> list[object]:
+    __pragma__('js', r'''
+    const channel = new MessageChannel();
+    return [channel.port1, channel.port2];
+    ''')
+
+
+def open_port(end: object) -> ChannelPort:
+    return ChannelPort(end)
+
+
+def _start(end: object) -> None:
+    __pragma__('js', 'end.start();')
+
+
+def _close(end: object) -> None:
+    __pragma__('js', 'end.close();')
+
+
 # Memory that moves
 
 

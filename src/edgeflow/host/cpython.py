@@ -24,16 +24,18 @@ from edgeflow.host.cpython_arrays import (  # noqa: F401
 from edgeflow.host.cpython_io import (  # noqa: F401
     AbortController, fetch, is_url, load_asset, on_abort, open_store, read_file, reads_files, signal_aborted,
 )
+from edgeflow.host.cpython_logits import at_least, cut, draw, exp_weights, highest, take, typical_keys, weight_sum  # noqa: F401
 from edgeflow.host.cpython_rows import mean_rows, unit_rows  # noqa: F401
 from edgeflow.host.cpython_scopes import (  # noqa: F401
     call_later, call_stack, current_scope, enter_scope, leave_scope, on_using, watch_collection, weak_reference, when_done,
 )
-from edgeflow.host.cpython_text import load_tokenizer  # noqa: F401
+from edgeflow.host.cpython_templates import render_template  # noqa: F401
+from edgeflow.host.cpython_text import joins, load_tokenizer, may_be_joined, parse_ahead  # noqa: F401
 from edgeflow.host.cpython_tasks import (  # noqa: F401
-    bytes_memory, default_workers, error_stack, new_deferred, own_bytes, pause, set_error_stack, spawn_worker, start_task,
-    worker_port,
+    bytes_memory, default_workers, error_stack, new_channel, new_deferred, open_port, own_bytes, pause, readable_stream,
+    set_error_stack, spawn_worker, start_task, worker_port,
 )
-from edgeflow.host.cpython_wasm import compile_wasm, instantiate_wasm, start_wasm, wasm_features  # noqa: F401
+from edgeflow.host.cpython_wasm import compile_wasm, instantiate_wasm, isolated, start_wasm, wasm_features  # noqa: F401
 
 
 # Data
@@ -101,6 +103,10 @@ def new_abort_controller() -> AbortController:
 
 def warn(message: str) -> None:
     warnings.warn(message, stacklevel=3)
+
+
+def call_with(action: Callable[..., object], options: object) -> object:
+    return action(**to_dict(options))
 
 
 def check_calls(function: Callable, check: Callable[[list[str], list[str], str], None]) -> Callable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from edgeflow.errors import EdgeflowError
 
@@ -44,6 +44,14 @@ def new_deferred() -> _Deferred:
     return _Deferred()
 
 
+async def readable_stream(pull: Callable[[], Awaitable[object]], cancel: Callable[[], Awaitable[None]]) -> AsyncIterator[object]:
+    try:
+        while (item := await pull()) is not None:
+            yield item
+    finally:
+        await cancel()
+
+
 def error_stack(error: Exception) -> str:
     return ''.join(traceback.format_exception(error))
 
@@ -65,6 +73,49 @@ def spawn_worker(address: str | None) -> object:
 
 def worker_port() -> None:
     return None
+
+
+class ChannelPort:
+    """host.port.MessagePort between two parts of one process: messages come in order, in a later turn of the loop."""
+
+    def __init__(self) -> None:
+        self.other: ChannelPort | None = None
+        self._callback: Callable[[object], None] | None = None
+        self._waiting: list[object] = []
+
+    def post(self, message: object, transfer: list[object]) -> None:
+        if self.other is not None:
+            asyncio.get_running_loop().call_soon(self.other._hear, message)
+
+    def on_message(self, callback: Callable[[object], None]) -> None:
+        self._callback = callback
+        waiting = self._waiting
+        self._waiting = []
+        for message in waiting:
+            callback(message)
+
+    def close(self) -> None:
+        if self.other is not None:
+            self.other.other = None
+        self.other = None
+
+    def _hear(self, message: object) -> None:
+        if self._callback is None:
+            self._waiting.append(message)
+        else:
+            self._callback(message)
+
+
+def new_channel() -> list[object]:
+    ends = [ChannelPort(), ChannelPort()]
+    ends[0].other = ends[1]
+    ends[1].other = ends[0]
+    return [ends[0], ends[1]]
+
+
+def open_port(end: object) -> ChannelPort:
+    assert isinstance(end, ChannelPort)
+    return end
 
 
 def own_bytes(data: memoryview, give: bool) -> memoryview:

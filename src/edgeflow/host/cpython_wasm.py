@@ -104,6 +104,14 @@ class _Instance:
             raise EdgeflowError('platform', f'the WebAssembly code has no global {name!r}', {'name': name})
         return value.value(self._store)
 
+    def set_global(self, name: str, value: int) -> None:
+        found = self._exports.get(name)
+        assert isinstance(found, wasmtime.Global)
+        found.set_value(self._store, value)
+
+    def shared_memory(self) -> None:
+        return None
+
     def memory_size(self) -> int:
         return len(self._bytes)
 
@@ -130,7 +138,11 @@ async def compile_wasm(code: memoryview) -> wasmtime.Module:
     return _module(code)
 
 
-async def start_wasm(module: wasmtime.Module) -> _Instance:
+def isolated() -> bool:
+    return False
+
+
+async def start_wasm(module: wasmtime.Module, memory: object | None = None) -> _Instance:
     return _Instance(module)
 
 

@@ -41,6 +41,20 @@ Rows of float32 arrays [n, width]
     mean_rows(array, width, groups: list[list[int]]) -> NumericArray    [groups, width]: the mean of each group's rows; of none: zeros
     unit_rows(array, width) -> NumericArray                             every row divided by its Euclidean length; zeros stay zeros
 
+Choosing among logits. The same numbers on every platform, to the last bit
+    highest(array) -> int                                the index of the greatest, the first of equals; -1 if all are -inf or NaN
+    exp_weights(array, top, temperature) -> NumericArray float64 e^((x - top) / temperature), relative error 1e-14; 0 for -inf and NaN;
+                                                         top: the greatest of them
+    weight_sum(weights) -> float                         added from the first to the last
+    draw(weights, goal) -> int                           where the sum so far first exceeds the goal, else the last above 0
+    cut(keys, weights | None, goal) -> float             the key at which the weights (None: 1 each) of the greatest keys, added
+                                                         from the greatest down, first reach the goal, else the smallest; needs
+                                                         a key above -inf. In time linear in the number of keys
+    at_least(keys, threshold) -> NumericArray            int32 indices of the keys from the threshold up
+    take(array, indices) -> NumericArray                 the elements at these indices
+    typical_keys(array, weights, top, temperature) -> NumericArray      float64: minus how far each element's information is from
+                                                         the mean; the weights are its exp_weights(); -inf where they are 0
+
 Data
     json_parse(text) -> object (dict, list, str, ...)    raises ValueError
     json_text(value) -> str
@@ -61,6 +75,8 @@ Time, chance, tasks
     async pause() -> None                                lets go of the thread for a moment: messages, input and frames that wait
                                                          are handled before it goes on. For long work; costs some microseconds
     start_task(work: Callable[[], Awaitable]) -> None    runs it beside the caller, who does not wait; it must catch its own errors
+    readable_stream(pull, cancel) -> object              JS: a ReadableStream of what `await pull()` gives, to its end at None, which
+                                                         asks when it is read; CPython: an async iterator
     new_deferred() -> Deferred                           a result that comes later
     error_stack(error: Exception) -> str                 where it was raised, as text; '' if the platform does not say
     set_error_stack(error: Exception, stack: str) -> None       show `stack` as where it was raised: it came from another thread
@@ -78,7 +94,9 @@ WebAssembly
     wasm_features() -> WasmFeatures                                     probed once
     async load_asset(name: str, location: str | None) -> Bytes          a file of dist/, e.g. 'edgeflow-relaxed.wasm'
     async compile_wasm(code: Bytes) -> WasmModule                       once for the same bytes; in JS other threads can take it
-    async start_wasm(module: WasmModule) -> WasmInstance
+    async start_wasm(module: WasmModule, memory: object | None = None) -> WasmInstance    on a memory of its own, or on another
+                                                                       instance's shared_memory()
+    isolated() -> bool                                                 whether threads can share memory here
     async instantiate_wasm(code: Bytes) -> WasmInstance                 both
 
 Workers
@@ -87,6 +105,8 @@ Workers
     spawn_worker(address: str | None) -> WorkerHandle                   a worker that runs the script at `address`, None: this
                                                                         library's own file. EdgeflowError 'platform' if none can be had
     worker_port() -> WorkerPort | None                                  in a worker that spawn_worker made: the way to its page
+    new_channel() -> list[object]                                      two ends of a channel, which post() can move to other threads
+    open_port(end: object) -> MessagePort                               an end, in the thread that it has come to
     own_bytes(data: Bytes, give: bool) -> Bytes                         bytes that may be moved to another thread: `data` itself if
                                                                         it is given up and has its memory for itself, else a copy
     bytes_memory(data: Bytes) -> object                                 the memory of own_bytes(), for the transfer lists of post()
@@ -106,10 +126,19 @@ Memory scopes and garbage collection
 
 Options
     check_calls(function, check) -> function            see options.public; JS gives the function back (the transpiler checks)
+    call_with(action, options) -> object                 calls a function that has only options, with those of a plain JS object / a dict
 
 Text libraries
+    async render_template(template: str, variables: dict) -> str        a Jinja chat template, with what transformers gives them: tojson,
+                                                         raise_exception, strftime_now, loop controls, blocks trimmed. EdgeflowError
+                                                         'invalid-tokenizer' (no Jinja), 'invalid-argument' (what it raises)
+    joins(before: str, after: str) -> bool               whether `after` (not empty) goes on with the last character of `before`: a mark, a
+                                                         joiner or what follows it, a skin tone, the other half of a flag
+    may_be_joined(text: str) -> bool                     whether what follows could do so: it ends in a letter, number, symbol, mark
     load_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> TokenizerLibrary
                                                          EdgeflowError 'invalid-tokenizer'; see text/tokenizer.py
+    parse_ahead(tokenizer_json: Bytes)                   does the first half of load_tokenizer() for the same bytes, so that a page
+                                                         has two short tasks in place of a long one; CPython: nothing
 """
 
 from __future__ import annotations
@@ -184,6 +213,12 @@ class WasmInstance(Protocol):
 
     def global_value(self, name: str) -> int:
         """The value of an exported i32 global, such as `__heap_base`."""
+
+    def set_global(self, name: str, value: int) -> None:
+        """Set an exported i32 global that can be set, such as `__stack_pointer`."""
+
+    def shared_memory(self) -> object | None:
+        """The memory, to be posted to other threads for start_wasm(); None: it belongs to this instance alone."""
 
     def memory_size(self) -> int:
         """Bytes of memory at this moment."""
@@ -266,25 +301,43 @@ class WorkerPort(Protocol):
         """To be awaited before the first post(): from then on the page notices when this worker ends."""
 
 
+class MessagePort(Protocol):
+    """One end of a channel between two threads."""
+
+    def post(self, message: object, transfer: list[object]) -> None: ...
+
+    def on_message(self, callback: Callable[[object], None]) -> None: ...
+
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class TokenizedText:
-    """The tokens of one text, without special tokens. offsets: (start, end) in code points; None where JS has none."""
+    """The tokens of one text, without special tokens.
+
+    offsets: (start, end) in the text, counted as its platform counts strings (code points; JS: UTF-16 units). words: which word
+    of the pre-tokenizer each is of. Both None unless asked for.
+    """
 
     ids: list[int]
     offsets: list[tuple[int, int]] | None = None
+    words: list[int] | None = None
 
 
 class TokenizerLibrary(Protocol):
     """What text/tokenizer.py needs of a platform's tokenizer."""
 
     def settings(self) -> dict[str, object]:
-        """The tokenizer.json, as json_parse gives it, without its model."""
+        """The tokenizer.json, as json_parse gives it, without the vocabulary and the merges of its model."""
 
-    def encode_text(self, text: str) -> TokenizedText:
+    def encode_text(self, text: str, with_offsets: bool) -> TokenizedText:
         """Split one text, whole, without special tokens."""
 
     def decode_ids(self, ids: list[int], skip_special_tokens: bool) -> str:
         """Join tokens as the tokenizer's decoder does; unknown ids are left out."""
+
+    def join_tokens(self, tokens: list[str]) -> str:
+        """As decode_ids(), for tokens as texts, which need not be in the vocabulary."""
 
     def token_id(self, token: str) -> int | None: ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.graph import Graph
@@ -62,14 +62,6 @@ class PassRun:
         """Make the tables anew. Passes may drop values later, but do not give a name another meaning."""
         self.tables = [shapes_of(part, self.opset) for part in all_graphs(self.graph)]
 
-    def run_all(self, passes: list[tuple[str, Pass]]) -> bool:
-        """Run passes in order; whether one changed something."""
-        changed: bool = False
-        for name, run in passes:
-            if self.run_one(name, run):
-                changed = True
-        return changed
-
     def run_one(self, name: str, run: Pass) -> bool:
         """Run one pass. An error says which passes had already run."""
         changed: bool = False
@@ -96,14 +88,25 @@ def run_passes(graph: Graph, after: Callable[[str], None] | None = None) -> bool
     after: called with each pass's name when it is through (tests verify the graph there). EdgeflowError 'invalid-graph'
     where a node's attributes are not what its operator asks for.
     """
+    changed: bool = False
+    for one in pass_steps(graph, after):
+        changed = one or changed
+    return changed
+
+
+def pass_steps(graph: Graph, after: Callable[[str], None] | None = None) -> Iterator[bool]:
+    """run_passes() with a halt after each pass, which gives whether it changed anything."""
     passes = PassRun(graph, after)
-    changed: bool = passes.run_one(SIMPLIFICATIONS[0][0], SIMPLIFICATIONS[0][1])
+    yield passes.run_one(SIMPLIFICATIONS[0][0], SIMPLIFICATIONS[0][1])
     passes.find_shapes()
-    changed = passes.run_all(SIMPLIFICATIONS[1:]) or changed
+    for name, run in SIMPLIFICATIONS[1:]:
+        yield passes.run_one(name, run)
     while passes.run_one(INLINING[0], INLINING[1]):
-        changed = True
+        yield True
         passes.find_shapes()
         passes.run_one(SIMPLIFICATIONS[0][0], SIMPLIFICATIONS[0][1])
         passes.find_shapes()
-        passes.run_all(SIMPLIFICATIONS[1:])
-    return passes.run_all(FUSIONS) or changed
+        for name, run in SIMPLIFICATIONS[1:]:
+            yield passes.run_one(name, run)
+    for name, run in FUSIONS:
+        yield passes.run_one(name, run)

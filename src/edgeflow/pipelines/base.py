@@ -9,8 +9,8 @@ from edgeflow.host.platform import array_of
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.runtime.memory import Resource
 from edgeflow.runtime.model import Model, RunOptions
-from edgeflow.runtime.tensor import Tensor
-from edgeflow.text.tokenizer import Encoded, Tokenizer
+from edgeflow.runtime.tensor import Tensor, numbers
+from edgeflow.text.tokenizer import Encoded, Row, Tokenizer
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,15 @@ class Pipeline(Resource):
     def _label(self) -> str:
         return self.task
 
+    async def run_encoded(self, encoded: Encoded, wanted: list[str], options: RunOptions) -> dict[str, Tensor]:
+        """Internal: run the model on a batch of rows of one length; the tensors of these outputs are the caller's to free."""
+        inputs = model_inputs(encoded, self.model.inputs)
+        try:
+            return await self.model.run_tensors(inputs, wanted, options)
+        finally:
+            for tensor in inputs.values():
+                tensor.dispose()
+
     async def run_texts(self, texts: list[str], candidates: list[str], options: RunOptions) -> TextOutput:
         """Internal: tokenize a batch, padded to its longest text and cut to what the model takes, and run the model on it.
 
@@ -48,13 +57,21 @@ class Pipeline(Resource):
         """
         wanted = first_name([info.name for info in self.model.outputs], candidates)
         encoded = self.tokenizer.encode(texts, padding=True, truncation=True)
-        inputs = model_inputs(encoded, self.model.inputs)
-        try:
-            outputs = await self.model.run_tensors(inputs, [wanted], options)
-        finally:
-            for tensor in inputs.values():
-                tensor.dispose()
-        return TextOutput(encoded, outputs[wanted])
+        return TextOutput(encoded, (await self.run_encoded(encoded, [wanted], options))[wanted])
+
+    async def run_rows(self, rows: list[Row], wanted: list[str], options: RunOptions) -> list[list[float]]:
+        """Internal: run the model on rows as one batch; each of these outputs as one flat list."""
+        names = [info.name for info in self.model.outputs]
+        outputs = await self.run_encoded(
+            self.tokenizer.pad(rows, 'longest', None, False), [first_name(names, [name]) for name in wanted], options)
+        return [taken(outputs[name]) for name in wanted]
+
+
+def taken(tensor: Tensor) -> list[float]:
+    """The numbers of a tensor, which is freed."""
+    values: list[float] = numbers(tensor.dtype, tensor.data)
+    tensor.dispose()
+    return values
 
 
 def text_list(texts: object) -> list[str]:

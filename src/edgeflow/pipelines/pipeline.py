@@ -8,17 +8,18 @@ from typing import Literal
 
 from edgeflow.backends.choose import choose_device
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import gather, make_callable, new_abort_controller, on_abort, signal_aborted, sleep
+from edgeflow.host.platform import gather, make_callable, new_abort_controller, on_abort, parse_ahead, pause, signal_aborted, sleep
 from edgeflow.host.port import AbortSignal, Bytes
 from edgeflow.options import public
 from edgeflow.pipelines.base import Pipeline
 from edgeflow.pipelines.tasks import TASKS, default_model, task_name
+from edgeflow.runtime.batching import Batching, read_batching
 from edgeflow.runtime.model import Model, open_model
 from edgeflow.runtime.opening import ModelFiles
 from edgeflow.runtime.proxy import Place
-from edgeflow.store.files import Wanted, load_files
+from edgeflow.store.files import Wanted, find_file, load_files
 from edgeflow.store.hub import Repository, check_dtype, find_repository
-from edgeflow.store.model_files import load_config, load_onnx
+from edgeflow.store.model_files import load_config, load_onnx, parse_config
 from edgeflow.store.progress import Progress, ProgressEvent
 from edgeflow.text.tokenizer import Tokenizer, read_tokenizer
 
@@ -42,6 +43,7 @@ async def pipeline(
     revision: str = 'main',
     subfolder: str = 'onnx',
     file: str = 'model',
+    batching: Batching | None = None,
     on_progress: Callable[[ProgressEvent], None] | None = None,
     signal: AbortSignal | None = None,
 ) -> Pipeline:
@@ -53,6 +55,7 @@ async def pipeline(
     dtype: which of the repository's files to load; 'auto' takes the one that its config.json recommends, else fp32.
     revision: branch, tag or commit of a repository on the hub. subfolder: where in a repository the .onnx files are.
     file: the name of the .onnx file, without the suffix of its data type.
+    batching: merge runs that wait for the same model and are of one shape, as for load_model().
     on_progress: hears of every step of loading. signal: an AbortSignal that cancels loading.
     EdgeflowError: 'unsupported-task', 'unknown-option', 'invalid-argument', 'file-missing', 'http', 'aborted',
     'invalid-tokenizer', 'invalid-model', 'invalid-graph', 'unsupported-op', 'out-of-memory'.
@@ -60,6 +63,7 @@ async def pipeline(
     name = task_name(task)
     chosen = choose_device(device)
     check_dtype(dtype)
+    merging = read_batching(batching)
     source = model if model is not None else default_model(name)
     if not isinstance(source, str):
         raise EdgeflowError('invalid-argument', 'model: expected the id, address or path of a model', {})
@@ -67,7 +71,7 @@ async def pipeline(
     place = Place(chosen)
     try:
         repository = await find_repository(source, revision, progress, signal)
-        parts = await load_parts(repository, dtype, chosen, place, subfolder, file, progress, signal)
+        parts = await load_parts(repository, dtype, chosen, place, subfolder, file, progress, signal, merging, TASKS[name].generates)
     finally:
         place.leave()
     parts.tokenizer.limit_to_model(parts.config)
@@ -77,16 +81,17 @@ async def pipeline(
 
 async def load_parts(
     repository: Repository, dtype: str, device: str, place: Place, subfolder: str, file: str, progress: Progress,
-    signal: AbortSignal | None,
+    signal: AbortSignal | None, batching: Batching | None, generates: bool = False,
 ) -> Parts:
     """Everything of a repository at once. If one file fails, the others are cancelled and its error is raised.
 
-    place: where the model will live.
+    place: where the model will live. generates: a generation_config.json belongs to it.
     """
     controller = new_abort_controller()
     stop_listening = on_abort(signal, lambda: controller.abort())
     failures: list[Exception] = []
     parts = Parts({})
+    generation: list[dict[str, object]] = []
 
     async def load_network_files() -> ModelFiles:
         """config.json and the ONNX files; beside each other if the file's name does not depend on config.json."""
@@ -108,25 +113,37 @@ async def load_parts(
             [Wanted(repository.address('tokenizer.json'), 'tokenizer.json'),
              Wanted(repository.address('tokenizer_config.json'), 'tokenizer_config.json', True)],
             progress, controller.signal)
+        if generates:
+            address = repository.address('generation_config.json')
+            data = await find_file(address, 'generation_config.json', progress, controller.signal)
+            generation.append({} if data is None else parse_config(data, address))
         if not place.elsewhere():
-            parts.tokenizer = read_tokenizer(files[0], files[1])
+            await read_text(files)
         return files
+
+    async def read_text(files: list[Bytes | None]) -> None:
+        """Make the tokenizer, in two tasks: thousands of words take their time."""
+        parse_ahead(files[0])
+        await pause()
+        parts.tokenizer = read_tokenizer(files[0], files[1])
 
     async def finish_text(files: list[Bytes | None]) -> None:
         """Where a worker reads the model, make the tokenizer meanwhile, not while this thread receives the model."""
         try:
             if parts.tokenizer is None:
                 await sleep(0)
-                parts.tokenizer = read_tokenizer(files[0], files[1])
+                await read_text(files)
         except Exception as error:
             failures.append(error)
 
     async def load_all() -> None:
         try:
             loaded = await gather([load_network_files(), load_text_files()])
-            opening = open_model(place, loaded[0], True, device, repository.address(''), fetch_again)
+            opening = open_model(place, loaded[0], True, device, repository.address(''), fetch_again, batching, controller.signal)
             opened = await gather([opening, finish_text(loaded[1])])
             parts.model = opened[0]
+            if generates:
+                parts.config['generation_config'] = generation[0]
         except Exception as error:
             failures.append(error)
             controller.abort()

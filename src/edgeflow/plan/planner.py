@@ -23,6 +23,7 @@ from edgeflow.ir.order import read_names
 from edgeflow.plan.arena import live_peak, place_values
 from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.lifetimes import find_lifetimes, live_groups, reuse_memory
+from edgeflow.plan.stretches import Shared, Stretch, hold_stretches
 from edgeflow.plan.values import NodeSteps, Pointer, Step, Value
 
 EAGER_BYTES = 2097152
@@ -49,6 +50,9 @@ class Machine(Protocol):
 
     def read_ints(self, value: Value) -> list[int]: ...
 
+    def share(self, groups: list[NodeSteps], outputs: list[Value], b: StepBuilder) -> Shared:
+        """Divide what several machines can work on at once."""
+
 
 @dataclass
 class Draft:
@@ -59,6 +63,7 @@ class Draft:
     groups: list[NodeSteps]
     arena_size: int
     live_peak: int
+    stretches: list[Stretch]
 
     def steps(self) -> list[Step]:
         """All steps, in order."""
@@ -172,11 +177,14 @@ class _Planner:
         groups = live_groups(self.groups, outputs)
         for group in groups:
             _check_cache(self.b, group)
-        lives = find_lifetimes(groups, inputs, outputs)
+        # What works on a session's pages cannot be divided: they are in this machine's memory.
+        shared = self.machine.share(groups, outputs, self.b) if self.b.cache is None else Shared(groups, [])
+        lives = find_lifetimes(shared.groups, inputs, outputs)
+        hold_stretches(lives, shared)
         reuse_memory(lives, self.b.reuses)
         spans = list(lives.values())
         arena_size = place_values(spans)
-        return Draft(inputs, outputs, groups, arena_size, live_peak(spans))
+        return Draft(inputs, outputs, shared.groups, arena_size, live_peak(spans), shared.stretches)
 
     def _find(self, scope: Scope, name: str) -> Value | None:
         level: Scope | None = scope

@@ -43,19 +43,23 @@ class Value:
 
     def root(self) -> Value:
         """The value that owns the memory in which this one lies."""
-        value = self
+        value: Value = self
         while value.base is not None:
             value = value.base
         return value
 
     def root_offset(self) -> int:
         """Bytes from the start of root() to the start of this value."""
-        value = self
+        value: Value = self
         offset = 0
         while value.base is not None:
             offset = offset + value.base_offset
             value = value.base
         return offset
+
+    def place(self) -> int:
+        """Bytes from the start of the arena, for what lies there once plan/arena.py has placed it."""
+        return self.root().offset + self.root_offset()
 
     def count(self) -> int:
         """Number of elements."""

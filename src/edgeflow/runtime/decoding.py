@@ -23,9 +23,8 @@ class RemoteDecoder:
         self._lengths: dict[int, int] = {}
         self._memory: MemoryUse = MemoryUse(0, 0, 0, 0)
 
-    async def open(self, inputs: dict[str, Feed], choosing: object = None) -> int:
+    async def open(self, inputs: dict[str, Feed]) -> int:
         parcel = self._parcel('open')
-        parcel.fields['choosing'] = choosing
         parcel.add_feeds(inputs, False)
         answer = await self._ask(parcel, None)
         session = cast(int, answer['session'])
@@ -35,7 +34,7 @@ class RemoteDecoder:
     async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[Chosen]:
         parcel = self._parcel('advance')
         parcel.fields['cancellable'] = control is not None
-        parcel.fields['feedings'] = [[feeding.session, feeding.ids] for feeding in feedings]
+        parcel.fields['feedings'] = [[feeding.session, feeding.ids, feeding.begins, feeding.choosing] for feeding in feedings]
         answer = await self._ask(parcel, control)
         self._memory = read_memory(answer['memory'])
         for feeding in feedings:
@@ -84,9 +83,9 @@ async def answer_decoding(decoder: Decoder, message: dict[str, object], control:
     parcel = Parcel('answer')
     action = message['action']
     if action == 'open':
-        parcel.fields['session'] = await decoder.open(read_feeds(message), message['choosing'])
+        parcel.fields['session'] = await decoder.open(read_feeds(message))
     elif action == 'advance':
-        feedings = [Feeding(row[0], row[1]) for row in cast('list[list]', message['feedings'])]
+        feedings = [Feeding(row[0], row[1], row[2], row[3]) for row in cast('list[list]', message['feedings'])]
         chosen = await decoder.advance(feedings, control if message['cancellable'] else None)
         parcel.fields['chosen'] = [_chosen_row(one) for one in chosen]
         parcel.fields['memory'] = memory_fields(decoder.cache_memory())

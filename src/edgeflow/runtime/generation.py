@@ -45,10 +45,10 @@ class Generation:
         self._last: list[int] = []
         self._before: list[int] = []
 
-    async def open(self, inputs: dict[str, Feed], choosing: object) -> GenerationSession:
+    async def open(self, inputs: dict[str, Feed]) -> GenerationSession:
         """A new session. EdgeflowErrors: those of Decoder.open()."""
         decoder = await self._ready()
-        number = await decoder.open(inputs, choosing)
+        number = await decoder.open(inputs)
         self.open_sessions = self.open_sessions + 1
         return GenerationSession(self, decoder, number)
 
@@ -131,15 +131,18 @@ class GenerationSession(Resource):
         self._begin('session', 0)
 
     async def prompt(
-        self, ids: list[int], *, priority: Literal['low', 'normal', 'high', 'critical'] = 'normal', signal: AbortSignal | None = None,
-        deadline: float | None = None,
+        self, ids: list[int], *, choosing: object = None, priority: Literal['low', 'normal', 'high', 'critical'] = 'normal',
+        signal: AbortSignal | None = None, deadline: float | None = None,
     ) -> Chosen:
-        """The token that follows `ids`, which are the whole text. What they have in common with the last text is not computed again."""
+        """The token that follows `ids`, which are the whole text. What they have in common with the last text is not computed again.
+
+        choosing: how this text's tokens are chosen (generation.chooser_of()); None: the likeliest.
+        """
         common = 0
         while common < len(self.ids) and common < len(ids) - 1 and self.ids[common] == ids[common]:
             common = common + 1
         self.rewind(common)
-        return await self.feed(ids[common:], priority=priority, signal=signal, deadline=deadline)
+        return await self._advance(Feeding(self._number, ids[common:], True, choosing), priority, signal, deadline)
 
     async def feed(
         self, ids: list[int], *, priority: Literal['low', 'normal', 'high', 'critical'] = 'normal', signal: AbortSignal | None = None,
@@ -149,6 +152,11 @@ class GenerationSession(Resource):
 
         One call at a time. EdgeflowErrors: those of Model.run(); the text is then as it was before.
         """
+        return await self._advance(Feeding(self._number, ids), priority, signal, deadline)
+
+    async def _advance(
+        self, feeding: Feeding, priority: Literal['low', 'normal', 'high', 'critical'], signal: AbortSignal | None, deadline: float | None,
+    ) -> Chosen:
         if self.disposed:
             raise EdgeflowError('disposed', 'expected an open session; this one was disposed', {})
         if signal_aborted(signal):
@@ -156,8 +164,8 @@ class GenerationSession(Resource):
         # A run in company may have gone on when this session's part of it was cancelled.
         if self._decoder.length(self._number) > len(self.ids):
             self._decoder.rewind(self._number, len(self.ids))
-        chosen = await self._generation.advance(Feeding(self._number, ids), priority, signal, deadline)
-        self.ids.extend(ids)
+        chosen = await self._generation.advance(feeding, priority, signal, deadline)
+        self.ids.extend(feeding.ids)
         return chosen
 
     def rewind(self, length: int) -> None:

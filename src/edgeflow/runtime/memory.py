@@ -188,6 +188,9 @@ class Evictable(Protocol):
     def evict(self) -> bool:
         """Free the memory, if it can be had again. Called only while no run is under way."""
 
+    def lost(self) -> bool:
+        """Whether the memory is gone, with the worker that held it."""
+
 
 class ModelEntry:
     """A model's line in the ledger; kept by the model, or by the proxy of a model elsewhere.
@@ -238,6 +241,12 @@ class ModelEntry:
             return False
         self.update(MemoryUse(0, 0, 0, 0))
         return True
+
+    def notice_loss(self) -> None:
+        """Models do not hear of it when their worker ends; they tell when they are asked."""
+        model = cast('Evictable | None', self._model.deref())
+        if model is not None and model.lost():
+            self.update(MemoryUse(0, 0, 0, 0))
 
     def remove(self) -> None:
         """The model is gone."""
@@ -337,6 +346,7 @@ def memory_stats() -> MemoryStats:
     """Bytes and counts of what lives now, and their peaks."""
     models: list[ModelMemory] = []
     for entry in ledger.models.values():
+        entry.notice_loss()
         use = entry.use
         models.append(ModelMemory(entry.name, entry.device, use.total, use.weights, use.arena, use.plans, entry.running))
     return MemoryStats(
@@ -346,7 +356,9 @@ def memory_stats() -> MemoryStats:
 def evict_least_recent() -> bool:
     """Free the memory of the idle model that was not used for longest. False if there is none."""
     for entry in list(ledger.models.values()):
-        if entry.evict():
+        held = entry.use.total
+        entry.notice_loss()
+        if (held > 0 and entry.use.total == 0) or entry.evict():
             return True
     return False
 

@@ -14,11 +14,13 @@ from edgeflow.host.platform import native_mapping, signal_aborted, to_dict, watc
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import nearest, public
+from edgeflow.runtime.batching import Batching, RunRequest, check_batch, model_batcher
 from edgeflow.runtime.generation import Generation, GenerationSession
 from edgeflow.runtime.memory import ModelEntry, Resource, with_room
 from edgeflow.runtime.opening import ModelFiles, Opened, open_file
 from edgeflow.runtime.page import page_scheduler
 from edgeflow.runtime.proxy import Place
+from edgeflow.runtime.scheduler_records import Batcher
 from edgeflow.runtime.scheduler_task import RunContext
 from edgeflow.runtime.tensor import Tensor, describe
 
@@ -58,10 +60,11 @@ class Model(Resource):
     def __init__(
         self, inputs: list[ValueInfo], outputs: list[ValueInfo], device: str, executable: GeneratingExecutable, name: str = '',
         reload: Callable[[], Awaitable[GeneratingExecutable]] | None = None, may_evict: bool = True,
+        batching: Batching | None = None,
     ) -> None:
         """reload: loads it again after it has given up its memory (env.memory_budget) or lost its worker; None: that cannot be.
 
-        may_evict: whether reload() works for sure, so that it can give up its memory.
+        may_evict: whether reload() works for sure, so that it can give up its memory. batching: how its runs are merged, if at all.
         """
         super().__init__()
         self.inputs: list[ValueInfo] = inputs
@@ -76,7 +79,8 @@ class Model(Resource):
         self._entry: ModelEntry = ModelEntry(self.number(), name, device, self)
         self._entry.update(executable.memory())
         self.id: str = f'model {self.number()}'
-        page_scheduler().register_model(self.id, lane=executable.lane)
+        self._batcher: Batcher | None = None if batching is None else model_batcher(batching)
+        page_scheduler().register_model(self.id, lane=executable.lane, batcher=self._batcher)
         _watched.collection().watch(self, self.id)
 
     @public
@@ -97,9 +101,10 @@ class Model(Resource):
         """
         return native_mapping(await self.run_tensors(to_dict(inputs), outputs, RunOptions(priority, signal, deadline, transfer)))
 
-    async def open_session(self, inputs: dict[str, Tensor] | None = None, choosing: object = None) -> GenerationSession:
-        """Internal: begin a text with this decoder. inputs: what else it takes (an encoder's states and mask). choosing: how the
-        tokens are chosen, see generation.chooser_of(); None: the likeliest. EdgeflowErrors: 'unsupported-op', 'disposed', ...
+    async def open_session(self, inputs: dict[str, Tensor] | None = None) -> GenerationSession:
+        """Internal: memory for texts of this decoder. inputs: what else it takes (an encoder's states and mask).
+
+        EdgeflowErrors: 'unsupported-op' for what is no decoder, 'disposed', 'worker-lost'.
         """
         self._check_living()
         feeds: dict[str, Feed] = {}
@@ -108,7 +113,7 @@ class Model(Resource):
                 feeds[name] = Feed(inputs[name].dtype, inputs[name].shape, inputs[name].data)
         if self._generation is None:
             self._generation = Generation(self.id, self._ready_decoder, lambda: self._entry.update(self.memory()))
-        return await self._generation.open(feeds, choosing)
+        return await self._generation.open(feeds)
 
     async def _ready_decoder(self) -> Decoder:
         return (await self._ready()).decoder()
@@ -127,14 +132,20 @@ class Model(Resource):
             for tensor in inputs.values():
                 tensor.dispose()
 
-        async def work(context: RunContext) -> object:
-            if asked.transfer:
-                return await self._run(feeds, wanted, asked, context)
-            return await with_room(0, lambda: self._run(feeds, wanted, asked, context))
+        async def work(request: RunRequest, context: RunContext) -> dict[str, Feed]:
+            if request.give:
+                return await self._run(request, context)
+            return await with_room(0, lambda: self._run(request, context))
 
+        request = RunRequest(work, feeds, wanted, asked.signal is not None or asked.deadline is not None, asked.transfer)
+        scheduler = page_scheduler()
         self._entry.begin_run()
         try:
-            task = page_scheduler().schedule(self.id, work, priority=asked.priority, signal=asked.signal, deadline=asked.deadline)
+            if self._batcher is None:
+                task = scheduler.schedule(
+                    self.id, lambda context: work(request, context), priority=asked.priority, signal=asked.signal, deadline=asked.deadline)
+            else:
+                task = scheduler.schedule_batch(self.id, request, priority=asked.priority, signal=asked.signal, deadline=asked.deadline)
             results = cast('dict[str, Feed]', await task.result())
         finally:
             self._entry.end_run()
@@ -158,9 +169,9 @@ class Model(Resource):
         placement = self._present().placement()
         return Placement(placement.device, native_mapping(placement.nodes))
 
-    def describe_plan(self, shapes: dict[str, list[int]]) -> str:
+    async def describe_plan(self, shapes: dict[str, list[int]]) -> str:
         """The steps that run for inputs of these shapes, one a line; for tests and debugging."""
-        return self._present().describe_plan(to_dict(shapes), [info.name for info in self.outputs])
+        return await self._present().describe_plan(to_dict(shapes), [info.name for info in self.outputs])
 
     def evict(self) -> bool:
         """Internal: memory.Evictable."""
@@ -171,13 +182,17 @@ class Model(Resource):
         self._executable = None
         return True
 
-    async def _run(self, feeds: dict[str, Feed], wanted: list[str], asked: RunOptions, control: RunControl) -> dict[str, Feed]:
+    def lost(self) -> bool:
+        """Internal: memory.Evictable."""
+        return self._executable is not None and self._executable.lost()
+
+    async def _run(self, request: RunRequest, control: RunContext) -> dict[str, Feed]:
         executable = await self._ready()
         if control.cancelled():
             raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
         # In this thread every run lets go now and then, to keep a page smooth; in a worker only one that can be cancelled.
-        pauses = executable.lane == HERE or asked.signal is not None or asked.deadline is not None
-        return await executable.run(feeds, wanted, control if pauses else None, asked.transfer)
+        pauses = executable.lane == HERE or request.pauses
+        return await executable.run(request.feeds, request.outputs, control if pauses else None, request.give, control.spare_slots)
 
     async def _ready(self) -> GeneratingExecutable:
         """The executable, loaded again if it was lost or has given up its memory."""
@@ -196,7 +211,7 @@ class Model(Resource):
             loaded.dispose()
         else:
             self._executable = loaded
-            page_scheduler().register_model(self.id, lane=loaded.lane)
+            page_scheduler().register_model(self.id, lane=loaded.lane, batcher=self._batcher)
 
     def _check_living(self) -> None:
         if self.disposed:
@@ -314,7 +329,7 @@ async def create_model(data: Bytes, external: dict[str, Bytes], device: str) -> 
     chosen = choose_device(device)
 
     async def load() -> Model:
-        opened = await open_file(data, external, chosen)
+        opened = await open_file(data, external, chosen, lambda: False)
         return Model(opened.inputs, opened.outputs, chosen, opened.executable)
 
     return await with_room(files_size(ModelFiles(data, external)), load)
@@ -322,33 +337,43 @@ async def create_model(data: Bytes, external: dict[str, Bytes], device: str) -> 
 
 async def open_model(
     place: Place, files: ModelFiles, give: bool, device: str, name: str, fetch_again: Callable[[], Awaitable[ModelFiles]],
+    batching: Batching | None = None, signal: AbortSignal | None = None,
 ) -> Model:
     """Make a model ready to run at the place that was taken for it.
 
     give: the files were fetched for this alone, so their memory can move, and fetch_again gives them once more when the model has
-    lost its memory. Otherwise they are the caller's, and fetch_again fails if the caller has let go of them. EdgeflowErrors: those of create_model(), and 'worker-lost'.
+    lost its memory. Otherwise they are the caller's, and fetch_again fails if the caller has let go of them. batching: how runs are merged.
+    signal: cancels it halfway. EdgeflowErrors: those of create_model(), 'worker-lost', 'aborted'.
     """
 
-    async def open_again() -> Opened:
+    async def open_again(signal: AbortSignal | None) -> Opened:
         other = Place(device)
         try:
             await other.prepare()
-            return await other.open(await fetch_again(), give)
+            return await other.open(await fetch_again(), give, signal)
         finally:
             other.leave()
 
     async def reload() -> GeneratingExecutable:
-        opened = await open_again()
+        opened = await open_again(None)
         return opened.executable
 
     attempts: list[int] = []
 
     async def load() -> Opened:
         attempts.append(1)
-        return await place.open(files, give) if len(attempts) == 1 else await open_again()
+        return await place.open(files, give, signal) if len(attempts) == 1 else await open_again(signal)
 
     opened = await with_room(files_size(files), load)
-    return Model(opened.inputs, opened.outputs, device, opened.executable, name, reload, give)
+    try:
+        if signal_aborted(signal):
+            raise EdgeflowError('aborted', 'loading the model was cancelled', {})
+        if batching is not None:
+            check_batch(opened.inputs, opened.outputs, opened.executable)
+    except EdgeflowError:
+        opened.executable.dispose()
+        raise
+    return Model(opened.inputs, opened.outputs, device, opened.executable, name, reload, give, batching)
 
 
 def files_size(files: ModelFiles) -> int:

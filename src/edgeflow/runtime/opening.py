@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgeflow.backends.choose import load_executable
 from edgeflow.backends.generation import GeneratingExecutable
+from edgeflow.backends.rests import Rests
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Graph, ValueInfo
@@ -31,11 +33,14 @@ class Opened:
     executable: GeneratingExecutable
 
 
-async def open_file(data: Bytes, external: dict[str, Bytes], device: str) -> Opened:
-    """Read an ONNX file and make it ready to run on `device`, one of choose_device()'s.
+async def open_file(
+    data: Bytes, external: dict[str, Bytes], device: str, cancelled: Callable[[], bool], shares: int = 1,
+) -> Opened:
+    """Read an ONNX file and make it ready to run on `device`, one of choose_device()'s, divided among `shares` threads where they help.
 
-    external: the bytes of external data files by the locations that the model gives.
-    EdgeflowError: 'invalid-model', 'invalid-graph', 'unsupported-op', 'file-missing', 'out-of-memory', 'platform'.
+    external: the bytes of external data files by the locations that the model gives. cancelled: asked between the steps, where it
+    lets go of the thread, whether the caller has lost interest.
+    EdgeflowError: 'invalid-model', 'invalid-graph', 'unsupported-op', 'file-missing', 'out-of-memory', 'platform', 'aborted'.
     """
 
     def find_external(location: str) -> Bytes:
@@ -44,10 +49,13 @@ async def open_file(data: Bytes, external: dict[str, Bytes], device: str) -> Ope
             raise EdgeflowError('file-missing', f"the model's data file '{location}' is missing", {'file': location})
         return found
 
+    rests = Rests(cancelled, 'loading the model')
     graph = read_model(data, find_external).graph
+    await rests.rest()
     verify(graph)
     verify_operators(graph)
-    executable = await load_executable(graph, device)
+    await rests.rest()
+    executable = await load_executable(graph, device, rests, shares)
     return Opened(declared_inputs(graph), graph.outputs, executable)
 
 

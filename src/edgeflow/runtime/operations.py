@@ -38,6 +38,10 @@ class _Shared:
         """memory.Evictable: synchronous operations could not come back."""
         return False
 
+    def lost(self) -> bool:
+        """memory.Evictable: they are in this thread."""
+        return False
+
 
 _shared = _Shared()
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import call_later, default_workers, now, spawn_worker, warn
+from edgeflow.host.platform import call_later, default_workers, isolated, now, spawn_worker, warn
 from edgeflow.runtime.pool import PoolWorker, WorkerPool
 from edgeflow.runtime.scheduler import Scheduler
 from edgeflow.runtime.scheduler_records import SchedulerEvent, SchedulerOptions
@@ -23,6 +23,9 @@ class _Shared:
 
 
 _shared = _Shared()
+
+# More make shares too small for the messages that they cost.
+MOST_SHARES = 4
 
 
 class HostClock:
@@ -69,6 +72,22 @@ def take_worker() -> PoolWorker | None:
         except EdgeflowError as error:
             refused(error)
     return None
+
+
+def page_shares() -> int:
+    """Among how many workers a run may be divided. Fixed when a model is loaded, so that its results never depend on who is idle."""
+    return min(MOST_SHARES, page_pool().size) if env.spare_cores else 1
+
+
+def take_helpers(leader: PoolWorker, count: int) -> list[PoolWorker]:
+    """Idle workers that may take shares of a run of `leader`. They hold copies of weights if memory is not shared: so there are none where it is limited."""
+    if not env.spare_cores or (env.memory_budget is not None and not isolated()):
+        return []
+    try:
+        return page_pool().helpers(leader, min(count, page_shares() - 1))
+    except EdgeflowError as error:
+        refused(error)
+        return []
 
 
 def refused(error: EdgeflowError) -> None:

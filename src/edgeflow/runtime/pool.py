@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import cast
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import new_deferred
+from edgeflow.host.platform import new_channel, new_deferred
 from edgeflow.host.port import Deferred, WasmModule, WorkerHandle
 from edgeflow.runtime.messages import Parcel, read_error
 
@@ -42,6 +42,7 @@ class PoolWorker:
         self._numbers: int = 0
         self._ready: Deferred = new_deferred()
         self._has_kernels: bool = False
+        self._linked: list[PoolWorker] = []
         handle.on_message(lambda message: self._hear(cast('dict[str, object]', message)))
         handle.on_error(lambda reason: self.lose(reason))
         handle.hold(True)
@@ -57,6 +58,26 @@ class PoolWorker:
             parcel = Parcel('start')
             parcel.fields['kernels'] = module
             self.tell(parcel)
+
+    def idle(self) -> bool:
+        """Whether it listens, and nothing is asked of it."""
+        return self.started and self.lost is None and len(self._calls) == 0
+
+    def link(self, helper: PoolWorker) -> None:
+        """Open a way on which this worker can ask `helper` to take shares of its runs, if there is none yet."""
+        for other in self._linked:
+            if other is helper:
+                return
+        self._linked.append(helper)
+        helper._linked.append(self)
+        ends = new_channel()
+        for side in [[self, helper, 'link', ends[0]], [helper, self, 'help', ends[1]]]:
+            worker = cast(PoolWorker, side[0])
+            parcel = Parcel(cast(str, side[2]))
+            parcel.fields['worker'] = cast(PoolWorker, side[1]).number
+            parcel.fields['end'] = side[3]
+            parcel.transfer.append(side[3])
+            worker.tell(parcel)
 
     def ask(self, parcel: Parcel) -> Call:
         """Send a question. 'worker-lost' if the worker is gone."""
@@ -80,18 +101,34 @@ class PoolWorker:
         if self.lost is None:
             self._handle.post(parcel.fields, parcel.transfer)
 
+    def cancel(self, call: Call) -> None:
+        """The answer to a question is not wanted any more: the worker may end it with 'aborted'."""
+        parcel = Parcel('cancel')
+        parcel.fields['call'] = call.number
+        self.tell(parcel)
+
     def lose(self, reason: str) -> None:
         """The worker is gone, or is ended here: what it was working on fails."""
         if self.lost is not None:
             return
         self.lost = reason
         self._handle.terminate()
+        for other in self._linked:
+            other.unlink(self)
+        self._linked = []
         if not self.started:
             self._ready.reject(EdgeflowError('platform', f'no worker can be started here: {reason}', {'reason': reason}))
         calls = self._calls
         self._calls = {}
         for call in calls.values():
             call.reply.reject(lost_error(reason))
+
+    def unlink(self, other: PoolWorker) -> None:
+        """The worker `other` is gone."""
+        self._linked = [worker for worker in self._linked if worker is not other]
+        parcel = Parcel('unlink')
+        parcel.fields['worker'] = other.number
+        self.tell(parcel)
 
     def _hear(self, message: dict[str, object]) -> None:
         kind = message['kind']
@@ -143,18 +180,42 @@ class WorkerPool:
             if chosen is None or worker.models < chosen.models:
                 chosen = worker
         if chosen is None or (chosen.models > 0 and len(self._workers) < self.size):
-            self._started = self._started + 1
-            chosen = PoolWorker(self._started, self._spawn(), self._version)
-            self._workers.append(chosen)
+            chosen = self._start()
         chosen.models = chosen.models + 1
         return chosen
 
+    def helpers(self, leader: PoolWorker, count: int) -> list[PoolWorker]:
+        """At most `count` idle workers to help `leader`. If there are too few, one more is started, for later runs.
+
+        EdgeflowError 'platform' if none can be started.
+        """
+        found: list[PoolWorker] = []
+        living = 0
+        for worker in self._workers:
+            if worker.lost is None:
+                living = living + 1
+                if worker is not leader and worker.idle() and len(found) < count:
+                    found.append(worker)
+        if len(found) < count and living < self.size:
+            self._start()
+        return found
+
+    def _start(self) -> PoolWorker:
+        self._started = self._started + 1
+        worker = PoolWorker(self._started, self._spawn(), self._version)
+        self._workers.append(worker)
+        return worker
+
     def leave(self, worker: PoolWorker) -> None:
-        """A model has gone from a worker, which ends if it was the last."""
+        """A model has gone from a worker, which ends if it was the last. With the last of all end those that only helped."""
         worker.models = worker.models - 1
         if worker.models == 0:
             worker.lose('its last model was disposed')
             self._workers = [other for other in self._workers if other is not worker]
+            if len([other for other in self._workers if other.models > 0]) == 0:
+                for other in self._workers:
+                    other.lose('the last model was disposed')
+                self._workers = []
 
     def limit(self) -> None:
         """No more workers can be started: keep to those that work."""

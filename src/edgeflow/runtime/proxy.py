@@ -7,19 +7,23 @@ from dataclasses import dataclass
 from typing import cast
 
 from edgeflow.backends.choose import prepare_device
-from edgeflow.backends.contract import Feed, MemoryUse, Placement, RunControl
+from edgeflow.backends.contract import Feed, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.wasm.kernels import kernel_module
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import watch_collection
-from edgeflow.host.port import CollectionWatch
+from edgeflow.host.platform import now, on_abort, pause, signal_aborted, watch_collection
+from edgeflow.host.port import AbortSignal, CollectionWatch
 from edgeflow.runtime.decoding import RemoteDecoder
 from edgeflow.runtime.messages import Parcel, read_feeds, read_infos, read_memory, read_placement
 from edgeflow.runtime.opening import ModelFiles, Opened, open_file
-from edgeflow.runtime.page import page_pool, refused, take_worker
+from edgeflow.runtime.page import page_pool, page_shares, refused, take_helpers, take_worker
 from edgeflow.runtime.pool import PoolWorker, WorkerPool
 
 Fetch = Callable[[], Awaitable[ModelFiles]]
+
+# Helpers get weights of their own, so a model has them once it has shown that it runs long, and again.
+LONG_RUN_MS = 4.0
+RUNS_BEFORE_HELP = 2
 
 
 @dataclass
@@ -49,18 +53,33 @@ class RemoteExecutable:
         self._placement: Placement = placement
         self._memory: MemoryUse = memory
         self._decoder: RemoteDecoder | None = None
+        self._runs_worth_help: int = 0
         if _numbers.watch is None:
             _numbers.watch = watch_collection(lambda held: end_tenancy(cast(Tenancy, held)))
         _numbers.watch.watch(self, tenancy)
 
     async def run(
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
+        spare: Callable[[], int] | None = None,
     ) -> dict[str, Feed]:
+        worker = self._living().worker
+        helpers: list[object] = []
+        if spare is not None and self._runs_worth_help >= RUNS_BEFORE_HELP and spare() > 0:
+            # Those who ask for several runs at once get to ask for the others: they may need the cores.
+            await pause()
+            for helper in take_helpers(worker, spare()):
+                helper.give_kernels(await kernel_module())
+                worker.link(helper)
+                helpers.append(helper.number)
         parcel = Parcel('run')
         parcel.fields['outputs'] = outputs
+        parcel.fields['helpers'] = helpers
         parcel.fields['cancellable'] = control is not None
         parcel.add_feeds(feeds, give)
+        began = now()
         answer = await self._ask(parcel, control)
+        if answer['divisible'] and (self._runs_worth_help > 0 or now() - began >= LONG_RUN_MS):
+            self._runs_worth_help = self._runs_worth_help + 1
         self._memory = read_memory(answer['memory'])
         return read_feeds(answer)
 
@@ -75,24 +94,30 @@ class RemoteExecutable:
         worker = tenancy.worker
         parcel.fields['number'] = tenancy.number
         call = worker.ask(parcel)
-
-        def cancel() -> None:
-            message = Parcel('cancel')
-            message.fields['call'] = call.number
-            worker.tell(message)
-
         if control is not None:
-            control.on_cancel(cancel)
+            control.on_cancel(lambda: worker.cancel(call))
         return await call.answer()
 
-    def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
-        raise EdgeflowError('platform', 'plans are described where the model runs; expected env.workers = 0', {})
+    async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
+        tenancy = self._living()
+        parcel = Parcel('describe')
+        parcel.fields['number'] = tenancy.number
+        parcel.fields['shapes'] = shapes
+        parcel.fields['outputs'] = outputs
+        answer = await tenancy.worker.ask(parcel).answer()
+        return cast(str, answer['plan'])
 
     def memory(self) -> MemoryUse:
         return MemoryUse(0, 0, 0, 0) if self._tenancy is None or self.lost() else self._memory
 
     def placement(self) -> Placement:
         return self._placement
+
+    def lend(self, helpers: list[HelperLink]) -> None:
+        """Helpers are found for each run."""
+
+    def divisible(self) -> bool:
+        return self._runs_worth_help > 0
 
     def lost(self) -> bool:
         return self._tenancy is not None and self._tenancy.worker.lost is not None
@@ -141,13 +166,13 @@ class Place:
         except EdgeflowError:
             return
 
-    async def open(self, files: ModelFiles, give: bool) -> Opened:
+    async def open(self, files: ModelFiles, give: bool, signal: AbortSignal | None) -> Opened:
         """Load a model. give: the memory of the files' bytes is given up. EdgeflowErrors: those of open_file(), and 'worker-lost'."""
         try:
             worker = await self._ready()
             if worker is None:
-                return await open_file(files.model, files.external, self._device)
-            opened = await load_remote(worker, files, self._device, give)
+                return await open_file(files.model, files.external, self._device, lambda: signal_aborted(signal))
+            opened = await load_remote(worker, files, self._device, give, signal)
             self._worker = None
             return opened
         finally:
@@ -180,14 +205,20 @@ class Place:
         return worker
 
 
-async def load_remote(worker: PoolWorker, files: ModelFiles, device: str, give: bool) -> Opened:
+async def load_remote(worker: PoolWorker, files: ModelFiles, device: str, give: bool, signal: AbortSignal | None) -> Opened:
     """Load a model in a worker that listens."""
     _numbers.models = _numbers.models + 1
     tenancy = Tenancy(page_pool(), worker, _numbers.models)
     parcel = Parcel('load')
     parcel.fields['number'] = tenancy.number
     parcel.fields['device'] = device
+    parcel.fields['shares'] = page_shares()
     parcel.add_files(files.model, files.external, give)
-    answer = await worker.ask(parcel).answer()
+    call = worker.ask(parcel)
+    stop_listening = on_abort(signal, lambda: worker.cancel(call))
+    try:
+        answer = await call.answer()
+    finally:
+        stop_listening()
     executable = RemoteExecutable(tenancy, read_placement(answer['placement']), read_memory(answer['memory']))
     return Opened(read_infos(answer['inputs']), read_infos(answer['outputs']), executable)

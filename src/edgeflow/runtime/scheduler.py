@@ -29,7 +29,7 @@ class Scheduler:
 
     def __init__(self, clock: Clock, options: SchedulerOptions | None = None) -> None:
         self.options: SchedulerOptions = SchedulerOptions() if options is None else options
-        self._turns: Turns = Turns(clock, self.options)
+        self._turns: Turns = Turns(clock)
         self._models: Models = Models(self.options, self._turns)
         self._ledger: Ledger = Ledger(self._turns, self.options.samples)
         self._runs: dict[int, Run] = {}
@@ -85,10 +85,13 @@ class Scheduler:
         batcher = model.batcher
         if batcher is None:
             raise EdgeflowError('invalid-argument', f"model '{model_id}': expected one that was registered with a batcher", {'model': model_id})
-        key = batcher.key(request) if self.options.batch_size > 1 else None
+        size = self.options.batch_size if batcher.size is None else batcher.size
+        key = batcher.key(request) if size > 1 else None
         alike = None if key is None else f'{priority} {model_id} {key}'
         task = self._new_task(model, priority)
         job = Job(task, model, lambda context: batcher.run(request, context), batcher.discard, batcher, request, alike)
+        job.company = size
+        job.company_wait = self.options.batch_wait if batcher.wait is None else batcher.wait
         return self._submit(job, signal, deadline)
 
     def close(self) -> None:
@@ -225,7 +228,7 @@ class Scheduler:
         lane = self._turns.next_lane()
         if lane is None:
             return False
-        jobs = lane.take(self.options.batch_size)
+        jobs = lane.take()
         self._run_count += 1
         run = Run(lane, jobs, RunContext(self._run_count, self.spare_slots))
         self._runs[run.context.run_id] = run
@@ -266,9 +269,10 @@ class Scheduler:
 
     def _failed(self, run: Run, failure: Exception) -> None:
         self._release(run)
+        again = run.again(failure)
         for job in run.jobs:
             if job.run is run:
-                if job.reason is None and len(run.jobs) > 1:
+                if job.reason is None and again:
                     self._requeue(job, failure)
                 else:
                     self._end(job, None, failure)

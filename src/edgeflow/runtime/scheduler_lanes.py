@@ -29,7 +29,7 @@ class Job:
     """A task that has not ended, as the scheduler holds it.
 
     alike: jobs of one lane with equal text can be merged; None: this one is run alone. rank: when it counts as having come; the lower
-    goes first. ends_at: its deadline. run: what it runs in now. reason: why it was cancelled, if it was.
+    goes first. company: how many at most are run with it, itself included; company_wait: ms that it waits for them. ends_at: its deadline. run: what it runs in now. reason: why it was cancelled, if it was.
     """
 
     def __init__(
@@ -44,6 +44,8 @@ class Job:
         self.request: object = request
         self.alike: str | None = alike
         self.rank: float = 0.0
+        self.company: int = 1
+        self.company_wait: float = 0.0
         self.ends_at: float | None = None
         self.place: Entry = Entry(self)
         self.alarm: Entry = Entry(self)
@@ -108,25 +110,25 @@ class Lane:
         jobs: list[Job] = [entry.owner for entry in self._queue.entries()]
         return sorted(jobs, key=lambda job: job.task.id)
 
-    def company_until(self, size: int, wait: float) -> float:
+    def company_until(self) -> float:
         """Until when the first job waits for others to be merged with; -1 if it need not.
 
         It does while the batch is not full, its own deadline does not come first, and no other job waits here: those are never
         held up by a batch that could be bigger.
         """
         job = self.first()
-        if job is None or job.alike is None or wait <= 0:
+        if job is None or job.alike is None or job.company_wait <= 0:
             return -1.0
         alike = self._alike[job.alike]
-        until = job.task.queued_at + wait
-        if alike >= size or alike < len(self._queue) or (job.ends_at is not None and job.ends_at <= until):
+        until = job.task.queued_at + job.company_wait
+        if alike >= job.company or alike < len(self._queue) or (job.ends_at is not None and job.ends_at <= until):
             return -1.0
         return until
 
-    def take(self, size: int) -> list[Job]:
+    def take(self) -> list[Job]:
         """Take out the first job, and those right behind it that can be merged with it. Nothing is overtaken."""
         taken: list[Job] = []
-        while len(taken) < size:
+        while len(taken) == 0 or len(taken) < taken[0].company:
             job = self.first()
             if job is None or (len(taken) > 0 and not can_merge(taken[0], job)):
                 break
@@ -179,6 +181,11 @@ class Run:
         if len(self.jobs) == 1 or batcher is None:
             return self.jobs[0].work(self.context)
         return batcher.run(batcher.merge([job.request for job in self.jobs]), self.context)
+
+    def again(self, failure: Exception) -> bool:
+        """Whether the jobs of a run that failed are run again, each alone."""
+        batcher = self.jobs[0].batcher
+        return len(self.jobs) > 1 and batcher is not None and (batcher.alone is None or batcher.alone(failure))
 
     def results(self, value: object) -> list[object]:
         """One result for each of the jobs; the whole, as the first one's, if nobody wants it."""

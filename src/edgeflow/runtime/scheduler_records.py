@@ -81,6 +81,8 @@ class Batcher:
     key: requests with equal keys can be merged (such as the shapes of their inputs); None: this one is always run alone.
     merge: makes one request of several, in order. split: (result, requests) -> one result for each, in the same order.
     discard: frees a result that nobody will get, such as that of a cancelled request.
+    alone: after a merged run failed so, whether each request is run again alone; None: always.
+    size, wait: batch_size and batch_wait for this model; None: those of the options.
     """
 
     run: Callable[[object, RunContext], Awaitable[object]]
@@ -88,6 +90,9 @@ class Batcher:
     merge: Callable[[list[object]], object]
     split: Callable[[object, list[object]], list[object]]
     discard: Callable[[object], None] | None = None
+    alone: Callable[[Exception], bool] | None = None
+    size: int | None = None
+    wait: float | None = None
 
 
 @dataclass(frozen=True)

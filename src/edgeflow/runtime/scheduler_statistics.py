@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from edgeflow.host.platform import array_list, new_array
+from edgeflow.host.port import NumericArray
+
 
 @dataclass(frozen=True)
 class Percentiles:
@@ -51,24 +54,22 @@ class SchedulerStatistics:
 
 
 class Samples:
-    """The latest `size` numbers."""
+    """The latest `size` numbers. Their memory is taken at once: it does not grow with what was done."""
 
     def __init__(self, size: int) -> None:
         self._size: int = size
         self._count: int = 0
-        self._values: list[float] = []
+        self._values: NumericArray = new_array('float64', size)
 
     def add(self, value: float) -> None:
         """Take a number in, in place of the oldest once the ring is full."""
-        if self._count < self._size:
-            self._values.append(value)
-        else:
-            self._values[self._count % self._size] = value
+        self._values[self._count % self._size] = value
         self._count += 1
 
     def percentiles(self) -> Percentiles:
         """Percentiles of the numbers that are held."""
-        ordered = sorted(self._values)
+        held: list[float] = array_list(self._values)
+        ordered = sorted(held[:min(self._count, self._size)])
         return Percentiles(self._count, rank(ordered, 0.5), rank(ordered, 0.9), rank(ordered, 0.99), rank(ordered, 1.0))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from edgeflow.runtime.scheduler_lanes import Job, Lane
 from edgeflow.runtime.scheduler_queue import Heap
-from edgeflow.runtime.scheduler_records import Clock, SchedulerOptions
+from edgeflow.runtime.scheduler_records import Clock
 
 
 class Turns:
@@ -15,10 +15,9 @@ class Turns:
     now: the time as last read, so that everything that one call does happens at one time.
     """
 
-    def __init__(self, clock: Clock, options: SchedulerOptions) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.now: float = clock.now()
         self._clock: Clock = clock
-        self._options: SchedulerOptions = options
         self._ready: Heap = Heap()
         self._alarms: Heap = Heap()
         self._set_for: float = 0.0
@@ -45,7 +44,7 @@ class Turns:
             self._ready.remove(lane.turn)
             self._alarms.remove(lane.alarm)
             return
-        company = lane.company_until(self._options.batch_size, self._options.batch_wait)
+        company = lane.company_until()
         if company > self.now:
             self._ready.remove(lane.turn)
             self._alarms.put(lane.alarm, company, job.task.id)

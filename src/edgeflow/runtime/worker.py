@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+from edgeflow.backends.contract import HelperLink
 from edgeflow.backends.generation import GeneratingExecutable
+from edgeflow.backends.wasm.crew import Link
+from edgeflow.backends.wasm.helper import Helper
 from edgeflow.backends.wasm.kernels import use_kernels
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import start_task, worker_port
+from edgeflow.host.platform import open_port, start_task, worker_port
 from edgeflow.host.port import Bytes, WorkerPort
 from edgeflow.runtime.decoding import answer_decoding
 from edgeflow.runtime.messages import (
@@ -51,6 +54,8 @@ class Server:
         self._executables: dict[int, GeneratingExecutable] = {}
         self._orders: list[Order] = []
         self._busy: bool = False
+        self._links: dict[int, Link] = {}
+        self._helpers: dict[int, Helper] = {}
 
     async def serve(self) -> None:
         """Say that it is ready, and listen."""
@@ -64,9 +69,13 @@ class Server:
         if kind == 'start':
             use_kernels(message['kernels'])
         elif kind == 'cancel':
-            for order in self._orders:
-                if order.message['call'] == message['call']:
-                    order.cancel()
+            self._cancel(cast(int, message['call']))
+        elif kind == 'link':
+            self._links[cast(int, message['worker'])] = Link(open_port(message['end']))
+        elif kind == 'help':
+            self._helpers[cast(int, message['worker'])] = Helper(open_port(message['end']), lambda: self._busy)
+        elif kind == 'unlink':
+            self._unlink(cast(int, message['worker']))
         elif kind == 'dispose':
             executable = self._executables.pop(cast(int, message['number']), None)
             if executable is not None:
@@ -75,7 +84,28 @@ class Server:
             self._orders.append(Order(message))
             if not self._busy:
                 self._busy = True
+                for helper in self._helpers.values():
+                    helper.step_away()
                 start_task(self._work)
+
+    def _unlink(self, worker: int) -> None:
+        link = self._links.pop(worker, None)
+        if link is not None:
+            link.lose()
+        helper = self._helpers.pop(worker, None)
+        if helper is not None:
+            helper.close()
+
+    def _cancel(self, call: int) -> None:
+        """What is under way ends at its next step, what waits at once."""
+        for i in range(len(self._orders)):
+            order = self._orders[i]
+            if order.message['call'] == call:
+                order.cancel()
+                if i > 0:
+                    self._orders.pop(i)
+                    self._reply(order, failure(EdgeflowError('aborted', 'the work was cancelled before it began', {})))
+                return
 
     async def _work(self) -> None:
         while len(self._orders) > 0:
@@ -90,20 +120,26 @@ class Server:
         try:
             self._port.post(parcel.fields, parcel.transfer)
         except Exception as error:
-            self._port.post({'kind': 'failure', 'call': order.message['call'], 'error': error_fields(error)}, [])
+            refusal = failure(error)
+            refusal.fields['call'] = order.message['call']
+            self._port.post(refusal.fields, [])
 
     async def _answer(self, order: Order) -> Parcel:
         try:
-            if order.message['kind'] == 'load':
-                return await self._load(order.message)
+            kind = order.message['kind']
+            if kind == 'load':
+                return await self._load(order)
+            if kind == 'describe':
+                return await self._describe(order.message)
             return await self._run(order)
         except Exception as error:
-            parcel = Parcel('failure')
-            parcel.fields['error'] = error_fields(error)
-            return parcel
+            return failure(error)
 
-    async def _load(self, message: dict[str, object]) -> Parcel:
-        opened = await open_file(message['model'], cast('dict[str, Bytes]', message['external']), cast(str, message['device']))
+    async def _load(self, order: Order) -> Parcel:
+        message = order.message
+        opened = await open_file(
+            message['model'], cast('dict[str, Bytes]', message['external']), cast(str, message['device']), order.cancelled,
+            cast(int, message['shares']))
         self._executables[cast(int, message['number'])] = opened.executable
         parcel = Parcel('answer')
         parcel.fields['inputs'] = infos_fields(opened.inputs)
@@ -114,19 +150,43 @@ class Server:
 
     async def _run(self, order: Order) -> Parcel:
         message = order.message
-        executable = self._executables.get(cast(int, message['number']))
-        if executable is None:
-            raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})
+        executable = self._executable(message)
         if order.cancelled():
             raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
         if message['kind'] == 'decode':
             return await answer_decoding(executable.decoder(), message, order)
         control = order if message['cancellable'] else None
+        helpers: list[HelperLink] = []
+        for worker in cast('list[int]', message['helpers']):
+            link = self._links.get(worker)
+            if link is not None:
+                helpers.append(link)
+        executable.lend(helpers)
         results = await executable.run(read_feeds(message), cast('list[str]', message['outputs']), control, True)
         parcel = Parcel('answer')
         parcel.add_feeds(results, True)
         parcel.fields['memory'] = memory_fields(executable.memory())
+        parcel.fields['divisible'] = executable.divisible()
         return parcel
+
+    async def _describe(self, message: dict[str, object]) -> Parcel:
+        executable = self._executable(message)
+        parcel = Parcel('answer')
+        parcel.fields['plan'] = await executable.describe_plan(cast('dict[str, list[int]]', message['shapes']), cast('list[str]', message['outputs']))
+        return parcel
+
+    def _executable(self, message: dict[str, object]) -> GeneratingExecutable:
+        executable = self._executables.get(cast(int, message['number']))
+        if executable is None:
+            raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})
+        return executable
+
+
+def failure(error: Exception) -> Parcel:
+    """The answer for what failed."""
+    parcel = Parcel('failure')
+    parcel.fields['error'] = error_fields(error)
+    return parcel
 
 
 def serve_in_worker(version: str) -> None:

@@ -165,7 +165,7 @@ def sibling(address: str, name: str) -> str:
             'invalid-model', f"external data: expected a file beside the model, got the location '{name}'", {'got': name},
         )
     query = ''
-    path = address
+    path: str = address
     if is_url(address):
         path = address.split('#')[0]
         start = path.find('?')

@@ -25,7 +25,7 @@ class Encoded:
     """A batch of tokenized texts: one row a text, rows of one length if they were padded.
 
     offsets: (start, end) in the text for every token, (0, 0) for special and padding tokens; None where they were not
-    asked for or the library has none (JS). Positions count code points.
+    asked for. Positions count code points, in JS UTF-16 units, as indices of strings do.
     """
 
     input_ids: list[list[int]]
@@ -35,26 +35,37 @@ class Encoded:
 
 
 class Row:
-    """One text (or pair) with its special tokens, before padding."""
+    """One text (or pair) with its special tokens, before padding.
+
+    sources: 'A' or 'B', the text that each token is of, '' for special tokens. offsets, words: where asked for; words are -1 for special
+    tokens.
+    """
 
     def __init__(self) -> None:
         self.ids: list[int] = []
         self.type_ids: list[int] = []
+        self.sources: list[str] = []
         self.offsets: list[tuple[int, int]] = []
+        self.words: list[int] = []
 
 
 class Tokenizer:
     """The tokenizer of one model.
 
-    library: the platform's tokenizer. config: tokenizer_config.json (empty if the model has none).
+    library: the platform's tokenizer. config: tokenizer_config.json (empty if the model has none). chat_template: a template, or
+    several as {name, template}; None: the model has none in its config (it may have one in chat_template.jinja).
     """
 
     def __init__(self, library: TokenizerLibrary, config: dict[str, object]) -> None:
         settings = library.settings()
         self.library = library
+        self.config: dict[str, object] = config
+        self.chat_template: object = config.get('chat_template')
         self.max_length: int | None = declared_length(config)
         self.template: Template = read_template(cast('dict[str, object] | None', settings.get('post_processor')))
         padding = cast('dict[str, object] | None', settings.get('padding'))
+        model = cast('dict[str, object]', settings['model'])
+        self.marks_subwords = bool(model.get('continuing_subword_prefix'))
         self.padding_side = str(config.get('padding_side') or 'right')
         self.truncation_side = str(config.get('truncation_side') or 'right')
         self.pad_token = token_text(config.get('pad_token'))
@@ -99,8 +110,8 @@ class Tokenizer:
                     f'expected a max_length of at least the {special_count(pieces)} special tokens, got {limit}', {})
         rows: list[Row] = []
         for i in range(len(texts)):
-            first = self.library.encode_text(texts[i])
-            second = None if pairs is None else self.library.encode_text(pairs[i])
+            first = self.library.encode_text(texts[i], return_offsets)
+            second = None if pairs is None else self.library.encode_text(pairs[i], return_offsets)
             rows.append(self.compose(first, second, pieces, room, strategy, add_special_tokens))
         return self.pad(rows, pad_to, limit, return_offsets)
 
@@ -118,7 +129,9 @@ class Tokenizer:
                     for token in piece.ids:
                         row.ids.append(token)
                         row.type_ids.append(piece.type_id)
+                        row.sources.append('')
                         row.offsets.append((0, 0))
+                        row.words.append(-1)
                 continue
             text = first if piece.source == 'A' else cast(TokenizedText, second)
             keep = keep_first if piece.source == 'A' else keep_second
@@ -126,9 +139,41 @@ class Tokenizer:
             for i in range(start, start + keep):
                 row.ids.append(text.ids[i])
                 row.type_ids.append(piece.type_id)
+                row.sources.append(piece.source)
                 if text.offsets is not None:
                     row.offsets.append(text.offsets[i])
+                if text.words is not None:
+                    row.words.append(text.words[i])
         return row
+
+    def windows(self, text: str, pair: str | None, *, max_length: int, stride: int, over_pair: bool = True) -> list[Row]:
+        """A text, or a pair, that is too long for one row, as rows of which each begins with the last `stride` tokens before it.
+
+        over_pair: the second of a pair is cut into windows and the first is in each; else it is the other way round. A single
+        text is cut itself. The rows have offsets and words. EdgeflowError 'invalid-argument'.
+        """
+        first = self.library.encode_text(text, True)
+        second = None if pair is None else self.library.encode_text(pair, True)
+        pieces = self.template.single if second is None else self.template.pair
+        over_second = second is not None and over_pair
+        long = second if second is not None and over_second else first
+        held = special_count(pieces)
+        if second is not None:
+            held = held + len(first.ids if over_second else second.ids)
+        size = max_length - held
+        if size <= stride and size < len(long.ids):
+            raise EdgeflowError(
+                'invalid-argument', f'expected room for more than the stride of {stride} tokens in {max_length}, of which {held} are taken', {})
+        rows: list[Row] = []
+        start = 0
+        while True:
+            end = min(start + size, len(long.ids))
+            part = TokenizedText(long.ids[start:end], long.offsets[start:end], long.words[start:end])
+            rows.append(self.compose(
+                first if over_second else part, part if over_second else second, pieces, LARGEST_LENGTH, 'do_not_truncate', True))
+            if end == len(long.ids):
+                return rows
+            start = start + size - stride
 
     def pad(self, rows: list[Row], pad_to: str, limit: int | None, return_offsets: bool) -> Encoded:
         """The rows as a batch, filled up to one length unless pad_to is 'do_not_pad'."""
@@ -168,6 +213,11 @@ class Tokenizer:
         if len(ids) == 0:
             return ''
         return self.library.decode_ids(ids, skip_special_tokens)
+
+    def special_ids(self) -> set[int]:
+        """The ids of the special tokens, which decode() can skip."""
+        added = cast('list[dict[str, object]]', self.library.settings().get('added_tokens') or [])
+        return {cast(int, token['id']) for token in added if token.get('special') is True}
 
 
 def read_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> Tokenizer:

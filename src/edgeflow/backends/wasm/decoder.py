@@ -82,13 +82,13 @@ class WasmDecoder:
             if error.code != 'unsupported-op':
                 raise
 
-    async def open(self, inputs: dict[str, Feed], choosing: object = None) -> int:
+    async def open(self, inputs: dict[str, Feed]) -> int:
         known = [info.name for info in self._inputs]
         for name in inputs:
             if name not in known:
                 raise EdgeflowError('invalid-input', f"the model has no input '{name}'; it has {', '.join(known)}", {'name': name})
         self._numbers = self._numbers + 1
-        self._sessions[self._numbers] = _Session(chooser_of(choosing), inputs)
+        self._sessions[self._numbers] = _Session(None, inputs)
         return self._numbers
 
     async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[Chosen]:
@@ -96,6 +96,8 @@ class WasmDecoder:
         together: list[Feeding] = []
         for feeding in feedings:
             session = self._session(feeding.session)
+            if feeding.begins:
+                session.chooser = chooser_of(feeding.choosing)
             if len(feeding.ids) == 0 or feeding.session in chosen or feeding.session in [other.session for other in together]:
                 raise EdgeflowError('invalid-argument', 'expected tokens for each session, and each session once',
                                     {'session': feeding.session, 'got': len(feeding.ids)})

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from edgeflow.backends.wasm.memory import Heap
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_ints, array_list, array_view, copy_bytes, utf8_decode, write_i32s
+from edgeflow.host.platform import array_ints, array_list, array_view, copy_bytes, own_bytes, utf8_decode, write_i32s
 from edgeflow.host.port import Bytes, WasmInstance
 from edgeflow.ir.dtype import DTYPE_CODES, ITEM_BITS
 from edgeflow.plan.builder import StepBuilder
@@ -138,7 +138,7 @@ def failure(code: int, what: str, kernel: str) -> EdgeflowError:
 def read_kernel_names(instance: WasmInstance) -> dict[str, int]:
     """Numbers of the kernels by name, from the binary's own table."""
     address = instance.call('kernel_names', [])
-    data = instance.view(address, min(NAMES_LIMIT, instance.memory_size() - address))
+    data = own_bytes(instance.view(address, min(NAMES_LIMIT, instance.memory_size() - address)), False)
     names: dict[str, int] = {}
     start = 0
     for i in range(len(data)):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import cast
 
-from edgeflow.backends.contract import HERE, Feed, MemoryUse, Placement, RunControl
+from edgeflow.backends.contract import HERE, Feed, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
+from edgeflow.backends.rests import Rests
+from edgeflow.backends.wasm.crew import Link, Member, SharePlan
 from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.kernels import start_instance
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
@@ -16,12 +20,13 @@ from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes import constants_to_initializers, eliminate_dead_nodes
 from edgeflow.passes.fold_constants import fold_constants
 from edgeflow.passes.inline_constant_if import deciding_inputs
-from edgeflow.passes.pipeline import run_passes
+from edgeflow.passes.pipeline import pass_steps
 from edgeflow.passes.rename import all_graphs
 from edgeflow.plan.builder import CacheLayout, StepBuilder
 from edgeflow.plan.link import WORD, Tape, link
 from edgeflow.plan.planner import Draft, make_plan
 from edgeflow.plan.printer import print_plan
+from edgeflow.plan.stretches import Share
 from edgeflow.plan.values import Pointer, Step, Value
 
 MOST_PLANS = 16
@@ -38,6 +43,7 @@ class WasmPlan:
     """A draft with addresses. `constants`: heap blocks that it owns. `bytes`: their size, the tape's included.
 
     arena_base: where the arena was when the tape was written. ends: where each step ends, in words; made when first asked for.
+    helped: by member of the crew and first step, how a share is done there.
     """
 
     draft: Draft
@@ -48,6 +54,7 @@ class WasmPlan:
     constants: list[Value]
     bytes: int
     ends: list[int] = field(default_factory=list)
+    helped: dict[str, SharePlan] = field(default_factory=dict)
 
 
 class WasmExecutable:
@@ -63,15 +70,25 @@ class WasmExecutable:
         self._plans: dict[str, WasmPlan] = {}
         self._pausing: bool = False
         self._deciding: list[str] = deciding_inputs(graph)
+        self._crew: list[Member] = []
+        self._hired: int = 0
+        self._helpers: list[Link] = []
 
     async def run(
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
+        spare: Callable[[], int] | None = None,
     ) -> dict[str, Feed]:
-        if control is None:
+        helpers = self._helpers
+        self._helpers = []
+        if control is None and len(helpers) == 0:
             return self.run_now(feeds, outputs)
         machine = self._living()
         plan = self._begin_run(machine, feeds, outputs)
-        code = await self._run_slices(machine, plan, control) if plan.tape.step_words > 0 else 0
+        code = 0
+        if len(helpers) > 0 and len(plan.draft.stretches) > 0:
+            code = await self._run_with_help(machine, plan, self._members(machine, helpers), control)
+        elif plan.tape.step_words > 0:
+            code = await self._run_slices(machine, plan, 0, control)
         return self._end_run(machine, plan, outputs, code)
 
     def run_now(self, feeds: dict[str, Feed], outputs: list[str]) -> dict[str, Feed]:
@@ -113,41 +130,104 @@ class WasmExecutable:
             results[outputs[i]] = Feed(value.dtype, value.shape, data)
         return results
 
-    async def _run_slices(self, machine: WasmMachine, plan: WasmPlan, control: RunControl) -> int:
-        """Run the tape in parts, with a pause after every SLICE_MS; what run_tape gives. 'aborted' once `control` says so."""
-        if len(plan.ends) == 0:
-            plan.ends = step_ends(plan.tape)
-        ends = plan.ends
-        done = 0
+    async def _run_slices(self, machine: WasmMachine, plan: WasmPlan, done: int, control: RunControl | None) -> int:
+        """Run the tape from step `done` on in parts, with a pause after every SLICE_MS; what run_tape gives. 'aborted' once `control` says so."""
+        ends = step_ends_of(plan)
+        if control is None:
+            return run_part(machine, plan, done, len(ends))
         stride = FIRST_PART_STEPS
         slice_began = now()
         part_began = slice_began
-        while True:
-            start = 0 if done == 0 else ends[done - 1]
+        while done < len(ends):
             last = min(done + stride, len(ends))
-            code = machine.engine.run_tape(plan.tape_address + start * WORD, ends[last - 1] - start)
-            if code != 0:
-                return code + done * 256
-            if last == len(ends):
-                return 0
+            code = run_part(machine, plan, done, last)
+            if code != 0 or last == len(ends):
+                return code
             time = now()
             stride = next_stride(last - done, time - part_began)
             done = last
             if time - slice_began >= SLICE_MS:
-                self._pausing = True
-                try:
-                    await pause()
-                finally:
-                    self._pausing = False
-                if control.cancelled():
-                    raise EdgeflowError('aborted', f'the run was cancelled after {done} of {len(ends)} steps',
-                                        {'steps': done, 'of': len(ends)})
-                self._living()
+                await self._let_go(pause(), control, done, len(ends))
                 time = now()
                 slice_began = time
             part_began = time
+        return 0
 
-    def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
+    async def _run_with_help(self, machine: WasmMachine, plan: WasmPlan, crew: list[Member], control: RunControl | None) -> int:
+        """Run the tape, the shares of its stretches on the crew while it is there; what run_tape gives."""
+        for member in crew:
+            member.begin(plan.draft.arena_size)
+        try:
+            done = await self._run_stretches(machine, plan, crew, control)
+        finally:
+            for member in crew:
+                # What a helper has begun it may still be writing, into this memory if it is shared.
+                await member.arrival()
+                member.end()
+        return -done if done < 0 else await self._run_slices(machine, plan, done, control)
+
+    async def _run_stretches(self, machine: WasmMachine, plan: WasmPlan, crew: list[Member], control: RunControl | None) -> int:
+        """Run until the end of the last stretch, or until the crew is gone: how many steps are done; what run_tape gave, negative, if it failed."""
+        ends = step_ends_of(plan)
+        done = 0
+        for stretch in plan.draft.stretches:
+            if len([member for member in crew if member.present()]) == 0:
+                break
+            code = run_part(machine, plan, done, stretch.first)
+            helped = min(len(crew), len(stretch.shares))
+            for i in range(helped):
+                share = stretch.shares[i]
+                start = ends[share.first - 1]
+                crew[i].send(self._share_plan(plan, crew[i], share), plan.arena_base, plan.tape_address + start * WORD, ends[share.last - 1] - start)
+            if code == 0:
+                code = run_part(machine, plan, stretch.first, stretch.shares[0].first)
+            for i in range(len(stretch.shares)):
+                share = stretch.shares[i]
+                arrived: bool = False
+                if i < helped and code == 0:
+                    await self._let_go(crew[i].arrival(), control, share.first, len(ends))
+                    arrived = crew[i].take(share, plan.arena_base)
+                if not arrived and code == 0:
+                    code = run_part(machine, plan, share.first, share.last)
+            if code != 0:
+                return -code
+            done = stretch.shares[-1].last
+        return done
+
+    async def _let_go(self, waiting: Awaitable[None], control: RunControl | None, done: int, steps: int) -> None:
+        """Wait within a run, after `done` of its steps. 'disposed' or 'aborted' if it is not to go on."""
+        self._pausing = True
+        try:
+            await waiting
+        finally:
+            self._pausing = False
+        if control is not None and control.cancelled():
+            raise EdgeflowError('aborted', f'the run was cancelled after {done} of {steps} steps', {'steps': done, 'of': steps})
+        self._living()
+
+    def _members(self, machine: WasmMachine, helpers: list[Link]) -> list[Member]:
+        """The crew that these helpers are."""
+        self._crew = [member for member in self._crew if not member.link.lost]
+        crew: list[Member] = []
+        for link in helpers:
+            found: Member | None = None
+            for member in self._crew:
+                if member.link is link:
+                    found = member
+            if found is None:
+                self._hired = self._hired + 1
+                found = Member(link, self._hired, machine.engine)
+                self._crew.append(found)
+            crew.append(found)
+        return crew
+
+    def _share_plan(self, plan: WasmPlan, member: Member, share: Share) -> SharePlan:
+        key = f'{member.name} {share.first}'
+        planned = member.plan(share, plan.helped.get(key))
+        plan.helped[key] = planned
+        return planned
+
+    async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
         if self._pausing:
             raise EdgeflowError('invalid-argument', 'plans are described between runs; one is under way', {})
         return print_plan(self._plan(self._living(), shapes, outputs, {}).draft)
@@ -159,7 +239,10 @@ class WasmExecutable:
         plans = 0
         for plan in self._plans.values():
             plans = plans + plan.bytes
-        return MemoryUse(machine.engine.instance.memory_size(), machine.weights.bytes, machine.engine.arena_size, plans)
+        total = machine.engine.instance.memory_size()
+        for member in self._crew:
+            total = total + member.bytes()
+        return MemoryUse(total, machine.weights.bytes, machine.engine.arena_size, plans)
 
     def placement(self) -> Placement:
         nodes: dict[str, int] = {}
@@ -175,7 +258,18 @@ class WasmExecutable:
             self._decoder = WasmDecoder(self._graph, machine, lambda graph: WasmExecutable(graph, machine))
         return self._decoder
 
+    def lend(self, helpers: list[HelperLink]) -> None:
+        self._helpers = cast('list[Link]', helpers)
+
+    def divisible(self) -> bool:
+        """Whether helpers are of use to the plan that was used last."""
+        keys = list(self._plans.keys())
+        return len(keys) > 0 and len(self._plans[keys[-1]].draft.stretches) > 0
+
     def dispose(self) -> None:
+        for member in self._crew:
+            member.close()
+        self._crew = []
         self._machine = None
         self._decoder = None
         self._plans = {}
@@ -229,6 +323,22 @@ def next_stride(steps: int, took: float) -> int:
     return max(1, math.floor(steps * PART_MS / took))
 
 
+def run_part(machine: WasmMachine, plan: WasmPlan, first: int, last: int) -> int:
+    """Run steps `first` to `last` (excluded) of a plan: 0, or the step's index in the plan * 256 + code."""
+    if last <= first:
+        return 0
+    ends = step_ends_of(plan)
+    start = 0 if first == 0 else ends[first - 1]
+    code = machine.engine.run_tape(plan.tape_address + start * WORD, ends[last - 1] - start)
+    return 0 if code == 0 else code + first * 256
+
+
+def step_ends_of(plan: WasmPlan) -> list[int]:
+    if len(plan.ends) == 0:
+        plan.ends = step_ends(plan.tape)
+    return plan.ends
+
+
 def step_ends(tape: Tape) -> list[int]:
     """Where each step of a tape ends, in words."""
     ends: list[int] = []
@@ -239,20 +349,22 @@ def step_ends(tape: Tape) -> list[int]:
     return ends
 
 
-async def load_wasm(graph: Graph) -> WasmExecutable:
+async def load_wasm(graph: Graph, rests: Rests, shares: int = 1) -> WasmExecutable:
     """Run the passes over `graph`, put its weights into WASM memory, and let go of the file they came from.
 
     EdgeflowError 'unsupported-op' names the first operator that WASM does not have.
     """
-    machine = WasmMachine(await start_instance())
+    machine = WasmMachine(await start_instance(), shares)
     for part in all_graphs(graph):
         constants_to_initializers.run(part)
     fold_constants(graph, machine.fold)
-    run_passes(graph)
+    for _ in pass_steps(graph):
+        await rests.rest()
     fold_constants(graph, machine.fold)
     eliminate_dead_nodes.run(graph)
     check_operators(graph)
-    machine.load(graph)
+    for _ in machine.load(graph):
+        await rests.rest()
     detach(graph)
     return WasmExecutable(graph, machine)
 

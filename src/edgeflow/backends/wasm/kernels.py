@@ -28,6 +28,6 @@ def use_kernels(module: WasmModule) -> None:
         _given.append(module)
 
 
-async def start_instance() -> WasmInstance:
-    """A fresh instance of the kernels, with memory of its own."""
-    return await start_wasm(await kernel_module())
+async def start_instance(memory: object | None = None) -> WasmInstance:
+    """A fresh instance of the kernels, with memory of its own, or on the shared memory of another instance."""
+    return await start_wasm(await kernel_module(), memory)

@@ -5,8 +5,11 @@ Implements plan.planner.Machine and plan.builder.Constants.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from edgeflow.backends.wasm.engine import WasmEngine, convert_step, failure
 from edgeflow.backends.wasm.lowerings import FORMS, LOWERINGS
+from edgeflow.backends.wasm.shares import share_groups
 from edgeflow.backends.wasm.weights import Weights, check_data, upload
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import copy_bytes, new_bytes
@@ -14,20 +17,23 @@ from edgeflow.host.port import WasmInstance
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
 from edgeflow.plan.planner import PLANNED_OPS, Draft, lower_at_once, memory_dtype
-from edgeflow.plan.values import Value
+from edgeflow.plan.stretches import Shared
+from edgeflow.plan.values import NodeSteps, Value
 
 
 class WasmMachine:
     """One model's WASM instance."""
 
-    def __init__(self, instance: WasmInstance) -> None:
+    def __init__(self, instance: WasmInstance, shares: int = 1) -> None:
+        """shares: among how many machines its plans can be divided."""
         self.engine: WasmEngine = WasmEngine(instance)
+        self._shares: int = shares
         self.weights: Weights = Weights(self.engine)
         self._planned: list[Value] = []
 
-    def load(self, graph: Graph) -> None:
-        """Put the graph's initializers into memory."""
-        self.weights.load(graph, FORMS)
+    def load(self, graph: Graph) -> Iterator[None]:
+        """Put the graph's initializers into memory, with a halt after each."""
+        return self.weights.load(graph, FORMS)
 
     def begin_plan(self) -> None:
         """From here on, constants are computed for a plan."""
@@ -59,6 +65,9 @@ class WasmMachine:
 
     def convert(self, b: StepBuilder, source: Value, target: Value) -> None:
         convert_step(b, source, target)
+
+    def share(self, groups: list[NodeSteps], outputs: list[Value], b: StepBuilder) -> Shared:
+        return share_groups(groups, outputs, b, self._shares)
 
     def read_ints(self, value: Value) -> list[int]:
         return self.engine.read_ints(value)

@@ -9,7 +9,7 @@ nothing of the file is referred to any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from edgeflow.backends.wasm.engine import WasmEngine
@@ -64,8 +64,8 @@ class Weights:
             return None
         return self._weights[first.initializer].packed.get(form.key)
 
-    def load(self, graph: Graph, forms: dict[str, FormOf]) -> None:
-        """Put all initializers of `graph` into memory. EdgeflowError 'out-of-memory'."""
+    def load(self, graph: Graph, forms: dict[str, FormOf]) -> Iterator[None]:
+        """Put all initializers of `graph` into memory, with a halt after each. EdgeflowError 'out-of-memory'."""
         self._add(graph, '')
         self._demand(graph, [''], [graph], forms)
         self._reserve()
@@ -74,7 +74,8 @@ class Weights:
                 self._engine.place(weight.value)
         for packing in self._packings:
             self._engine.place(packing.target)
-        self._fill()
+        for _ in self._fill():
+            yield
         for weight in self._weights.values():
             weight.data = None
         self._packings = []
@@ -153,11 +154,12 @@ class Weights:
         self.bytes = total
         self._engine.heap.reserve(total + staging)
 
-    def _fill(self) -> None:
+    def _fill(self) -> Iterator[None]:
         b = StepBuilder(NoConstants())
         for weight in self._weights.values():
             if weight.wants_plain:
                 self._copy(b, weight)
+                yield
         for packing in self._packings:
             staged = self._stage(b, packing)
             b.begin(packing.node, 1)
@@ -166,6 +168,7 @@ class Weights:
             for weight in staged:
                 self._engine.heap.free(weight.value.address)
                 weight.value.address = 0
+            yield
 
     def _stage(self, b: StepBuilder, packing: _Packing) -> list[Weight]:
         """Bring the sources that have no plain copy into memory for the time of packing."""

@@ -8,7 +8,7 @@ enum { QUERY_ROWS = 48 };
 enum {
   Q, KEY, VALUE, MASK, OUT, BATCH, HEADS, S, T, D, DV, GROUP,
   Q_B, Q_H, Q_S, Q_D, K_B, K_H, K_T, K_D, V_B, V_H, V_T, V_D, O_B, O_H, O_S, O_D, M_B, M_H, M_S, M_T,
-  MASK_TYPE, FILL, SCALE, SOFTCAP, CAUSAL, CAUSAL_OFFSET, SCRATCH
+  MASK_TYPE, FILL, SCALE, SOFTCAP, CAUSAL, CAUSAL_OFFSET, GUARD, SCRATCH
 };
 
 enum { MASK_NONE, MASK_ADDED, MASK_KEEP, MASK_DROP, MASK_ADD_WHERE_FALSE };
@@ -108,6 +108,10 @@ int k_sdpa_f32(const int32_t *a) {
         Gemm pv = {scores, values, direct ? to : results, 0, 0, rows, dv, t, t8, direct ? a[O_S] : dv8, 0, 1.0f, ACT_NONE, 0};
         gemm_packed(&pv);
         for (int r = 0; r < rows; r++) {  // there are fewer results than scores: so they are what is divided by the sums
+          if (a[GUARD] && !(sums[r] > 0.0f)) {  // the graph makes 0 of a query that sees nothing
+            FEW for (int i = 0; i < dv; i++) to[(ptrdiff_t)r * a[O_S] + (ptrdiff_t)i * a[O_D]] = 0.0f;
+            continue;
+          }
           if (direct) {
             scale_row(to + (ptrdiff_t)r * a[O_S], dv, 1.0f / sums[r]);
             continue;

@@ -7,4 +7,5 @@ enum {
   ERROR_TYPE = 3,      // an element type, or an operation on it, that the kernel does not have
   ERROR_VALUE = 4,     // a value that the operator does not allow
   ERROR_KERNEL = 5,    // a step of the tape names no kernel
+  ERROR_MASK = 6,      // an attention mask that is not that of a plain causal decoder
 };

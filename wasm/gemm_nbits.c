@@ -1,5 +1,5 @@
 // Weights of 2, 4 or 8 bits in blocks along K, as com.microsoft MatMulNBits and MatMulBnb4 define them.
-// A packed panel holds 8 columns. For each block: 8 scales, 8 zero points (float32), then for every 32 / bits values of k one 32-bit
+// A packed panel holds 8 columns. For each block: 8 scales, 8 zero points if there are any (float32), then for every 32 / bits values of k one 32-bit
 // word for each of the 8 columns, the first k in the lowest bits.
 #include "dense.h"
 
@@ -12,19 +12,19 @@ int k_pack_nbits(const int32_t *a) {
   for (int n = 0; n < N; n += PANEL) {
     for (int g = 0; g < blocks; g++) {
       float *head = (float *)dst;
-      dst += 64;
+      dst += kind ? 64 : 32;
       for (int c = 0; c < PANEL; c++) {
         const int column = n + c;
         const int there = column < N;
         head[c] = there ? scales[(size_t)column * blocks + g] : 0.0f;
-        float zero = (float)(1 << (bits - 1));
+        float zero = 0.0f;
         if (kind == 1 && there) {
           const int bit = g * bits;
           zero = (float)((zp[(size_t)column * zp_bytes + bit / 8] >> (bit % 8)) & ((1 << bits) - 1));
         } else if (kind == 2 && there) {
           zero = FLOATS(2)[(size_t)column * blocks + g];
         }
-        head[PANEL + c] = zero;
+        if (kind) head[PANEL + c] = zero;
         const uint8_t *from = B + ((size_t)column * blocks + g) * blob;
         FEW for (int i = 0; i < blob; i++) dst[(i / 4) * 32 + c * 4 + i % 4] = there ? from[i] : 0;
       }
@@ -41,14 +41,15 @@ SIMD v128_t unpack(v128_t words, int bits, int index, v128_t zero) {
 }
 
 // c[8] = x[K] @ one panel. Sums of one block are scaled once.
-SIMD void row_panel(const int bits, const float *x, const uint8_t *b, int K, int block, float *c) {
+SIMD void row_panel(const int bits, const float *x, const uint8_t *b, int K, int block, int zeros, float *c) {
   const int per_word = 32 / bits;
   v128_t total0 = splat(0), total1 = total0;
   for (int k = 0; k < K; k += block) {
     const float *head = (const float *)b;
-    const v128_t zero0 = wasm_v128_load(head + 8), zero1 = wasm_v128_load(head + 12);
+    const v128_t middle = splat((float)(1 << (bits - 1)));
+    const v128_t zero0 = zeros ? wasm_v128_load(head + 8) : middle, zero1 = zeros ? wasm_v128_load(head + 12) : middle;
     v128_t s0 = splat(0), s1 = s0, s2 = s0, s3 = s0;
-    b += 64;
+    b += zeros ? 64 : 32;
     const uint8_t *words = b;
     const int size = min_int(block, K - k);
     int i = 0;
@@ -88,13 +89,14 @@ UNROLL
 }
 
 // The whole panel as float32 [blocks * block, 8].
-SIMD void widen_panel(const int bits, const uint8_t *b, int blocks, int block, float *to) {
+SIMD void widen_panel(const int bits, const uint8_t *b, int blocks, int block, int zeros, float *to) {
   const int per_word = 32 / bits;
   for (int g = 0; g < blocks; g++) {
     const float *head = (const float *)b;
     const v128_t scale0 = wasm_v128_load(head), scale1 = wasm_v128_load(head + 4);
-    const v128_t zero0 = wasm_v128_load(head + 8), zero1 = wasm_v128_load(head + 12);
-    b += 64;
+    const v128_t middle = splat((float)(1 << (bits - 1)));
+    const v128_t zero0 = zeros ? wasm_v128_load(head + 8) : middle, zero1 = zeros ? wasm_v128_load(head + 12) : middle;
+    b += zeros ? 64 : 32;
     for (int i = 0; i < block; i += per_word, b += 32) {
       const v128_t w0 = wasm_v128_load(b), w1 = wasm_v128_load(b + 16);
 UNROLL
@@ -106,36 +108,183 @@ UNROLL
   }
 }
 
-#define BITS(n)                                                                                              \
-  static void row_panel_##n(const float *x, const uint8_t *b, int K, int block, float *c) { row_panel(n, x, b, K, block, c); } \
-  static void widen_panel_##n(const uint8_t *b, int blocks, int block, float *to) { widen_panel(n, b, blocks, block, to); }
+#define BITS(n)                                                                                                    \
+  static void row_panel_##n(const float *x, const uint8_t *b, int K, int block, int zeros, float *c) {             \
+    row_panel(n, x, b, K, block, zeros, c);                                                                        \
+  }                                                                                                                \
+  static void widen_panel_##n(const uint8_t *b, int blocks, int block, int zeros, float *to) {                     \
+    widen_panel(n, b, blocks, block, zeros, to);                                                                   \
+  }
 BITS(2)
 BITS(4)
 BITS(8)
+
+// --- Activations in 8 bits too: what accuracy_level 4 asks for. Each block of a row has its own scale, largest / 127.
+
+// A row for the integer product: blocks of codes, of 8 k the even ones before the odd ones, as the halves of the weights' bytes come
+// apart. The scale of each block goes to `scales`, scale times the sum of its codes to `sums`.
+static void quantize_row(const float *x, int K, int block, int8_t *codes, float *scales, float *sums) {
+  for (int k = 0; k < K; k += block, codes += block) {
+    const int size = min_int(block, K - k);
+    v128_t most = splat(0);
+    for (int i = 0; i < size; i += 4) most = wasm_f32x4_pmax(most, wasm_f32x4_abs(load_some(x + k + i, size - i)));
+    const float largest = max_f32x4(most), scale = largest / 127.0f;
+    const v128_t f = splat(largest > 0.0f ? 127.0f / largest : 0.0f);
+    v128_t total = wasm_i32x4_const(0, 0, 0, 0);
+    for (int i = 0; i < block; i += 8) {
+      const v128_t low = i < size ? load_some(x + k + i, size - i) : splat(0), high = i + 4 < size ? load_some(x + k + i + 4, size - i - 4) : splat(0);
+      const v128_t a = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(wasm_f32x4_mul(low, f)));
+      const v128_t b = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(wasm_f32x4_mul(high, f)));
+      total = wasm_i32x4_add(total, wasm_i32x4_add(a, b));
+      const v128_t narrow = wasm_i16x8_narrow_i32x4(a, b), bytes = wasm_i8x16_narrow_i16x8(narrow, narrow);
+      wasm_v128_store64_lane(codes + i, wasm_i8x16_shuffle(bytes, bytes, 0, 2, 4, 6, 1, 3, 5, 7, 0, 2, 4, 6, 1, 3, 5, 7), 0);
+    }
+    *scales++ = scale;
+    *sums++ = scale * (float)(wasm_i32x4_extract_lane(total, 0) + wasm_i32x4_extract_lane(total, 1) + wasm_i32x4_extract_lane(total, 2) +
+                              wasm_i32x4_extract_lane(total, 3));
+  }
+}
+
+#ifdef __wasm_relaxed_simd__
+enum { PARTS = 1 };
+#define DOT4(sum, x, w) sum[0] = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x, w, sum[0])
+#define CODES(p) wasm_v128_load32_splat(p)
+#define TOTAL(sum) (sum[0])
+#else
+enum { PARTS = 2 };  // columns 0 and 1, 2 and 3: two sums for each
+#define DOT4(sum, x, w)                                                                             \
+  {                                                                                                 \
+    sum[0] = wasm_i32x4_add(sum[0], wasm_i32x4_dot_i16x8(x, wasm_i16x8_extend_low_i8x16(w)));       \
+    sum[1] = wasm_i32x4_add(sum[1], wasm_i32x4_dot_i16x8(x, wasm_i16x8_extend_high_i8x16(w)));      \
+  }
+#define CODES(p) wasm_i16x8_extend_low_i8x16(wasm_v128_load32_splat(p))
+#define TOTAL(sum) wasm_i32x4_add(wasm_i32x4_shuffle(sum[0], sum[1], 0, 2, 4, 6), wasm_i32x4_shuffle(sum[0], sum[1], 1, 3, 5, 7))
+#endif
+
+// c[R, 8] = R rows of codes @ one panel of 4-bit weights. wide: the panel's codes lie in `wide`, a byte each, as unpack_codes wrote
+// them, or come straight from the panel.
+SIMD void code_panel(const int R, const int is_wide, const int8_t *x, int ldx, const float *scales, const float *sums, int blocks, int block,
+                     const uint8_t *b, const uint8_t *wide, int zeros, float *c) {
+  v128_t total[2 * 4];
+  const v128_t mask = wasm_i8x16_splat(15);
+  UNROLL for (int i = 0; i < 2 * R; i++) total[i] = splat(0);
+  for (int g = 0; g < blocks; g++) {
+    const float *head = (const float *)b;
+    v128_t low[4][2], high[4][2];
+    UNROLL for (int r = 0; r < R; r++) {
+      UNROLL for (int i = 0; i < PARTS; i++) low[r][i] = high[r][i] = wasm_i32x4_const(0, 0, 0, 0);
+    }
+    b += zeros ? 64 : 32;
+#pragma clang loop unroll(disable)
+    for (int i = 0; i < block; i += 8, x += 8) {
+      v128_t e0, o0, e1, o1;
+      if (is_wide) {
+        e0 = wasm_v128_load(wide);
+        o0 = wasm_v128_load(wide + 16);
+        e1 = wasm_v128_load(wide + 32);
+        o1 = wasm_v128_load(wide + 48);
+        wide += 64;
+        KEEP(wide);
+      } else {
+        const v128_t w0 = wasm_v128_load(b), w1 = wasm_v128_load(b + 16);
+        e0 = wasm_v128_and(w0, mask);
+        o0 = wasm_v128_and(wasm_u16x8_shr(w0, 4), mask);
+        e1 = wasm_v128_and(w1, mask);
+        o1 = wasm_v128_and(wasm_u16x8_shr(w1, 4), mask);
+        b += 32;
+        KEEP(b);
+      }
+      UNROLL for (int r = 0; r < R; r++) {
+        const v128_t even = CODES(x + (size_t)r * (size_t)ldx), odd = CODES(x + (size_t)r * (size_t)ldx + 4);
+        DOT4(low[r], even, e0);
+        DOT4(high[r], even, e1);
+        DOT4(low[r], odd, o0);
+        DOT4(high[r], odd, o1);
+      }
+    }
+    if (is_wide) b += block * 4;
+    const v128_t scale0 = wasm_v128_load(head), scale1 = wasm_v128_load(head + 4), middle = splat(8.0f);
+    const v128_t zero0 = zeros ? wasm_v128_load(head + 8) : middle, zero1 = zeros ? wasm_v128_load(head + 12) : middle;
+    UNROLL for (int r = 0; r < R; r++) {
+      const v128_t f = splat(scales[r * blocks + g]), s = splat(sums[r * blocks + g]);
+      const v128_t p0 = wasm_f32x4_sub(wasm_f32x4_mul(wasm_f32x4_convert_i32x4(TOTAL(low[r])), f), wasm_f32x4_mul(zero0, s));
+      const v128_t p1 = wasm_f32x4_sub(wasm_f32x4_mul(wasm_f32x4_convert_i32x4(TOTAL(high[r])), f), wasm_f32x4_mul(zero1, s));
+      total[2 * r] = madd(p0, scale0, total[2 * r]);
+      total[2 * r + 1] = madd(p1, scale1, total[2 * r + 1]);
+    }
+  }
+  UNROLL for (int i = 0; i < 2 * R; i++) wasm_v128_store(c + i * 4, total[i]);
+}
+
+#define CODE_PANEL(R, is_wide)                                                                                                      \
+  static __attribute__((noinline)) void code_panel_##R##_##is_wide(const int8_t *x, int ldx, const float *scales, const float *sums, \
+                                                                   int blocks, int block, const uint8_t *b, const uint8_t *wide,     \
+                                                                   int zeros, float *c) {                                            \
+    code_panel(R, is_wide, x, ldx, scales, sums, blocks, block, b, wide, zeros, c);                                                  \
+  }
+CODE_PANEL(1, 0)
+CODE_PANEL(2, 0)
+CODE_PANEL(4, 0)
+CODE_PANEL(1, 1)
+CODE_PANEL(2, 1)
+
+typedef void (*CodePanel)(const int8_t *, int, const float *, const float *, int, int, const uint8_t *, const uint8_t *, int, float *);
+static const CodePanel code_panels[2][3] = {{code_panel_1_0, code_panel_2_0, code_panel_4_0}, {code_panel_1_1, code_panel_2_1}};
+
+static void unpack_codes(const uint8_t *b, int blocks, int block, int zeros, uint8_t *wide) {
+  const v128_t mask = wasm_i8x16_splat(15);
+  for (int g = 0; g < blocks; g++) {
+    b += zeros ? 64 : 32;
+    for (int i = 0; i < block; i += 4, b += 16, wide += 32) {
+      const v128_t w = wasm_v128_load(b);
+      wasm_v128_store(wide, wasm_v128_and(w, mask));
+      wasm_v128_store(wide + 16, wasm_v128_and(wasm_u16x8_shr(w, 4), mask));
+    }
+  }
+}
 
 int k_gemm_nbits(const int32_t *a) {
   const float *A = FLOATS(0), *bias = FLOATS(3), *residual = FLOATS(4);
   const uint8_t *b = BYTES(1);
   float *C = FLOATS(2), *wide = FLOATS(14);
-  const int M = a[5], N = a[6], K = a[7], lda = a[8], ldc = a[9], ldr = a[10], block = a[11], bits = a[12];
-  const int blocks = ceil_div(K, block), index = bits == 2 ? 0 : bits == 4 ? 1 : 2;
-  static void (*const row_panels[])(const float *, const uint8_t *, int, int, float *) = {row_panel_2, row_panel_4, row_panel_8};
-  static void (*const widen_panels[])(const uint8_t *, int, int, float *) = {widen_panel_2, widen_panel_4, widen_panel_8};
-  for (int n = 0; n < N; n += PANEL, b += (size_t)blocks * (64 + block * bits)) {
+  const int M = a[5], N = a[6], K = a[7], lda = a[8], ldc = a[9], ldr = a[10], block = a[11], bits = a[12], zeros = a[15], codes = a[16];
+  const int blocks = ceil_div(K, block), line = blocks * block, index = bits == 2 ? 0 : bits == 4 ? 1 : 2;
+  static void (*const row_panels[])(const float *, const uint8_t *, int, int, int, float *) = {row_panel_2, row_panel_4, row_panel_8};
+  static void (*const widen_panels[])(const uint8_t *, int, int, int, float *) = {widen_panel_2, widen_panel_4, widen_panel_8};
+  // For codes: rows of codes, their scales and sums, one panel's codes.
+  float *scales = (float *)(BYTES(14) + (size_t)M * line), *sums = scales + (size_t)M * blocks;
+  uint8_t *panel = (uint8_t *)(sums + (size_t)M * blocks);
+  if (codes) {
+    for (int m = 0; m < M; m++) {
+      const size_t at = (size_t)m * blocks;
+      quantize_row(A + (size_t)m * lda, K, block, (int8_t *)BYTES(14) + (size_t)m * line, scales + at, sums + at);
+    }
+  }
+  for (int n = 0; n < N; n += PANEL, b += (size_t)blocks * ((zeros ? 64 : 32) + block * bits)) {
     const int columns = min_int(PANEL, N - n);
     const float *some_bias = bias ? bias + n : 0, *some_residual = residual ? residual + n : 0;
-    if (M < 4) {
-      float edge[PANEL];
-      for (int m = 0; m < M; m++) {
-        row_panels[index](A + (size_t)m * lda, b, K, block, edge);
-        finish_tile(edge, PANEL, 1, columns, 1.0f, some_bias, 0, 0, a[13]);
-        store_edge(edge, C + (size_t)m * ldc + n, ldc, 1, columns, some_residual ? some_residual + (size_t)m * ldr : 0, ldr);
-      }
+    if (M >= 4 && !codes) {
+      widen_panels[index](b, blocks, block, zeros, wide);
+      Gemm g = {A, wide, C + n, some_bias, some_residual, M, columns, K, lda, ldc, ldr, 1.0f, a[13], 0};
+      gemm_packed(&g);
       continue;
     }
-    widen_panels[index](b, blocks, block, wide);
-    Gemm g = {A, wide, C + n, some_bias, some_residual, M, columns, K, lda, ldc, ldr, 1.0f, a[13], 0};
-    gemm_packed(&g);
+    const int is_wide = codes && M >= 8;
+    if (is_wide) unpack_codes(b, blocks, block, zeros, panel);
+    for (int m = 0; m < M;) {
+      float edge[4 * PANEL];
+      const int size = !codes ? 0 : M - m >= 4 && !is_wide ? 2 : M - m >= 2 ? 1 : 0, rows = 1 << size;
+      if (codes) {
+        const int8_t *x = (const int8_t *)BYTES(14) + (size_t)m * line;
+        const size_t at = (size_t)m * blocks;
+        code_panels[is_wide][size](x, line, scales + at, sums + at, blocks, block, b, panel, zeros, edge);
+      } else {
+        row_panels[index](A + (size_t)m * lda, b, K, block, zeros, edge);
+      }
+      if (some_bias || a[13]) finish_tile(edge, PANEL, rows, columns, 1.0f, some_bias, 0, 0, a[13]);
+      store_edge(edge, C + (size_t)m * ldc + n, ldc, rows, columns, some_residual ? some_residual + (size_t)m * ldr : 0, ldr);
+      m += rows;
+    }
   }
   return 0;
 }

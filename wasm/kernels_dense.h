@@ -43,12 +43,14 @@
      [M, N]), M, N, K, scratch           ONNX MatMulInteger; scratch as gemm_i8 */                                                \
   X(matmul_integer)                                                                                                               \
   /* --- 2, 4 and 8 bit weights in blocks along K (com.microsoft MatMulNBits). blocks = ceil(K, block).                           \
-     Packed: ceil(N, 8) * blocks * (64 + block * bits) bytes.                                                                     \
+     Packed: ceil(N, 8) * blocks * ((zp_kind ? 64 : 32) + block * bits) bytes.                                                    \
      Bq (uint8 [N, blocks, block * bits / 8]), scales [N, blocks], zero_points|0, dst, N, K, block, bits,                         \
      zp_kind (0 absent: 2^(bits-1); 1 uint8 packed [N, ceil(blocks * bits, 8)]; 2 float32 [N, blocks]) */                         \
   X(pack_nbits)                                                                                                                   \
-  /* A, Bpacked, C, bias|0, residual|0, M, N, K, lda, ldc, ldr, block, bits, activation, scratch                                  \
-     C = act(A @ dequantized B + bias) + residual; scratch: 32 * blocks * block bytes (0 if M < 4) */                             \
+  /* A, Bpacked, C, bias|0, residual|0, M, N, K, lda, ldc, ldr, block, bits, activation, scratch, zp_kind, codes                  \
+     C = act(A @ dequantized B + bias) + residual; scratch: 32 * blocks * block bytes (0 if M < 4).                               \
+     codes (bits 4 only): A too is rounded, to 8 bits with a scale for each block of a row; scratch:                              \
+     M * blocks * (block + 8) + 8 * blocks * block bytes */                                                                       \
   X(gemm_nbits)                                                                                                                   \
   /* src (uint8), absmax, dst, count, block, quant_type (0 FP4, 1 NF4)    com.microsoft MatMulBnb4's B, flat [N * K] floats;      \
      pack_f32(dst, packed, K, N, 1, K) makes it a gemm_f32 operand */                                                             \
@@ -58,11 +60,23 @@
      q strides b h s d, k strides b h t d, v strides b h t d, out strides b h s d, mask strides b h s t (0 broadcasts),           \
      mask_type (0 none, 1 added float32, 2 bool: replaced by fill where false, 3 bool: replaced by fill where true, 4 bool:       \
      fill is added where false), fill bits, scale bits, softcap bits (0: none),                                                   \
-     causal (0 no, 1: key t is seen by query s only if t <= s + causal_offset, else score -infinity), causal_offset, scratch      \
+     causal (0 no, 1: key t is seen by query s only if t <= s + causal_offset, else score -infinity), causal_offset, guard (0 for \
+     a query that sees no key), scratch                                                                                           \
      scratch: 4 * (8 * ceil(T, 8) * D + 8 * ceil(Dv, 8) * T + R * (8 * ceil(T, 8) + D + 8 * ceil(Dv, 8))) bytes, R = min(S, 48)   \
-     39 words in this order; a query that sees no key at all gives what softmax gives: NaN if all its scores are -infinity, the   \
+     40 words in this order; a query that sees no key at all gives what softmax gives: NaN if all its scores are -infinity, the   \
      mean of V if all are one finite number */                                                                                    \
   X(sdpa_f32)                                                                                                                     \
+  /* Attention that appends to a cache; causal where it says so and always with a table. cached_attention.c names its 56 words.     \
+     T: keys in present; with a table the most that any row can see, rounded up to 64.                                           \
+     scratch: 4 * (M * D + R * (T8 + Dv8) + D8 + (table ? 0 : T8 * (D + Dv8))) bytes; M = S * heads / groups, R = min(M, 48),    \
+     x8 = x rounded up to 8 */                                                                                                    \
+  X(cached_attention)                                                                                                             \
+  /* X, Y, B, H, S, D, X strides b h s, Y strides b h s, positions (int64), cos, sin [rows, half], half, interleaved, each        \
+     (positions are [B, S]; else one number, where they begin), rows      in place ok */                                          \
+  X(rotary)                                                                                                                       \
+  /* table, indices, index type, scales [rows, blocks], zero points|0, Y, rows, count, width, block, packed, signed, zero (where  \
+     there are no zero points)      packed: two codes a byte, each row begins a byte; else a byte each, int8 if signed */         \
+  X(gather_blocks)                                                                                                                \
   /* --- rows of n. X, skip|0 (skip_rows rows, repeating), bias|0 [n], gamma|0, beta|0, Y, sum|0 (X + skip + bias), rows, n,      \
      skip_rows, eps bits     in place ok (Y or sum may be X or skip, the same address) */                                         \
   X(layer_norm_f32)                                                                                                               \

@@ -11,6 +11,7 @@ from edgeflow.pipelines.fill_mask import FillMaskPipeline
 from edgeflow.pipelines.pipeline import pipeline
 from edgeflow.pipelines.question_answering import QuestionAnsweringPipeline
 from edgeflow.pipelines.text_classification import TextClassificationPipeline
+from edgeflow.pipelines.text_generation import GeneratedText, TextGenerationPipeline
 from edgeflow.pipelines.token_classification import TokenClassificationPipeline
 from edgeflow.pipelines.zero_shot_classification import ZeroShotClassificationPipeline
 from edgeflow.runtime.creation import arange, eye, full, linspace, ones, randn, random, zeros
@@ -31,13 +32,14 @@ from edgeflow.store.progress import ProgressEvent
 from edgeflow.version import VERSION
 
 __all__ = [
-    'Cache', 'CachedFile', 'Download', 'DownloadProgress', 'EdgeflowError', 'Env', 'FeatureExtractionPipeline', 'FillMaskPipeline', 'Leak',
-    'LeakDetection', 'MemoryArea', 'MemoryScope', 'MemoryStats', 'Model', 'ModelFile', 'ModelMemory', 'ProgressEvent',
-    'QuestionAnsweringPipeline', 'Resource', 'StorageRoom', 'Tensor', 'TextClassificationPipeline', 'TokenClassificationPipeline',
-    'VERSION', 'ValueInfo', 'ZeroShotClassificationPipeline', 'add', 'arange', 'argmax', 'cache', 'concat', 'detect_leaks', 'div',
-    'download', 'env', 'eye', 'full', 'is_cached', 'linspace', 'load_model', 'load_operations', 'matmul', 'mean', 'memory_scope',
-    'memory_stats', 'model_files', 'mul', 'on_task', 'ones', 'pipeline', 'preload', 'randn', 'random', 'relu', 'reshape',
-    'scheduler_statistics', 'sigmoid', 'slice', 'softmax', 'sub', 'sum', 'tanh', 'tensor', 'transpose', 'with_memory_scope', 'zeros',
+    'Cache', 'CachedFile', 'Download', 'DownloadProgress', 'EdgeflowError', 'Env', 'FeatureExtractionPipeline', 'FillMaskPipeline',
+    'GeneratedText', 'Leak', 'LeakDetection', 'MemoryArea', 'MemoryScope', 'MemoryStats', 'Model', 'ModelFile', 'ModelMemory',
+    'ProgressEvent', 'QuestionAnsweringPipeline', 'Resource', 'StorageRoom', 'Tensor', 'TextClassificationPipeline',
+    'TextGenerationPipeline', 'TokenClassificationPipeline', 'VERSION', 'ValueInfo', 'ZeroShotClassificationPipeline', 'add', 'arange',
+    'argmax', 'cache', 'concat', 'detect_leaks', 'div', 'download', 'env', 'eye', 'full', 'is_cached', 'linspace', 'load_model',
+    'load_operations', 'matmul', 'mean', 'memory_scope', 'memory_stats', 'model_files', 'mul', 'on_task', 'ones', 'pipeline', 'preload',
+    'randn', 'random', 'relu', 'reshape', 'scheduler_statistics', 'sigmoid', 'slice', 'softmax', 'sub', 'sum', 'tanh', 'tensor',
+    'transpose', 'with_memory_scope', 'zeros',
 ]
 
 serve_in_worker(VERSION)

@@ -275,6 +275,7 @@ def test_sdpa_is_softmax_of_scores_times_values(
         real(softcap),
         int(causal),
         offset,
+        0,
         Scratch(4 * (t8 * d + dv8 * t + rows * (t8 + d + dv8))),
     )[0]
     close(got.transpose(np.argsort(perm)), expected)
@@ -321,6 +322,7 @@ def test_sdpa_treats_masked_rows_as_softmax_does(variant: str, masked: float) ->
         0,
         0,
         0,
+        0,
         Scratch(4000),
     )[0]
     with np.errstate(all='ignore'):
@@ -330,13 +332,14 @@ def test_sdpa_treats_masked_rows_as_softmax_does(variant: str, masked: float) ->
 
 
 @pytest.mark.parametrize('masked', [False, True])
-def test_sdpa_gives_nan_to_a_query_that_sees_no_key(variant: str, masked: bool) -> None:
+@pytest.mark.parametrize('guard', [0, 1])
+def test_sdpa_gives_nan_to_a_query_that_sees_no_key_or_0_if_guarded(variant: str, masked: bool, guard: int) -> None:
     rng = np.random.default_rng(0)
     q, k, v = floats(rng, 3, 4), floats(rng, 5, 4), floats(rng, 5, 4)
     mask = np.zeros(5, np.float32) if masked else None
     steps = [20, 20, 4, 1]
     layout = [12, 12, 4, 1, *steps, *steps, 12, 12, 4, 1, 0, 0, 0, 1]
-    words = [int(masked), 0, real(1), 0, 1, -1, Scratch(4000)]
+    words = [int(masked), 0, real(1), 0, 1, -1, guard, Scratch(4000)]
     got = kernels(variant).run('sdpa_f32', q, k, v, mask, Out((3, 4)), 1, 1, 3, 5, 4, 4, 1, *layout, *words)[0]
-    assert np.isnan(got[0]).all()
+    assert (got[0] == 0).all() if guard else np.isnan(got[0]).all()
     close(got[1:], softmax(np.where(np.arange(5) <= [[0], [1]], q[1:] @ k.T, -np.inf)) @ v)

@@ -91,6 +91,11 @@ class Writer:
         self.extra.append(helper.make_tensor(name, TensorProto.FLOAT, [], [value]))
         return name
 
+    def whole(self, value: int) -> str:
+        name = self.new()
+        self.extra.append(helper.make_tensor(name, TensorProto.INT64, [1], [value]))
+        return name
+
     def wide(self, name: str) -> str:
         """The value in float32."""
         return self.op('Cast', name, to=TensorProto.FLOAT)
@@ -165,6 +170,29 @@ def sdpa(w: Writer, node: Node) -> None:
     w.finish(w.op('Transpose', value, perm=node.attributes['out_perm']), node)
 
 
+def cached_attention(w: Writer, node: Node) -> None:
+    q, k, v = (w.wide(name) for name in (node.inputs[0], node.inputs[6], node.inputs[7]))
+    # Each head of K and V for a group of heads of Q: [batch, groups, heads / groups, rows, width].
+    heads, groups = (w.op('Slice', w.op('Shape', x), w.whole(1), w.whole(2)) for x in (q, k))
+    each = w.op('Div', heads, groups)
+    b = w.op('Slice', w.op('Shape', q), w.whole(0), w.whole(1))
+    s, t = (w.op('Slice', w.op('Shape', x), w.whole(2), w.whole(4)) for x in (q, k))
+    apart = w.op('Reshape', q, w.op('Concat', b, groups, each, s, axis=0))
+    k, v = (w.op('Unsqueeze', x, w.whole(2)) for x in (k, v))
+    scores = w.op('MatMul', apart, w.op('Transpose', k, perm=[0, 1, 2, 4, 3]))
+    rows = w.op('Slice', s, w.whole(0), w.whole(1))
+    scores = w.op('Reshape', scores, w.op('Concat', b, heads, rows, w.op('Slice', t, w.whole(0), w.whole(1)), axis=0))
+    scores = w.op('Mul', scores, w.number(node.attributes['scale']))
+    if given(node, 5):
+        scores = w.op('Add', scores, w.wide(node.inputs[5]))
+    probabilities = w.op('Softmax', scores, axis=3)
+    if node.attributes['guard']:
+        probabilities = w.op('Where', w.op('IsNaN', probabilities), w.number(0), probabilities)
+    probabilities = w.op('Reshape', probabilities, w.op('Concat', b, groups, each, rows, w.op('Slice', t, w.whole(0), w.whole(1)), axis=0))
+    value = w.op('MatMul', probabilities, v)
+    w.finish(w.op('Reshape', value, w.op('Concat', b, heads, w.op('Slice', w.op('Shape', value), w.whole(3), w.whole(5)), axis=0)), node)
+
+
 def skip_layer_norm(w: Writer, node: Node) -> None:
     total = w.op('Add', w.wide(node.inputs[0]), w.wide(node.inputs[1]))
     if given(node, 4):
@@ -187,7 +215,7 @@ def bias_act(w: Writer, node: Node) -> None:
 
 EXPANSIONS = {
     'edgeflow:MatMul': matmul, 'edgeflow:QMatMul': qmatmul, 'edgeflow:Sdpa': sdpa, 'edgeflow:SkipLayerNorm': skip_layer_norm,
-    'edgeflow:Gelu': gelu, 'edgeflow:BiasAct': bias_act,
+    'edgeflow:Gelu': gelu, 'edgeflow:BiasAct': bias_act, 'edgeflow:CachedAttention': cached_attention,
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeflow.backends.contract import Executable
+from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.executable import load_wasm
 from edgeflow.backends.wasm.kernels import kernel_module
@@ -31,7 +31,7 @@ async def prepare_device(device: str) -> None:
         return
 
 
-async def load_executable(graph: Graph, device: str, rests: Rests, shares: int = 1) -> Executable:
+async def load_executable(graph: Graph, device: str, rests: Rests, shares: int = 1) -> GeneratingExecutable:
     """The graph, straight from the reader, ready to run on `device`, one of choose_device()'s.
 
     shares: among how many threads a run can be divided.

@@ -6,6 +6,17 @@ from edgeflow.ir.elements import elements
 from edgeflow.ir.graph import Attribute, Graph, Node, TensorData
 from edgeflow.ir.order import captured_names
 from edgeflow.ir.renaming import new_name, renamed
+from edgeflow.passes.rename import all_graphs
+
+
+def deciding_inputs(graph: Graph) -> list[str]:
+    """Inputs that are the condition of an If, as exporters merge two decoders into one: a plan is made for each of their values."""
+    conditions: set[str] = set()
+    for part in all_graphs(graph):
+        for node in part.nodes:
+            if node.key() == 'If':
+                conditions.add(node.inputs[0])
+    return [info.name for info in graph.inputs if info.name in conditions]
 
 
 def run(graph: Graph) -> bool:

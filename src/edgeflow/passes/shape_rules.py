@@ -365,6 +365,12 @@ def _embed(t: ShapeTable, node: Node) -> None:
         t.set_shape(node.outputs[0], given[0] + [given[2][1]])
 
 
+def _cached_attention(t: ShapeTable, node: Node) -> None:
+    given = _shapes(t, node, 3)
+    if given is not None and len(given[0]) == 4 and len(given[2]) == 4:
+        t.set_shape(node.outputs[0], given[0][:3] + [given[2][3]])
+
+
 def _same_rules() -> dict[str, ShapeRule]:
     rules: dict[str, ShapeRule] = {}
     for op in [
@@ -413,6 +419,7 @@ def _all_rules() -> dict[str, ShapeRule]:
     rules['DynamicQuantizeLinear'] = _quantize
     rules['Range'] = _range
     rules['edgeflow:Sdpa'] = _sdpa
+    rules['edgeflow:CachedAttention'] = _cached_attention
     rules['edgeflow:SkipLayerNorm'] = _skip_layer_norm
     rules['com.microsoft:Attention'] = _attention
     rules['com.microsoft:EmbedLayerNormalization'] = _embed

@@ -16,9 +16,9 @@ from edgeflow.pipelines.tasks import TASKS, default_model, task_name
 from edgeflow.runtime.batching import Batching, read_batching
 from edgeflow.runtime.model import Model, open_model
 from edgeflow.runtime.proxy import Place
-from edgeflow.store.files import Wanted, load_files
+from edgeflow.store.files import Wanted, find_file, load_files
 from edgeflow.store.hub import Repository, check_dtype, find_repository
-from edgeflow.store.model_files import load_config, load_onnx
+from edgeflow.store.model_files import load_config, load_onnx, parse_config
 from edgeflow.store.progress import Progress, ProgressEvent
 from edgeflow.text.tokenizer import Tokenizer, read_tokenizer
 
@@ -70,7 +70,7 @@ async def pipeline(
     place = Place(chosen)
     try:
         repository = await find_repository(source, revision, progress, signal)
-        parts = await load_parts(repository, dtype, chosen, place, subfolder, file, progress, signal, merging)
+        parts = await load_parts(repository, dtype, chosen, place, subfolder, file, progress, signal, merging, TASKS[name].generates)
     finally:
         place.leave()
     parts.tokenizer.limit_to_model(parts.config)
@@ -80,16 +80,17 @@ async def pipeline(
 
 async def load_parts(
     repository: Repository, dtype: str, device: str, place: Place, subfolder: str, file: str, progress: Progress,
-    signal: AbortSignal | None, batching: Batching | None,
+    signal: AbortSignal | None, batching: Batching | None, generates: bool = False,
 ) -> Parts:
     """Everything of a repository at once. If one file fails, the others are cancelled and its error is raised.
 
-    place: where the model will live.
+    place: where the model will live. generates: a generation_config.json belongs to it.
     """
     controller = new_abort_controller()
     stop_listening = on_abort(signal, lambda: controller.abort())
     failures: list[Exception] = []
     parts = Parts({})
+    generation: list[dict[str, object]] = []
 
     async def load_network_files() -> None:
         """config.json and the ONNX files; beside each other if the file's name does not depend on config.json."""
@@ -111,6 +112,10 @@ async def load_parts(
             [Wanted(repository.address('tokenizer.json'), 'tokenizer.json'),
              Wanted(repository.address('tokenizer_config.json'), 'tokenizer_config.json', True)],
             progress, controller.signal)
+        if generates:
+            address = repository.address('generation_config.json')
+            data = await find_file(address, 'generation_config.json', progress, controller.signal)
+            generation.append({} if data is None else parse_config(data, address))
         if not place.elsewhere():
             await read_text(files)
         return files
@@ -136,6 +141,8 @@ async def load_parts(
             opening = open_model(place, device, repository.address(''), fetch_again, True, batching, controller.signal)
             opened = await gather([opening, finish_text(loaded[1])])
             parts.model = opened[0]
+            if generates:
+                parts.config['generation_config'] = generation[0]
         except Exception as error:
             failures.append(error)
             controller.abort()

@@ -15,6 +15,7 @@ from edgeflow.pipelines.feature_extraction import FeatureExtractionPipeline
 from edgeflow.pipelines.fill_mask import FillMaskPipeline
 from edgeflow.pipelines.question_answering import QuestionAnsweringPipeline
 from edgeflow.pipelines.text_classification import TextClassificationPipeline
+from edgeflow.pipelines.text_generation import TextGenerationPipeline
 from edgeflow.pipelines.token_classification import TokenClassificationPipeline
 from edgeflow.pipelines.zero_shot_classification import ZeroShotClassificationPipeline
 from edgeflow.runtime.model import Model
@@ -23,10 +24,11 @@ from edgeflow.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Task:
-    """One task: its default model on the hub, and how its pipeline is made."""
+    """One task: its default model on the hub, how its pipeline is made, and whether that takes a generation_config.json."""
 
     default_model: str
     build: Callable[[Model, Tokenizer, dict[str, object]], Pipeline]
+    generates: bool = False
 
 
 TASKS: dict[str, Task] = {
@@ -44,6 +46,9 @@ TASKS: dict[str, Task] = {
     'question-answering': Task(
         'Xenova/distilbert-base-cased-distilled-squad',
         lambda model, tokenizer, config: QuestionAnsweringPipeline('question-answering', model, tokenizer, config)),
+    'text-generation': Task(
+        'onnx-community/SmolLM2-135M-Instruct-ONNX',
+        lambda model, tokenizer, config: TextGenerationPipeline('text-generation', model, tokenizer, config), True),
     'zero-shot-classification': Task(
         'Xenova/distilbert-base-uncased-mnli',
         lambda model, tokenizer, config: ZeroShotClassificationPipeline('zero-shot-classification', model, tokenizer, config)),

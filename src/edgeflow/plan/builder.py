@@ -42,6 +42,20 @@ class PackedForm:
     pack: Callable[[StepBuilder, list[Value | None], Value], None]
 
 
+@dataclass(frozen=True)
+class CacheLayout:
+    """Where the keys and values of sessions lie: pages that hold PAGE keys of all layers (wasm/cached_attention.c).
+
+    table: the rows of the batch that runs, at a fixed address. offsets: where the keys and values of each past input begin in
+    a page, in bytes, by Value.cache, and names: those numbers by the names of the inputs. capacity: the most keys that a row of this plan can see.
+    """
+
+    table: Value
+    names: dict[str, int]
+    offsets: list[int]
+    capacity: int
+
+
 class StepBuilder:
     """Collects the steps, views and reuse wishes of the nodes of one plan."""
 
@@ -50,6 +64,7 @@ class StepBuilder:
         self._numbers: int = 0
         self.node: Node | None = None
         self.opset: int = 1
+        self.cache: CacheLayout | None = None
         self.steps: list[Step] = []
         self.scratches: list[Value] = []
         self.reuses: list[tuple[Value, Value]] = []

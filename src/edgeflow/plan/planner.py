@@ -24,7 +24,7 @@ from edgeflow.plan.arena import live_peak, place_values
 from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.lifetimes import find_lifetimes, live_groups, reuse_memory
 from edgeflow.plan.stretches import Shared, Stretch, hold_stretches
-from edgeflow.plan.values import NodeSteps, Step, Value
+from edgeflow.plan.values import NodeSteps, Pointer, Step, Value
 
 EAGER_BYTES = 2097152
 FOLD_BYTES = 65536
@@ -98,18 +98,23 @@ def initializer_key(scope: str, name: str) -> str:
     return name if scope == '' else scope + '/' + name
 
 
-def make_plan(graph: Graph, shapes: dict[str, list[int]], outputs: list[str], machine: Machine, b: StepBuilder) -> Draft:
+def make_plan(
+    graph: Graph, shapes: dict[str, list[int]], outputs: list[str], machine: Machine, b: StepBuilder, known: dict[str, list[int]] | None = None,
+) -> Draft:
     """Plan a run with inputs of these shapes that gives the outputs of these names.
+
+    known: the elements of inputs that decide which branches are taken (inline_constant_if.deciding_inputs).
 
     EdgeflowError 'unsupported-op' names the node and the reason; 'invalid-graph' if the graph breaks ONNX's rules.
     """
-    planner = _Planner(graph, machine, b)
+    planner = _Planner(graph, machine, b, {} if known is None else known)
     return planner.plan(shapes, outputs)
 
 
 class _Planner:
-    def __init__(self, graph: Graph, machine: Machine, b: StepBuilder) -> None:
+    def __init__(self, graph: Graph, machine: Machine, b: StepBuilder, known: dict[str, list[int]]) -> None:
         self.graph = graph
+        self.known: dict[str, list[int]] = known
         self.machine = machine
         self.b = b
         self.groups: list[NodeSteps] = []
@@ -118,7 +123,15 @@ class _Planner:
         scope = Scope(self.graph, '', None)
         inputs: list[Value] = []
         for info in self.graph.inputs:
-            if info.name in shapes:
+            if info.name not in shapes:
+                continue
+            number = -1 if self.b.cache is None else self.b.cache.names.get(info.name, -1)
+            if number >= 0:
+                # In a session's pages: whoever reads it knows how (lower_decoder.py), so it takes no memory here.
+                kept = self.b.new_value(info.name, memory_dtype(info.dtype), shapes[info.name])
+                kept.cache = number
+                scope.values[info.name] = kept
+            else:
                 inputs.append(self._input(scope, info.name, info.dtype, shapes[info.name]))
         wanted = needed_nodes(self.graph, output_names)
         for i in range(len(self.graph.nodes)):
@@ -134,6 +147,12 @@ class _Planner:
         held = memory_dtype(dtype)
         value = self.b.new_value(name, dtype, shape)
         scope.values[name] = value
+        if name in self.known:
+            # What runs is one branch, so this plan is for one value; others who read the input find it in memory as ever.
+            decided = self.b.new_value(name, dtype, shape)
+            decided.constant = True
+            decided.literal = self.known[name]
+            scope.values[name] = decided
         if held != dtype:
             scope.values[name] = self._converted(value, name, held)
         return value
@@ -155,7 +174,11 @@ class _Planner:
         return target
 
     def _finish(self, inputs: list[Value], outputs: list[Value]) -> Draft:
-        shared = self.machine.share(live_groups(self.groups, outputs), outputs, self.b)
+        groups = live_groups(self.groups, outputs)
+        for group in groups:
+            _check_cache(self.b, group)
+        # What works on a session's pages cannot be divided: they are in this machine's memory.
+        shared = self.machine.share(groups, outputs, self.b) if self.b.cache is None else Shared(groups, [])
         lives = find_lifetimes(shared.groups, inputs, outputs)
         hold_stretches(lives, shared)
         reuse_memory(lives, self.b.reuses)
@@ -242,6 +265,15 @@ class _Planner:
             value = self._find(inner, branch.outputs[i].name)
             if value is not None and node.outputs[i] != '':
                 scope.values[node.outputs[i]] = value
+
+
+def _check_cache(b: StepBuilder, group: NodeSteps) -> None:
+    """Keys and values that lie in a session's pages are no tensors that just any kernel could read."""
+    for step in group.steps:
+        for word in step.words:
+            if isinstance(word, Pointer) and word.value.root().cache >= 0:
+                b.begin(group.node, 1)
+                raise b.unsupported(f"'{word.value.root().name}' lies in a session's cache, which it cannot read")
 
 
 def new_outputs(node: Node, opset: int, inputs: list[Value | None], b: StepBuilder) -> list[Value | None]:

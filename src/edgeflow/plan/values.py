@@ -22,6 +22,8 @@ class Value:
     - as `literal`: elements known to the planner itself, written behind the plan's tape if a step asks for them;
     - at the fixed `address` of a constant (weights of the model, or constants that this plan computed);
     - else in the arena, at `offset` (-1 until plan/arena.py has placed it).
+
+    cache: for past keys or values that lie in a session's pages, their number in CacheLayout.offsets; -1 for all else.
     """
 
     def __init__(self, number: int, name: str, dtype: str, shape: list[int]) -> None:
@@ -37,6 +39,7 @@ class Value:
         self.base: Value | None = None
         self.base_offset: int = 0
         self.offset: int = -1
+        self.cache: int = -1
 
     def root(self) -> Value:
         """The value that owns the memory in which this one lies."""

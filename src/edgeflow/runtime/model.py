@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from edgeflow.backends.choose import choose_device
-from edgeflow.backends.contract import HERE, Executable, Feed, MemoryUse, Placement, RunControl
+from edgeflow.backends.contract import HERE, Feed, MemoryUse, Placement, RunControl
+from edgeflow.backends.generation import Decoder, GeneratingExecutable
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import gather, native_mapping, new_abort_controller, signal_aborted, to_dict, watch_collection
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import nearest, public
 from edgeflow.runtime.batching import Batching, RunRequest, check_batch, model_batcher
+from edgeflow.runtime.generation import Generation, GenerationSession
 from edgeflow.runtime.memory import ModelEntry, Resource, with_room
 from edgeflow.runtime.opening import MODEL, ModelFiles, Opened, open_files
 from edgeflow.runtime.page import page_scheduler
@@ -56,8 +58,8 @@ class Model(Resource):
     """
 
     def __init__(
-        self, inputs: list[ValueInfo], outputs: list[ValueInfo], device: str, executable: Executable, name: str = '',
-        reload: Callable[[AbortSignal], Awaitable[Executable]] | None = None, may_evict: bool = True,
+        self, inputs: list[ValueInfo], outputs: list[ValueInfo], device: str, executable: GeneratingExecutable, name: str = '',
+        reload: Callable[[AbortSignal], Awaitable[GeneratingExecutable]] | None = None, may_evict: bool = True,
         batching: Batching | None = None,
     ) -> None:
         """reload: loads it again after it has given up its memory (env.memory_budget) or lost its worker; None: that cannot be.
@@ -68,10 +70,11 @@ class Model(Resource):
         self.inputs: list[ValueInfo] = inputs
         self.outputs: list[ValueInfo] = outputs
         self.device: str = device
-        self._executable: Executable | None = executable
-        self._reload: Callable[[AbortSignal], Awaitable[Executable]] | None = reload
+        self._executable: GeneratingExecutable | None = executable
+        self._reload: Callable[[AbortSignal], Awaitable[GeneratingExecutable]] | None = reload
         self._may_evict: bool = may_evict and reload is not None
         self._name: str = name
+        self._generation: Generation | None = None
         self._begin('model', 0)
         self._entry: ModelEntry = ModelEntry(self.number(), name, device, self)
         self._entry.update(executable.memory())
@@ -97,6 +100,23 @@ class Model(Resource):
         'worker-lost', 'invalid-argument' (priority).
         """
         return native_mapping(await self.run_tensors(to_dict(inputs), outputs, RunOptions(priority, signal, deadline, transfer)))
+
+    async def open_session(self, inputs: dict[str, Tensor] | None = None) -> GenerationSession:
+        """Internal: memory for texts of this decoder. inputs: what else it takes (an encoder's states and mask).
+
+        EdgeflowErrors: 'unsupported-op' for what is no decoder, 'disposed', 'worker-lost'.
+        """
+        self._check_living()
+        feeds: dict[str, Feed] = {}
+        if inputs is not None:
+            for name in inputs:
+                feeds[name] = Feed(inputs[name].dtype, inputs[name].shape, inputs[name].data)
+        if self._generation is None:
+            self._generation = Generation(self.id, self._ready_decoder, lambda: self._entry.update(self.memory()))
+        return await self._generation.open(feeds)
+
+    async def _ready_decoder(self) -> Decoder:
+        return (await self._ready(None)).decoder()
 
     async def run_tensors(
         self, inputs: dict[str, Tensor], outputs: list[str] | None = None, options: RunOptions | None = None,
@@ -155,7 +175,8 @@ class Model(Resource):
 
     def evict(self) -> bool:
         """Internal: memory.Evictable."""
-        if not self._may_evict or self._executable is None:
+        # The tokens of open sessions are in its memory alone.
+        if not self._may_evict or self._executable is None or (self._generation is not None and self._generation.open_sessions > 0):
             return False
         self._executable.dispose()
         self._executable = None
@@ -166,6 +187,15 @@ class Model(Resource):
         return self._executable is not None and self._executable.lost()
 
     async def _run(self, request: RunRequest, control: RunContext) -> dict[str, Feed]:
+        executable = await self._ready(control)
+        if control.cancelled():
+            raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
+        # In this thread every run lets go now and then, to keep a page smooth; in a worker only one that can be cancelled.
+        pauses = executable.lane == HERE or request.pauses
+        return await executable.run(request.feeds, request.outputs, control if pauses else None, request.give, control.spare_slots)
+
+    async def _ready(self, control: RunControl | None) -> GeneratingExecutable:
+        """The executable, loaded again if it was lost or has given up its memory."""
         if self._executable is not None and self._executable.lost():
             if self._reload is None:
                 raise EdgeflowError('worker-lost', 'the worker that held the model was lost, and the model cannot be loaded again', {})
@@ -173,16 +203,12 @@ class Model(Resource):
             self._executable = None
         if self._executable is None and self._reload is not None and not self.disposed:
             await self._load_again(self._reload, control)
-        executable = self._present()
-        if control.cancelled():
-            raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
-        # In this thread every run lets go now and then, to keep a page smooth; in a worker only one that can be cancelled.
-        pauses = executable.lane == HERE or request.pauses
-        return await executable.run(request.feeds, request.outputs, control if pauses else None, request.give, control.spare_slots)
+        return self._present()
 
-    async def _load_again(self, reload: Callable[[AbortSignal], Awaitable[Executable]], control: RunControl) -> None:
+    async def _load_again(self, reload: Callable[[AbortSignal], Awaitable[GeneratingExecutable]], control: RunControl | None) -> None:
         controller = new_abort_controller()
-        control.on_cancel(lambda: controller.abort())
+        if control is not None:
+            control.on_cancel(lambda: controller.abort())
         loaded = await with_room(self._entry.largest, lambda: reload(controller.signal))
         if self.disposed or self._executable is not None:
             loaded.dispose()
@@ -194,7 +220,7 @@ class Model(Resource):
         if self.disposed:
             raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})
 
-    def _present(self) -> Executable:
+    def _present(self) -> GeneratingExecutable:
         """The executable, of a model that lives and has its memory."""
         self._check_living()
         if self._executable is None:
@@ -339,7 +365,7 @@ async def open_model(
         finally:
             other.leave()
 
-    async def reload(signal: AbortSignal) -> Executable:
+    async def reload(signal: AbortSignal) -> GeneratingExecutable:
         opened = await open_again(signal)
         return opened.executable
 

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from edgeflow.backends.choose import load_executable
-from edgeflow.backends.contract import Executable
+from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import Bytes
-from edgeflow.ir.graph import ValueInfo
+from edgeflow.ir.graph import Graph, ValueInfo
 from edgeflow.ir.verify import verify, verify_operators
 from edgeflow.onnx.pieces import Pieces, skeleton
 from edgeflow.onnx.reader import external_files, read_model
+from edgeflow.passes.inline_constant_if import deciding_inputs
 
 # The .onnx file among the files of a model; the others have the locations that it gives.
 MODEL = ''
@@ -76,7 +77,7 @@ class Opened:
 
     inputs: list[ValueInfo]
     outputs: list[ValueInfo]
-    executable: Executable
+    executable: GeneratingExecutable
 
 
 async def open_files(files: ModelFiles, device: str, cancelled: Callable[[], bool], shares: int = 1) -> Opened:
@@ -99,4 +100,21 @@ async def open_files(files: ModelFiles, device: str, cancelled: Callable[[], boo
     files.clear()
     await rests.rest()
     executable = await load_executable(graph, device, rests, shares)
-    return Opened(graph.inputs, graph.outputs, executable)
+    return Opened(declared_inputs(graph), graph.outputs, executable)
+
+
+def declared_inputs(graph: Graph) -> list[ValueInfo]:
+    """The inputs as a caller has to give them.
+
+    Exporters that merge two decoders into one reuse a symbol for sizes that differ: the past's keys are empty in the branch
+    that computes them, the mask covers past tokens too. There only the batch and the graph's own rules are left to check.
+    """
+    if len(deciding_inputs(graph)) == 0:
+        return graph.inputs
+    inputs: list[ValueInfo] = []
+    for info in graph.inputs:
+        dims = info.shape
+        if dims is not None:
+            dims = [dims[i] if i == 0 or not isinstance(dims[i], str) else '' for i in range(len(dims))]
+        inputs.append(ValueInfo(info.name, info.dtype, dims))
+    return inputs

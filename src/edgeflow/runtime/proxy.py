@@ -7,10 +7,12 @@ from typing import cast
 
 from edgeflow.backends.choose import prepare_device
 from edgeflow.backends.contract import Feed, HelperLink, MemoryUse, Placement, RunControl
+from edgeflow.backends.generation import Decoder
 from edgeflow.backends.wasm.kernels import kernel_module
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import now, on_abort, pause, signal_aborted, watch_collection
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
+from edgeflow.runtime.decoding import RemoteDecoder
 from edgeflow.runtime.messages import Parcel, read_feeds, read_infos, read_memory, read_placement
 from edgeflow.runtime.opening import ModelFiles, Opened, open_files
 from edgeflow.runtime.page import page_pool, page_shares, refused, take_helpers, take_worker
@@ -47,6 +49,7 @@ class RemoteExecutable:
         self._tenancy: Tenancy | None = tenancy
         self._placement: Placement = placement
         self._memory: MemoryUse = memory
+        self._decoder: RemoteDecoder | None = None
         self._runs_worth_help: int = 0
         if _numbers.watch is None:
             _numbers.watch = watch_collection(lambda held: end_tenancy(cast(Tenancy, held)))
@@ -56,8 +59,7 @@ class RemoteExecutable:
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
         spare: Callable[[], int] | None = None,
     ) -> dict[str, Feed]:
-        tenancy = self._living()
-        worker = tenancy.worker
+        worker = self._living().worker
         helpers: list[object] = []
         if spare is not None and self._runs_worth_help >= RUNS_BEFORE_HELP and spare() > 0:
             # Those who ask for several runs at once get to ask for the others: they may need the cores.
@@ -67,20 +69,31 @@ class RemoteExecutable:
                 worker.link(helper)
                 helpers.append(helper.number)
         parcel = Parcel('run')
-        parcel.fields['number'] = tenancy.number
         parcel.fields['outputs'] = outputs
         parcel.fields['helpers'] = helpers
         parcel.fields['cancellable'] = control is not None
         parcel.add_feeds(feeds, give)
-        call = worker.ask(parcel)
-        if control is not None:
-            control.on_cancel(lambda: worker.cancel(call))
         began = now()
-        answer = await call.answer()
+        answer = await self._ask(parcel, control)
         if answer['divisible'] and (self._runs_worth_help > 0 or now() - began >= LONG_RUN_MS):
             self._runs_worth_help = self._runs_worth_help + 1
         self._memory = read_memory(answer['memory'])
         return read_feeds(answer)
+
+    def decoder(self) -> Decoder:
+        if self._decoder is None:
+            self._decoder = RemoteDecoder(self._ask)
+        return self._decoder
+
+    async def _ask(self, parcel: Parcel, control: RunControl | None) -> dict[str, object]:
+        """The worker's answer to a question about this model, which `control` may cancel."""
+        tenancy = self._living()
+        worker = tenancy.worker
+        parcel.fields['number'] = tenancy.number
+        call = worker.ask(parcel)
+        if control is not None:
+            control.on_cancel(lambda: worker.cancel(call))
+        return await call.answer()
 
     async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
         tenancy = self._living()

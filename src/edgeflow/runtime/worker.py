@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from edgeflow.backends.contract import Executable, HelperLink
+from edgeflow.backends.contract import HelperLink
+from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.wasm.crew import Link
 from edgeflow.backends.wasm.helper import Helper
 from edgeflow.backends.wasm.kernels import use_kernels
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import open_port, start_task, worker_port
 from edgeflow.host.port import Bytes, WorkerPort
+from edgeflow.runtime.decoding import answer_decoding
 from edgeflow.runtime.messages import (
     Parcel, error_fields, infos_fields, memory_fields, placement_fields, read_feeds,
 )
@@ -49,7 +51,7 @@ class Server:
     def __init__(self, port: WorkerPort, version: str) -> None:
         self._port: WorkerPort = port
         self._version: str = version
-        self._executables: dict[int, Executable] = {}
+        self._executables: dict[int, GeneratingExecutable] = {}
         self._files: dict[int, ModelFiles] = {}
         self._orders: list[Order] = []
         self._busy: bool = False
@@ -168,6 +170,8 @@ class Server:
         executable = self._executable(message)
         if order.cancelled():
             raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
+        if message['kind'] == 'decode':
+            return await answer_decoding(executable.decoder(), message, order)
         control = order if message['cancellable'] else None
         helpers: list[HelperLink] = []
         for worker in cast('list[int]', message['helpers']):
@@ -188,7 +192,7 @@ class Server:
         parcel.fields['plan'] = await executable.describe_plan(cast('dict[str, list[int]]', message['shapes']), cast('list[str]', message['outputs']))
         return parcel
 
-    def _executable(self, message: dict[str, object]) -> Executable:
+    def _executable(self, message: dict[str, object]) -> GeneratingExecutable:
         executable = self._executables.get(cast(int, message['number']))
         if executable is None:
             raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})

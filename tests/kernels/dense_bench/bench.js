@@ -44,7 +44,7 @@ function cases() {
       const E = H * D, n = B * S * E, st = [S * E, D, E, 1];
       const q = h.floats(n), k = h.floats(n), v = h.floats(n), o = h.room(4 * n), m = h.floats(B * S), R = Math.min(S, 48);
       const scratch = h.room(4 * (8 * up(S, 8) * D + 8 * up(D, 8) * S + R * (8 * up(S, 8) + D + 8 * up(D, 8))));
-      return ['sdpa_f32', [q, k, v, m, o, B, H, S, S, D, D, 1, ...st, ...st, ...st, ...st, S, 0, 0, 1, 1, 0, bits(0.17), 0, 0, 0, scratch]];
+      return ['sdpa_f32', [q, k, v, m, o, B, H, S, S, D, D, 1, ...st, ...st, ...st, ...st, S, 0, 0, 1, 1, 0, bits(0.17), 0, 0, 0, 0, scratch]];
     },
   });
   const row = (name, per, words) => list.push({ case: name, flops: per, words });

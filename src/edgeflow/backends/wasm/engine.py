@@ -22,7 +22,7 @@ NAMES_LIMIT = 16384
 # Texts for the codes of wasm/errors.h.
 FAILURES: dict[int, str] = {
     1: 'an index is out of range', 2: 'an integer is divided by zero', 3: 'the kernel lacks this data type or operation',
-    4: 'a value that the operator does not allow', 5: 'the tape names no kernel',
+    4: 'a value that the operator does not allow', 5: 'the tape names no kernel', 6: 'the attention mask is not that of a plain causal decoder',
 }
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from edgeflow.backends.contract import HERE, Feed, HelperLink, MemoryUse, Placement, RunControl
+from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.crew import Link, Member, SharePlan
+from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.kernels import start_instance
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
 from edgeflow.errors import EdgeflowError
@@ -17,9 +19,10 @@ from edgeflow.host.platform import array_bytes, array_copy, join_bytes, new_byte
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes import constants_to_initializers, eliminate_dead_nodes
 from edgeflow.passes.fold_constants import fold_constants
+from edgeflow.passes.inline_constant_if import deciding_inputs
 from edgeflow.passes.pipeline import pass_steps
 from edgeflow.passes.rename import all_graphs
-from edgeflow.plan.builder import StepBuilder
+from edgeflow.plan.builder import CacheLayout, StepBuilder
 from edgeflow.plan.link import WORD, Tape, link
 from edgeflow.plan.planner import Draft, make_plan
 from edgeflow.plan.printer import print_plan
@@ -59,10 +62,14 @@ class WasmExecutable:
 
     def __init__(self, graph: Graph, machine: WasmMachine) -> None:
         self.lane: str = HERE
+        # Where plans find past keys and values; None: in their inputs.
+        self.cache: CacheLayout | None = None
         self._graph = graph
         self._machine: WasmMachine | None = machine
+        self._decoder: WasmDecoder | None = None
         self._plans: dict[str, WasmPlan] = {}
         self._pausing: bool = False
+        self._deciding: list[str] = deciding_inputs(graph)
         self._crew: list[Member] = []
         self._hired: int = 0
         self._helpers: list[Link] = []
@@ -102,7 +109,11 @@ class WasmExecutable:
         shapes: dict[str, list[int]] = {}
         for name in feeds:
             shapes[name] = feeds[name].shape
-        plan = self._plan(machine, shapes, outputs)
+        known: dict[str, list[int]] = {}
+        for name in self._deciding:
+            if name in feeds:
+                known[name] = [int(x) for x in array_bytes(feeds[name].data)]
+        plan = self._plan(machine, shapes, outputs, known)
         for value in plan.draft.inputs:
             if value.size > 0:
                 machine.engine.upload(plan.arena_base + value.offset, array_bytes(feeds[value.name].data))
@@ -219,7 +230,7 @@ class WasmExecutable:
     async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
         if self._pausing:
             raise EdgeflowError('invalid-argument', 'plans are described between runs; one is under way', {})
-        return print_plan(self._plan(self._living(), shapes, outputs).draft)
+        return print_plan(self._plan(self._living(), shapes, outputs, {}).draft)
 
     def memory(self) -> MemoryUse:
         machine = self._machine
@@ -241,6 +252,12 @@ class WasmExecutable:
     def lost(self) -> bool:
         return False
 
+    def decoder(self) -> Decoder:
+        if self._decoder is None:
+            machine = self._living()
+            self._decoder = WasmDecoder(self._graph, machine, lambda graph: WasmExecutable(graph, machine))
+        return self._decoder
+
     def lend(self, helpers: list[HelperLink]) -> None:
         self._helpers = cast('list[Link]', helpers)
 
@@ -254,6 +271,7 @@ class WasmExecutable:
             member.close()
         self._crew = []
         self._machine = None
+        self._decoder = None
         self._plans = {}
 
     def _living(self) -> WasmMachine:
@@ -261,12 +279,14 @@ class WasmExecutable:
             raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})
         return self._machine
 
-    def _plan(self, machine: WasmMachine, shapes: dict[str, list[int]], outputs: list[str]) -> WasmPlan:
+    def _plan(self, machine: WasmMachine, shapes: dict[str, list[int]], outputs: list[str], known: dict[str, list[int]]) -> WasmPlan:
         """The plan for these shapes, as the most recently used one, its arena in place."""
         key = plan_key(self._graph, shapes, outputs)
+        for name in known:
+            key = f'{key} {name}={known[name]}'
         plan = self._plans.pop(key, None)
         if plan is None:
-            plan = make_wasm_plan(self._graph, shapes, outputs, machine)
+            plan = make_wasm_plan(self._graph, shapes, outputs, machine, known, self.cache)
             self._make_room(machine, plan.bytes)
         self._plans[key] = plan
         engine = machine.engine
@@ -373,13 +393,17 @@ def plan_key(graph: Graph, shapes: dict[str, list[int]], outputs: list[str]) -> 
     return ','.join(parts) + ' ' + ','.join(outputs)
 
 
-def make_wasm_plan(graph: Graph, shapes: dict[str, list[int]], outputs: list[str], machine: WasmMachine) -> WasmPlan:
+def make_wasm_plan(
+    graph: Graph, shapes: dict[str, list[int]], outputs: list[str], machine: WasmMachine, known: dict[str, list[int]],
+    cache: CacheLayout | None = None,
+) -> WasmPlan:
     """Plan, link and write the tape. Whatever was allocated is freed again if that fails."""
     engine = machine.engine
     b = StepBuilder(machine)
+    b.cache = cache
     machine.begin_plan()
     try:
-        draft = make_plan(graph, shapes, outputs, machine, b)
+        draft = make_plan(graph, shapes, outputs, machine, b, known)
         steps = draft.steps()
         tape = link(steps, engine.kernels, output_literals(draft))
         engine.ensure_arena(draft.arena_size)

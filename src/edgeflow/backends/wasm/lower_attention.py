@@ -42,6 +42,7 @@ class Sdpa:
     softcap: float = 0.0
     causal: int = 0
     causal_offset: int = 0
+    guard: int = 0
 
 
 def sdpa_step(b: StepBuilder, call: Sdpa) -> None:
@@ -62,7 +63,7 @@ def sdpa_step(b: StepBuilder, call: Sdpa) -> None:
     words.extend(call.out_strides)
     words.extend(call.mask_strides)
     words.extend([call.mask_type, b.real(call.fill), b.real(call.scale), b.real(call.softcap) if call.softcap != 0 else 0,
-                  call.causal, call.causal_offset, b.pointer(scratch)])
+                  call.causal, call.causal_offset, call.guard, b.pointer(scratch)])
     b.step('sdpa_f32', words)
 
 

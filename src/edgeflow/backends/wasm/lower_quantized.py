@@ -131,8 +131,8 @@ def nbits_packing(node: Node, inputs: list[Value | None]) -> PackedForm:
     n = int_of(node, 'N', 0)
     bits = int_of(node, 'bits', 4)
     block = int_of(node, 'block_size', 32)
-    size = ceil_div(n, 8) * ceil_div(k, block) * (64 + block * bits)
     with_zeros = len(node.inputs) > 3 and node.inputs[3] != ''
+    size = ceil_div(n, 8) * ceil_div(k, block) * ((64 if with_zeros else 32) + block * bits)
 
     def pack(b: StepBuilder, values: list[Value | None], target: Value) -> None:
         zeros = at(values, 3)
@@ -159,9 +159,12 @@ def lower_matmul_nbits(b: StepBuilder, node: Node, inputs: list[Value | None], o
     n = int_of(node, 'N', 0)
     block = int_of(node, 'block_size', 32)
     m = element_count(source.shape[:len(source.shape) - 1])
-    scratch = b.scratch(32 * ceil_div(k, block) * block if m >= 4 else 0)
+    blocks = ceil_div(k, block)
+    # accuracy_level 4: the activations may have 8 bits.
+    codes = int_of(node, 'accuracy_level', 0) == 4 and int_of(node, 'bits', 4) == 4
+    scratch = b.scratch(m * blocks * (block + 8) + 8 * blocks * block if codes else 32 * blocks * block if m >= 4 else 0)
     b.step('gemm_nbits', [b.pointer(source), b.pointer(packed), b.pointer(output), b.pointer(at(inputs, 5)), 0, m, n, k, k, n, n, block,
-                          int_of(node, 'bits', 4), 0, b.pointer(scratch)])
+                          int_of(node, 'bits', 4), 0, b.pointer(scratch), 0 if at(inputs, 3) is None else 1, 1 if codes else 0])
 
 
 def bnb4_packing(node: Node) -> PackedForm:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgeflow.backends.wasm.lower_attention import ATTENTION_LOWERINGS, attention_form
 from edgeflow.backends.wasm.lower_contrib import CONTRIB_LOWERINGS
 from edgeflow.backends.wasm.lower_convert import CONVERT_LOWERINGS
+from edgeflow.backends.wasm.lower_decoder import DECODER_LOWERINGS
 from edgeflow.backends.wasm.lower_dense import DENSE_LOWERINGS, gemm_form, matmul_form
 from edgeflow.backends.wasm.lower_elementwise import ELEMENTWISE_LOWERINGS
 from edgeflow.backends.wasm.lower_indexing import INDEXING_LOWERINGS
@@ -25,7 +26,7 @@ def _merged(tables: list[dict[str, Lowering]]) -> dict[str, Lowering]:
 
 LOWERINGS: dict[str, Lowering] = _merged([
     ELEMENTWISE_LOWERINGS, MOVEMENT_LOWERINGS, INDEXING_LOWERINGS, REDUCE_LOWERINGS, CONVERT_LOWERINGS, DENSE_LOWERINGS,
-    ATTENTION_LOWERINGS, QUANTIZED_LOWERINGS, CONTRIB_LOWERINGS,
+    ATTENTION_LOWERINGS, QUANTIZED_LOWERINGS, CONTRIB_LOWERINGS, DECODER_LOWERINGS,
 ])
 
 # Asked while weights are loaded: the values of inputs that are no initializers are None.

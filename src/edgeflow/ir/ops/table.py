@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.graph import Node
 from edgeflow.ir.ops.contrib import CONTRIB_OPS
+from edgeflow.ir.ops.decoder import DECODER_OPS
 from edgeflow.ir.ops.dense import DENSE_OPS
 from edgeflow.ir.ops.elementwise import ELEMENTWISE_OPS
 from edgeflow.ir.ops.fused import FUSED_OPS
@@ -23,7 +24,7 @@ def _merged(groups: list[dict[str, OpSpec]]) -> dict[str, OpSpec]:
     return table
 
 
-OPS: dict[str, OpSpec] = _merged([ELEMENTWISE_OPS, MOVEMENT_OPS, INDEXING_OPS, REDUCE_OPS, DENSE_OPS, SPATIAL_OPS, CONTRIB_OPS, FUSED_OPS])
+OPS: dict[str, OpSpec] = _merged([ELEMENTWISE_OPS, MOVEMENT_OPS, INDEXING_OPS, REDUCE_OPS, DENSE_OPS, SPATIAL_OPS, CONTRIB_OPS, DECODER_OPS, FUSED_OPS])
 
 
 def find_spec(node: Node, opset: int) -> OpSpec:

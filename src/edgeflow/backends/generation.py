@@ -1,0 +1,118 @@
+"""What a backend offers for generating text: sessions, each with the keys and values of its tokens in the backend's memory.
+
+A session is a number. Its tokens are fed with advance(), which appends them to the cache and gives the next token, chosen by the
+session's chooser where the logits are: they never leave the backend's thread. Duties of a Decoder:
+
+- **Cache.** Written in place, grown in blocks, freed by rewind() and close(). A step neither copies it nor plans anew.
+- **Batches.** Sessions that are each fed one token in one advance() share a run, whatever their lengths.
+- **Cancelling.** An advance() that ends in an error leaves the sessions as they were before; the caller may feed the same again.
+- **Other models.** A model whose cache cannot be kept in place runs all the same, by its own past and present tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from edgeflow.backends.contract import Executable, Feed, MemoryUse, RunControl
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.port import NumericArray
+
+
+class TokenLogprob(Protocol):
+    """A token and the logarithm of its probability."""
+
+    token_id: int
+    logprob: float
+
+
+class Chosen(Protocol):
+    """The next token of a session. logprob, top: where the chooser was asked for them; top has the likeliest tokens, best first."""
+
+    token_id: int
+    logprob: float | None
+    top: list[TokenLogprob]
+
+
+class Chooser(Protocol):
+    """Chooses the tokens of one text."""
+
+    def choose(self, logits: NumericArray) -> Chosen:
+        """The next token for these float32 logits, one for each token of the vocabulary."""
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """The likeliest token. A text without a chooser gets these."""
+
+    token_id: int
+    logprob: float | None = None
+    top: list[TokenLogprob] = field(default_factory=list)
+
+
+# Makes choosers of the plain values that describe them; one, since a page and its workers are the same program.
+_makers: list[Callable[[object], Chooser]] = []
+
+
+def use_choosers(make: Callable[[object], Chooser]) -> None:
+    """Say what makes choosers: called once, where the module that has them is loaded."""
+    _makers.append(make)
+
+
+def chooser_of(choosing: object) -> Chooser | None:
+    """The chooser that these plain values describe; None for None: the likeliest token, found where the logits are."""
+    if choosing is None:
+        return None
+    if len(_makers) == 0:
+        raise EdgeflowError('invalid-argument', 'expected None: nothing here makes choosers', {})
+    return _makers[0](choosing)
+
+
+@dataclass(frozen=True)
+class Feeding:
+    """Tokens that a session has not seen yet, at least one.
+
+    begins: from here on another text is written, so tokens are chosen by what chooser_of() makes of `choosing`: plain values, which
+    may travel to a worker.
+    """
+
+    session: int
+    ids: list[int]
+    begins: bool = False
+    choosing: object = None
+
+
+class Decoder(Protocol):
+    """The sessions of one executable."""
+
+    async def open(self, inputs: dict[str, Feed]) -> int:
+        """Begin a session without tokens. inputs: what else the model takes (an encoder's states and mask).
+
+        EdgeflowError 'unsupported-op' if the model is no decoder.
+        """
+
+    async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[Chosen]:
+        """Append the tokens of each session and choose its next one, which the caller feeds with the next advance().
+
+        EdgeflowErrors: those of Executable.run(), and 'invalid-argument' for an unknown session or no tokens.
+        """
+
+    def rewind(self, session: int, length: int) -> None:
+        """Forget the session's tokens from the `length`-th on."""
+
+    def length(self, session: int) -> int:
+        """Tokens in the session's cache."""
+
+    def close(self, session: int) -> None:
+        """Free what the session holds; doing it twice is no error."""
+
+    def cache_memory(self) -> MemoryUse:
+        """The memory of the whole executable, in `arena` only that of the caches."""
+
+
+class GeneratingExecutable(Executable, Protocol):
+    """An executable that can generate text if its model is a decoder."""
+
+    def decoder(self) -> Decoder:
+        """Its sessions; always the same object. EdgeflowError 'unsupported-op' if the model is no decoder."""

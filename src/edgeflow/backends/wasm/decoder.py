@@ -1,0 +1,287 @@
+"""Generation on WASM: generation.Decoder over a model's machine.
+
+A run feeds the new tokens of some sessions: the same number to each, so several sessions go together when each gets one token.
+Its plan is made for that number of sessions and tokens, and for a capacity, the places of past tokens that the graph's own mask
+has; how many of them count is data: the table that the attention kernel reads (pages.py), and the mask that is fed.
+So a plan serves until the sessions outgrow its capacity, which then becomes CAPACITY_GROWTH times as large.
+
+A graph whose attention is not plainly causal, or that takes its past otherwise, is found out by its plan or by its first run
+(ERROR_MASK); then all sessions go on by the graph's own past and present tensors, which stay in this thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from edgeflow.backends.contract import Feed, MemoryUse, RunControl
+from edgeflow.backends.generation import Chooser, Chosen, Feeding, Greedy, chooser_of
+from edgeflow.backends.wasm.machine import WasmMachine
+from edgeflow.backends.wasm.pages import MOST_ROWS, PageList, Pages, find_pasts
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import array_bytes, array_ints, array_of, array_view, new_array
+from edgeflow.ir.dtype import element_count
+from edgeflow.ir.graph import Graph, ValueInfo
+from edgeflow.passes.inline_constant_if import deciding_inputs
+from edgeflow.passes.last_logits import LOGITS, TOKEN, last_logits
+from edgeflow.plan.builder import CacheLayout
+
+OUTPUT = 'logits'
+FIRST_CAPACITY = 256
+CAPACITY_GROWTH = 4
+# A long prompt goes in parts: the attention's scratch memory grows with them, and a run that is cancelled ends with its part.
+CHUNK = 512
+MASK_FAILURE = 6
+
+
+class Runner(Protocol):
+    """What runs one of the decoder's graphs: a WasmExecutable."""
+
+    cache: CacheLayout | None
+
+    async def run(
+        self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
+    ) -> dict[str, Feed]: ...
+
+
+@dataclass
+class _Session:
+    """ids: the tokens that are cached. state: past tensors by their inputs' names, where pages do not serve."""
+
+    chooser: Chooser | None
+    inputs: dict[str, Feed]
+    ids: list[int] = field(default_factory=list)
+    held: PageList = field(default_factory=PageList)
+    state: dict[str, Feed] = field(default_factory=dict)
+    stated: int = 0
+
+
+class WasmDecoder:
+    """generation.Decoder."""
+
+    def __init__(self, graph: Graph, machine: WasmMachine, runner: Callable[[Graph], Runner]) -> None:
+        self._machine = machine
+        self._sessions: dict[int, _Session] = {}
+        self._numbers: int = 0
+        self._inputs: list[ValueInfo] = graph.inputs
+        self._deciding: list[str] = deciding_inputs(graph)
+        names = [info.name for info in graph.inputs]
+        if OUTPUT not in [info.name for info in graph.outputs] or 'input_ids' not in names:
+            raise EdgeflowError('unsupported-op', "the model is no decoder: expected an input 'input_ids' and an output 'logits'", {})
+        short = last_logits(graph, OUTPUT)
+        self._run: Runner = runner(short)
+        self._presents: list[str] = [info.name for info in graph.outputs if info.name != OUTPUT]
+        kept = [info for info in graph.outputs if info.name != OUTPUT]
+        self._whole: Runner = runner(Graph(short.name, short.inputs, short.outputs + kept, short.nodes, short.initializers, short.opsets))
+        self._pages: Pages | None = None
+        try:
+            if 'encoder_hidden_states' not in names:
+                self._pages = Pages(machine.engine, find_pasts(graph))
+        except EdgeflowError as error:
+            if error.code != 'unsupported-op':
+                raise
+
+    async def open(self, inputs: dict[str, Feed]) -> int:
+        known = [info.name for info in self._inputs]
+        for name in inputs:
+            if name not in known:
+                raise EdgeflowError('invalid-input', f"the model has no input '{name}'; it has {', '.join(known)}", {'name': name})
+        self._numbers = self._numbers + 1
+        self._sessions[self._numbers] = _Session(None, inputs)
+        return self._numbers
+
+    async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[Chosen]:
+        chosen: dict[int, Chosen] = {}
+        together: list[Feeding] = []
+        for feeding in feedings:
+            session = self._session(feeding.session)
+            if feeding.begins:
+                session.chooser = chooser_of(feeding.choosing)
+            if len(feeding.ids) == 0 or feeding.session in chosen or feeding.session in [other.session for other in together]:
+                raise EdgeflowError('invalid-argument', 'expected tokens for each session, and each session once',
+                                    {'session': feeding.session, 'got': len(feeding.ids)})
+            if len(feeding.ids) == 1 and len(session.ids) > 0 and self._pages is not None:
+                together.append(feeding)
+            else:
+                chosen[feeding.session] = await self._prefill(session, feeding.ids, control)
+        for i in range(0, len(together), MOST_ROWS):
+            part = together[i:i + MOST_ROWS]
+            rows = [self._session(feeding.session) for feeding in part]
+            results = await self._feed(rows, [feeding.ids for feeding in part], control)
+            for k in range(len(part)):
+                chosen[part[k].session] = results[k]
+        return [chosen[feeding.session] for feeding in feedings]
+
+    def rewind(self, session: int, length: int) -> None:
+        self._rewind(self._session(session), length)
+
+    def length(self, session: int) -> int:
+        return len(self._session(session).ids)
+
+    def close(self, session: int) -> None:
+        found = self._sessions.pop(session, None)
+        if found is not None and self._pages is not None:
+            self._pages.free(found.held)
+
+    def cache_memory(self) -> MemoryUse:
+        used = 0 if self._pages is None else self._pages.used
+        return MemoryUse(self._machine.engine.instance.memory_size(), self._machine.weights.bytes, used, 0)
+
+    def _session(self, number: int) -> _Session:
+        found = self._sessions.get(number)
+        if found is None:
+            raise EdgeflowError('disposed', f'expected an open session; {number} was closed', {'session': number})
+        return found
+
+    def _rewind(self, session: _Session, length: int) -> None:
+        session.ids = session.ids[:length]
+        if session.stated > length:
+            session.state = {}
+            session.stated = 0
+        if self._pages is not None:
+            self._pages.resize(session.held, len(session.ids))
+
+    async def _prefill(self, session: _Session, ids: list[int], control: RunControl | None) -> Chosen:
+        """Several tokens, in parts. If one fails, the session is as it was."""
+        before = len(session.ids)
+        result: list[Chosen] = []
+        step = CHUNK if self._pages is not None else len(ids)
+        try:
+            for at in range(0, len(ids), step):
+                result = await self._feed([session], [ids[at:at + step]], control, at + step >= len(ids))
+        except Exception:
+            self._rewind(session, before)
+            raise
+        return result[0]
+
+    async def _feed(self, rows: list[_Session], ids: list[list[int]], control: RunControl | None, last: bool = True) -> list[Chosen]:
+        """One run; the same number of tokens for each row. last: the next tokens are wanted."""
+        if self._pages is None:
+            return [await self._feed_whole(rows[0], ids[0], control)]
+        try:
+            results = await self._feed_pages(self._pages, rows, ids, control, last)
+        except EdgeflowError as error:
+            if error.code == 'unsupported-op' or error.details.get('code') == MASK_FAILURE:
+                self._leave_pages()
+                again: list[Chosen] = []
+                for i in range(len(rows)):
+                    again.append(await self._feed_whole(rows[i], ids[i], control))
+                return again
+            raise
+        for i in range(len(rows)):
+            rows[i].ids.extend(ids[i])
+        return self._choose(rows, results) if last else []
+
+    def _leave_pages(self) -> None:
+        """The graph needs its own past and present."""
+        pages = self._pages
+        if pages is not None:
+            for session in self._sessions.values():
+                pages.free(session.held)
+        self._pages = None
+
+    async def _feed_pages(
+        self, pages: Pages, rows: list[_Session], ids: list[list[int]], control: RunControl | None, last: bool,
+    ) -> dict[str, Feed]:
+        fresh = len(ids[0])
+        lengths = [len(session.ids) for session in rows]
+        capacity = 0 if max(lengths) == 0 else FIRST_CAPACITY
+        while capacity < max(lengths):
+            capacity = capacity * CAPACITY_GROWTH
+        try:
+            for i in range(len(rows)):
+                pages.resize(rows[i].held, lengths[i] + fresh)
+            pages.write_table([session.held for session in rows], lengths, fresh)
+            feeds = self._token_feeds(ids, lengths, capacity, 1)
+            for info in self._inputs:
+                number = pages.names.get(info.name, -1)
+                if number >= 0 and info.shape is not None:
+                    past = pages.pasts[number]
+                    feeds[info.name] = Feed('float32', [len(rows), past.heads, capacity, past.width], new_array('float32', 0))
+            self._run.cache = CacheLayout(pages.table, pages.names, pages.offsets, capacity + fresh)
+            return await self._run.run(feeds, self._wanted(rows, last), control)
+        except Exception:
+            for i in range(len(rows)):
+                pages.resize(rows[i].held, lengths[i])
+            raise
+
+    def _wanted(self, rows: list[_Session], last: bool) -> list[str]:
+        for session in rows:
+            if last and session.chooser is not None:
+                return [LOGITS, TOKEN]
+        return [TOKEN]
+
+    def _token_feeds(self, ids: list[list[int]], lengths: list[int], capacity: int, branch: int) -> dict[str, Feed]:
+        """What a decoder is told of its tokens: those it takes of input_ids, attention_mask, position_ids and the branch."""
+        batch = len(ids)
+        fresh = len(ids[0])
+        tokens: list[int] = []
+        places: list[int] = []
+        mask: list[int] = []
+        for i in range(batch):
+            tokens.extend(ids[i])
+            places.extend(range(lengths[i], lengths[i] + fresh))
+            mask.extend([1] * lengths[i])
+            mask.extend([0] * (capacity - lengths[i]))
+            mask.extend([1] * fresh)
+        feeds: dict[str, Feed] = {}
+        for info in self._inputs:
+            if info.name == 'input_ids':
+                feeds[info.name] = Feed(info.dtype, [batch, fresh], array_of(info.dtype, tokens))
+            elif info.name == 'position_ids':
+                feeds[info.name] = Feed(info.dtype, [batch, fresh], array_of(info.dtype, places))
+            elif info.name == 'attention_mask':
+                feeds[info.name] = Feed(info.dtype, [batch, capacity + fresh], array_of(info.dtype, mask))
+            elif info.name in self._deciding:
+                feeds[info.name] = Feed(info.dtype, [1], array_of(info.dtype, [branch]))
+        return feeds
+
+    async def _feed_whole(self, session: _Session, ids: list[int], control: RunControl | None) -> Chosen:
+        """A run by the graph's own past and present tensors. All tokens again if the session has no such tensors yet."""
+        pasts = [info for info in self._inputs if info.name.startswith('past')]
+        if session.stated != len(session.ids) or len(pasts) == 0:
+            ids = session.ids + ids
+            session.ids = []
+            session.state = {}
+        length = len(session.ids)
+        feeds = self._token_feeds([ids], [length], length, 1 if length > 0 else 0)
+        for name in session.inputs:
+            feeds[name] = session.inputs[name]
+        for info in pasts:
+            feeds[info.name] = session.state[info.name] if info.name in session.state else _empty(info)
+        for info in self._inputs:
+            if info.name not in feeds:
+                raise EdgeflowError('invalid-input', f"a session needs the input '{info.name}'", {'name': info.name})
+        results = await self._whole.run(feeds, self._wanted([session], True) + self._presents, control)
+        for info in pasts:
+            present = results.get(info.name.replace('past_key_values', 'present'))
+            # The branch for later tokens gives empty keys and values of the encoder, which the first one computed.
+            if present is not None and (length == 0 or '.encoder.' not in info.name):
+                session.state[info.name] = present
+        session.ids = session.ids + ids
+        session.stated = len(session.ids)
+        return self._choose([session], results)[0]
+
+    def _choose(self, rows: list[_Session], results: dict[str, Feed]) -> list[Chosen]:
+        tokens = array_ints(results[TOKEN].data)
+        chosen: list[Chosen] = []
+        for i in range(len(rows)):
+            chooser = rows[i].chooser
+            if chooser is None:
+                chosen.append(Greedy(tokens[i]))
+            else:
+                data = array_bytes(results[LOGITS].data)
+                size = len(data) // len(rows)
+                chosen.append(chooser.choose(array_view('float32', data[i * size:(i + 1) * size])))
+        return chosen
+
+
+def _empty(info: ValueInfo) -> Feed:
+    """A past of no tokens."""
+    dims: list[int | str] = [] if info.shape is None else info.shape
+    shape: list[int] = []
+    for i in range(len(dims)):
+        dim = dims[i]
+        shape.append(dim if not isinstance(dim, str) else 1 if i == 0 else 0)
+    return Feed(info.dtype, shape, new_array(info.dtype, element_count(shape)))

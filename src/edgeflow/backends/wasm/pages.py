@@ -1,0 +1,134 @@
+"""The memory of sessions' keys and values: pages of PAGE tokens, and the table that tells kernels whose pages a run is about.
+
+A page holds all layers. What lies where in it: wasm/cached_attention.c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from edgeflow.backends.wasm.engine import WasmEngine
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import copy_bytes, new_bytes
+from edgeflow.ir.graph import Graph, Node
+from edgeflow.passes.rename import all_graphs
+from edgeflow.plan.values import Value
+
+PAGE = 64
+FLOAT = 4
+WORD = 4
+ROW_WORDS = 3
+MOST_ROWS = 16
+FIRST_LIST = 64
+
+
+@dataclass(frozen=True)
+class PastInput:
+    """Past keys or values that the graph takes: heads, and the width of one."""
+
+    name: str
+    heads: int
+    width: int
+    values: bool
+
+
+@dataclass
+class PageList:
+    """The pages of one session. address: where their addresses lie in memory, `room` of them at most."""
+
+    pages: list[int] = field(default_factory=list)
+    address: int = 0
+    room: int = 0
+
+
+class Pages:
+    """Gives out pages, and writes the table."""
+
+    def __init__(self, engine: WasmEngine, pasts: list[PastInput]) -> None:
+        self._engine = engine
+        self.pasts: list[PastInput] = pasts
+        self.names: dict[str, int] = {}
+        self.offsets: list[int] = []
+        self.page_bytes: int = 0
+        self.used: int = 0
+        for past in pasts:
+            self.names[past.name] = len(self.offsets)
+            self.offsets.append(self.page_bytes)
+            width = (past.width + 7) // 8 * 8 if past.values else past.width
+            self.page_bytes = self.page_bytes + FLOAT * PAGE * past.heads * width
+        self.table: Value = Value(0, 'sessions', 'int32', [MOST_ROWS, ROW_WORDS])
+        engine.place(self.table)
+
+    def resize(self, held: PageList, tokens: int) -> None:
+        """Let a session have pages for so many tokens, no fewer and no more."""
+        wanted = (tokens + PAGE - 1) // PAGE
+        heap = self._engine.heap
+        while len(held.pages) > wanted:
+            heap.free(held.pages.pop())
+            self.used = self.used - self.page_bytes
+        if wanted > held.room:
+            if held.room > 0:
+                heap.free(held.address)
+            held.room = max(FIRST_LIST, 2 * wanted)
+            held.address = heap.allocate(held.room * WORD)
+            self._engine.write_words(held.address, held.pages)
+        while len(held.pages) < wanted:
+            page = heap.allocate(self.page_bytes)
+            # Places behind the last token are multiplied by 0, so they must be numbers.
+            copy_bytes(self._engine.view(page, self.page_bytes), 0, new_bytes(self.page_bytes))
+            self._engine.write_words(held.address + len(held.pages) * WORD, [page])
+            held.pages.append(page)
+            self.used = self.used + self.page_bytes
+
+    def free(self, held: PageList) -> None:
+        """Take back all that a session has."""
+        self.resize(held, 0)
+        if held.room > 0:
+            self._engine.heap.free(held.address)
+            held.room = 0
+
+    def write_table(self, rows: list[PageList], lengths: list[int], fresh: int) -> None:
+        """Say whose run the next one is: the sessions' pages, how many tokens each has, how many come to each."""
+        words: list[int] = []
+        for i in range(len(rows)):
+            words.extend([lengths[i], fresh, rows[i].address])
+        self._engine.write_words(self.table.address, words)
+
+
+def find_pasts(graph: Graph) -> list[PastInput]:
+    """The past inputs that attention nodes of the graph read, keys and values in turn.
+
+    EdgeflowError 'unsupported-op' if other inputs of the graph hold past keys or values too: then they do not fit into pages.
+    """
+    pasts: list[PastInput] = []
+    found: set[str] = set()
+    for part in all_graphs(graph):
+        for node in part.nodes:
+            if node.key() != 'edgeflow:CachedAttention' and node.key() != 'com.microsoft:GroupQueryAttention':
+                continue
+            for i in [3, 4]:
+                if node.inputs[i] not in found:
+                    past = _past(graph, part, node, i)
+                    if past is not None:
+                        pasts.append(past)
+                        found.add(past.name)
+    for info in graph.inputs:
+        if info.name.startswith('past') and info.name not in found:
+            raise EdgeflowError('unsupported-op', f"the past '{info.name}' is read by more than attention, so it cannot lie in a session's cache",
+                                {'name': info.name})
+    if len(pasts) == 0:
+        raise EdgeflowError('unsupported-op', 'the model takes no past keys and values', {})
+    return pasts
+
+
+def _past(graph: Graph, part: Graph, node: Node, index: int) -> PastInput | None:
+    for info in graph.inputs:
+        if info.name == node.inputs[index] and info.shape is not None and len(info.shape) == 4:
+            heads = info.shape[1]
+            width = info.shape[3]
+            # Some exporters leave the width open; the norm of a head has it.
+            if isinstance(width, str) and len(node.inputs) > 14 and node.inputs[14] in part.initializers:
+                width = part.initializers[node.inputs[14]].shape[0]
+            if not isinstance(heads, str) and not isinstance(width, str):
+                return PastInput(info.name, heads, width, index == 4)
+    return None

@@ -1,0 +1,144 @@
+"""text-generation: what a decoder writes after a text, or as the answer in a conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import to_dict
+from edgeflow.host.port import AbortSignal
+from edgeflow.options import public
+from edgeflow.pipelines.base import Pipeline, text_list
+from edgeflow.pipelines.token_source import SessionSource
+from edgeflow.runtime.generation import GenerationSession
+from edgeflow.runtime.model import Model, RunOptions
+from edgeflow.text.chat import chat_text
+from edgeflow.text.generation_options import GenerationOptions, generation_options
+from edgeflow.text.streamer import TokenEvent, TokenStream
+from edgeflow.text.tokenizer import Tokenizer
+
+KEPT_SESSIONS = 2
+
+
+@dataclass(frozen=True)
+class GeneratedText:
+    """generated_text: the given text and what was written after it; for a conversation its messages and the answer as one more."""
+
+    generated_text: object
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What run() or stream() is asked for. chats: for each row its messages, None for a plain text."""
+
+    texts: list[str]
+    prompts: list[list[int]]
+    chats: list[list[object] | None]
+    options: GenerationOptions
+
+
+class TextGenerationPipeline(Pipeline):
+    """Texts or conversations to what follows them."""
+
+    def __init__(self, task: str, model: Model, tokenizer: Tokenizer, config: dict[str, object]) -> None:
+        super().__init__(task, model, tokenizer, config)
+        self._kept: list[GenerationSession] = []
+
+    @public
+    async def run(
+        self, texts: str | list[str] | list[dict[str, object]] | list[list[dict[str, object]]], *, return_full_text: bool = True,
+        max_new_tokens: int | None = None, min_new_tokens: int | None = None, do_sample: bool | None = None, temperature: float | None = None,
+        top_k: int | None = None, top_p: float | None = None, min_p: float | None = None, typical_p: float | None = None,
+        repetition_penalty: float | None = None, presence_penalty: float | None = None, frequency_penalty: float | None = None,
+        no_repeat_ngram_size: int | None = None, logit_bias: dict[str, float] | None = None, bad_words_ids: list[list[int]] | None = None,
+        eos_token_id: int | list[int] | None = None, stop: str | list[str] | None = None, seed: int | None = None,
+        tools: list[dict[str, object]] | None = None, on_token: Callable[[TokenEvent], None] | None = None,
+        priority: Literal['low', 'normal', 'high', 'critical'] = 'normal', signal: AbortSignal | None = None, deadline: float | None = None,
+    ) -> list[GeneratedText] | list[list[GeneratedText]]:
+        """The whole of what is written, for a text or a conversation ([{role, content}, ...]) a list of one result, for several a list of such.
+
+        return_full_text: the given text comes first in the result. tools: for the chat template. on_token: hears of each token as it is
+        made. The others are those of generation_options(); priority, signal, deadline: as for Model.run(), of each step.
+        """
+        options = generation_options(
+            self._defaults(), max_new_tokens=max_new_tokens, min_new_tokens=min_new_tokens, do_sample=do_sample, temperature=temperature,
+            top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p, repetition_penalty=repetition_penalty, presence_penalty=presence_penalty,
+            frequency_penalty=frequency_penalty, no_repeat_ngram_size=no_repeat_ngram_size, logit_bias=logit_bias, bad_words_ids=bad_words_ids,
+            eos_token_id=eos_token_id, stop=stop, seed=seed)
+        asked = await self._asked(texts, options, tools)
+        stream = self._stream(asked, RunOptions(priority, signal, deadline), on_token)
+        written = await stream.whole_texts()
+        results: list[list[GeneratedText]] = []
+        for i in range(len(written)):
+            chat = asked.chats[i]
+            if chat is not None:
+                answer: dict[str, object] = {'role': 'assistant', 'content': written[i]}
+                results.append([GeneratedText([*chat, answer] if return_full_text else written[i])])
+            else:
+                results.append([GeneratedText(asked.texts[i] + written[i] if return_full_text else written[i])])
+        several = not isinstance(texts, str) and (isinstance(texts[0], (str, list, tuple)))
+        return cast('list[GeneratedText]', results if several else results[0])
+
+    @public
+    async def stream(
+        self, texts: str | list[str] | list[dict[str, object]] | list[list[dict[str, object]]], *,
+        max_new_tokens: int | None = None, min_new_tokens: int | None = None, do_sample: bool | None = None, temperature: float | None = None,
+        top_k: int | None = None, top_p: float | None = None, min_p: float | None = None, typical_p: float | None = None,
+        repetition_penalty: float | None = None, presence_penalty: float | None = None, frequency_penalty: float | None = None,
+        no_repeat_ngram_size: int | None = None, logit_bias: dict[str, float] | None = None, bad_words_ids: list[list[int]] | None = None,
+        eos_token_id: int | list[int] | None = None, stop: str | list[str] | None = None, seed: int | None = None, logprobs: int | None = None,
+        tools: list[dict[str, object]] | None = None, priority: Literal['low', 'normal', 'high', 'critical'] = 'normal',
+        signal: AbortSignal | None = None, deadline: float | None = None,
+    ) -> TokenStream:
+        """The tokens as they are made: `for await (const event of await generator.stream(...))`.
+
+        The options are those of run(); logprobs: tell the log probability of each token, and of so many of the likeliest.
+        """
+        options = generation_options(
+            self._defaults(), max_new_tokens=max_new_tokens, min_new_tokens=min_new_tokens, do_sample=do_sample, temperature=temperature,
+            top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p, repetition_penalty=repetition_penalty, presence_penalty=presence_penalty,
+            frequency_penalty=frequency_penalty, no_repeat_ngram_size=no_repeat_ngram_size, logit_bias=logit_bias, bad_words_ids=bad_words_ids,
+            eos_token_id=eos_token_id, stop=stop, seed=seed, logprobs=logprobs)
+        return self._stream(await self._asked(texts, options, tools), RunOptions(priority, signal, deadline), None)
+
+    def _defaults(self) -> dict[str, object]:
+        """The model's generation_config.json."""
+        found = self.config.get('generation_config')
+        return {} if found is None else to_dict(found)
+
+    def _stream(self, asked: _Asked, run: RunOptions, on_token: Callable[[TokenEvent], None] | None) -> TokenStream:
+        source = SessionSource(self.model, asked.prompts, asked.options, run, kept=self._kept, most=KEPT_SESSIONS)
+        return TokenStream(source, self.tokenizer, asked.prompts, stops=asked.options.stop, on_token=on_token, signal=run.signal)
+
+    async def _asked(self, texts: object, options: GenerationOptions, tools: list[dict[str, object]] | None) -> _Asked:
+        if options.num_beams > 1:
+            raise EdgeflowError('invalid-argument', f'num_beams: expected 1, which this pipeline has; got {options.num_beams}', {})
+        given: list[object] = list(texts) if isinstance(texts, (list, tuple)) else [texts]
+        if len(given) > 0 and not isinstance(given[0], (str, list, tuple)):
+            given = [given]
+        chats: list[list[object] | None] = []
+        rows: list[str] = []
+        for one in given:
+            if isinstance(one, (list, tuple)):
+                chats.append(list(one))
+                rows.append(await chat_text(self.tokenizer, cast('list[dict[str, object]]', one), tools=tools, add_generation_prompt=True))
+            else:
+                chats.append(None)
+                rows.append(text_list(one)[0])
+        text_list(rows)
+        prompts: list[list[int]] = []
+        for i in range(len(rows)):
+            # A chat template writes the special tokens itself.
+            ids = self.tokenizer.encode([rows[i]], add_special_tokens=chats[i] is None).input_ids[0]
+            if len(ids) == 0:
+                raise EdgeflowError('invalid-argument', 'expected a text of at least one token, got an empty one', {})
+            prompts.append(ids)
+        return _Asked(rows, prompts, chats, options)
+
+    def _free(self) -> None:
+        for session in self._kept:
+            session.dispose()
+        self._kept = []
+        super()._free()

@@ -1,0 +1,143 @@
+"""Where a TokenStream gets its tokens: sessions of a decoder, one a row, which step together."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from edgeflow.backends.generation import Chooser, Chosen, use_choosers
+from edgeflow.host.platform import gather, new_abort_controller, on_abort
+from edgeflow.host.port import AbortSignal
+from edgeflow.runtime.generation import GenerationSession
+from edgeflow.runtime.model import Model, RunOptions
+from edgeflow.runtime.tensor import Tensor
+from edgeflow.text.generation_options import GenerationOptions
+from edgeflow.text.sampling import Sampler
+from edgeflow.text.streamer import StepToken
+
+
+def make_chooser(choosing: object) -> Chooser:
+    """The sampler that choosing_of() describes."""
+    given = cast('dict[str, object]', choosing)
+    return Sampler(cast(GenerationOptions, given['options']), cast('list[int]', given['prompt']), cast(int, given['row']))
+
+
+use_choosers(make_chooser)
+
+
+def choosing_of(options: GenerationOptions, prompt: list[int], row: int) -> object:
+    """What make_chooser() is given in the model's thread; None where the likeliest token is all that is asked for."""
+    plain = not options.do_sample and options.logprobs is None and options.repetition_penalty == 1 and options.presence_penalty == 0
+    if plain and options.frequency_penalty == 0 and options.no_repeat_ngram_size == 0 and options.min_new_tokens == 0:
+        if len(options.logit_bias) == 0 and len(options.bad_words_ids) == 0:
+            return None
+    return {'options': options, 'prompt': prompt, 'row': row}
+
+
+class SessionSource:
+    """streamer.StepSource for prompts of token ids.
+
+    inputs: what else the decoder takes, for each row. kept: sessions of ended texts, of which the one that shares most with a prompt
+    goes on with it; those of this source are put there at the end. most: how many may be kept.
+    """
+
+    def __init__(
+        self, model: Model, prompts: list[list[int]], options: GenerationOptions, run: RunOptions, *,
+        inputs: list[dict[str, Tensor]] | None = None, kept: list[GenerationSession] | None = None, most: int = 1,
+    ) -> None:
+        self._model: Model = model
+        self._prompts: list[list[int]] = prompts
+        self._options: GenerationOptions = options
+        self._run: RunOptions = run
+        self._inputs: list[dict[str, Tensor]] | None = inputs
+        self._kept: list[GenerationSession] | None = kept
+        self._most: int = most
+        self._sessions: list[GenerationSession | None] = [None for _ in prompts]
+        self._last: list[int] = [0 for _ in prompts]
+        self._made: list[int] = [0 for _ in prompts]
+        self._ended: list[bool] = [False for _ in prompts]
+        self._begun: bool = False
+        self._closed: bool = False
+        controller = new_abort_controller()
+        self._signal: AbortSignal = controller.signal
+        self._abort = controller.abort
+        self._stop_listening = on_abort(run.signal, lambda: controller.abort())
+
+    async def next(self) -> list[StepToken]:
+        rows = [row for row in range(len(self._prompts)) if not self._ended[row]]
+        if len(rows) == 0:
+            return []
+        if not self._begun:
+            self._begun = True
+            for row in rows:
+                self._sessions[row] = await self._session(row)
+        chosen: list[Chosen] = await gather([self._step(row) for row in rows])
+        tokens: list[StepToken] = []
+        for i in range(len(rows)):
+            row = rows[i]
+            one = chosen[i]
+            self._last[row] = one.token_id
+            self._made[row] = self._made[row] + 1
+            if one.token_id in self._options.eos_token_ids:
+                self.stop(row)
+                tokens.append(StepToken(row, one.token_id, one.logprob, one.top, 'eos'))
+            elif self._made[row] >= self._options.max_new_tokens:
+                self.stop(row)
+                tokens.append(StepToken(row, one.token_id, one.logprob, one.top, 'length'))
+            else:
+                tokens.append(StepToken(row, one.token_id, one.logprob, one.top))
+        return tokens
+
+    def stop(self, row: int) -> None:
+        self._ended[row] = True
+        self._leave(row)
+
+    async def close(self) -> None:
+        self._closed = True
+        self._stop_listening()
+        self._abort()
+        for row in range(len(self._prompts)):
+            self.stop(row)
+
+    async def _session(self, row: int) -> GenerationSession:
+        best: GenerationSession | None = None
+        if self._kept is not None and self._inputs is None:
+            most = 0
+            for session in self._kept:
+                shared = common_length(session.ids, self._prompts[row])
+                if shared > most:
+                    best = session
+                    most = shared
+            if best is not None:
+                self._kept.remove(best)
+                return best
+        return await self._model.open_session(None if self._inputs is None else self._inputs[row])
+
+    async def _step(self, row: int) -> Chosen:
+        session = cast(GenerationSession, self._sessions[row])
+        run = self._run
+        if self._made[row] == 0:
+            prompt = self._prompts[row]
+            return await session.prompt(
+                prompt, choosing=choosing_of(self._options, prompt, row), priority=run.priority, signal=self._signal, deadline=run.deadline)
+        return await session.feed([self._last[row]], priority=run.priority, signal=self._signal, deadline=run.deadline)
+
+    def _leave(self, row: int) -> None:
+        """Keep the session of an ended row, or free it."""
+        session = self._sessions[row]
+        self._sessions[row] = None
+        if session is None:
+            return
+        if self._kept is None or self._closed or self._inputs is not None:
+            session.dispose()
+            return
+        self._kept.append(session)
+        while len(self._kept) > self._most:
+            self._kept.pop(0).dispose()
+
+
+def common_length(a: list[int], b: list[int]) -> int:
+    """How many tokens two texts begin with that are the same."""
+    length = 0
+    while length < len(a) and length < len(b) and a[length] == b[length]:
+        length = length + 1
+    return length

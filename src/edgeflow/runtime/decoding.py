@@ -1,0 +1,105 @@
+"""Sessions of a model that lives in a worker: the page's side, and what the worker does for it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from edgeflow.backends.contract import Feed, MemoryUse, RunControl
+from edgeflow.backends.generation import Chosen, Decoder, Feeding, Greedy, TokenLogprob
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import start_task
+from edgeflow.runtime.messages import Parcel, memory_fields, read_feeds, read_memory
+
+# Sends a parcel to the worker and gives its answer; cancels the question when the control says so.
+Ask = Callable[[Parcel, RunControl | None], Awaitable[dict[str, object]]]
+
+
+class RemoteDecoder:
+    """generation.Decoder over a worker's."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask: Ask = ask
+        self._lengths: dict[int, int] = {}
+        self._memory: MemoryUse = MemoryUse(0, 0, 0, 0)
+
+    async def open(self, inputs: dict[str, Feed]) -> int:
+        parcel = self._parcel('open')
+        parcel.add_feeds(inputs, False)
+        answer = await self._ask(parcel, None)
+        session = cast(int, answer['session'])
+        self._lengths[session] = 0
+        return session
+
+    async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[Chosen]:
+        parcel = self._parcel('advance')
+        parcel.fields['cancellable'] = control is not None
+        parcel.fields['feedings'] = [[feeding.session, feeding.ids, feeding.begins, feeding.choosing] for feeding in feedings]
+        answer = await self._ask(parcel, control)
+        self._memory = read_memory(answer['memory'])
+        for feeding in feedings:
+            if feeding.session in self._lengths:
+                self._lengths[feeding.session] = self._lengths[feeding.session] + len(feeding.ids)
+        return [_read_chosen(row) for row in cast('list[list]', answer['chosen'])]
+
+    def rewind(self, session: int, length: int) -> None:
+        if self._lengths.get(session, 0) > length:
+            self._lengths[session] = length
+            parcel = self._parcel('rewind')
+            parcel.fields['session'] = session
+            parcel.fields['length'] = length
+            self._tell(parcel)
+
+    def length(self, session: int) -> int:
+        return self._lengths.get(session, 0)
+
+    def close(self, session: int) -> None:
+        if self._lengths.pop(session, None) is not None:
+            parcel = self._parcel('close')
+            parcel.fields['session'] = session
+            self._tell(parcel)
+
+    def cache_memory(self) -> MemoryUse:
+        return self._memory
+
+    def _parcel(self, action: str) -> Parcel:
+        parcel = Parcel('decode')
+        parcel.fields['action'] = action
+        return parcel
+
+    def _tell(self, parcel: Parcel) -> None:
+        async def send() -> None:
+            try:
+                await self._ask(parcel, None)
+            except EdgeflowError:
+                # Worker or model are gone, and the session with them.
+                return
+
+        start_task(send)
+
+
+async def answer_decoding(decoder: Decoder, message: dict[str, object], control: RunControl) -> Parcel:
+    """In the worker: do what a RemoteDecoder asks."""
+    parcel = Parcel('answer')
+    action = message['action']
+    if action == 'open':
+        parcel.fields['session'] = await decoder.open(read_feeds(message))
+    elif action == 'advance':
+        feedings = [Feeding(row[0], row[1], row[2], row[3]) for row in cast('list[list]', message['feedings'])]
+        chosen = await decoder.advance(feedings, control if message['cancellable'] else None)
+        parcel.fields['chosen'] = [_chosen_row(one) for one in chosen]
+        parcel.fields['memory'] = memory_fields(decoder.cache_memory())
+    elif action == 'rewind':
+        decoder.rewind(cast(int, message['session']), cast(int, message['length']))
+    else:
+        decoder.close(cast(int, message['session']))
+    return parcel
+
+
+def _chosen_row(chosen: Chosen) -> list[object]:
+    return [chosen.token_id, chosen.logprob, [[other.token_id, other.logprob] for other in chosen.top]]
+
+
+def _read_chosen(row: list) -> Chosen:
+    top: list[TokenLogprob] = [Greedy(other[0], other[1]) for other in row[2]]
+    return Greedy(row[0], row[1], top)

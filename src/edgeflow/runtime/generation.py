@@ -1,0 +1,183 @@
+"""Generating text with a model: sessions, whose steps are tasks of the page's scheduler.
+
+Steps of several sessions of one model that wait at the same time are one run. So the streams of a page interleave token by token,
+with one another and with all other work, by the scheduler's rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from edgeflow.backends.contract import Feed, MemoryUse
+from edgeflow.backends.generation import Chosen, Decoder, Feeding
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import pause, signal_aborted
+from edgeflow.host.port import AbortSignal
+from edgeflow.runtime.memory import Resource
+from edgeflow.runtime.page import page_scheduler
+from edgeflow.runtime.scheduler_task import RunContext
+
+# How often a run lets others catch up before it starts: a turn of the event loop each.
+MOST_PAUSES = 4
+
+
+class _Request:
+    """One session's wish for its next token."""
+
+    def __init__(self, feeding: Feeding) -> None:
+        self.feeding: Feeding = feeding
+        self.chosen: Chosen | None = None
+        self.error: Exception | None = None
+        self.taken: bool = False
+
+
+class Generation:
+    """The sessions of one model. ready: gives the decoder, loading the model again if need be."""
+
+    def __init__(self, model_id: str, ready: Callable[[], Awaitable[Decoder]], changed: Callable[[], None]) -> None:
+        self.model_id: str = model_id
+        self.open_sessions: int = 0
+        self._ready: Callable[[], Awaitable[Decoder]] = ready
+        self._changed: Callable[[], None] = changed
+        self._waiting: list[_Request] = []
+        # Who shared the last run, and the one before: those are expected to ask again at once.
+        self._last: list[int] = []
+        self._before: list[int] = []
+
+    async def open(self, inputs: dict[str, Feed]) -> GenerationSession:
+        """A new session. EdgeflowErrors: those of Decoder.open()."""
+        decoder = await self._ready()
+        number = await decoder.open(inputs)
+        self.open_sessions = self.open_sessions + 1
+        return GenerationSession(self, decoder, number)
+
+    async def advance(
+        self, feeding: Feeding, priority: Literal['low', 'normal', 'high', 'critical'], signal: AbortSignal | None, deadline: float | None,
+    ) -> Chosen:
+        """Feed one session's tokens as a task, in company if others want their next token too."""
+        request = _Request(feeding)
+        self._waiting.append(request)
+
+        async def work(context: RunContext) -> object:
+            if not request.taken:
+                await self._run(request, context)
+            return None
+
+        try:
+            task = page_scheduler().schedule(self.model_id, work, priority=priority, signal=signal, deadline=deadline)
+            await task.result()
+        finally:
+            self._leave(request)
+        if request.error is not None:
+            raise request.error
+        if request.chosen is None:
+            raise EdgeflowError('aborted', 'the run of this step ended before it', {})
+        return request.chosen
+
+    def closed(self) -> None:
+        """A session has ended."""
+        self.open_sessions = self.open_sessions - 1
+        self._changed()
+
+    async def _run(self, request: _Request, context: RunContext) -> None:
+        decoder = await self._ready()
+        batch: list[_Request] = [request]
+        if len(request.feeding.ids) == 1:
+            # Sessions are told their tokens one after the other, and ask for more right away.
+            for _ in range(MOST_PAUSES):
+                if len(self._waiting) >= self._company():
+                    break
+                await pause()
+            batch = [other for other in self._waiting if len(other.feeding.ids) == 1]
+            self._before = self._last
+            self._last = [other.feeding.session for other in batch]
+        for other in batch:
+            other.taken = True
+        self._waiting = [other for other in self._waiting if not other.taken]
+        try:
+            # A run of several goes on for the others when one is cancelled.
+            chosen = await decoder.advance([other.feeding for other in batch], context if len(batch) == 1 else None)
+            for i in range(len(batch)):
+                batch[i].chosen = chosen[i]
+        except Exception as error:
+            for other in batch:
+                other.error = error
+        self._changed()
+
+    def _company(self) -> int:
+        """How many sessions are on their way, as far as the last two runs show."""
+        found: set[int] = set(self._last)
+        found.update(self._before)
+        return min(len(found), self.open_sessions)
+
+    def _leave(self, request: _Request) -> None:
+        if not request.taken:
+            self._waiting = [other for other in self._waiting if other is not request]
+
+
+class GenerationSession(Resource):
+    """One text on its way: its tokens, whose keys and values are in the model's memory. Made by Model.open_session().
+
+    ids: the tokens that the model has seen.
+    """
+
+    def __init__(self, generation: Generation, decoder: Decoder, number: int) -> None:
+        super().__init__()
+        self.ids: list[int] = []
+        self._generation: Generation = generation
+        self._decoder: Decoder = decoder
+        self._number: int = number
+        self._begin('session', 0)
+
+    async def prompt(
+        self, ids: list[int], *, choosing: object = None, priority: Literal['low', 'normal', 'high', 'critical'] = 'normal',
+        signal: AbortSignal | None = None, deadline: float | None = None,
+    ) -> Chosen:
+        """The token that follows `ids`, which are the whole text. What they have in common with the last text is not computed again.
+
+        choosing: how this text's tokens are chosen (generation.chooser_of()); None: the likeliest.
+        """
+        common = 0
+        while common < len(self.ids) and common < len(ids) - 1 and self.ids[common] == ids[common]:
+            common = common + 1
+        self.rewind(common)
+        return await self._advance(Feeding(self._number, ids[common:], True, choosing), priority, signal, deadline)
+
+    async def feed(
+        self, ids: list[int], *, priority: Literal['low', 'normal', 'high', 'critical'] = 'normal', signal: AbortSignal | None = None,
+        deadline: float | None = None,
+    ) -> Chosen:
+        """Append tokens to the text (mostly the one chosen last), and choose the next one.
+
+        One call at a time. EdgeflowErrors: those of Model.run(); the text is then as it was before.
+        """
+        return await self._advance(Feeding(self._number, ids), priority, signal, deadline)
+
+    async def _advance(
+        self, feeding: Feeding, priority: Literal['low', 'normal', 'high', 'critical'], signal: AbortSignal | None, deadline: float | None,
+    ) -> Chosen:
+        if self.disposed:
+            raise EdgeflowError('disposed', 'expected an open session; this one was disposed', {})
+        if signal_aborted(signal):
+            raise EdgeflowError('aborted', 'the step was cancelled before it began', {})
+        # A run in company may have gone on when this session's part of it was cancelled.
+        if self._decoder.length(self._number) > len(self.ids):
+            self._decoder.rewind(self._number, len(self.ids))
+        chosen = await self._generation.advance(feeding, priority, signal, deadline)
+        self.ids.extend(feeding.ids)
+        return chosen
+
+    def rewind(self, length: int) -> None:
+        """Forget the tokens from the `length`-th on."""
+        if length < len(self.ids):
+            self.ids = self.ids[:length]
+            self._decoder.rewind(self._number, length)
+
+    def memory(self) -> MemoryUse:
+        """The model's memory, as Decoder.cache_memory() has it."""
+        return self._decoder.cache_memory()
+
+    def _free(self) -> None:
+        self._decoder.close(self._number)
+        self._generation.closed()

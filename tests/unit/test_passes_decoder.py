@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+from edgeflow.backends.wasm.pages import PastInput, find_pasts
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import array_bytes, array_of
+from edgeflow.ir.graph import Graph, Node, TensorData, ValueInfo
+from edgeflow.ir.verify import verify
+from edgeflow.passes.inline_constant_if import deciding_inputs
+from edgeflow.passes.last_logits import LOGITS, TOKEN, last_logits
+from edgeflow.passes.pipeline import run_passes
+from edgeflow.runtime.opening import declared_inputs
+
+
+def node(op: str, inputs: list[str], output: str) -> Node:
+    return Node(op, '', output, inputs, [output])
+
+
+def floats(values: list[float], shape: list[int]) -> TensorData:
+    return TensorData('float32', shape, array_bytes(array_of('float32', values)))
+
+
+def ints(values: list[int], shape: list[int]) -> TensorData:
+    return TensorData('int64', shape, array_bytes(array_of('int64', values)))
+
+
+def keys(graph: Graph) -> list[str]:
+    return [made.key() for made in graph.nodes]
+
+
+CONSTANTS: dict[str, TensorData] = {
+    'scale': floats([0.5], []), 'zero': floats([0.0], []), 'two': ints([2], [1]), 'wide': ints([1, 2, 3, 7, 4], [5]), 'flat': ints([1, 6, 7, 4], [4]),
+}
+
+
+def repeated(source: str, prefix: str) -> list[Node]:
+    """Each head three times."""
+    return [node('Unsqueeze', [source, 'two'], prefix + '_u'), node('Expand', [prefix + '_u', 'wide'], prefix + '_e'),
+            node('Reshape', [prefix + '_e', 'flat'], prefix + '_r')]
+
+
+def attention(repeat: bool, guard: bool) -> Graph:
+    nodes: list[Node] = [
+        Node('Concat', '', 'pk', ['past_k', 'k'], ['present_k'], {'axis': 2}), Node('Concat', '', 'pv', ['past_v', 'v'], ['present_v'], {'axis': -2}),
+    ]
+    keys_of = 'present_k'
+    values_of = 'present_v'
+    if repeat:
+        nodes.extend(repeated('present_k', 'k'))
+        nodes.extend(repeated('present_v', 'v'))
+        keys_of = 'k_r'
+        values_of = 'v_r'
+    nodes.extend([
+        Node('Transpose', '', 't', [keys_of], ['kt'], {'perm': [0, 1, 3, 2]}), node('Mul', ['q', 'scale'], 'qs'), node('Mul', ['kt', 'scale'], 'ks'),
+        node('MatMul', ['qs', 'ks'], 'scores'), node('Add', ['scores', 'mask'], 'masked'), Node('Softmax', '', 's', ['masked'], ['p'], {'axis': -1}),
+    ])
+    probabilities = 'p'
+    if guard:
+        nodes.extend([node('IsNaN', ['p'], 'nan'), node('Where', ['nan', 'zero', 'p'], 'guarded')])
+        probabilities = 'guarded'
+    nodes.append(node('MatMul', [probabilities, values_of], 'y'))
+    past: list[int | str] = ['b', 2, 'p', 4]
+    new: list[int | str] = ['b', 2, 's', 4]
+    inputs = [ValueInfo('q', 'float32', ['b', 6, 's', 4]), ValueInfo('k', 'float32', new), ValueInfo('v', 'float32', new),
+              ValueInfo('past_k', 'float32', past), ValueInfo('past_v', 'float32', past), ValueInfo('mask', 'float32', ['b', 1, 's', 't'])]
+    outputs = [ValueInfo(name, 'float32', None) for name in ['y', 'present_k', 'present_v']]
+    return Graph('main', inputs, outputs, nodes, dict(CONSTANTS), {'': 17})
+
+
+def fused(graph: Graph) -> Node:
+    """The one fused node after all passes."""
+    run_passes(graph, lambda name: verify(graph))
+    found = [made for made in graph.nodes if made.key() == 'edgeflow:CachedAttention']
+    assert len(found) == 1
+    return found[0]
+
+
+def test_attention_over_past_and_new_keys_becomes_one_node() -> None:
+    for repeat in [False, True]:
+        for guard in [False, True]:
+            graph = attention(repeat, guard)
+            made = fused(graph)
+            assert made.inputs == ['q', 'k', 'v', 'past_k', 'past_v', 'mask', 'present_k', 'present_v']
+            assert made.attributes == {'scale': 0.25, 'guard': 1 if guard else 0}
+            assert keys(graph) == ['Concat', 'Concat', 'edgeflow:CachedAttention']
+
+
+def test_keys_and_values_that_are_not_alike_stay_as_they_are() -> None:
+    graph = attention(True, False)
+    graph.nodes[len(graph.nodes) - 1].inputs[1] = 'present_v'
+    run_passes(graph)
+    assert 'edgeflow:CachedAttention' not in keys(graph)
+
+
+def test_a_past_that_the_graph_itself_makes_is_no_past() -> None:
+    graph = attention(False, False)
+    graph.nodes.insert(0, node('Neg', ['past_k'], 'negative'))
+    graph.nodes[1].inputs[0] = 'negative'
+    run_passes(graph)
+    assert 'edgeflow:CachedAttention' not in keys(graph)
+
+
+def test_the_past_inputs_of_attention_are_found() -> None:
+    graph = attention(False, False)
+    fused(graph)
+    assert find_pasts(graph) == [PastInput('past_k', 2, 4, False), PastInput('past_v', 2, 4, True)]
+    graph.inputs.append(ValueInfo('past_of_something', 'float32', ['b', 2, 'p', 4]))
+    try:
+        find_pasts(graph)
+        assert False
+    except EdgeflowError as error:
+        assert error.code == 'unsupported-op'
+        assert "'past_of_something'" in error.message
+
+
+def rms_norm(with_reciprocal: bool) -> Graph:
+    mean = Node('ReduceMean', '', '', ['p'], ['m'], {'axes': [-1], 'keepdims': 1})
+    nodes: list[Node] = [node('Pow', ['x', 'two'], 'p'), mean, node('Add', ['m', 'eps'], 'e'), node('Sqrt', ['e'], 'q')]
+    if with_reciprocal:
+        nodes.extend([node('Div', ['one', 'q'], 'f'), node('Mul', ['x', 'f'], 'n')])
+    else:
+        nodes.append(node('Div', ['x', 'q'], 'n'))
+    nodes.append(node('Mul', ['g', 'n'], 'y'))
+    constants = {'two': floats([2.0], []), 'one': floats([1.0], []), 'eps': floats([0.5], []), 'g': floats([1.0, 2.0, 3.0], [3])}
+    return Graph('main', [ValueInfo('x', 'float32', ['b', 3])], [ValueInfo('y', 'float32', None)], nodes, constants, {'': 17})
+
+
+def test_rms_norm() -> None:
+    for with_reciprocal in [False, True]:
+        graph = rms_norm(with_reciprocal)
+        run_passes(graph, lambda name: verify(graph))
+        assert keys(graph) == ['SimplifiedLayerNormalization']
+        assert graph.nodes[0].inputs == ['x', 'g']
+        assert graph.nodes[0].attributes == {'axis': -1, 'epsilon': 0.5}
+
+
+def head(last: list[Node]) -> Graph:
+    inputs = [ValueInfo('x', 'float32', ['b', 's', 4]), ValueInfo('other', 'float32', ['b', 's', 8])]
+    constants = {'w': floats([0.0] * 32, [4, 8]), 'c': floats([30.0], []), 'bias': floats([0.0] * 8, [8])}
+    return Graph('main', inputs, [ValueInfo('logits', 'float16', None)], last, constants, {'': 17})
+
+
+def test_the_last_row_is_taken_before_the_product_with_the_vocabulary() -> None:
+    graph = head([node('Neg', ['x'], 'h'), node('MatMul', ['h', 'w'], 'm'), node('Add', ['bias', 'm'], 'a'), node('Div', ['a', 'c'], 'd'),
+                  node('Tanh', ['d'], 'logits')])
+    short = last_logits(graph, 'logits')
+    assert keys(short) == ['Neg', 'edgeflow:LastRow', 'MatMul', 'Add', 'Div', 'Tanh', 'edgeflow:LastRow', 'ArgMax']
+    assert short.nodes[2].inputs == ['m#row', 'w']
+    assert [info.name for info in short.outputs] == [LOGITS, TOKEN]
+    assert short.outputs[0].dtype == 'float32'
+    assert len(graph.nodes) == 5
+    assert graph.nodes[1].inputs == ['h', 'w']
+
+
+def test_where_rows_meet_the_last_is_taken_at_the_end() -> None:
+    graph = head([node('MatMul', ['x', 'w'], 'm'), node('Add', ['m', 'other'], 'logits')])
+    assert keys(last_logits(graph, 'logits')) == ['MatMul', 'Add', 'edgeflow:LastRow', 'ArgMax']
+
+
+def test_inputs_that_decide_branches_loosen_the_symbols() -> None:
+    branch = Graph('then', [], [ValueInfo('logits', 'float32', None)], [node('MatMul', ['x', 'w'], 'logits')], {}, {})
+    other = Graph('else', [], [ValueInfo('l', 'float32', None)], [node('MatMul', ['x', 'w'], 'l')], {}, {})
+    choice = Node('If', '', 'if', ['use_cache_branch'], ['logits'], {'then_branch': branch, 'else_branch': other})
+    graph = head([choice])
+    assert deciding_inputs(graph) == []
+    assert declared_inputs(graph) == graph.inputs
+    graph.inputs.append(ValueInfo('use_cache_branch', 'bool', [1]))
+    assert deciding_inputs(graph) == ['use_cache_branch']
+    assert [info.shape for info in declared_inputs(graph)] == [['b', '', 4], ['b', '', 8], [1]]
+    short = last_logits(graph, 'logits')
+    inner = short.nodes[0].attributes['then_branch']
+    assert isinstance(inner, Graph)
+    assert keys(inner) == ['edgeflow:LastRow', 'MatMul']

@@ -2,7 +2,6 @@
 #include "elements.h"
 #include "math64.h"
 
-SMALL_CODE
 
 enum { R_SUM, R_MEAN, R_MAX, R_MIN, R_PROD, R_L1, R_L2, R_SUM_SQUARE, R_LOG_SUM, R_LOG_SUM_EXP };
 
@@ -318,5 +317,3 @@ KERNEL(top_k) {
   }
   return 0;
 }
-
-END_SMALL_CODE

@@ -52,6 +52,10 @@ def _transcrypt_generator() -> type:
 Generator = _transcrypt_generator()
 RUNTIME = "runtime/index.js"
 
+# A function of a module whose body is at most so long, as Python text, becomes an arrow: some 10 bytes less each. V8 puts off
+# the bodies of other functions until they are called but parses those of arrows in a module at once, so only short ones are.
+ARROW_UP_TO = 120
+
 
 class CompileError:
     """One thing the compiler refuses, with its place."""
@@ -498,9 +502,9 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
         if top:
             if self.targetFragments:
                 self.emit("\n")
-            if info.is_generator:
+            if info.is_generator or sum(len(ast.unparse(statement)) for statement in node.body) > ARROW_UP_TO:
                 self._function_text(node, info, f"export {prefix}function{star} {name}", "", attribute_name(node.name))
-            else:  # an arrow is shorter, and like a def it exists from its place on
+            else:
                 self._function_text(node, info, f"export const {name} = {prefix}", ";", attribute_name(node.name), arrow=True)
             return
         declaration = self.declaration(node, [node.name])

@@ -29,6 +29,8 @@ ENTRY = BUILD / 'js' / 'edgeflow' / 'index.js'
 SCRIPT_URL = BUILD / 'script_url.js'
 BUNDLED_PACKAGES = {'@huggingface/tokenizers': 'edgeflow.js and edgeflow.iife.js', '@huggingface/jinja': 'edgeflow-jinja.js'}
 JINJA = 'edgeflow-jinja.js'
+# Its names of token types and of methods of its interpreter, which it never makes from a string.
+JINJA_PRIVATE = r'^(evaluate\w*|\w+Variable|(Open|Close)[A-Z]\w+|[A-Z]\w+Operator|(Numeric|String)Literal|Identifier|Comma|Colon|Equals|Pipe)$'
 
 COMMON = [
     '--bundle', '--minify', '--target=es2022', '--platform=neutral', '--main-fields=module,main', '--sourcemap=linked',
@@ -62,7 +64,8 @@ def bundle() -> None:
     DIST.mkdir(exist_ok=True)
     SCRIPT_URL.write_text("export const edgeflowScriptUrl = globalThis.document?.currentScript?.src || globalThis.location?.href;\n")
     inputs = bundle_inputs()
-    command = [str(ROOT / 'toolchain' / 'jinja.js'), f'--outfile={DIST / JINJA}', *[flag for flag in COMMON if not flag.startswith('--external')], '--format=esm']
+    own = [flag for flag in COMMON if not flag.startswith(('--external', '--mangle-props'))]
+    command = [str(ROOT / 'toolchain' / 'jinja.js'), f'--outfile={DIST / JINJA}', *own, f'--mangle-props={JINJA_PRIVATE}', '--format=esm']
     sources = [ROOT / 'toolchain' / 'jinja.js', NODE_MODULES / '@huggingface' / 'jinja' / 'package.json', NODE_MODULES / 'esbuild' / 'package.json']
     when_changed('bundle-jinja', sources, [DIST / JINJA], lambda: esbuild(command), fingerprint([], ' '.join(command)))
     for name, flags in FORMS.items():

@@ -31,27 +31,6 @@ def free_headers(url: str) -> bool:
     ''')
 
 
-# Opening IndexedDB takes some 20 ms, which a first visit need not wait for.
-def store_marked() -> bool:
-    __pragma__('js', r'''
-    try {
-      return !globalThis.localStorage || localStorage.getItem('edgeflow') !== null;
-    } catch {
-      return true;
-    }
-    ''')
-
-
-def mark_store() -> None:
-    __pragma__('js', r'''
-    try {
-      globalThis.localStorage?.setItem('edgeflow', 'files');
-    } catch {
-      // Then the next visit looks into a store that it takes for empty.
-    }
-    ''')
-
-
 async def storage_room() -> list[int | None]:
     __pragma__('js', r'''
     const { usage = null, quota = null } = await globalThis.navigator?.storage?.estimate?.().catch(() => ({})) ?? {};

@@ -180,5 +180,11 @@ def drop_memory(data: Bytes) -> None:
     __pragma__('js', r'''
     const memory = data.buffer, left = users.get(memory) - 1;
     users.set(memory, left);
-    if (left === 0) memory.transfer?.(0);
+    if (left === 0) {
+      // Detached buffers keep their memory until garbage is collected, if they came from another thread; what is posted to nobody does not.
+      const { port1, port2 } = new MessageChannel();
+      port2.close();
+      port1.postMessage(0, [memory]);
+      port1.close();
+    }
     ''')

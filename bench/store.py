@@ -1,7 +1,8 @@
 """Measure downloads and the cache: `python -m bench.store`, beside plain browser means and transformers.js.
 
 Sides take turns in one browser with a profile on disk; figures are medians, ratios peer / edgeflow of the medians. The memory
-is what the page's process (page and workers) takes more at its peak than before it loads, over the size of the weights.
+is what the page's process (page and workers), in which a small model already runs, takes more at its peak while it loads, over
+the size of the weights.
 """
 
 from __future__ import annotations
@@ -150,7 +151,7 @@ def resident(pid: int) -> int:
 
 def peak_memory(context: BrowserContext, site: Server, side: str) -> float:
     """How much more the page's process takes at its peak, while it loads from the cache and embeds once, in sizes of the weights."""
-    page = open_side(context, site, side, wait='')
+    page = open_side(context, site, side, wait='', warm='tiny')
     page.wait_for_function('window.begin !== undefined')
     pid = renderer(context, page)
     before = peak = resident(pid)
@@ -186,7 +187,7 @@ def measure(only: str = '', rounds: int = 5) -> list[Figure]:
         (Path(folder) / 'file.bin').write_bytes(os.urandom(SIZE) if only in 'loopback' else b'')
         roots = {
             '/bench': ROOT / 'bench/pages', '/pages': ROOT / 'tests/browser/pages', '/dist': ROOT / 'dist', '/models': MODELS,
-            '/peers': ROOT / 'bench/node_modules', '/large': Path(folder),
+            '/models/tiny': ROOT / 'tests/models/bert-mini-sentence', '/peers': ROOT / 'bench/node_modules', '/large': Path(folder),
         }
         with Server(roots) as site, profile() as context:
             if only in 'slow':

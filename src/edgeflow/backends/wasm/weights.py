@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from edgeflow.backends.wasm.engine import WasmEngine
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import drop_memory, hold_memory
+from edgeflow.host.port import Bytes
 from edgeflow.ir.dtype import DTYPE_CODES, ITEM_BITS, byte_size, element_count
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.plan.builder import PackedForm, StepBuilder
@@ -168,7 +169,11 @@ class Weights:
                 for part in weight.data.parts:
                     hold_memory(part)
         for weight in self._weights.values():
-            if weight.wants_plain:
+            if weight.wants_plain and weight.uses == 1 and weight.data is not None and weight.data.dtype == weight.value.dtype:
+                # The largest: each piece goes as soon as it was copied.
+                upload_parts(self._engine, weight.value.address, weight.data, weight.data.parts)
+                weight.data = None
+            elif weight.wants_plain:
                 self._copy(b, weight)
                 self._used(weight)
         for packing in self._packings:
@@ -230,13 +235,13 @@ class NoConstants:
 def upload(engine: WasmEngine, b: StepBuilder, data: TensorData, value: Value) -> None:
     """Copy the tensor to the address of `value`, widened if `value` has another dtype."""
     if data.dtype == value.dtype:
-        upload_parts(engine, value.address, data)
+        upload_parts(engine, value.address, data, [])
         return
     b.begin(Node('Cast', '', value.name, [], []), 1)
     raw = b.scratch(data.size())
     engine.place(raw)
     try:
-        upload_parts(engine, raw.address, data)
+        upload_parts(engine, raw.address, data, [])
         b.step('cast', [DTYPE_CODES[data.dtype], DTYPE_CODES[value.dtype], b.pointer(raw), b.pointer(value), value.count()])
         engine.run_steps(b.steps, f"widening '{value.name}'")
     finally:
@@ -244,15 +249,15 @@ def upload(engine: WasmEngine, b: StepBuilder, data: TensorData, value: Value) -
         b.begin(Node('Cast', '', value.name, [], []), 1)
 
 
-def upload_parts(engine: WasmEngine, address: int, data: TensorData) -> None:
-    """Copy the tensor's bytes to an address."""
-    if len(data.parts) < 2:
-        engine.upload(address, data.data)
-        return
+def upload_parts(engine: WasmEngine, address: int, data: TensorData, spent: list[Bytes]) -> None:
+    """Copy the tensor's bytes to an address. spent: its parts, if nobody needs them afterwards."""
     at = address
-    for part in data.parts:
+    for part in data.parts if len(data.parts) > 1 else [data.data]:
+        size = len(part)
         engine.upload(at, part)
-        at = at + len(part)
+        at = at + size
+        if len(spent) > 0:
+            drop_memory(part)
 
 
 def check_data(data: TensorData, name: str) -> None:

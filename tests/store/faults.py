@@ -196,7 +196,7 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.close()
 
     def _slowly(self, file: ServedFile, body: bytes) -> None:
-        began, step = time.monotonic(), 8192
+        began, step = time.monotonic(), max(8192, int(file.rate / 100))
         for at in range(0, len(body), step):
             part = body[at:at + step]
             self.wfile.write(part)

@@ -31,27 +31,6 @@ def free_headers(url: str) -> bool:
     ''')
 
 
-# Opening IndexedDB takes some 20 ms, which a first visit need not wait for.
-def store_marked() -> bool:
-    __pragma__('js', r'''
-    try {
-      return !globalThis.localStorage || localStorage.getItem('edgeflow') !== null;
-    } catch {
-      return true;
-    }
-    ''')
-
-
-def mark_store() -> None:
-    __pragma__('js', r'''
-    try {
-      globalThis.localStorage?.setItem('edgeflow', 'files');
-    } catch {
-      // Then the next visit looks into a store that it takes for empty.
-    }
-    ''')
-
-
 async def storage_room() -> list[int | None]:
     __pragma__('js', r'''
     const { usage = null, quota = null } = await globalThis.navigator?.storage?.estimate?.().catch(() => ({})) ?? {};
@@ -201,5 +180,11 @@ def drop_memory(data: Bytes) -> None:
     __pragma__('js', r'''
     const memory = data.buffer, left = users.get(memory) - 1;
     users.set(memory, left);
-    if (left === 0) memory.transfer?.(0);
+    if (left === 0) {
+      // Detached buffers keep their memory until garbage is collected, if they came from another thread; what is posted to nobody does not.
+      const { port1, port2 } = new MessageChannel();
+      port2.close();
+      port1.postMessage(0, [memory]);
+      port1.close();
+    }
     ''')

@@ -244,14 +244,6 @@ async def load_asset(name: str, location: str | None) -> memoryview:
 # Storage
 
 
-def store_marked() -> bool:
-    return True
-
-
-def mark_store() -> None:
-    """Opening the store takes no time worth saving."""
-
-
 def held_of(data: memoryview) -> memoryview:
     return data
 

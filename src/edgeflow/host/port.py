@@ -90,8 +90,6 @@ Files and network
     reads_files() -> bool                                               False in browsers: there a path is a relative URL
     async open_store(name: str) -> KeyValueStore                        IndexedDB, in Node a folder / sqlite3; both at
                                                                         $EDGEFLOW_CACHE, else the user's cache folder
-    store_marked() -> bool ; mark_store() -> None                       whether anything may have been stored, known without waiting;
-                                                                        remember that something was
     held_of(data: Bytes) -> HeldBody                                    the bytes in that form; their memory may be moved afterwards
     held_size(value: Bytes | HeldBody) -> int                           bytes of a body, wherever it is
     free_headers(url: str) -> bool                                      whether a request may have any header: False in browsers for

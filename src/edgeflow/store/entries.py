@@ -12,7 +12,7 @@ from typing import cast
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
-    epoch_ms, held_of, json_parse, json_text, mark_store, new_deferred, open_store, random_bytes, start_task, store_marked, utf8_decode,
+    epoch_ms, held_of, json_parse, json_text, new_deferred, open_store, random_bytes, start_task, utf8_decode,
     utf8_encode, warn,
 )
 from edgeflow.host.port import Bytes, Deferred, HeldBody, KeyValueStore
@@ -60,11 +60,10 @@ def list_bytes(data: Bytes) -> list[int]:
 
 
 class FileStore:
-    """Files by their address. empty: nothing was ever stored, so that nothing need be looked for."""
+    """Files by their address."""
 
-    def __init__(self, base: Deferred, empty: bool) -> None:
+    def __init__(self, base: Deferred) -> None:
         self._opening: Deferred = base
-        self._empty: bool = empty
         self._base: KeyValueStore | None = None
 
     async def base(self) -> KeyValueStore:
@@ -75,8 +74,6 @@ class FileStore:
 
     async def find(self, url: str) -> FileRecord | None:
         """The record of a file, None if there is none that can be read."""
-        if self._empty:
-            return None
         base = await self.base()
         data = await base.get(RECORD + url)
         return None if data is None else read_record(url, data)
@@ -88,8 +85,6 @@ class FileStore:
             'sha256': record.sha256, 'complete': record.complete, 'used': record.used,
             'absent': record.absent,
         }
-        self._empty = False
-        mark_store()
         base = await self.base()
         await base.put(RECORD + record.url, utf8_encode(json_text(fields)))
 
@@ -231,7 +226,7 @@ def begin_files() -> FileStore | None:
         return None
     if _opened.files is None:
         opening = new_deferred()
-        _opened.files = FileStore(opening, not store_marked())
+        _opened.files = FileStore(opening)
 
         async def start() -> None:
             try:

@@ -772,11 +772,12 @@ class Transfer:
         limits = self.source.limits
         elapsed = now() - self._first_byte
         size = self.record.size
-        if elapsed <= limits.watch or size is None or self._streaming or self.record.validator == '' or not self._ranged:
+        storing = self._sha is None and self._files is not None and not self._wanting()
+        if elapsed <= (min(limits.watch, 5.0) if storing and self._received >= self.record.chunk_size else limits.watch) or size is None or self._streaming or self.record.validator == '' or not self._ranged:
             return
         rate = self._received / elapsed
         allowed = 1 if rate > FAST_RATE else self._allowed
-        if self._sha is None and self._files is not None and not self._wanting():
+        if storing:
             self._held = rate > HELD_RATE * max(1, len(self.lanes))
             if self._held:
                 allowed = min(2, self._allowed)

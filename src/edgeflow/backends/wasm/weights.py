@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from edgeflow.backends.wasm.engine import WasmEngine
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import drop_memory, hold_memory
+from edgeflow.host.port import Bytes
 from edgeflow.ir.dtype import DTYPE_CODES, ITEM_BITS, byte_size, element_count
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.plan.builder import PackedForm, StepBuilder
@@ -211,6 +212,7 @@ class Weights:
             weight.data = None
 
     def _copy_in_parts(self, b: StepBuilder, weight: Weight) -> Iterator[None]:
+        """As _copy(), with a halt after each part. If this is its only use, each piece of the file goes as soon as it was copied."""
         data = weight.data
         if data is None or data.dtype != weight.value.dtype:
             self._copy(b, weight)
@@ -223,6 +225,9 @@ class Weights:
                 self._engine.upload(at, piece)
                 at = at + len(piece)
                 yield
+            if weight.uses == 1 and len(data.parts) > 0:
+                drop_memory(part)
+                weight.data = None
 
     def _copy(self, b: StepBuilder, weight: Weight) -> None:
         """Copy an initializer from the file to its value's address, widened if need be."""
@@ -265,11 +270,8 @@ def upload(engine: WasmEngine, b: StepBuilder, data: TensorData, value: Value) -
 
 def upload_parts(engine: WasmEngine, address: int, data: TensorData) -> None:
     """Copy the tensor's bytes to an address."""
-    if len(data.parts) < 2:
-        engine.upload(address, data.data)
-        return
     at = address
-    for part in data.parts:
+    for part in data.parts if len(data.parts) > 1 else [data.data]:
         engine.upload(at, part)
         at = at + len(part)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgeflow.api import load_model
+from edgeflow.backends.generation import NextToken
 from edgeflow.env import Env, env
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.graph import ValueInfo
@@ -11,6 +12,7 @@ from edgeflow.pipelines.pipeline import pipeline
 from edgeflow.pipelines.text_classification import TextClassificationPipeline
 from edgeflow.pipelines.text_generation import GeneratedText, TextGenerationPipeline
 from edgeflow.runtime.creation import arange, eye, full, linspace, ones, randn, random, zeros
+from edgeflow.runtime.generation import GenerationSession
 from edgeflow.runtime.leaks import Leak, LeakDetection, detect_leaks
 from edgeflow.runtime.memory import MemoryArea, MemoryStats, ModelMemory, Resource, memory_stats
 from edgeflow.runtime.model import Model
@@ -25,8 +27,8 @@ from edgeflow.store.progress import ProgressEvent
 from edgeflow.version import VERSION
 
 __all__ = [
-    'EdgeflowError', 'Env', 'FeatureExtractionPipeline', 'GeneratedText', 'Leak', 'LeakDetection', 'MemoryArea', 'MemoryScope', 'MemoryStats', 'Model',
-    'ModelMemory', 'ProgressEvent', 'Resource', 'Tensor', 'TextClassificationPipeline', 'TextGenerationPipeline', 'VERSION', 'ValueInfo', 'add', 'arange', 'argmax',
+    'EdgeflowError', 'Env', 'FeatureExtractionPipeline', 'GeneratedText', 'GenerationSession', 'Leak', 'LeakDetection', 'MemoryArea', 'MemoryScope', 'MemoryStats', 'Model',
+    'ModelMemory', 'NextToken', 'ProgressEvent', 'Resource', 'Tensor', 'TextClassificationPipeline', 'TextGenerationPipeline', 'VERSION', 'ValueInfo', 'add', 'arange', 'argmax',
     'concat', 'detect_leaks', 'div', 'env', 'eye', 'full', 'linspace', 'load_model', 'load_operations', 'matmul', 'mean', 'memory_scope',
     'memory_stats', 'mul', 'on_task', 'ones', 'pipeline', 'randn', 'random', 'relu', 'reshape', 'scheduler_statistics', 'sigmoid', 'slice', 'softmax', 'sub', 'sum', 'tanh',
     'tensor', 'transpose', 'with_memory_scope', 'zeros',

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from edgeflow.backends.generation import Chooser, Chosen, use_choosers
+from edgeflow.backends.generation import Chooser, NextToken, use_choosers
 from edgeflow.host.platform import gather, new_abort_controller, on_abort
 from edgeflow.host.port import AbortSignal
 from edgeflow.runtime.generation import GenerationSession
@@ -70,7 +70,7 @@ class SessionSource:
             self._begun = True
             for row in rows:
                 self._sessions[row] = await self._session(row)
-        chosen: list[Chosen] = await gather([self._step(row) for row in rows])
+        chosen: list[NextToken] = await gather([self._step(row) for row in rows])
         tokens: list[StepToken] = []
         for i in range(len(rows)):
             row = rows[i]
@@ -112,13 +112,12 @@ class SessionSource:
                 return best
         return await self._model.open_session(None if self._inputs is None else self._inputs[row])
 
-    async def _step(self, row: int) -> Chosen:
+    async def _step(self, row: int) -> NextToken:
         session = cast(GenerationSession, self._sessions[row])
         run = self._run
         if self._made[row] == 0:
             prompt = self._prompts[row]
-            return await session.prompt(
-                prompt, choosing=choosing_of(self._options, prompt, row), priority=run.priority, signal=self._signal, deadline=run.deadline)
+            return await session.begin(prompt, choosing_of(self._options, prompt, row), run.priority, self._signal, run.deadline)
         return await session.feed([self._last[row]], priority=run.priority, signal=self._signal, deadline=run.deadline)
 
     def _leave(self, row: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from playwright.sync_api import Page
@@ -117,6 +118,9 @@ def test_the_pipeline_streams_from_a_worker_what_it_streams_in_python(page: Page
     given = {'seed': 11, 'temperature': 1.3, 'topK': 40, 'repetitionPenalty': 1.2} if sampled else {'doSample': False}
     python = {'seed': 11, 'temperature': 1.3, 'top_k': 40, 'repetition_penalty': 1.2} if sampled else {'do_sample': False}
     got = page.evaluate(STREAM, [server.url('/models/smollm2-mini'), 'Once upon a time', {**given, 'maxNewTokens': 20}])
-    assert got['ids'] == asyncio.run(in_python('Once upon a time', max_new_tokens=20, **python))
+    # Playwright has the event loop of this thread.
+    with ThreadPoolExecutor() as other:
+        expected = other.submit(asyncio.run, in_python('Once upon a time', max_new_tokens=20, **python)).result()
+    assert got['ids'] == expected
     assert got['reason'] == 'length'
     assert got['whole'] == 'Once upon a time' + got['text']

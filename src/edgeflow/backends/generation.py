@@ -32,8 +32,8 @@ class NextToken:
 class Chooser(Protocol):
     """Chooses the tokens of one text."""
 
-    def choose(self, logits: NumericArray) -> object:
-        """The next token for these float32 logits, one for each token of the vocabulary: what has the fields of a NextToken."""
+    def choose(self, logits: NumericArray) -> NextToken:
+        """The next token for these float32 logits, one for each token of the vocabulary."""
 
 
 # Makes choosers of the plain values that describe them; one, since a page and its workers are the same program.

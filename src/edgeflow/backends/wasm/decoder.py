@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Protocol
 
 from edgeflow.backends.contract import Feed, MemoryUse, RunControl
 from edgeflow.backends.generation import Chooser, Feeding, NextToken, chooser_of
@@ -273,7 +273,7 @@ class WasmDecoder:
             else:
                 data = array_bytes(results[LOGITS].data)
                 size = len(data) // len(rows)
-                chosen.append(cast(NextToken, chooser.choose(array_view('float32', data[i * size:(i + 1) * size]))))
+                chosen.append(chooser.choose(array_view('float32', data[i * size:(i + 1) * size])))
         return chosen
 
 

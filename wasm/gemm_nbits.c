@@ -161,10 +161,9 @@ enum { PARTS = 2 };  // columns 0 and 1, 2 and 3: two sums for each
 #define TOTAL(sum) wasm_i32x4_add(wasm_i32x4_shuffle(sum[0], sum[1], 0, 2, 4, 6), wasm_i32x4_shuffle(sum[0], sum[1], 1, 3, 5, 7))
 #endif
 
-// c[R, 8] = R rows of codes @ one panel of 4-bit weights. wide: the panel's codes lie in `wide`, a byte each, as unpack_codes wrote
-// them, or come straight from the panel.
-SIMD void code_panel(const int R, const int is_wide, const int8_t *x, int ldx, const float *scales, const float *sums, int blocks, int block,
-                     const uint8_t *b, const uint8_t *wide, int zeros, float *c) {
+// c[R, 8] = R rows of codes @ one panel of 4-bit weights.
+SIMD void code_panel(const int R, const int8_t *x, int ldx, const float *scales, const float *sums, int blocks, int block,
+                     const uint8_t *b, int zeros, float *c) {
   v128_t total[2 * 4];
   const v128_t mask = wasm_i8x16_splat(15);
   UNROLL for (int i = 0; i < 2 * R; i++) total[i] = splat(0);
@@ -177,23 +176,11 @@ SIMD void code_panel(const int R, const int is_wide, const int8_t *x, int ldx, c
     b += zeros ? 64 : 32;
 #pragma clang loop unroll(disable)
     for (int i = 0; i < block; i += 8, x += 8) {
-      v128_t e0, o0, e1, o1;
-      if (is_wide) {
-        e0 = wasm_v128_load(wide);
-        o0 = wasm_v128_load(wide + 16);
-        e1 = wasm_v128_load(wide + 32);
-        o1 = wasm_v128_load(wide + 48);
-        wide += 64;
-        KEEP(wide);
-      } else {
-        const v128_t w0 = wasm_v128_load(b), w1 = wasm_v128_load(b + 16);
-        e0 = wasm_v128_and(w0, mask);
-        o0 = wasm_v128_and(wasm_u16x8_shr(w0, 4), mask);
-        e1 = wasm_v128_and(w1, mask);
-        o1 = wasm_v128_and(wasm_u16x8_shr(w1, 4), mask);
-        b += 32;
-        KEEP(b);
-      }
+      const v128_t w0 = wasm_v128_load(b), w1 = wasm_v128_load(b + 16);
+      const v128_t e0 = wasm_v128_and(w0, mask), o0 = wasm_v128_and(wasm_u16x8_shr(w0, 4), mask);
+      const v128_t e1 = wasm_v128_and(w1, mask), o1 = wasm_v128_and(wasm_u16x8_shr(w1, 4), mask);
+      b += 32;
+      KEEP(b);
       UNROLL for (int r = 0; r < R; r++) {
         const v128_t even = CODES(x + (size_t)r * (size_t)ldx), odd = CODES(x + (size_t)r * (size_t)ldx + 4);
         DOT4(low[r], even, e0);
@@ -202,7 +189,6 @@ SIMD void code_panel(const int R, const int is_wide, const int8_t *x, int ldx, c
         DOT4(high[r], odd, o1);
       }
     }
-    if (is_wide) b += block * 4;
     const v128_t scale0 = wasm_v128_load(head), scale1 = wasm_v128_load(head + 4), middle = splat(8.0f);
     const v128_t zero0 = zeros ? wasm_v128_load(head + 8) : middle, zero1 = zeros ? wasm_v128_load(head + 12) : middle;
     UNROLL for (int r = 0; r < R; r++) {
@@ -216,32 +202,14 @@ SIMD void code_panel(const int R, const int is_wide, const int8_t *x, int ldx, c
   UNROLL for (int i = 0; i < 2 * R; i++) wasm_v128_store(c + i * 4, total[i]);
 }
 
-#define CODE_PANEL(R, is_wide)                                                                                                      \
-  static __attribute__((noinline)) void code_panel_##R##_##is_wide(const int8_t *x, int ldx, const float *scales, const float *sums, \
-                                                                   int blocks, int block, const uint8_t *b, const uint8_t *wide,     \
-                                                                   int zeros, float *c) {                                            \
-    code_panel(R, is_wide, x, ldx, scales, sums, blocks, block, b, wide, zeros, c);                                                  \
+#define CODE_PANEL(R)                                                                                                                  \
+  static __attribute__((noinline)) void code_panel_##R(const int8_t *x, int ldx, const float *scales, const float *sums, int blocks,   \
+                                                       int block, const uint8_t *b, int zeros, float *c) {                              \
+    code_panel(R, x, ldx, scales, sums, blocks, block, b, zeros, c);                                                                    \
   }
-CODE_PANEL(1, 0)
-CODE_PANEL(2, 0)
-CODE_PANEL(4, 0)
-CODE_PANEL(1, 1)
-CODE_PANEL(2, 1)
-
-typedef void (*CodePanel)(const int8_t *, int, const float *, const float *, int, int, const uint8_t *, const uint8_t *, int, float *);
-static const CodePanel code_panels[2][3] = {{code_panel_1_0, code_panel_2_0, code_panel_4_0}, {code_panel_1_1, code_panel_2_1}};
-
-static void unpack_codes(const uint8_t *b, int blocks, int block, int zeros, uint8_t *wide) {
-  const v128_t mask = wasm_i8x16_splat(15);
-  for (int g = 0; g < blocks; g++) {
-    b += zeros ? 64 : 32;
-    for (int i = 0; i < block; i += 4, b += 16, wide += 32) {
-      const v128_t w = wasm_v128_load(b);
-      wasm_v128_store(wide, wasm_v128_and(w, mask));
-      wasm_v128_store(wide + 16, wasm_v128_and(wasm_u16x8_shr(w, 4), mask));
-    }
-  }
-}
+CODE_PANEL(1)
+CODE_PANEL(2)
+CODE_PANEL(4)
 
 int k_gemm_nbits(const int32_t *a) {
   const float *A = FLOATS(0), *bias = FLOATS(3), *residual = FLOATS(4);
@@ -251,9 +219,10 @@ int k_gemm_nbits(const int32_t *a) {
   const int blocks = ceil_div(K, block), line = blocks * block, index = bits == 2 ? 0 : bits == 4 ? 1 : 2;
   static void (*const row_panels[])(const float *, const uint8_t *, int, int, int, float *) = {row_panel_2, row_panel_4, row_panel_8};
   static void (*const widen_panels[])(const uint8_t *, int, int, int, float *) = {widen_panel_2, widen_panel_4, widen_panel_8};
-  // For codes: rows of codes, their scales and sums, one panel's codes.
+  static void (*const code_panels[])(const int8_t *, int, const float *, const float *, int, int, const uint8_t *, int, float *) = {
+      code_panel_1, code_panel_2, code_panel_4};
+  // For codes: rows of codes, their scales and sums.
   float *scales = (float *)(BYTES(14) + (size_t)M * line), *sums = scales + (size_t)M * blocks;
-  uint8_t *panel = (uint8_t *)(sums + (size_t)M * blocks);
   if (codes) {
     for (int m = 0; m < M; m++) {
       const size_t at = (size_t)m * blocks;
@@ -269,15 +238,13 @@ int k_gemm_nbits(const int32_t *a) {
       gemm_packed(&g);
       continue;
     }
-    const int is_wide = codes && M >= 8;
-    if (is_wide) unpack_codes(b, blocks, block, zeros, panel);
     for (int m = 0; m < M;) {
       float edge[4 * PANEL];
-      const int size = !codes ? 0 : M - m >= 4 && !is_wide ? 2 : M - m >= 2 ? 1 : 0, rows = 1 << size;
+      const int size = !codes ? 0 : M - m >= 4 ? 2 : M - m >= 2 ? 1 : 0, rows = 1 << size;
       if (codes) {
         const int8_t *x = (const int8_t *)BYTES(14) + (size_t)m * line;
         const size_t at = (size_t)m * blocks;
-        code_panels[is_wide][size](x, line, scales + at, sums + at, blocks, block, b, panel, zeros, edge);
+        code_panels[size](x, line, scales + at, sums + at, blocks, block, b, zeros, edge);
       } else {
         row_panels[index](A + (size_t)m * lda, b, K, block, zeros, edge);
       }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgeflow.api import load_model
+from edgeflow.backends.generation import NextToken
 from edgeflow.env import Env, env
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.graph import ValueInfo
@@ -15,6 +16,7 @@ from edgeflow.pipelines.text_generation import GeneratedText, TextGenerationPipe
 from edgeflow.pipelines.token_classification import TokenClassificationPipeline
 from edgeflow.pipelines.zero_shot_classification import ZeroShotClassificationPipeline
 from edgeflow.runtime.creation import arange, eye, full, linspace, ones, randn, random, zeros
+from edgeflow.runtime.generation import GenerationSession
 from edgeflow.runtime.leaks import Leak, LeakDetection, detect_leaks
 from edgeflow.runtime.memory import MemoryArea, MemoryStats, ModelMemory, Resource, memory_stats
 from edgeflow.runtime.model import Model
@@ -33,13 +35,13 @@ from edgeflow.version import VERSION
 
 __all__ = [
     'Cache', 'CachedFile', 'Download', 'DownloadProgress', 'EdgeflowError', 'Env', 'FeatureExtractionPipeline', 'FillMaskPipeline',
-    'GeneratedText', 'Leak', 'LeakDetection', 'MemoryArea', 'MemoryScope', 'MemoryStats', 'Model', 'ModelFile', 'ModelMemory',
-    'ProgressEvent', 'QuestionAnsweringPipeline', 'Resource', 'StorageRoom', 'Tensor', 'TextClassificationPipeline',
-    'TextGenerationPipeline', 'TokenClassificationPipeline', 'VERSION', 'ValueInfo', 'ZeroShotClassificationPipeline', 'add', 'arange',
-    'argmax', 'cache', 'concat', 'detect_leaks', 'div', 'download', 'env', 'eye', 'full', 'is_cached', 'linspace', 'load_model',
-    'load_operations', 'matmul', 'mean', 'memory_scope', 'memory_stats', 'model_files', 'mul', 'on_task', 'ones', 'pipeline', 'preload',
-    'randn', 'random', 'relu', 'reshape', 'scheduler_statistics', 'sigmoid', 'slice', 'softmax', 'sub', 'sum', 'tanh', 'tensor',
-    'transpose', 'with_memory_scope', 'zeros',
+    'GeneratedText', 'GenerationSession', 'Leak', 'LeakDetection', 'MemoryArea', 'MemoryScope', 'MemoryStats', 'Model', 'ModelFile',
+    'ModelMemory', 'NextToken', 'ProgressEvent', 'QuestionAnsweringPipeline', 'Resource', 'StorageRoom', 'Tensor',
+    'TextClassificationPipeline', 'TextGenerationPipeline', 'TokenClassificationPipeline', 'VERSION', 'ValueInfo',
+    'ZeroShotClassificationPipeline', 'add', 'arange', 'argmax', 'cache', 'concat', 'detect_leaks', 'div', 'download', 'env', 'eye', 'full',
+    'is_cached', 'linspace', 'load_model', 'load_operations', 'matmul', 'mean', 'memory_scope', 'memory_stats', 'model_files', 'mul',
+    'on_task', 'ones', 'pipeline', 'preload', 'randn', 'random', 'relu', 'reshape', 'scheduler_statistics', 'sigmoid', 'slice', 'softmax',
+    'sub', 'sum', 'tanh', 'tensor', 'transpose', 'with_memory_scope', 'zeros',
 ]
 
 serve_in_worker(VERSION)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from playwright.sync_api import Page
 
+from edgeflow.pipelines.pipeline import pipeline
 from tests.engine.test_generation import SMOL, WITHOUT_PAGES, Wanted, wanted
 from toolchain.paths import MODELS
 from toolchain.serve import Server
@@ -90,3 +93,34 @@ def test_without_workers_sessions_work_too(page: Page, server: Server) -> None:
     got = page.evaluate(f'async ([prompt, count]) => {{ {PRELUDE} env.workers = 0; return generate(await {external(server, case.path)}, prompt, count); }}',
                         [case.prompt['input_ids'], len(case.new_ids)])
     assert got == case.new_ids
+
+
+STREAM = """async ([folder, text, options]) => {
+  const { pipeline } = await import('/dist/edgeflow.js');
+  const generator = await pipeline('text-generation', folder, { dtype: 'fp32' });
+  const events = [];
+  for await (const event of await generator.stream(text, options)) events.push(event);
+  const [whole] = await generator(text, options);
+  generator.dispose();
+  return { ids: events.map(event => event.tokenId), text: events.at(-1).text, reason: events.at(-1).reason, whole: whole.generatedText ?? whole.generated_text };
+}"""
+
+
+async def in_python(text: str, **options: object) -> list[int]:
+    generator = await pipeline('text-generation', str(MODELS / 'smollm2-mini'), dtype='fp32')
+    ids = [event.token_id async for event in await generator.stream(text, **options)]
+    generator.dispose()
+    return ids
+
+
+@pytest.mark.parametrize('sampled', [False, True])
+def test_the_pipeline_streams_from_a_worker_what_it_streams_in_python(page: Page, server: Server, sampled: bool) -> None:
+    given = {'seed': 11, 'temperature': 1.3, 'topK': 40, 'repetitionPenalty': 1.2} if sampled else {'doSample': False}
+    python = {'seed': 11, 'temperature': 1.3, 'top_k': 40, 'repetition_penalty': 1.2} if sampled else {'do_sample': False}
+    got = page.evaluate(STREAM, [server.url('/models/smollm2-mini'), 'Once upon a time', {**given, 'maxNewTokens': 20}])
+    # Playwright has the event loop of this thread.
+    with ThreadPoolExecutor() as other:
+        expected = other.submit(asyncio.run, in_python('Once upon a time', max_new_tokens=20, **python)).result()
+    assert got['ids'] == expected
+    assert got['reason'] == 'length'
+    assert got['whole'] == 'Once upon a time' + got['text']

@@ -201,7 +201,7 @@ async def test_a_chooser_sees_the_logits_of_the_last_token(path: str, monkeypatc
     use_choosers(lambda choosing: SecondBest())
     model = await load(path)
     session = await model.open_session()
-    chosen = await session.prompt([3, 1, 4, 1, 5], choosing={'which': 'second'})
+    chosen = await session.begin([3, 1, 4, 1, 5], {'which': 'second'})
     feeds = {info.name: info for info in model.inputs}
     ids = np.array([[3, 1, 4, 1, 5]], np.int64)
     inputs = {'input_ids': tensor(ids), 'attention_mask': tensor(np.ones_like(ids)), 'position_ids': tensor(np.arange(5, dtype=np.int64)[None])}

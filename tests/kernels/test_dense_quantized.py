@@ -293,7 +293,7 @@ def test_gemm_nbits_with_rounded_activations(variant: str, m: int, block: int, w
     run = kernels(variant)
     packed = Out(up(n, 8) * blocks * ((64 if with_zeros else 32) + block * 4), np.uint8, aligned=True)
     b = run.run('pack_nbits', codes, scales, zeros, packed, n, k, block, 4, int(with_zeros))[0].view(Packed)
-    scratch = Scratch(m * blocks * (block + 8) + 8 * blocks * block)
+    scratch = Scratch(m * blocks * (block + 8))
     got = run.run('gemm_nbits', a, b, Out((m, n)), None, None, m, n, k, k, n, 0, block, 4, 0, scratch, int(with_zeros), 1)[0]
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 

@@ -20,35 +20,20 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import NumericArray
 
 
-class TokenLogprob(Protocol):
-    """A token and the logarithm of its probability."""
+@dataclass(frozen=True)
+class NextToken:
+    """The next token of a text. logprob, top: where the chooser was asked for them; top has the likeliest tokens, best first."""
 
     token_id: int
-    logprob: float
-
-
-class Chosen(Protocol):
-    """The next token of a session. logprob, top: where the chooser was asked for them; top has the likeliest tokens, best first."""
-
-    token_id: int
-    logprob: float | None
-    top: list[TokenLogprob]
+    logprob: float | None = None
+    top: list[NextToken] = field(default_factory=list)
 
 
 class Chooser(Protocol):
     """Chooses the tokens of one text."""
 
-    def choose(self, logits: NumericArray) -> Chosen:
+    def choose(self, logits: NumericArray) -> NextToken:
         """The next token for these float32 logits, one for each token of the vocabulary."""
-
-
-@dataclass(frozen=True)
-class Greedy:
-    """The likeliest token. A text without a chooser gets these."""
-
-    token_id: int
-    logprob: float | None = None
-    top: list[TokenLogprob] = field(default_factory=list)
 
 
 # Makes choosers of the plain values that describe them; one, since a page and its workers are the same program.
@@ -92,7 +77,7 @@ class Decoder(Protocol):
         EdgeflowError 'unsupported-op' if the model is no decoder.
         """
 
-    async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[Chosen]:
+    async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[NextToken]:
         """Append the tokens of each session and choose its next one, which the caller feeds with the next advance().
 
         EdgeflowErrors: those of Executable.run(), and 'invalid-argument' for an unknown session or no tokens.

@@ -13,6 +13,7 @@ from edgeflow.host.port import AbortSignal, Bytes
 from edgeflow.options import public
 from edgeflow.pipelines.base import Pipeline
 from edgeflow.pipelines.tasks import TASKS, default_model, task_name
+from edgeflow.pipelines.text2text_generation import Text2TextGenerationPipeline
 from edgeflow.runtime.batching import Batching, read_batching
 from edgeflow.runtime.model import Model, open_model
 from edgeflow.runtime.proxy import Place
@@ -70,12 +71,37 @@ async def pipeline(
     place = Place(chosen)
     try:
         repository = await find_repository(source, revision, progress, signal)
-        parts = await load_parts(repository, dtype, chosen, place, subfolder, file, progress, signal, merging, TASKS[name].generates)
+        first = 'encoder_model' if TASKS[name].decoder != '' and file == 'model' else file
+        parts = await load_parts(repository, dtype, chosen, place, subfolder, first, progress, signal, merging, TASKS[name].generates)
     finally:
         place.leave()
     parts.tokenizer.limit_to_model(parts.config)
+    made = TASKS[name].build(parts.model, parts.tokenizer, parts.config)
+    if isinstance(made, Text2TextGenerationPipeline):
+        try:
+            made.decoder = await load_second(repository, parts.config, dtype, chosen, subfolder, TASKS[name].decoder, progress, signal)
+        except Exception:
+            made.dispose()
+            raise
     progress.ready()
-    return make_callable(TASKS[name].build(parts.model, parts.tokenizer, parts.config))
+    return make_callable(made)
+
+
+async def load_second(
+    repository: Repository, config: dict[str, object], dtype: str, device: str, subfolder: str, file: str, progress: Progress,
+    signal: AbortSignal | None,
+) -> Model:
+    """A further model of a repository."""
+
+    async def fetch_again(other: Place) -> None:
+        await load_onnx(repository, config, file, dtype, device, subfolder, other, Progress(None), None)
+
+    place = Place(device)
+    try:
+        await gather([load_onnx(repository, config, file, dtype, device, subfolder, place, progress, signal), place.prepare()])
+        return await open_model(place, device, repository.address(''), fetch_again, True, None, signal)
+    finally:
+        place.leave()
 
 
 async def load_parts(

@@ -15,6 +15,7 @@ from edgeflow.pipelines.feature_extraction import FeatureExtractionPipeline
 from edgeflow.pipelines.fill_mask import FillMaskPipeline
 from edgeflow.pipelines.question_answering import QuestionAnsweringPipeline
 from edgeflow.pipelines.text_classification import TextClassificationPipeline
+from edgeflow.pipelines.text2text_generation import Text2TextGenerationPipeline
 from edgeflow.pipelines.text_generation import TextGenerationPipeline
 from edgeflow.pipelines.token_classification import TokenClassificationPipeline
 from edgeflow.pipelines.zero_shot_classification import ZeroShotClassificationPipeline
@@ -24,12 +25,18 @@ from edgeflow.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class Task:
-    """One task: its default model on the hub, how its pipeline is made, and whether that takes a generation_config.json."""
+    """One task: its default model on the hub, how its pipeline is made, and whether that takes a generation_config.json.
+
+    decoder: the file of a second model, which goes on from what the first one encodes.
+    """
 
     default_model: str
     build: Callable[[Model, Tokenizer, dict[str, object]], Pipeline]
     generates: bool = False
+    decoder: str = ''
 
+
+DECODER = 'decoder_model_merged'
 
 TASKS: dict[str, Task] = {
     'feature-extraction': Task(
@@ -49,6 +56,15 @@ TASKS: dict[str, Task] = {
     'text-generation': Task(
         'onnx-community/SmolLM2-135M-Instruct-ONNX',
         lambda model, tokenizer, config: TextGenerationPipeline('text-generation', model, tokenizer, config), True),
+    'text2text-generation': Task(
+        'Xenova/flan-t5-small',
+        lambda model, tokenizer, config: Text2TextGenerationPipeline('text2text-generation', model, tokenizer, config), True, DECODER),
+    'summarization': Task(
+        'Xenova/distilbart-cnn-6-6',
+        lambda model, tokenizer, config: Text2TextGenerationPipeline('summarization', model, tokenizer, config), True, DECODER),
+    'translation': Task(
+        'Xenova/t5-small',
+        lambda model, tokenizer, config: Text2TextGenerationPipeline('translation', model, tokenizer, config), True, DECODER),
     'zero-shot-classification': Task(
         'Xenova/distilbert-base-uncased-mnli',
         lambda model, tokenizer, config: ZeroShotClassificationPipeline('zero-shot-classification', model, tokenizer, config)),

@@ -14,6 +14,7 @@ from edgeflow.pipelines.base import Pipeline, text_list
 from edgeflow.pipelines.token_source import SessionSource
 from edgeflow.runtime.generation import GenerationSession
 from edgeflow.runtime.model import Model, RunOptions
+from edgeflow.runtime.tensor import Tensor
 from edgeflow.text.chat import chat_text
 from edgeflow.text.generation_options import GenerationOptions, generation_options
 from edgeflow.text.streamer import TokenEvent, TokenStream
@@ -30,13 +31,16 @@ class GeneratedText:
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What run() or stream() is asked for. chats: for each row its messages, None for a plain text."""
+class Asked:
+    """What run() or stream() is asked for. prompts: where the decoder begins. chats: for each row its messages, None for a plain text.
+
+    inputs: what else the decoder takes, for each row.
+    """
 
     texts: list[str]
     prompts: list[list[int]]
     chats: list[list[object] | None]
-    options: GenerationOptions
+    inputs: list[dict[str, Tensor]] | None = None
 
 
 class TextGenerationPipeline(Pipeline):
@@ -67,19 +71,10 @@ class TextGenerationPipeline(Pipeline):
             top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p, repetition_penalty=repetition_penalty, presence_penalty=presence_penalty,
             frequency_penalty=frequency_penalty, no_repeat_ngram_size=no_repeat_ngram_size, logit_bias=logit_bias, bad_words_ids=bad_words_ids,
             eos_token_id=eos_token_id, stop=stop, seed=seed)
-        asked = await self._asked(texts, options, tools)
-        stream = self._stream(asked, RunOptions(priority, signal, deadline), on_token)
-        written = await stream.whole_texts()
-        results: list[list[GeneratedText]] = []
-        for i in range(len(written)):
-            chat = asked.chats[i]
-            if chat is not None:
-                answer: dict[str, object] = {'role': 'assistant', 'content': written[i]}
-                results.append([GeneratedText([*chat, answer] if return_full_text else written[i])])
-            else:
-                results.append([GeneratedText(asked.texts[i] + written[i] if return_full_text else written[i])])
-        several = not isinstance(texts, str) and (isinstance(texts[0], (str, list, tuple)))
-        return cast('list[GeneratedText]', results if several else results[0])
+        run = RunOptions(priority, signal, deadline)
+        asked = await self.asked(texts, tools, run)
+        written = await self._stream(asked, options, run, on_token).whole_texts()
+        return cast('list[GeneratedText]', self.results(asked, written, not isinstance(texts, str) and isinstance(texts[0], (str, list, tuple)), return_full_text))
 
     @public
     async def stream(
@@ -101,20 +96,35 @@ class TextGenerationPipeline(Pipeline):
             top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p, repetition_penalty=repetition_penalty, presence_penalty=presence_penalty,
             frequency_penalty=frequency_penalty, no_repeat_ngram_size=no_repeat_ngram_size, logit_bias=logit_bias, bad_words_ids=bad_words_ids,
             eos_token_id=eos_token_id, stop=stop, seed=seed, logprobs=logprobs)
-        return self._stream(await self._asked(texts, options, tools), RunOptions(priority, signal, deadline), None)
+        run = RunOptions(priority, signal, deadline)
+        return self._stream(await self.asked(texts, tools, run), options, run, None)
 
     def _defaults(self) -> dict[str, object]:
         """The model's generation_config.json."""
         found = self.config.get('generation_config')
         return {} if found is None else to_dict(found)
 
-    def _stream(self, asked: _Asked, run: RunOptions, on_token: Callable[[TokenEvent], None] | None) -> TokenStream:
-        source = SessionSource(self.model, asked.prompts, asked.options, run, kept=self._kept, most=KEPT_SESSIONS)
-        return TokenStream(source, self.tokenizer, asked.prompts, stops=asked.options.stop, on_token=on_token, signal=run.signal)
-
-    async def _asked(self, texts: object, options: GenerationOptions, tools: list[dict[str, object]] | None) -> _Asked:
+    def _stream(self, asked: Asked, options: GenerationOptions, run: RunOptions, on_token: Callable[[TokenEvent], None] | None) -> TokenStream:
         if options.num_beams > 1:
-            raise EdgeflowError('invalid-argument', f'num_beams: expected 1, which this pipeline has; got {options.num_beams}', {})
+            raise EdgeflowError('invalid-argument', f'num_beams: expected 1, since pipelines search without beams; got {options.num_beams}', {})
+        source = SessionSource(self.writer(), asked.prompts, options, run, inputs=asked.inputs, kept=self._kept, most=KEPT_SESSIONS)
+        return TokenStream(source, self.tokenizer, asked.prompts, stops=options.stop, on_token=on_token, signal=run.signal)
+
+    def writer(self) -> Model:
+        """Internal: the model that makes the tokens."""
+        return self.model
+
+    def results(self, asked: Asked, written: list[str], several: bool, full: bool) -> object:
+        """Internal: what run() gives."""
+        results: list[list[GeneratedText]] = []
+        for i in range(len(written)):
+            chat = asked.chats[i]
+            whole: object = asked.texts[i] + written[i] if chat is None else [*chat, {'role': 'assistant', 'content': written[i]}]
+            results.append([GeneratedText(whole if full else written[i])])
+        return results if several else results[0]
+
+    async def asked(self, texts: object, tools: list[dict[str, object]] | None, run: RunOptions) -> Asked:
+        """Internal: the rows that `texts` means."""
         given: list[object] = list(texts) if isinstance(texts, (list, tuple)) else [texts]
         if len(given) > 0 and not isinstance(given[0], (str, list, tuple)):
             given = [given]
@@ -135,7 +145,7 @@ class TextGenerationPipeline(Pipeline):
             if len(ids) == 0:
                 raise EdgeflowError('invalid-argument', 'expected a text of at least one token, got an empty one', {})
             prompts.append(ids)
-        return _Asked(rows, prompts, chats, options)
+        return Asked(rows, prompts, chats)
 
     def _free(self) -> None:
         for session in self._kept:

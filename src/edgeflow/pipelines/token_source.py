@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Literal, cast
 
-from edgeflow.backends.generation import Chooser, Chosen, use_choosers
+from edgeflow.backends.generation import Chooser, NextToken, use_choosers
 from edgeflow.host.platform import gather, new_abort_controller, on_abort
-from edgeflow.host.port import AbortSignal
+from edgeflow.host.port import AbortSignal, NumericArray
 from edgeflow.runtime.generation import GenerationSession
 from edgeflow.runtime.model import Model, RunOptions
 from edgeflow.runtime.tensor import Tensor
 from edgeflow.text.generation_options import GenerationOptions
-from edgeflow.text.sampling import Sampler
+from edgeflow.text.sampling import Sampler, TokenLogprob
 from edgeflow.text.streamer import StepToken
+
+
+class SamplerChooser:
+    """generation.Chooser by a sampler."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler: Sampler = sampler
+
+    def choose(self, logits: NumericArray) -> NextToken:
+        choice = self._sampler.choose(logits)
+        return NextToken(choice.token_id, choice.logprob, [NextToken(other.token_id, other.logprob) for other in choice.top])
 
 
 def make_chooser(choosing: object) -> Chooser:
     """The sampler that choosing_of() describes."""
     given = cast('dict[str, object]', choosing)
-    return Sampler(cast(GenerationOptions, given['options']), cast('list[int]', given['prompt']), cast(int, given['row']))
+    return SamplerChooser(Sampler(cast(GenerationOptions, given['options']), cast('list[int]', given['prompt']), cast(int, given['row'])))
 
 
 use_choosers(make_chooser)
@@ -70,21 +81,22 @@ class SessionSource:
             self._begun = True
             for row in rows:
                 self._sessions[row] = await self._session(row)
-        chosen: list[Chosen] = await gather([self._step(row) for row in rows])
+        chosen: list[NextToken] = await gather([self._step(row) for row in rows])
         tokens: list[StepToken] = []
         for i in range(len(rows)):
             row = rows[i]
             one = chosen[i]
             self._last[row] = one.token_id
             self._made[row] = self._made[row] + 1
+            reason: Literal['eos', 'length'] | None = None
             if one.token_id in self._options.eos_token_ids:
-                self.stop(row)
-                tokens.append(StepToken(row, one.token_id, one.logprob, one.top, 'eos'))
+                reason = 'eos'
             elif self._made[row] >= self._options.max_new_tokens:
+                reason = 'length'
+            if reason is not None:
                 self.stop(row)
-                tokens.append(StepToken(row, one.token_id, one.logprob, one.top, 'length'))
-            else:
-                tokens.append(StepToken(row, one.token_id, one.logprob, one.top))
+            top = [TokenLogprob(other.token_id, cast(float, other.logprob)) for other in one.top]
+            tokens.append(StepToken(row, one.token_id, one.logprob, top, reason))
         return tokens
 
     def stop(self, row: int) -> None:
@@ -112,13 +124,12 @@ class SessionSource:
                 return best
         return await self._model.open_session(None if self._inputs is None else self._inputs[row])
 
-    async def _step(self, row: int) -> Chosen:
+    async def _step(self, row: int) -> NextToken:
         session = cast(GenerationSession, self._sessions[row])
         run = self._run
         if self._made[row] == 0:
             prompt = self._prompts[row]
-            return await session.prompt(
-                prompt, choosing=choosing_of(self._options, prompt, row), priority=run.priority, signal=self._signal, deadline=run.deadline)
+            return await session.begin(prompt, choosing_of(self._options, prompt, row), run.priority, self._signal, run.deadline)
         return await session.feed([self._last[row]], priority=run.priority, signal=self._signal, deadline=run.deadline)
 
     def _leave(self, row: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import cast
 
 from edgeflow.backends.contract import Feed, MemoryUse, RunControl
-from edgeflow.backends.generation import Chosen, Decoder, Feeding, Greedy, TokenLogprob
+from edgeflow.backends.generation import Decoder, Feeding, NextToken
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import start_task
 from edgeflow.runtime.messages import Parcel, memory_fields, read_feeds, read_memory
@@ -31,7 +31,7 @@ class RemoteDecoder:
         self._lengths[session] = 0
         return session
 
-    async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[Chosen]:
+    async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[NextToken]:
         parcel = self._parcel('advance')
         parcel.fields['cancellable'] = control is not None
         parcel.fields['feedings'] = [[feeding.session, feeding.ids, feeding.begins, feeding.choosing] for feeding in feedings]
@@ -96,10 +96,10 @@ async def answer_decoding(decoder: Decoder, message: dict[str, object], control:
     return parcel
 
 
-def _chosen_row(chosen: Chosen) -> list[object]:
+def _chosen_row(chosen: NextToken) -> list[object]:
     return [chosen.token_id, chosen.logprob, [[other.token_id, other.logprob] for other in chosen.top]]
 
 
-def _read_chosen(row: list) -> Chosen:
-    top: list[TokenLogprob] = [Greedy(other[0], other[1]) for other in row[2]]
-    return Greedy(row[0], row[1], top)
+def _read_chosen(row: list) -> NextToken:
+    top: list[NextToken] = [NextToken(other[0], other[1]) for other in row[2]]
+    return NextToken(row[0], row[1], top)

@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from edgeflow.backends.contract import Feed, MemoryUse
-from edgeflow.backends.generation import Chosen, Decoder, Feeding
+from edgeflow.backends.generation import Decoder, Feeding, NextToken
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import pause, signal_aborted
 from edgeflow.host.port import AbortSignal
+from edgeflow.options import public
 from edgeflow.runtime.memory import Resource
 from edgeflow.runtime.page import page_scheduler
 from edgeflow.runtime.scheduler_task import RunContext
@@ -27,7 +28,7 @@ class _Request:
 
     def __init__(self, feeding: Feeding) -> None:
         self.feeding: Feeding = feeding
-        self.chosen: Chosen | None = None
+        self.chosen: NextToken | None = None
         self.error: Exception | None = None
         self.taken: bool = False
 
@@ -54,7 +55,7 @@ class Generation:
 
     async def advance(
         self, feeding: Feeding, priority: Literal['low', 'normal', 'high', 'critical'], signal: AbortSignal | None, deadline: float | None,
-    ) -> Chosen:
+    ) -> NextToken:
         """Feed one session's tokens as a task, in company if others want their next token too."""
         request = _Request(feeding)
         self._waiting.append(request)
@@ -117,7 +118,7 @@ class Generation:
 
 
 class GenerationSession(Resource):
-    """One text on its way: its tokens, whose keys and values are in the model's memory. Made by Model.open_session().
+    """A text of token ids on its way, with the keys and values of its tokens in the model's memory. Made by Model.open_session().
 
     ids: the tokens that the model has seen.
     """
@@ -130,33 +131,39 @@ class GenerationSession(Resource):
         self._number: int = number
         self._begin('session', 0)
 
+    @public
     async def prompt(
-        self, ids: list[int], *, choosing: object = None, priority: Literal['low', 'normal', 'high', 'critical'] = 'normal',
-        signal: AbortSignal | None = None, deadline: float | None = None,
-    ) -> Chosen:
-        """The token that follows `ids`, which are the whole text. What they have in common with the last text is not computed again.
+        self, ids: list[int], *, priority: Literal['low', 'normal', 'high', 'critical'] = 'normal', signal: AbortSignal | None = None,
+        deadline: float | None = None,
+    ) -> NextToken:
+        """The likeliest token after `ids`, which are the whole text. What they have in common with the last text is not computed again.
 
-        choosing: how this text's tokens are chosen (generation.chooser_of()); None: the likeliest.
+        The options and errors are those of Model.run(), and the text is as it was before if it fails.
         """
+        return await self.begin(ids, None, priority, signal, deadline)
+
+    async def begin(
+        self, ids: list[int], choosing: object, priority: Literal['low', 'normal', 'high', 'critical'] = 'normal',
+        signal: AbortSignal | None = None, deadline: float | None = None,
+    ) -> NextToken:
+        """Internal: prompt(), with a say in how this text's tokens are chosen (generation.chooser_of())."""
         common = 0
         while common < len(self.ids) and common < len(ids) - 1 and self.ids[common] == ids[common]:
             common = common + 1
         self.rewind(common)
         return await self._advance(Feeding(self._number, ids[common:], True, choosing), priority, signal, deadline)
 
+    @public
     async def feed(
         self, ids: list[int], *, priority: Literal['low', 'normal', 'high', 'critical'] = 'normal', signal: AbortSignal | None = None,
         deadline: float | None = None,
-    ) -> Chosen:
-        """Append tokens to the text (mostly the one chosen last), and choose the next one.
-
-        One call at a time. EdgeflowErrors: those of Model.run(); the text is then as it was before.
-        """
+    ) -> NextToken:
+        """Append tokens to the text, mostly the one that came last, and choose the next one. One call at a time; otherwise as prompt()."""
         return await self._advance(Feeding(self._number, ids), priority, signal, deadline)
 
     async def _advance(
         self, feeding: Feeding, priority: Literal['low', 'normal', 'high', 'critical'], signal: AbortSignal | None, deadline: float | None,
-    ) -> Chosen:
+    ) -> NextToken:
         if self.disposed:
             raise EdgeflowError('disposed', 'expected an open session; this one was disposed', {})
         if signal_aborted(signal):
@@ -175,7 +182,7 @@ class GenerationSession(Resource):
             self._decoder.rewind(self._number, length)
 
     def memory(self) -> MemoryUse:
-        """The model's memory, as Decoder.cache_memory() has it."""
+        """Bytes that the model holds; `arena` is those of its sessions."""
         return self._decoder.cache_memory()
 
     def _free(self) -> None:

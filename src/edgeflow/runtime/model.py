@@ -102,15 +102,16 @@ class Model(Resource):
         return native_mapping(await self.run_tensors(to_dict(inputs), outputs, RunOptions(priority, signal, deadline, transfer)))
 
     async def open_session(self, inputs: dict[str, Tensor] | None = None) -> GenerationSession:
-        """Internal: memory for texts of this decoder. inputs: what else it takes (an encoder's states and mask).
+        """Memory for texts of a decoder, token by token. inputs: what else it takes (an encoder's states and mask).
 
         EdgeflowErrors: 'unsupported-op' for what is no decoder, 'disposed', 'worker-lost'.
         """
         self._check_living()
         feeds: dict[str, Feed] = {}
         if inputs is not None:
-            for name in inputs:
-                feeds[name] = Feed(inputs[name].dtype, inputs[name].shape, inputs[name].data)
+            given = to_dict(inputs)
+            for name in given:
+                feeds[name] = Feed(given[name].dtype, given[name].shape, given[name].data)
         if self._generation is None:
             self._generation = Generation(self.id, self._ready_decoder, lambda: self._entry.update(self.memory()))
         return await self._generation.open(feeds)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from edgeflow.backends.contract import Feed, MemoryUse, RunControl
-from edgeflow.backends.generation import Chooser, Chosen, Feeding, Greedy, chooser_of
+from edgeflow.backends.generation import Chooser, Feeding, NextToken, chooser_of
 from edgeflow.backends.wasm.machine import WasmMachine
 from edgeflow.backends.wasm.pages import MOST_ROWS, PageList, Pages, find_pasts
 from edgeflow.errors import EdgeflowError
@@ -91,8 +91,8 @@ class WasmDecoder:
         self._sessions[self._numbers] = _Session(None, inputs)
         return self._numbers
 
-    async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[Chosen]:
-        chosen: dict[int, Chosen] = {}
+    async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[NextToken]:
+        chosen: dict[int, NextToken] = {}
         together: list[Feeding] = []
         for feeding in feedings:
             session = self._session(feeding.session)
@@ -142,10 +142,10 @@ class WasmDecoder:
         if self._pages is not None:
             self._pages.resize(session.held, len(session.ids))
 
-    async def _prefill(self, session: _Session, ids: list[int], control: RunControl | None) -> Chosen:
+    async def _prefill(self, session: _Session, ids: list[int], control: RunControl | None) -> NextToken:
         """Several tokens, in parts. If one fails, the session is as it was."""
         before = len(session.ids)
-        result: list[Chosen] = []
+        result: list[NextToken] = []
         step = CHUNK if self._pages is not None else len(ids)
         try:
             for at in range(0, len(ids), step):
@@ -155,7 +155,7 @@ class WasmDecoder:
             raise
         return result[0]
 
-    async def _feed(self, rows: list[_Session], ids: list[list[int]], control: RunControl | None, last: bool = True) -> list[Chosen]:
+    async def _feed(self, rows: list[_Session], ids: list[list[int]], control: RunControl | None, last: bool = True) -> list[NextToken]:
         """One run; the same number of tokens for each row. last: the next tokens are wanted."""
         if self._pages is None:
             return [await self._feed_whole(rows[0], ids[0], control)]
@@ -164,7 +164,7 @@ class WasmDecoder:
         except EdgeflowError as error:
             if error.code == 'unsupported-op' or error.details.get('code') == MASK_FAILURE:
                 self._leave_pages()
-                again: list[Chosen] = []
+                again: list[NextToken] = []
                 for i in range(len(rows)):
                     again.append(await self._feed_whole(rows[i], ids[i], control))
                 return again
@@ -237,7 +237,7 @@ class WasmDecoder:
                 feeds[info.name] = Feed(info.dtype, [1], array_of(info.dtype, [branch]))
         return feeds
 
-    async def _feed_whole(self, session: _Session, ids: list[int], control: RunControl | None) -> Chosen:
+    async def _feed_whole(self, session: _Session, ids: list[int], control: RunControl | None) -> NextToken:
         """A run by the graph's own past and present tensors. All tokens again if the session has no such tensors yet."""
         pasts = [info for info in self._inputs if info.name.startswith('past')]
         if session.stated != len(session.ids) or len(pasts) == 0:
@@ -263,13 +263,13 @@ class WasmDecoder:
         session.stated = len(session.ids)
         return self._choose([session], results)[0]
 
-    def _choose(self, rows: list[_Session], results: dict[str, Feed]) -> list[Chosen]:
+    def _choose(self, rows: list[_Session], results: dict[str, Feed]) -> list[NextToken]:
         tokens = array_ints(results[TOKEN].data)
-        chosen: list[Chosen] = []
+        chosen: list[NextToken] = []
         for i in range(len(rows)):
             chooser = rows[i].chooser
             if chooser is None:
-                chosen.append(Greedy(tokens[i]))
+                chosen.append(NextToken(tokens[i]))
             else:
                 data = array_bytes(results[LOGITS].data)
                 size = len(data) // len(rows)

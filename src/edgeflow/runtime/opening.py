@@ -35,6 +35,7 @@ class ModelFiles:
 
     def __init__(self) -> None:
         self._chunks: dict[str, dict[int, Bytes]] = {}
+        self._skeleton: Bytes | None = None
         self.size: int = 0
 
     def receive(self, location: str, start: int, data: Bytes) -> None:
@@ -47,6 +48,7 @@ class ModelFiles:
     def reset(self, location: str) -> None:
         """Forget a file."""
         self._chunks.pop(location, None)
+        self._skeleton = None
 
     async def external_files(self) -> list[str]:
         """The external data files that the .onnx file names. 'invalid-model'."""
@@ -54,7 +56,13 @@ class ModelFiles:
 
     def named(self) -> list[str]:
         """As external_files(), at once."""
-        return external_files(skeleton(self.pieces(MODEL)))
+        return external_files(self.skeleton())
+
+    def skeleton(self) -> Bytes:
+        """The .onnx file as pieces.skeleton() gives it, once it is here."""
+        if self._skeleton is None:
+            self._skeleton = skeleton(self.pieces(MODEL))
+        return self._skeleton
 
     def pieces(self, location: str) -> Pieces:
         """A file that is here; 'file-missing' if it is not."""
@@ -66,6 +74,7 @@ class ModelFiles:
     def clear(self) -> None:
         """Let go of everything."""
         self._chunks = {}
+        self._skeleton = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +97,7 @@ async def open_files(files: ModelFiles, device: str) -> Opened:
         found = model if location == MODEL else files.pieces(location)
         return found if len(found.parts) > 1 else found.parts[0]
 
-    graph = read_model(skeleton(model), find).graph
+    graph = read_model(files.skeleton(), find).graph
     verify(graph)
     verify_operators(graph)
     files.clear()

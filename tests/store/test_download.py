@@ -14,7 +14,7 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import new_abort_controller
 from edgeflow.store.downloads import Download, DownloadProgress, download
 from edgeflow.store.entries import open_files
-from edgeflow.store.transfer import Limits, Source
+from edgeflow.store.transfer_records import Limits, Source
 from tests.store.faults import FaultServer, ServedFile
 
 DATA = random.Random(7).randbytes(200_000)

@@ -17,7 +17,7 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import new_abort_controller
 from edgeflow.store.downloads import Download, DownloadProgress
 from edgeflow.store.entries import close_files
-from edgeflow.store.transfer import Limits, Source
+from edgeflow.store.transfer_records import Limits, Source
 from tests.store.faults import KINDS, FaultServer, ServedFile
 
 CODES = {'http', 'checksum', 'aborted'}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeflow.store.transfer import is_cut_off
+from edgeflow.store.transfer_records import is_cut_off
 from edgeflow.store.progress import Progress, ProgressEvent
 
 

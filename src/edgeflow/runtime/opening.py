@@ -9,6 +9,7 @@ from typing import Protocol
 from edgeflow.backends.choose import load_executable
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
+from edgeflow.backends.wasm.kernels import Preparation
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Graph, ValueInfo
@@ -89,7 +90,9 @@ class Opened:
     executable: GeneratingExecutable
 
 
-async def open_files(files: ModelFiles, device: str, cancelled: Callable[[], bool], shares: int = 1) -> Opened:
+async def open_files(
+    files: ModelFiles, device: str, cancelled: Callable[[], bool], shares: int = 1, preparation: Preparation | None = None,
+) -> Opened:
     """Read an ONNX file and make it ready to run on `device`, one of choose_device()'s, divided among `shares` threads where they help.
 
     The files are used up. cancelled: asked between the steps, where it lets go of the thread, whether the caller has lost interest.
@@ -108,7 +111,7 @@ async def open_files(files: ModelFiles, device: str, cancelled: Callable[[], boo
     verify_operators(graph)
     files.clear()
     await rests.rest()
-    executable = await load_executable(graph, device, rests, shares)
+    executable = await load_executable(graph, device, rests, shares, preparation)
     return Opened(declared_inputs(graph), graph.outputs, executable)
 
 

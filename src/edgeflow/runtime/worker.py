@@ -9,7 +9,7 @@ from edgeflow.backends.contract import HelperLink
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.wasm.crew import Link
 from edgeflow.backends.wasm.helper import Helper
-from edgeflow.backends.wasm.kernels import use_kernels
+from edgeflow.backends.wasm.kernels import Preparation, use_kernels
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import open_port, start_task, worker_port
 from edgeflow.host.port import Bytes, WorkerPort
@@ -53,6 +53,7 @@ class Server:
         self._version: str = version
         self._executables: dict[int, GeneratingExecutable] = {}
         self._files: dict[int, ModelFiles] = {}
+        self._preparations: dict[int, Preparation] = {}
         self._orders: list[Order] = []
         self._busy: bool = False
         self._links: dict[int, Link] = {}
@@ -78,11 +79,14 @@ class Server:
         elif kind == 'unlink':
             self._unlink(cast(int, message['worker']))
         elif kind == 'piece':
-            self._of(message).receive(cast(str, message['location']), cast(int, message['start']), cast('Bytes', message['data']))
+            data = cast('Bytes', message['data'])
+            self._of(message).receive(cast(str, message['location']), cast(int, message['start']), data)
+            self._preparations[cast(int, message['number'])].expect(len(data))
         elif kind == 'reset':
             self._of(message).reset(cast(str, message['location']))
         elif kind == 'dispose':
             self._files.pop(cast(int, message['number']), None)
+            self._preparations.pop(cast(int, message['number']), None)
             executable = self._executables.pop(cast(int, message['number']), None)
             if executable is not None:
                 executable.dispose()
@@ -118,6 +122,7 @@ class Server:
         number = cast(int, message['number'])
         if number not in self._files:
             self._files[number] = ModelFiles()
+            self._preparations[number] = Preparation()
         return self._files[number]
 
     async def _work(self) -> None:
@@ -156,7 +161,8 @@ class Server:
         message = order.message
         files = self._of(message)
         self._files.pop(cast(int, message['number']))
-        opened = await open_files(files, cast(str, message['device']), order.cancelled, cast(int, message['shares']))
+        preparation = self._preparations.pop(cast(int, message['number']))
+        opened = await open_files(files, cast(str, message['device']), order.cancelled, cast(int, message['shares']), preparation)
         self._executables[cast(int, message['number'])] = opened.executable
         parcel = Parcel('answer')
         parcel.fields['inputs'] = infos_fields(opened.inputs)

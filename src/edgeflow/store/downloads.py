@@ -12,7 +12,8 @@ from edgeflow.host.port import AbortController, AbortSignal, Bytes, Deferred
 from edgeflow.options import public
 from edgeflow.store.entries import FileRecord, FileStore, open_files
 from edgeflow.store.ranges import is_sha256
-from edgeflow.store.transfer import Client, Limits, Source, Transfer, freshness
+from edgeflow.store.transfer import Transfer
+from edgeflow.store.transfer_records import Client, Limits, Source, freshness
 
 TELL_MS = 50.0
 SPEED_MS = 3000.0

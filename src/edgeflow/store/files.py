@@ -12,7 +12,8 @@ from edgeflow.host.port import AbortSignal, Bytes
 from edgeflow.runtime.opening import Receiver
 from edgeflow.store.downloads import obtain
 from edgeflow.store.progress import Progress
-from edgeflow.store.transfer import Client, Source, Transfer, freshness
+from edgeflow.store.transfer import Transfer
+from edgeflow.store.transfer_records import Client, Source, freshness
 
 
 @dataclass(frozen=True)

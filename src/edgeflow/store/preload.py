@@ -19,7 +19,8 @@ from edgeflow.store.hub import check_dtype, choose_dtype, expected_external_file
 from edgeflow.store.model_files import beside, load_config
 from edgeflow.store.progress import Progress, ProgressEvent
 from edgeflow.store.ranges import content_range, whole_number
-from edgeflow.store.transfer import Client, Limits, Source, Transfer, freshness, source_headers
+from edgeflow.store.transfer import Transfer
+from edgeflow.store.transfer_records import Client, Limits, Source, freshness, source_headers
 
 Dtype = Literal['auto', 'fp32', 'fp16', 'q8', 'int8', 'uint8', 'q4', 'q4f16', 'bnb4']
 PRIORITIES = ['high', 'normal', 'low']

@@ -14,12 +14,12 @@ transfer in downloads.py.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from edgeflow.env import HTTP_CACHE_MODES, env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
-    call_later, fetch, free_headers, gather, held_size, join_bytes, new_abort_controller, new_deferred, new_sha256, now, on_abort, pause,
+    call_later, fetch, free_headers, gather, held_size, new_abort_controller, new_deferred, new_sha256, now, on_abort, pause,
     random_bytes, signal_aborted, sleep, start_task, warn, with_lock,
 )
 from edgeflow.host.port import AbortController, Bytes, Deferred, HeldBody, Response, Sha256
@@ -28,6 +28,7 @@ from edgeflow.store.entries import FileRecord, FileStore, begin_files, new_recor
 from edgeflow.store.ranges import (
     backoff, content_range, is_sha256, plain_encoding, retry_after, validator, whole_number,
 )
+from edgeflow.store.transfer_records import Client, Lane, Source, copied, is_cut_off, source_headers
 
 MISSING = 0
 HERE = 1
@@ -44,69 +45,10 @@ HASH_SLICE = 1 << 20
 FAST_RATE = 100000.0
 # Whole chunks go to the store past this thread where they take about a fifth of a second or less.
 HELD_RATE = 20000.0
-# A network that is faster than the store: chunks of a large file that a model waits for are stored later.
+# A network that is faster than the store: chunks that a model waits for are stored later. Both only for files of more than 16 MB.
 BEHIND_RATE = 160000.0
-BEHIND_SIZE = 1 << 24
+LARGE_FILE = 1 << 24
 FILL_DELAY = 1500.0
-
-
-@dataclass(frozen=True)
-class Limits:
-    """chunk_size: bytes that are stored at a time. connections: the most there are at once. retries: failures in a row that are
-    forgiven once there was an answer, a third of them before. stall_timeout: ms without a byte after which a connection is given
-    up. backoff: ms before the first new attempt. watch, worth: connections are added once the first was watched for so many ms, if
-    what is missing needs so many ms more."""
-
-    chunk_size: int = 4194304
-    connections: int = 4
-    retries: int = 6
-    stall_timeout: float = 30000.0
-    backoff: float = 300.0
-    watch: float = 120.0
-    worth: float = 400.0
-
-
-@dataclass(frozen=True)
-class Source:
-    """What to fetch. ranged: ask for parts. sha256: '' if unknown. fresh: 'reuse' what is stored, 'check' with the server whether
-    it is still so, or fetch 'anew'."""
-
-    url: str
-    ranged: bool = True
-    sha256: str = ''
-    size: int | None = None
-    fresh: str = 'reuse'
-    limits: Limits = field(default_factory=Limits)
-
-
-class Client:
-    """Who waits for a file. on_chunk(start, bytes): takes the bytes, and may move their memory; None: it need only be stored.
-
-    on_reset: what it was given was of another version; all of it comes again.
-    """
-
-    def __init__(
-        self, on_chunk: Callable[[int, Bytes], None] | None, on_progress: Callable[[Transfer], None], on_reset: Callable[[], None],
-    ) -> None:
-        self.on_chunk: Callable[[int, Bytes], None] | None = on_chunk
-        self.on_progress: Callable[[Transfer], None] = on_progress
-        self.on_reset: Callable[[], None] = on_reset
-        self.generation: str = ''
-        self.received: set[int] = set()
-
-
-class Lane:
-    """A connection: it works on the chunks from `next` to before `end`. partial: bytes that it has of the first of them."""
-
-    def __init__(self) -> None:
-        self.next: int = 0
-        self.end: int = 0
-        self.partial: int = 0
-        self.heard: float = 0.0
-        self.listening: bool = False
-        self.stalled: bool = False
-        self.single: bool = False
-        self.leaving: bool = False
 
 
 class Transfer:
@@ -326,6 +268,7 @@ class Transfer:
                     self._deliver(index, data)
                     self._tell()
 
+        self.reused = self.loaded
         self._tell()
         await gather([read_some() for _ in range(PARALLEL_READS)])
         self._check_wanted()
@@ -772,7 +715,8 @@ class Transfer:
         limits = self.source.limits
         elapsed = now() - self._first_byte
         size = self.record.size
-        storing = self._sha is None and self._files is not None and not self._wanting()
+        large = self.total is not None and self.total > LARGE_FILE
+        storing = large and self._sha is None and self._files is not None and not self._wanting()
         if elapsed <= (min(limits.watch, 5.0) if storing and self._received >= self.record.chunk_size else limits.watch) or size is None or self._streaming or self.record.validator == '' or not self._ranged:
             return
         rate = self._received / elapsed
@@ -804,7 +748,7 @@ class Transfer:
         self.loaded += size
         self._failures = 0
         files = self._files
-        behind = self._wanting() and sha is None and self.total is not None and self.total > BEHIND_SIZE
+        behind = self._wanting() and sha is None and self.total is not None and self.total > LARGE_FILE
         if files is not None and not (behind and self._all_take() and size > (now() - began) * BEHIND_RATE):
             while self._writes >= MOST_WRITES:
                 await self._wait_write()
@@ -911,42 +855,12 @@ class Transfer:
             self._change()
 
 
-def source_headers(url: str) -> dict[str, str]:
-    """Headers of a request for a file: the hub, and nobody else, hears env.access_token."""
-    headers: dict[str, str] = {}
-    host = env.remote_host if env.remote_host.endswith('/') else env.remote_host + '/'
-    if env.access_token is not None and url.startswith(host):
-        headers['Authorization'] = 'Bearer ' + env.access_token
-    return headers
-
-
 async def drop_quietly(files: FileStore, record: FileRecord) -> None:
     """Free what a file took; where even that fails, the sweep of a later visit does it."""
     try:
         await files.drop(record)
     except EdgeflowError as error:
         warn(f'edgeflow: {error.message}')
-
-
-def copied(data: Bytes) -> Bytes:
-    """The same bytes in memory of their own."""
-    from_start = data[0:len(data)]
-    return join_bytes([from_start])
-
-
-def freshness() -> str:
-    """What env.http_cache means for files that are stored."""
-    mode = env.http_cache
-    return 'anew' if mode == 'no-store' or mode == 'reload' else 'check' if mode == 'no-cache' else 'reuse'
-
-
-def is_cut_off(received: int, announced: int) -> bool:
-    """Whether a body of `received` bytes is shorter than any compression overhead explains.
-
-    Platforms check the length of a body themselves, but not all do. A compressed body whose Content-Encoding CORS hides
-    may decode to fewer bytes than announced: deflate grows data by at most 5 bytes in 16 KB and a header (RFC 1951).
-    """
-    return announced - received > announced // 1000 + 64
 
 
 def fill(url: str) -> None:

@@ -9,7 +9,7 @@ async function sha256(bytes) {
 /** One case of tests/store/test_fault_schedules.py: for every visit [code, sha256 of the bytes]. */
 export async function visits(modules, url, { chunk, connections, leaves }, digest) {
   const { Download } = await import(modules + 'edgeflow/store/downloads.js');
-  const { Limits, Source } = await import(modules + 'edgeflow/store/transfer.js');
+  const { Limits, Source } = await import(modules + 'edgeflow/store/transfer_records.js');
   const found = [];
   for (const leave of [...leaves, null]) {
     const controller = new AbortController();

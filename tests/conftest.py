@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from edgeflow.store import entries
 from toolchain.browser import launch_options
 from toolchain.build import build
 from toolchain.paths import BUILD, DIST, EXAMPLES, MODELS, NODE_MODULES, ROOT
@@ -26,6 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: 'browser' in getattr(item, 'fixturenames', []))
 
 
+COUNT: list[None] = []
 SAID = pytest.StashKey[list[str]]()
 
 
@@ -38,6 +40,14 @@ def say(pytestconfig: pytest.Config) -> Callable[[str], None]:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for line in config.stash.get(SAID, []):
         terminalreporter.write_line(line)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test, and every process that it starts, has a cache of its own, which is made when it is used."""
+    COUNT.append(None)
+    monkeypatch.setenv('EDGEFLOW_CACHE', str(tmp_path_factory.getbasetemp() / f'cache-{len(COUNT)}'))
+    monkeypatch.setattr(entries, '_opened', entries._Opened())
 
 
 @pytest.fixture(scope='session')

@@ -137,7 +137,7 @@ class Builtins:
     def b_dict(self, node: ast.Call) -> Js:
         pairs = [f"[{quote(k.arg)}, {self.js(k.value, ASSIGN)}]" for k in node.keywords if k.arg]
         if not node.args:
-            return (f"new Map([{', '.join(pairs)}])" if pairs else "new Map()"), PRIMARY
+            return (f"new Map([{', '.join(pairs)}])" if pairs else f"{self.rt('emptyDict')}()"), PRIMARY
         argument = node.args[0]
         if isinstance(argument, ast.GeneratorExp):
             source = self.comprehension(argument, argument.elt, "dict")[0]

@@ -33,6 +33,8 @@ SCRIPT_URL = BUILD / 'script_url.js'
 # Methods that only the compiler and its runtime call.
 SPECIAL = 'str repr len bool eq contains getitem setitem delitem iter next aiter anext enter exit aenter aexit call post_init'.split()
 SHORT_NAMES = BUILD / 'short_names.json'
+# Its names of token types and of methods of its interpreter, which it never makes from a string.
+JINJA_PRIVATE = r'^(evaluate\w*|\w+Variable|(Open|Close)[A-Z]\w+|[A-Z]\w+Operator|(Numeric|String)Literal|Identifier|Comma|Colon|Equals|Pipe)$'
 
 JINJA = 'edgeflow-jinja.js'
 JINJA_ENTRY = ROOT / 'toolchain' / 'jinja.js'
@@ -71,7 +73,7 @@ def bundle() -> None:
     DIST.mkdir(exist_ok=True)
     SCRIPT_URL.write_text("export const edgeflowScriptUrl = globalThis.document?.currentScript?.src || globalThis.location?.href;\n")
     sources = [JINJA_ENTRY, *(NODE_MODULES / name / 'package.json' for name in ('@huggingface/jinja', 'esbuild')), ROOT / 'toolchain' / 'bundle.py']
-    when_changed('bundle-jinja', sources, [DIST / JINJA], lambda: esbuild([str(JINJA_ENTRY), f'--outfile={DIST / JINJA}', *PLAIN, '--format=esm']))
+    when_changed('bundle-jinja', sources, [DIST / JINJA], lambda: esbuild([str(JINJA_ENTRY), f'--outfile={DIST / JINJA}', *PLAIN, f'--mangle-props={JINJA_PRIVATE}', '--format=esm']))
     outputs = [DIST / f'{name}{suffix}' for name in FORMS for suffix in ('', '.map')]
     when_changed('bundle', bundle_inputs(), outputs, _bundle_forms)
     _write_licences()

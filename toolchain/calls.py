@@ -96,7 +96,11 @@ class Calls:
 
     def arguments(self, node: ast.Call, params: list[Param] | None, where: str) -> str:
         """The JS arguments of a call, keywords put in place by the signature."""
-        positional = [*self.items(node.args)]
+        written = node.args
+        if not node.keywords and params is not None and written and len(written) == len(params) and params[-1].none_is_empty \
+                and isinstance(written[-1], ast.Dict) and not written[-1].keys:
+            written = written[:-1]
+        positional = [*self.items(written)]
         if not node.keywords:
             if params is not None and not any(isinstance(a, ast.Starred) for a in node.args):
                 self.check_count(node, params, len(positional), where)

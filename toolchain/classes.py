@@ -115,8 +115,8 @@ class Classes:
         if self.has_base(info):
             self.line(f"super({self.base_arguments(info, base, positional)});", info.node)
         if public:
-            known = ", ".join(quote(attribute_name(f.name)) for f in keyword_only)
-            self.line(f"{self.use('edgeflow.options', 'check_options')}(Object.keys($options ?? {{}}), [{known}], {quote(info.name)});")
+            known = self.words([attribute_name(f.name) for f in keyword_only])
+            self.line(f"{self.use('edgeflow.options', 'check_options')}({self.rt('optionNames')}($options), {known}, {quote(info.name)});")
             self.line(f"const {pattern} = $options ?? {{}};")
         this = "this"
         if len(own) >= ALIASED_FROM:
@@ -215,13 +215,13 @@ class Classes:
             if "__str__" in methods:
                 self.line("\ntoString() { return this.__str__(); }")
         if "dispose" in methods and not methods["dispose"].is_async:
-            self.line(f"\n[Symbol.dispose ?? '@@dispose']() {{ this.{self.member_of(info, 'dispose')}(); }}")
+            self.line(f"\n[{self.rt('disposeKey')}]() {{ this.{self.member_of(info, 'dispose')}(); }}")
         elif "__exit__" in methods:
-            self.line("\n[Symbol.dispose ?? '@@dispose']() { this.__exit__(null, null, null); }")
+            self.line(f"\n[{self.rt('disposeKey')}]() {{ this.__exit__(null, null, null); }}")
         if "dispose" in methods and methods["dispose"].is_async:
-            self.line(f"\nasync [Symbol.asyncDispose ?? '@@asyncDispose']() {{ await this.{self.member_of(info, 'dispose')}(); }}")
+            self.line(f"\nasync [{self.rt('asyncDisposeKey')}]() {{ await this.{self.member_of(info, 'dispose')}(); }}")
         elif "__aexit__" in methods:
-            self.line("\nasync [Symbol.asyncDispose ?? '@@asyncDispose']() { await this.__aexit__(null, null, null); }")
+            self.line(f"\nasync [{self.rt('asyncDisposeKey')}]() {{ await this.__aexit__(null, null, null); }}")
 
 
 def is_super_init(node: ast.stmt | None) -> bool:

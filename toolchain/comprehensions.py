@@ -71,9 +71,8 @@ class Comprehensions:
                 used = any(isinstance(child, ast.Name) and child.id == first.target.id for child in ast.walk(element))
                 body = self.arrow_body(element)
             return f"{self.rt('listOf')}({length}, ({target if used else ''}) => {body})", PRIMARY
-        source = self.js(first.iter, PRIMARY) if source_type.kind in ("list", "tuple") else None
-        if source is None:
-            source = f"[...{self.iterable(first.iter)}]"
+        fresh = source_type.kind in ("list", "tuple") or is_call_of(first.iter, "range") and self.is_builtin("range")
+        source = self.js(first.iter, PRIMARY) if fresh else f"[...{self.loop_source(first.iter)}]"
         with self.comprehension_scope(node.generators):
             target = self.pattern(first.target)
             params = target if isinstance(first.target, ast.Name) else f"({target})"
@@ -145,6 +144,10 @@ class Comprehensions:
 
 def indent(text: str) -> str:
     return "\n".join("  " + line for line in text.split("\n"))
+
+
+def is_call_of(node: ast.expr, name: str) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
 
 
 def is_async_comprehension(node: ast.expr) -> bool:

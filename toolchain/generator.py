@@ -52,6 +52,10 @@ def _transcrypt_generator() -> type:
 Generator = _transcrypt_generator()
 RUNTIME = "runtime/index.js"
 
+# A function of a module whose body is at most so long, as Python text, becomes an arrow: some 10 bytes less each. V8 puts off
+# the bodies of other functions until they are called but parses those of arrows in a module at once, so only short ones are.
+ARROW_UP_TO = 120
+
 
 class CompileError:
     """One thing the compiler refuses, with its place."""
@@ -196,6 +200,10 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
         name = attribute_name(attribute)
         hidden = not attribute.startswith("__") if attribute.startswith("_") else info.qualified in self.project.private
         return members.note(self.project.lineage(info)[-1].qualified, name) if hidden and self.project.public is not None else name
+
+    def words(self, texts: list[str]) -> str:
+        """The JS of a list of words."""
+        return f"{self.rt('words')}({quote(' '.join(texts))})" if len(texts) > 3 else "[" + ", ".join(quote(text) for text in texts) + "]"
 
     def own_member(self, attribute: str) -> str:
         """The same for the class that is compiled."""
@@ -478,8 +486,8 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
         """At the entry of a public function: no unknown option, then the options themselves."""
         if not args.kwonlyargs:
             return
-        known = ", ".join(quote(attribute_name(a.arg)) for a in args.kwonlyargs)
-        self.line(f"{self.use('edgeflow.options', 'check_options')}(Object.keys($options ?? {{}}), [{known}], {quote(where)});")
+        known = self.words([attribute_name(a.arg) for a in args.kwonlyargs])
+        self.line(f"{self.use('edgeflow.options', 'check_options')}({self.rt('optionNames')}($options), {known}, {quote(where)});")
         self.line(f"let {self.options_pattern(args)} = $options ?? {{}};")
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
@@ -494,9 +502,9 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
         if top:
             if self.targetFragments:
                 self.emit("\n")
-            if info.is_generator:
+            if info.is_generator or sum(len(ast.unparse(statement)) for statement in node.body) > ARROW_UP_TO:
                 self._function_text(node, info, f"export {prefix}function{star} {name}", "", attribute_name(node.name))
-            else:  # an arrow is shorter, and like a def it exists from its place on
+            else:
                 self._function_text(node, info, f"export const {name} = {prefix}", ";", attribute_name(node.name), arrow=True)
             return
         declaration = self.declaration(node, [node.name])
@@ -525,7 +533,8 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
             if is_super_init(statements[0] if statements else None):  # JS has no `this` before it
                 self.visit(statements[0])
                 statements = statements[1:]
-            if uses_of(scope.self_name or scope.class_name, statements) >= ALIASED_FROM:
+            declares = bool(statements) and isinstance(statements[0], (ast.Assign, ast.AnnAssign)) and id(statements[0]) in scope.plan.at
+            if uses_of(scope.self_name or scope.class_name, statements) >= ALIASED_FROM - declares:
                 scope.self_text = "$self"
                 self.line("const $self = this;", node)
             self.body(statements)

@@ -99,6 +99,8 @@ def replaceable(project: Project, modules: list[Module], loose: set[str], writte
             underscored |= {name for name in names if name.startswith("_") and not name.startswith("__")}
             if info.qualified not in project.private:
                 open_names |= names
+                # Any class may be what a protocol of the host's asks for.
+                kept |= names if info.protocol else set()
             elif info.protocol:
                 shared |= names
             # replace() of keyword-only fields passes them on under the names of the options.

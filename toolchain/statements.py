@@ -331,7 +331,7 @@ class Statements:
             if self.type_of(node.args[0]).kind in ("list", "tuple", "bytes", "array") and not self.type_of(node.args[0]).opt:
                 return f"{self.member(node.args[0])}.entries()"
             return f"{self.rt('enumerate')}({self.iterable(node.args[0])})"
-        return self.iterable(node).removesuffix(".entries()") if is_items(node) else self.iterable(node)
+        return self.iterable(node).removesuffix(".entries()") if is_items(node) and self.type_of(node.func.value).kind == "dict" else self.iterable(node)
 
     def counting_loop(self, node: ast.For | ast.comprehension, assigned: set[str]) -> str:
         """`for (let i = a; i < b; i++) {` for range(), or nothing."""

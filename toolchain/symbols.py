@@ -27,6 +27,7 @@ class Param:
     annotation: ast.expr | None
     default: ast.expr | None
     keyword_only: bool = False
+    none_is_empty: bool = False  # its default is None, for which the body writes {}
 
 
 @dataclass
@@ -240,6 +241,9 @@ class Project:
         defaults = [None] * (len(positional) - len(args.defaults)) + list(args.defaults)
         params = [Param(a.arg, a.annotation, d) for a, d in zip(positional, defaults)]
         params += [Param(a.arg, a.annotation, d, True) for a, d in zip(args.kwonlyargs, args.kw_defaults)]
+        for param in params:
+            if isinstance(param.default, ast.Constant) and param.default.value is None:
+                param.none_is_empty = _none_is_empty(node, param.name)
         if owner and kind in ("method", "class", "property", "setter"):
             params = params[1:]
         is_generator = any(isinstance(n, (ast.Yield, ast.YieldFrom)) for n in own_nodes(node))
@@ -466,6 +470,13 @@ class Project:
     def is_exception(self, info: ClassInfo) -> bool:
         root = self.lineage(info)[-1].base
         return root is not None and (root.endswith("Error") or root.endswith("Exception") or root == "StopIteration")
+
+
+def _none_is_empty(function: ast.AST, name: str) -> bool:
+    """Whether a function uses a parameter only in `name if name is not None else {}`."""
+    uses = sum(isinstance(node, ast.Name) and node.id == name for node in ast.walk(function))
+    text = f"{name} if {name} is not None else {{}}"
+    return uses == 2 and any(isinstance(node, ast.IfExp) and ast.unparse(node) == text for node in ast.walk(function))
 
 
 def is_alias(node: ast.stmt) -> bool:

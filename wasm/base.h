@@ -1,5 +1,9 @@
 // What every kernel file includes: integer types, SIMD, words of the tape, element types, block memory operations.
 #pragma once
+
+// For the rest of a file whose kernels are rarely what a model waits for: small rather than fast. (Their loops that matter are in vectors by hand.)
+#define SMALL_CODE _Pragma("clang attribute push(__attribute__((minsize)), apply_to = function)")
+#define END_SMALL_CODE _Pragma("clang attribute pop")
 #include <stddef.h>
 #include <stdint.h>
 #include <wasm_simd128.h>

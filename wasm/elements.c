@@ -1,6 +1,8 @@
 // Loading and storing elements of every type; walking over dims.
 #include "elements.h"
 
+SMALL_CODE
+
 int item_size(int type) {
   switch (type) {
     case F32: case I32: case U32: return 4;
@@ -192,3 +194,5 @@ int walk_next(Walk *w) {
   }
   return 0;
 }
+
+END_SMALL_CODE

@@ -2,6 +2,8 @@
 #include "elements.h"
 #include "math64.h"
 
+SMALL_CODE
+
 // --- binary operations on blocks in one domain -----------------------------------------------------------------------------
 
 #define EACH(EXPRESSION)                              \
@@ -390,3 +392,5 @@ KERNEL(where) {
     default: SELECT(uint64_t);
   }
 }
+
+END_SMALL_CODE

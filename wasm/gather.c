@@ -1,6 +1,8 @@
 // Kernels that read or write by index. Every index is checked before it is used.
 #include "elements.h"
 
+SMALL_CODE
+
 KERNEL(gather) {
   int size = a[0], type = a[3], outer = a[5], dim = a[6], count = a[7];
   const uint8_t *x = (const uint8_t *)a[1];
@@ -132,3 +134,5 @@ KERNEL(one_hot) {
   }
   return 0;
 }
+
+END_SMALL_CODE

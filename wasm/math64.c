@@ -4,6 +4,8 @@
 
 #include "base.h"
 
+SMALL_CODE
+
 typedef union {
   double d;
   uint64_t i;
@@ -295,3 +297,5 @@ double erf_f64(double x) {
   }
   return __builtin_copysign(y, x);
 }
+
+END_SMALL_CODE

@@ -1,6 +1,8 @@
 // Kernels that move elements without looking at them.
 #include "elements.h"
 
+SMALL_CODE
+
 // 4 x 4 blocks of 32-bit elements, transposed in registers: to[j * to_ld + i] = from[i * from_ld + j].
 static void transpose_4x4(const uint32_t *from, int from_ld, uint32_t *to, int to_ld) {
   v128_t a = wasm_v128_load(from), b = wasm_v128_load(from + from_ld);
@@ -143,3 +145,5 @@ KERNEL(reverse_sequence) {
   }
   return 0;
 }
+
+END_SMALL_CODE

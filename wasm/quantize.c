@@ -1,6 +1,8 @@
 // ONNX QuantizeLinear and DequantizeLinear: per tensor, per axis, and in blocks along an axis.
 #include "elements.h"
 
+SMALL_CODE
+
 typedef struct {
   int type_x, type_y, type_scale;
   const void *x, *scale, *zero_point;
@@ -65,3 +67,5 @@ static int quantize(const word *a, void (*work)(const Quantize *q, int at, int m
 
 KERNEL(quantize_linear) { return quantize(a, quantize_block); }
 KERNEL(dequantize_linear) { return quantize(a, dequantize_block); }
+
+END_SMALL_CODE

@@ -2,6 +2,7 @@
 #include "elements.h"
 #include "math64.h"
 
+
 enum { R_SUM, R_MEAN, R_MAX, R_MIN, R_PROD, R_L1, R_L2, R_SUM_SQUARE, R_LOG_SUM, R_LOG_SUM_EXP };
 
 #define FOLD(EXPRESSION)                 \

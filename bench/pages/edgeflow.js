@@ -1,11 +1,12 @@
 // The edgeflow side of the bench: the same three functions as transformers.js's side, and what only edgeflow has.
-import { pipeline, env, onTask } from '/dist/edgeflow.js';
+import { env, isCached, onTask, pipeline } from '/dist/edgeflow.js';
 
 const options = { pooling: 'mean', normalize: true };
 
 export async function load(model, dtype) {
   env.remoteHost = location.origin;
   env.remotePathTemplate = '/models/{model}/';
+  env.cache = new URLSearchParams(location.search).has('cache');
   const extractor = await pipeline('feature-extraction', model, { device: 'wasm', dtype });
   return {
     embed: async texts => Array.from((await extractor.run(texts, options)).data),
@@ -31,3 +32,6 @@ async function critical(instances, text, count) {
   stop();
   return { waited, runs };
 }
+
+/** Whether the next visit finds the model in the cache. */
+export const stored = (model, dtype) => isCached(model, { dtype });

@@ -1,4 +1,4 @@
-// The transformers.js side of the bench, everything from the local server, its browser cache off so that both load alike.
+// The transformers.js side of the bench, everything from the local server, its browser cache off, as edgeflow's, unless ?cache asks for both.
 import { pipeline, env } from '/peers/@huggingface/transformers/dist/transformers.min.js';
 
 const options = { pooling: 'mean', normalize: true };
@@ -7,7 +7,7 @@ export async function load(model, dtype) {
   env.allowLocalModels = true;
   env.allowRemoteModels = false;
   env.localModelPath = '/models/';
-  env.useBrowserCache = false;
+  env.useBrowserCache = new URLSearchParams(location.search).has('cache');
   env.backends.onnx.wasm.wasmPaths = '/peers/@huggingface/transformers/node_modules/onnxruntime-web/dist/';
   const extractor = await pipeline('feature-extraction', model, { device: 'wasm', dtype });
   return {
@@ -15,3 +15,5 @@ export async function load(model, dtype) {
     dispose: () => extractor.dispose(),
   };
 }
+
+export const stored = async () => (await (await caches.open('transformers-cache')).keys()).some(request => request.url.endsWith('.onnx'));

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from edgeflow.backends.choose import choose_device
+from edgeflow.backends.rests import Rests
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import as_bytes, gather, is_url, signal_aborted, to_dict, weak_reference
 from edgeflow.host.port import AbortSignal, Bytes, WeakReference
@@ -13,11 +14,14 @@ from edgeflow.onnx.reader import external_files
 from edgeflow.options import public
 from edgeflow.runtime.batching import Batching, read_batching
 from edgeflow.runtime.model import Model, open_model
-from edgeflow.runtime.opening import ModelFiles
+from edgeflow.runtime.opening import MODEL
 from edgeflow.runtime.proxy import Place
 from edgeflow.store.hub import check_dtype, find_repository
 from edgeflow.store.model_files import load_config, load_model_files, load_onnx
 from edgeflow.store.progress import Progress, ProgressEvent
+
+
+PART_BYTES = 4194304
 
 
 @public
@@ -55,42 +59,53 @@ async def load_model(
     progress = Progress(on_progress)
     place = Place(chosen)
     try:
-        loaded = await gather([
-            _model_files(source, chosen, dtype, revision, subfolder, file, external_data, progress, signal),
-            place.prepare(),
+        await gather([
+            _bring(source, chosen, dtype, revision, subfolder, file, external_data, place, progress, signal), place.prepare(),
         ])
-        files: ModelFiles = loaded[0]
         if signal_aborted(signal):
             raise EdgeflowError('aborted', 'loading the model was cancelled through its signal', {})
+        bring: Callable[[Place], Awaitable[None]]
         if isinstance(source, str):
 
-            async def fetch_again() -> ModelFiles:
-                return await _model_files(source, chosen, dtype, revision, subfolder, file, None, Progress(None), None)
+            async def fetch_again(other: Place) -> None:
+                await _bring(source, chosen, dtype, revision, subfolder, file, None, other, Progress(None), None)
 
-            model = await open_model(place, files, True, chosen, source, fetch_again, merging, signal)
+            bring = fetch_again
         else:
-            model = await open_model(place, files, False, chosen, 'bytes', _still_held(source, files, external_data), merging, signal)
+            bring = _still_held(source, external_data)
+        fetched = isinstance(source, str)
+        model = await open_model(place, chosen, source if fetched else 'bytes', bring, fetched, merging, signal)
     finally:
         place.leave()
     progress.ready()
     return model
 
 
-def _still_held(source: Bytes, files: ModelFiles, external_data: dict[str, Bytes] | None) -> Callable[[], Awaitable[ModelFiles]]:
+def _still_held(source: object, external_data: object) -> Callable[[Place], Awaitable[None]]:
     """Bytes that the caller gave, as long as the caller keeps them: we do not, a model would take its memory twice."""
     given = to_dict(external_data) if external_data is not None else {}
     model = weak_reference(source)
     external: dict[str, WeakReference] = {}
-    for name in files.external:
+    for name in given:
         external[name] = weak_reference(given[name])
 
-    async def look() -> ModelFiles:
-        found: dict[str, Bytes] = {}
+    async def look(other: Place) -> None:
+        await _lend(other, MODEL, _held(model), None)
         for name in external:
-            found[name] = _held(external[name])
-        return ModelFiles(_held(model), found)
+            await _lend(other, name, _held(external[name]), None)
 
     return look
+
+
+async def _lend(place: Place, location: str, data: Bytes, signal: AbortSignal | None) -> None:
+    """A file that the caller keeps, so that it is copied to a worker: in parts, because a page may not stand still for so long."""
+    if not place.elsewhere():
+        place.add(location, 0, data, False)
+        return
+    rests = Rests(lambda: signal_aborted(signal), 'loading the model')
+    for start in range(0, max(1, len(data)), PART_BYTES):
+        place.add(location, start, data[start:start + PART_BYTES], False)
+        await rests.rest()
 
 
 def _held(reference: WeakReference) -> Bytes:
@@ -102,13 +117,18 @@ def _held(reference: WeakReference) -> Bytes:
     return found
 
 
-async def _model_files(
+async def _bring(
     source: object, device: str, dtype: str, revision: str, subfolder: str, file: str, external_data: object,
-    progress: Progress, signal: AbortSignal | None,
-) -> ModelFiles:
+    place: Place, progress: Progress, signal: AbortSignal | None,
+) -> None:
+    """The model's files, to where it will live."""
     data = as_bytes(source)
     if data is not None:
-        return ModelFiles(data, _given_external(data, external_data))
+        external = _given_external(data, external_data)
+        await _lend(place, MODEL, data, signal)
+        for name in external:
+            await _lend(place, name, external[name], signal)
+        return
     if not isinstance(source, str) or source == '':
         raise EdgeflowError('invalid-argument', 'source: expected the bytes, address, path or id of a model', {})
     if external_data is not None:
@@ -123,10 +143,11 @@ async def _model_files(
                 'invalid-argument', f"dtype chooses among the files of a repository; got dtype '{dtype}' and the file '{source}'",
                 {'source': source, 'dtype': dtype},
             )
-        return await load_model_files(source, path.replace('\\', '/').split('/')[-1], [], progress, signal)
+        await load_model_files(source, path.replace('\\', '/').split('/')[-1], [], place, progress, signal)
+        return
     repository = await find_repository(source, revision, progress, signal)
     config = await load_config(repository, progress, signal)
-    return await load_onnx(repository, config, file, dtype, device, subfolder, progress, signal)
+    await load_onnx(repository, config, file, dtype, device, subfolder, place, progress, signal)
 
 
 def _given_external(model: Bytes, given: object) -> dict[str, Bytes]:

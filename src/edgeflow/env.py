@@ -18,9 +18,13 @@ class Env:
     allow_remote_models, allow_local_models: which of the two may be asked; local goes first.
     wasm_location: folder or address, ending in '/', that holds edgeflow-simd.wasm and edgeflow-relaxed.wasm;
         None: next to this library's own file.
-    http_cache: how the browser's HTTP cache takes part in loading models: 'default' (as the server's headers say), 'no-store'
+    http_cache: how the browser's HTTP cache takes part in loading models: 'default' (as the server's headers say; not for parts of files), 'no-store'
         (never), 'no-cache' (only what the server confirms), 'reload' (fetch anew, then keep), 'force-cache' (even what is stale);
         Node and CPython keep no such cache.
+    cache: whether files of models are kept between visits (IndexedDB; in Node and CPython a folder, see EDGEFLOW_CACHE). What is kept is
+        used without asking the server, unless http_cache is 'no-store', 'reload' (fetch anew) or 'no-cache' (ask whether it changed).
+    cache_budget: bytes that they may take together, or None. Those that were not used for longest go first.
+    access_token: what the hub knows you by, for private and gated models; sent to remote_host alone, or None.
     workers: how many workers models are spread over at most; 0: models run in the page itself. None: as many as the machine
         has cores, and 0 in Node and within workers of your own.
     worker_url: a script on the page's own origin for the workers to run, where a policy (CSP) forbids those that edgeflow
@@ -39,6 +43,9 @@ class Env:
     allow_local_models: bool = True
     wasm_location: str | None = None
     http_cache: Literal['default', 'no-store', 'no-cache', 'reload', 'force-cache'] = 'default'
+    cache: bool = True
+    cache_budget: int | None = None
+    access_token: str | None = None
     workers: int | None = None
     worker_url: str | None = None
     spare_cores: bool = True

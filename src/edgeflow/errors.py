@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 ERROR_CODES: dict[str, str] = {
     'aborted': 'the caller cancelled the work, through its signal or with cancel()',
+    'checksum': 'the bytes of a file are not those that its SHA-256 or size promises',
     'closed': 'the scheduler was closed before the work ended, or is not open for more',
     'disposed': 'a tensor, model or pipeline was used after dispose()',
     'file-missing': 'a file that the model needs is not there (HTTP 404, no such path)',
@@ -23,6 +24,7 @@ ERROR_CODES: dict[str, str] = {
     'not-loaded': 'a tensor operation came before load_operations() had finished',
     'out-of-memory': 'the platform refused the memory that the work needs',
     'platform': 'the platform lacks something that edgeflow cannot do without',
+    'quota-exceeded': 'the platform has no room to store the file, or the budget of the cache is too small for it',
     'run-failed': 'a kernel found data that it cannot work on, such as an index out of range',
     'timeout': 'the deadline passed before the work ended',
     'unknown-option': 'an option has a name that the function does not know',

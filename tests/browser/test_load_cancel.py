@@ -110,3 +110,20 @@ def test_a_pipeline_is_cancelled_while_its_model_is_read(page: Page) -> None:
       return { code: error.code, models, shape: (await keep.run(batch(library, keep, 1, 8))).last_hidden_state.shape };
     """)
     assert (found['code'], found['models'], found['shape'][:2]) == ('aborted', 1, [1, 8])
+
+
+def test_a_run_is_cancelled_while_its_model_loads_again(page: Page) -> None:
+    folder()
+    page.evaluate(TELL_RESTS)
+    found = in_page(page, """
+      env.workers = 0;
+      const model = await load(library, MINILM);
+      env.memoryBudget = 1.5 * model.memory().total;
+      (await load(library, MINILM)).dispose();
+      const evicted = model.memory().total, controller = new AbortController(), channel = new BroadcastChannel('rests');
+      channel.onmessage = () => controller.abort();
+      const error = await failure(() => model.run(batch(library, model, 1, 8), { signal: controller.signal }));
+      const after = model.memory().total;
+      return { evicted, code: error.code, after, shape: (await model.run(batch(library, model, 1, 8))).last_hidden_state.shape };
+    """)
+    assert (found['evicted'], found['code'], found['after'], found['shape'][:2]) == (0, 'aborted', 0, [1, 8])

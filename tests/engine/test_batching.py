@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 import numpy as np
 import pytest
 
-from edgeflow import EdgeflowError, Model, Tensor, load_model, on_task, pipeline, tensor
+from edgeflow import EdgeflowError, Model, Tensor, load_model, on_task, pipeline, scheduler_statistics, tensor
 from edgeflow.host.platform import new_abort_controller
 from edgeflow.runtime.batching import Batching
 from tests.engine.cases import MODELS, Case, assert_close, text_encoder_cases
@@ -169,3 +171,15 @@ async def test_bad_options(given: object, code: str, said: str) -> None:
     with pytest.raises(EdgeflowError, match=said) as e:
         await load_model(BERT, batching=given)
     assert e.value.code == code
+
+
+async def test_a_forgotten_model_is_not_held_by_its_batcher() -> None:
+    model = await load_model(BERT, batching={})
+    await asyncio.gather(*[model.run(inputs_of(model, 7)) for _ in range(3)])
+    gone, name = weakref.ref(model), model.id
+    assert name in scheduler_statistics().models
+    del model
+    await asyncio.sleep(0)
+    gc.collect()
+    assert gone() is None
+    assert name not in scheduler_statistics().models

@@ -13,7 +13,7 @@ from edgeflow.backends.wasm.crew import Link
 from edgeflow.backends.wasm.executable import WasmExecutable
 from edgeflow.backends.wasm.helper import Helper
 from edgeflow.host.platform import new_channel, open_port
-from edgeflow.runtime.opening import open_file
+from edgeflow.runtime.opening import MODEL, ModelFiles, open_files
 from tests.engine.cases import MODELS, assert_close
 from tests.engine.minilm import folder
 
@@ -35,8 +35,11 @@ def feeds_of(inputs: list[str], batch: int, length: int) -> dict[str, Feed]:
 
 async def compare(path: str, variant: str, batch: int, length: int) -> str:
     file = MODELS / path
-    external = {other.name: memoryview(other.read_bytes()) for other in file.parent.glob(file.name + '_data*')}
-    opened = await open_file(memoryview(bytearray(file.read_bytes())), external, 'wasm', lambda: False, 2)
+    files = ModelFiles()
+    files.receive(MODEL, 0, memoryview(bytearray(file.read_bytes())))
+    for other in file.parent.glob(file.name + '_data*'):
+        files.receive(other.name, 0, memoryview(bytearray(other.read_bytes())))
+    opened = await open_files(files, 'wasm', lambda: False, 2)
     executable = opened.executable
     assert isinstance(executable, WasmExecutable)
     feeds = feeds_of([info.name for info in opened.inputs], batch, length)

@@ -9,6 +9,7 @@ import pytest
 
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
+from edgeflow.runtime.opening import MODEL, ModelFiles
 from edgeflow.store.hub import find_repository
 from edgeflow.store.model_files import load_config, load_model_files, load_onnx, parse_config
 from edgeflow.store.progress import Progress, ProgressEvent
@@ -16,6 +17,10 @@ from tests.host.server import Server, serving
 
 MODELS = Path(__file__).resolve().parents[1] / 'models'
 ROBERTA = MODELS / 'xlm-roberta-mini'
+
+
+def content(files: ModelFiles, location: str) -> bytes:
+    return b''.join(files.pieces(location).parts)
 
 
 @pytest.fixture
@@ -34,11 +39,10 @@ async def test_external_data_is_loaded_beside_the_model(hub: Server, over: str) 
     source = 'xlm-roberta-mini' if over == 'http' else str(ROBERTA)
     repository = await find_repository(source, 'main', progress, None)
     config = await load_config(repository, progress, None)
-    files = await load_onnx(repository, config, 'model', 'auto', 'auto', 'onnx', progress, None)
-    assert bytes(files.model) == (ROBERTA / 'onnx/model.onnx').read_bytes()
-    assert {name: bytes(data) for name, data in files.external.items()} == {
-        'model.onnx_data': (ROBERTA / 'onnx/model.onnx_data').read_bytes(),
-    }
+    files = ModelFiles()
+    await load_onnx(repository, config, 'model', 'auto', 'auto', 'onnx', files, progress, None)
+    assert content(files, MODEL) == (ROBERTA / 'onnx/model.onnx').read_bytes()
+    assert content(files, 'model.onnx_data') == (ROBERTA / 'onnx/model.onnx_data').read_bytes()
     initiated = [event.file for event in heard if event.status == 'initiate']
     assert initiated == ['config.json', 'onnx/model.onnx', 'onnx/model.onnx_data']
     assert sorted(hub.requests) == (sorted(f'/xlm-roberta-mini/{name}' for name in initiated) if over == 'http' else [])
@@ -47,20 +51,24 @@ async def test_external_data_is_loaded_beside_the_model(hub: Server, over: str) 
 
 
 async def test_external_data_that_no_config_announces(hub: Server) -> None:
-    files = await load_model_files(f'{hub.address}/xlm-roberta-mini/onnx/model.onnx', 'model.onnx', [], Progress(None), None)
-    assert list(files.external) == ['model.onnx_data']
+    files = ModelFiles()
+    await load_model_files(f'{hub.address}/xlm-roberta-mini/onnx/model.onnx', 'model.onnx', [], files, Progress(None), None)
+    assert content(files, 'model.onnx_data')
 
 
 async def test_announced_files_that_are_not_there(hub: Server) -> None:
     address = f'{hub.address}/bert-mini-sentence/onnx/model.onnx'
-    files = await load_model_files(address, 'model.onnx', ['model.onnx_data'], Progress(None), None)
-    assert files.external == {}
+    files = ModelFiles()
+    await load_model_files(address, 'model.onnx', ['model.onnx_data'], files, Progress(None), None)
+    with pytest.raises(EdgeflowError) as e:
+        files.pieces('model.onnx_data')
+    assert e.value.code == 'file-missing'
 
 
 async def test_external_data_that_is_missing(tmp_path: Path) -> None:
     (tmp_path / 'model.onnx').write_bytes((ROBERTA / 'onnx/model.onnx').read_bytes())
     with pytest.raises(EdgeflowError) as e:
-        await load_model_files(str(tmp_path / 'model.onnx'), 'model.onnx', [], Progress(None), None)
+        await load_model_files(str(tmp_path / 'model.onnx'), 'model.onnx', [], ModelFiles(), Progress(None), None)
     assert e.value.code == 'file-missing'
     assert str(tmp_path / 'model.onnx_data') in e.value.message
 
@@ -69,10 +77,11 @@ async def test_dtypes_choose_files(hub: Server) -> None:
     progress = Progress(None)
     repository = await find_repository('bert-mini-sentence', 'main', progress, None)
     for dtype, name in [('q8', 'model_quantized'), ('fp16', 'model_fp16')]:
-        files = await load_onnx(repository, {}, 'model', dtype, 'auto', 'onnx', progress, None)
-        assert len(files.model) == (MODELS / f'bert-mini-sentence/onnx/{name}.onnx').stat().st_size
+        files = ModelFiles()
+        await load_onnx(repository, {}, 'model', dtype, 'auto', 'onnx', files, progress, None)
+        assert files.size == (MODELS / f'bert-mini-sentence/onnx/{name}.onnx').stat().st_size
     with pytest.raises(EdgeflowError) as e:
-        await load_onnx(repository, {}, 'model', 'int8', 'auto', 'onnx', progress, None)
+        await load_onnx(repository, {}, 'model', 'int8', 'auto', 'onnx', ModelFiles(), progress, None)
     assert e.value.code == 'file-missing'
 
 

@@ -36,6 +36,17 @@ export async function accepted(bytes: Uint8Array, signal: AbortSignal): Promise<
   const classifier = await pipeline('text-classification');
   for (const found of (await classifier('text', { topK: 2 })).flat()) same<[typeof found.label, typeof found.score], [string, number]>(true);
   extractor.dispose();
+  const reader = await pipeline('question-answering');
+  same<[typeof reader.run] extends [(question: string, context: string, options: { topK: number }) => Promise<unknown>] ? true : false, true>(true);
+  for (const found of [await reader('Who?', 'Rex.', { topK: 2 })].flat(2)) same<[typeof found.answer, typeof found.start], [string, number]>(true);
+  const filler = await pipeline('fill-mask');
+  for (const found of (await filler('A [MASK].')).flat(2)) same<typeof found.tokenStr, string>(true);
+  const tagger = await pipeline('ner');
+  for (const found of (await tagger('Rex', { aggregationStrategy: 'simple' })).flat()) {
+    if ('entityGroup' in found) same<typeof found.entityGroup, string>(true);
+  }
+  const judge = await pipeline('zero-shot-classification');
+  for (const found of [await judge('Rex', ['dog', 'cat'], { multiLabel: true })].flat()) same<typeof found.scores, number[]>(true);
 
   env.remoteHost = 'https://models.example/';
   env.localModelPath = null;
@@ -99,6 +110,10 @@ export async function refused(model: Model, x: Tensor): Promise<void> {
   const extractor = await pipeline('feature-extraction');
   // @ts-expect-error topK belongs to text-classification
   await extractor('text', { topK: 1 });
+  // @ts-expect-error there is no such strategy
+  await (await pipeline('ner'))('text', { aggregationStrategy: 'median' });
+  // @ts-expect-error an answer needs a context
+  await (await pipeline('question-answering'))('Who?');
   // @ts-expect-error texts, not numbers
   await extractor(1);
   // @ts-expect-error no such setting

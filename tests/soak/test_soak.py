@@ -1,4 +1,5 @@
 """Hours of use in a minute: thousands of inferences in scopes that take turns, with cancels and failures, leave nothing behind.
+With two workers, the runs of one of the two models are merged.
 
 What is compared, after the first 500 runs and at the end: heap snapshots of the page and of each worker (a snapshot holds only what is
 reachable), the size of every WebAssembly memory that lives, and edgeflow's own counts.
@@ -28,8 +29,8 @@ SET_UP = """async ([path, workers]) => {
   window.library = await import('/dist/edgeflow.js');
   window.soak = (await import('/soak.js')).soak;
   library.env.workers = workers;
-  const load = () => library.loadModel(new URL(path, location.href).href);
-  window.models = workers === 0 ? [await load()] : await Promise.all([load(), load()]);
+  const load = batching => library.loadModel(new URL(path, location.href).href, { batching });
+  window.models = workers === 0 ? [await load(null)] : await Promise.all([load(null), load({ maxSize: 4, maxWait: 1 })]);
 }"""
 COUNTS = """() => {
   const { tensors, scopes, host, wasm, models } = library.memoryStats(), { total, busy } = library.schedulerStatistics();

@@ -717,6 +717,112 @@ SNIPPETS: dict[str, str] = {
             part[1] = 9
             return [data, data[0], data[-1], data[1:3], len(data), list(data), sum(data), 250 in data, view, b'ab' + b'c', bytes(2), data == bytes([1, 2, 3, 250]), int.from_bytes(data[:2], 'little'), data.hex(), [b for b in data]]
     ''',
+    "short forms": '''
+        LIMIT = 5
+        NAME = 'abc'
+        NEGATIVE = -2
+
+        class Plain:
+            def __init__(self, n: int) -> None:
+                self.n = n
+                self.m = n + 1
+                self.k = self.n + self.m
+
+            def texts(self, counts: dict[str, int], x: object, t: str) -> list[str]:
+                return [f'{self.n}', f'{counts["a"]}', f'{x}', f'{x!r}', f'{t}', f'{LIMIT}', NAME, str(2 ** NEGATIVE), str(LIMIT - NEGATIVE)]
+
+            def later(self) -> list[int]:
+                self.n += 1
+                add = lambda by: self.n + self.m + self.k + by
+                return [add(1), self.n - self.m]
+
+        def there(x: Plain | None, y: Plain | None, xs: list[int] | None, s: str) -> list[object]:
+            return [
+                x is None, x is not None, x is not None and y is not None, x is not None or len(s) > 0, not (x is None), not xs,
+                len(s) == 0, s == '', s != '' and x is None, bool(xs), 1 if x is not None else 2, xs is not None and len(xs) > 0,
+                not (len(s) > 0), [v for v in [x, y] if v is not None] == [],
+            ]
+
+        def ends(xs: list[int], s: str) -> list[object]:
+            n = xs[0]
+            n = n * 2
+            n = n - xs[len(xs) - 1]
+            total = 0
+            for i in range(len(xs)):
+                total = total + i
+            return [xs[len(xs) - 1], s[len(s) - 1], xs[0], n, total, 7 // n if n != 0 else 0]
+
+        def failed(xs: list[int]) -> str:
+            try:
+                return str(xs[len(xs) - 1])
+            except IndexError:
+                return 'IndexError'
+
+        def chosen(kind: str) -> int:
+            if kind == 'a':
+                return 1
+            if kind == 'b':
+                raise ValueError(f'b: {kind}')
+            raise KeyError(kind)
+
+        def caught(kind: str) -> str:
+            try:
+                return str(chosen(kind))
+            except ValueError as error:
+                return str(error)
+            except KeyError as error:
+                return 'KeyError ' + str(error)
+
+        def run() -> list[object]:
+            words = {'one': 1, 'two': [2], '': 'empty', 'one': 3}
+            spaced = {'a b': 1, 'c': 2}
+            return [
+                Plain(3).texts({'a': 1}, None, 'q'), Plain(1).later(), there(None, None, None, ''), there(Plain(1), None, [], 'a'),
+                there(Plain(1), Plain(1), [1], ''), ends([4, 5], 'xyz'), failed([]), failed([1]), words, len(words), spaced, {},
+                [caught(k) for k in ['a', 'b', 'c']], [f'{x:.2f} {x:.3g} {-x:.1f}' for x in [0.0, 2.675, 1e-7, 123456.5]],
+                [x for x in range(3)], [i for i in range(6) if i % 2 == 0], [k for k, v in words.items() if v != 1],
+                'aaa'.rsplit('aa', 1), 'a,b,c'.rsplit(',', 1), 'a,b,c'.rsplit(','), ''.rsplit(','),
+            ]
+    ''',
+    "what a record says of its fields": '''
+        from dataclasses import dataclass, field, replace
+
+        @dataclass
+        class Base:
+            LIMIT = 3
+            a: int
+            late: int = field(init=False)
+            b: list[int] = field(default_factory=list)
+            hidden: int = field(default=0, compare=False)
+            _own: str = 'x'
+
+            def __post_init__(self) -> None:
+                self.late = self.a * self.LIMIT
+                self.extra = 1
+
+        @dataclass(kw_only=True)
+        class Named:
+            some_name: int
+            other: str = 'o'
+
+        @dataclass(eq=False)
+        class Same:
+            a: int
+
+        @dataclass
+        class Child(Base):
+            c: int = 4
+
+        def run() -> list[object]:
+            x, y = Base(1, [2]), Base(1, [2], 9)
+            changed = replace(Child(1, [2], c=5), b=[3])
+            named = replace(Named(some_name=1), other='p')
+            return [
+                x == y, x == Base(2, [2]), repr(x), repr(y), repr(changed), changed.c, changed.late, changed == Child(1, [3], c=5), named.some_name,
+                named.other, named == Named(some_name=1, other='p'), repr(named), Same(1) == Same(1), repr(Same(1)), replace(Same(1), a=2).a,
+                Base(1) == Child(1),
+            ]
+    ''',
 }
 
 

@@ -41,6 +41,27 @@ async def test_a_template_has_the_special_tokens_and_the_filters_of_transformers
     assert await rendered('{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + 1 %}{% endfor %}{{ ns.n }}') == '2'
 
 
+TEMPLATES: list[list[str]] = [
+    ['{%- macro show(m) -%}<{{ m.role | upper }}>{{ m.content | trim }}{%- endmacro -%}{% for m in messages[1:] %}{{ show(m) }}|{% endfor %}',
+     '<ASSISTANT>é|'],
+    ["{% for m in messages[::-1] %}{{ loop.index }}{{ m['role'] }}{{ ' ' if loop.first else '' }}{% endfor %}", '1assistant 2user'],
+    ["{{ messages | map(attribute='role') | join(', ') }} {{ messages | selectattr('role', 'equalto', 'user') | list | length }}",
+     'user, assistant 1'],
+    ["{% if messages[0].content is string and (nothing is not defined or tools is none) %}{{ 'a' ~ 1 ~ 2.5 }}{% endif %}", 'a12.5'],
+    ["{% for k, v in {'a': 1, 'b': [2, none]}.items() %}{{ k }}={{ v | tojson }};{% endfor %}", 'a=1;b=[2, null];'],
+    ["{{ 'x</think>\ny'.split('</think>')[-1].strip('\n') }}{{ 'abc'[1:] }}{{ 7 // 2 }}{{ 7 % 3 }}", 'ybc31'],
+    ["{%- set ns = namespace(last=0) -%}{% for m in messages %}{% if m.role == 'assistant' %}{% set ns.last = loop.index0 %}{% endif %}{% endfor %}"
+     '{{ ns.last }}', '1'],
+    ["{% for m in messages if m.role != 'user' %}{{ m.role[0] }}{% else %}none{% endfor %}{{ missing | default('d') }}", 'ad'],
+    ['  {% if true %}\n  kept\n  {% endif %}\nend', '  kept\nend'],
+]
+
+
+@pytest.mark.parametrize('template, expected', TEMPLATES)
+async def test_what_real_templates_use_is_there(template: str, expected: str) -> None:
+    assert await rendered(template) == expected
+
+
 async def test_tools_documents_and_variables_are_passed_through() -> None:
     tokenizer = tokenizer_with({'chat_template': [
         {'name': 'default', 'template': 'plain {{ enable_thinking }}'},

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from edgeflow.store.files import body_length, is_cut_off
+from edgeflow.store.transfer import is_cut_off
 from edgeflow.store.progress import Progress, ProgressEvent
 
 
@@ -59,15 +57,6 @@ def test_no_callback() -> None:
     progress.advance('a', 1)
     progress.done('a')
     progress.ready()
-
-
-@pytest.mark.parametrize('case', [
-    ['12', None, 12], [' 12 ', '', 12], ['12', 'identity', 12], ['0', None, 0],
-    ['12', 'gzip', None], ['12', 'BR', None], [None, None, None], ['', None, None], ['-1', None, None],
-    ['1e3', None, None], ['9999999999999999', None, None],
-])
-def test_body_length(case: list) -> None:
-    assert body_length(case[0], case[1]) == case[2]
 
 
 def test_cut_off_bodies() -> None:

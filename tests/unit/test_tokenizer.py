@@ -138,3 +138,37 @@ def test_a_broken_tokenizer_config_is_an_error(text: str) -> None:
     with pytest.raises(EdgeflowError, match='tokenizer_config.json') as caught:
         read_tokenizer(utf8_encode(json_text(tokenizer_file())), utf8_encode(text))
     assert caught.value.code == 'invalid-tokenizer'
+
+
+def test_tokens_say_where_they_are_and_of_which_word() -> None:
+    encoded = plain().encode(['Good  days, yÔu.'], return_offsets=True)
+    assert encoded.offsets == [[(0, 0), (0, 4), (6, 9), (9, 10), (10, 11), (12, 15), (15, 16), (0, 0)]]
+    found = plain().library.encode_text('Good  days, yÔu.', True)
+    assert found.words == [0, 1, 1, 2, 3, 4]
+    assert plain().encode(['good']).offsets is None
+    assert plain().library.encode_text('good', False).words is None
+
+
+def test_a_long_text_is_read_in_windows() -> None:
+    rows = plain().windows('good day to you bye', None, max_length=5, stride=1)
+    assert [row.ids for row in rows] == [[CLS, GOOD, DAY, TO, SEP], [CLS, TO, YOU, BYE, SEP]]
+    assert rows[1].offsets == [(0, 0), (9, 11), (12, 15), (16, 19), (0, 0)]
+    assert rows[1].sources == ['', 'A', 'A', 'A', '']
+    assert rows[1].words == [-1, 2, 3, 4, -1]
+    assert [row.ids for row in plain().windows('good', None, max_length=5, stride=1)] == [[CLS, GOOD, SEP]]
+
+
+def test_one_text_of_a_pair_is_read_in_windows_and_the_other_is_in_each() -> None:
+    over_second = plain().windows('bye', 'good day to', max_length=6, stride=0)
+    assert [row.ids for row in over_second] == [[CLS, BYE, SEP, GOOD, DAY, SEP], [CLS, BYE, SEP, TO, SEP]]
+    assert over_second[1].type_ids == [0, 0, 0, 1, 1]
+    over_first = plain().windows('good day to', 'bye', max_length=6, stride=0, over_pair=False)
+    assert [row.ids for row in over_first] == [[CLS, GOOD, DAY, SEP, BYE, SEP], [CLS, TO, SEP, BYE, SEP]]
+    with pytest.raises(EdgeflowError) as e:
+        plain().windows('bye', 'good day to', max_length=6, stride=2)
+    assert e.value.code == 'invalid-argument'
+
+
+def test_tokens_as_texts_are_joined_as_their_ids_are() -> None:
+    assert plain().library.join_tokens(['day', '##s', 'Xyz']) == 'days Xyz'
+    assert plain().special_ids() == {0, 1, 2, 3}

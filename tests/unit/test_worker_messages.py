@@ -31,25 +31,23 @@ def test_tensors_arrive_as_they_were_sent() -> None:
 
 def test_memory_that_is_not_given_up_is_copied() -> None:
     data = bytes_of([1, 2, 3])
-    parcel = Parcel('load')
-    parcel.add_files(data, {'weights': data}, False)
+    parcel = Parcel('piece')
+    parcel.add_piece('weights', 7, data, False)
     data[0] = 9
-    sent: list = [parcel.fields['model']]
+    sent: list = [parcel.fields['data']]
     assert list(sent[0]) == [1, 2, 3]
-    assert len(parcel.transfer) == 2
+    assert [parcel.fields['location'], parcel.fields['start'], len(parcel.transfer)] == ['weights', 7, 1]
 
 
 def test_memory_that_is_given_up_moves_and_only_once() -> None:
     data = bytes_of([1, 2, 3])
-    parcel = Parcel('load')
-    parcel.add_files(data, {'same': data}, True)
+    parcel = Parcel('piece')
+    moved: list = [parcel.add_bytes(data, True), parcel.add_bytes(data, True)]
     assert len(parcel.transfer) == 2
     assert parcel.transfer[0] is not parcel.transfer[1]
     data[0] = 9
-    external: dict = parcel.fields['external']
-    moved: list = [parcel.fields['model']]
     assert list(moved[0]) == [9, 2, 3]
-    assert list(external['same']) == [1, 2, 3]
+    assert list(moved[1]) == [1, 2, 3]
 
 
 def test_declarations_memory_and_placement() -> None:

@@ -1,7 +1,7 @@
 // Methods of list, dict and set on receivers whose type was not proven, and the functions over iterables.
 // A receiver of no built-in type gets the method of that name called.
 import { $cmp, $eq, $isDict as isDict, $isList as isList, $isSet as isSet, $isView as isView, $iter } from './core.js';
-import { IndexError, KeyError, StopAsyncIteration, StopIteration, ValueError } from './errors.js';
+import { $raise, IndexError, KeyError, StopAsyncIteration, StopIteration, ValueError } from './errors.js';
 import { $m_find } from './text.js';
 
 export const $m_append = (x, item) => isList(x) ? void x.push(item) : x.append(item);
@@ -13,7 +13,7 @@ export const $m_insert = (x, i, item) => isList(x) ? void x.splice(i, 0, item) :
 export const $m_pop = (x, k, otherwise) => {
   if (isList(x)) {
     const at = k === undefined ? x.length - 1 : k < 0 ? k + x.length : k;
-    if (!(at >= 0 && at < x.length)) throw new IndexError(x.length ? 'pop index out of range' : 'pop from empty list');
+    if (!(at >= 0 && at < x.length)) $raise(new IndexError(x.length ? 'pop index out of range' : 'pop from empty list'));
     return at === x.length - 1 ? x.pop() : x.splice(at, 1)[0];
   }
   if (isDict(x)) {
@@ -22,11 +22,11 @@ export const $m_pop = (x, k, otherwise) => {
       x.delete(k);
       return value;
     }
-    if (otherwise === undefined) throw new KeyError(k);
+    if (otherwise === undefined) $raise(new KeyError(k));
     return otherwise;
   }
   if (isSet(x)) {
-    if (x.size === 0) throw new KeyError('pop from an empty set');
+    if (x.size === 0) $raise(new KeyError('pop from an empty set'));
     const [first] = x;
     x.delete(first);
     return first;
@@ -40,13 +40,13 @@ export const $m_index = (x, item, from, to) => {
     at = x.findIndex((other, i) => i >= start && (to == null || i < to) && $eq(other, item));
   } else if (typeof x === 'string' || isView(x)) at = $m_find(x, item, from, to);
   else return x.index(item, from, to);
-  if (at < 0) throw new ValueError(typeof x === 'string' ? 'substring not found' : 'value is not in list');
+  if (at < 0) $raise(new ValueError(typeof x === 'string' ? 'substring not found' : 'value is not in list'));
   return at;
 };
 export const $m_remove = (x, item) => {
   if (isList(x)) x.splice($m_index(x, item), 1);
   else if (isSet(x)) {
-    if (!x.delete(item)) throw new KeyError(item);
+    if (!x.delete(item)) $raise(new KeyError(item));
   } else return x.remove(item);
 };
 export const $m_reverse = (x) => isList(x) ? void x.reverse() : x.reverse();
@@ -65,6 +65,8 @@ export const $m_sort = (x, key, reverse) => {
   for (let i = 0; i < items.length; i++) x[i] = items[i];
 };
 
+export const $words = (text) => text.split(' ');
+export const $optionNames = (options) => Object.keys(options ?? {});
 export const $emptyDict = () => new Map();
 /** A dict whose keys are words: a literal that takes less room than one of pairs. */
 export const $dict = (keys, ...values) => {
@@ -91,7 +93,7 @@ export function $m_update(x, other) {
   else return x.update(...[...arguments].slice(1));
 }
 export const $m_popitem = (x) => {
-  if (x.size === 0) throw new KeyError('popitem(): dictionary is empty');
+  if (x.size === 0) $raise(new KeyError('popitem(): dictionary is empty'));
   const last = [...x].at(-1);
   x.delete(last[0]);
   return last;
@@ -138,7 +140,7 @@ const extreme = (items, key, otherwise, sign, name) => {
     any = true;
   }
   if (any) return best;
-  if (otherwise === undefined) throw new ValueError(`${name}() arg is an empty sequence`);
+  if (otherwise === undefined) $raise(new ValueError(`${name}() arg is an empty sequence`));
   return otherwise;
 };
 export const $min = (items, key, otherwise) => extreme(items, key, otherwise, 1, 'min');
@@ -176,7 +178,7 @@ export function* $zip(...sources) {
 }
 export function* $zipStrict(...sources) {
   const lists = sources.map((source) => [...$iter(source)]);
-  if (lists.some((list) => list.length !== lists[0].length)) throw new ValueError('zip() arguments have different lengths');
+  if (lists.some((list) => list.length !== lists[0].length)) $raise(new ValueError('zip() arguments have different lengths'));
   yield* $zip(...lists);
 }
 export function* $map(f, ...sources) { for (const row of $zip(...sources)) yield f(...row); }
@@ -190,7 +192,7 @@ export const $listOf = (count, make) => {
 };
 export const $range = (from, to, step = 1) => {
   const [start, stop] = to === undefined ? [0, from] : [from, to];
-  if (step === 0) throw new ValueError('range() arg 3 must not be zero');
+  if (step === 0) $raise(new ValueError('range() arg 3 must not be zero'));
   return $listOf(Math.ceil((stop - start) / step), (i) => start + i * step);
 };
 export const $next = (iterator, otherwise) => {

@@ -1,5 +1,5 @@
 // Truth, equality, order, membership, length, iteration: what every Python value answers.
-import { IndexError, KeyError, ValueError } from './errors.js';
+import { $raise, IndexError, KeyError, ValueError } from './errors.js';
 import { $repr } from './text.js';
 
 // -- types: short names, and calls that V8 inlines ---------------------------------------------------------------------
@@ -81,14 +81,14 @@ export const $cmp = (a, b) => {
   const number = (x) => typeof x === 'number' || typeof x === 'boolean' || typeof x === 'bigint';
   if (number(a) && number(b)) return a < b ? -1 : a > b ? 1 : a == b ? 0 : NaN;
   if ($isView(a) && $isView(b)) return $cmp([...a], [...b]);
-  throw new TypeError(`'<' not supported between ${$repr(a)} and ${$repr(b)}`);
+  $raise(new TypeError(`'<' not supported between ${$repr(a)} and ${$repr(b)}`));
 };
 
 export const $len = (x) => {
   if (typeof x === 'string' || $isList(x) || $isView(x)) return x.length;
   if ($isDict(x) || $isSet(x)) return x.size;
   if (x != null && x.__len__) return x.__len__();
-  throw new TypeError(`${$repr(x)} has no len()`);
+  $raise(new TypeError(`${$repr(x)} has no len()`));
 };
 
 export const $contains = (container, x) => {
@@ -101,16 +101,27 @@ export const $contains = (container, x) => {
 
 export const $iter = (x) => {
   if ($isDict(x)) return x.keys();
-  if (x == null || !x[Symbol.iterator]) throw new TypeError(`${$repr(x)} is not iterable`);
+  if (x == null || !x[Symbol.iterator]) $raise(new TypeError(`${$repr(x)} is not iterable`));
   return x;
 };
 
+/** What `using` and `await using` look for, where the platform knows of them. */
+export const $disposeKey = Symbol.dispose ?? '@@dispose';
+export const $asyncDisposeKey = Symbol.asyncDispose ?? '@@asyncDispose';
+
 // -- elements --------------------------------------------------------------------------------------------------------
+
+const outOfRange = (what = '') => $raise(new IndexError(what + 'index out of range'));
+/** Where in a list an index to assign to is. */
+const place = (x, i) => {
+  const at = i < 0 ? i + x.length : i;
+  return at >= 0 && at < x.length ? at : outOfRange('assignment ');
+};
 
 /** Element of a list, string or typed array. at() stays fast however many kinds of arrays come by; x[i] does not. */
 export const $item = (x, i) => {
   const value = x.at(i);
-  if (value === undefined) throw new IndexError('index out of range');
+  if (value === undefined) outOfRange();
   return value;
 };
 
@@ -119,13 +130,13 @@ export const $first = (x) => $item(x, 0);
 
 export const $byte = (x, i) => {
   const value = x[i < 0 ? i + x.length : i];
-  if (value === undefined) throw new IndexError('index out of range');
+  if (value === undefined) outOfRange();
   return value;
 };
 
 export const $key = (map, k) => {
   const value = map.get(k);
-  if (value === undefined && !map.has(k)) throw new KeyError(k);
+  if (value === undefined && !map.has(k)) $raise(new KeyError(k));
   return value;
 };
 
@@ -137,9 +148,7 @@ export const $at = (x, k) => {
 };
 
 export const $putItem = (x, i, value) => {
-  const at = i < 0 ? i + x.length : i;
-  if (!(at >= 0 && at < x.length)) throw new IndexError('assignment index out of range');
-  x[at] = value;
+  x[place(x, i)] = value;
 };
 
 export const $put = (x, k, value) => {
@@ -150,13 +159,9 @@ export const $put = (x, k, value) => {
 
 export const $del = (x, k) => {
   if ($isDict(x)) {
-    if (!x.delete(k)) throw new KeyError(k);
+    if (!x.delete(k)) $raise(new KeyError(k));
   } else if (x.__delitem__) x.__delitem__(k);
-  else {
-    const at = k < 0 ? k + x.length : k;
-    if (!(at >= 0 && at < x.length)) throw new IndexError('assignment index out of range');
-    x.splice(at, 1);
-  }
+  else x.splice(place(x, k), 1);
 };
 
 const bound = (i, n, otherwise) => {
@@ -169,7 +174,7 @@ export const $slice = (x, from, to, step) => {
     const start = bound(from, n, 0), end = Math.max(start, bound(to, n, n));
     return $isView(x) ? x.subarray(start, end) : x.slice(start, end);
   }
-  if (step === 0) throw new ValueError('slice step cannot be zero');
+  if (step === 0) $raise(new ValueError('slice step cannot be zero'));
   const picked = [];
   if (step > 0) {
     for (let i = bound(from, n, 0), end = bound(to, n, n); i < end; i += step) picked.push(x[i]);
@@ -185,7 +190,7 @@ export const $setSlice = (x, from, to, values) => {
   const start = bound(from, x.length, 0), end = Math.max(start, bound(to, x.length, x.length));
   if ($isView(x)) {
     const given = $isView(values) ? values : [...$iter(values)];
-    if (given.length !== end - start) throw new ValueError('slice assignment needs the same size');
+    if (given.length !== end - start) $raise(new ValueError('slice assignment needs the same size'));
     x.set(given, start);
   } else x.splice(start, end - start, ...$iter(values));
 };
@@ -193,7 +198,7 @@ export const $setSlice = (x, from, to, values) => {
 export const $unpack = (x, n) => {
   const items = $isList(x) ? x : [...$iter(x)];
   if (items.length !== n) {
-    throw new ValueError(items.length > n ? `too many values to unpack (expected ${n})` : `not enough values to unpack (expected ${n}, got ${items.length})`);
+    $raise(new ValueError(items.length > n ? `too many values to unpack (expected ${n})` : `not enough values to unpack (expected ${n}, got ${items.length})`));
   }
   return items;
 };
@@ -201,7 +206,7 @@ export const $unpack = (x, n) => {
 export const $unpackStar = (x, before, after) => {
   const items = [...$iter(x)];
   const rest = items.length - after;
-  if (rest < before) throw new ValueError(`not enough values to unpack (expected at least ${before + after}, got ${items.length})`);
+  if (rest < before) $raise(new ValueError(`not enough values to unpack (expected at least ${before + after}, got ${items.length})`));
   return [...items.slice(0, before), items.slice(before, rest), ...items.slice(rest)];
 };
 

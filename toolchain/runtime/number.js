@@ -1,15 +1,15 @@
 // Integer arithmetic beyond 32 bits, Python's rounding and number parsing.
-import { OverflowError, ValueError, ZeroDivisionError } from './errors.js';
+import { $raise, OverflowError, ValueError, ZeroDivisionError } from './errors.js';
 import { $fixed, $repr } from './text.js';
 import { $eq, $isList, $isNumber, $isStr, $isView, $iter } from './core.js';
 
 export const $floordiv = (a, b) => {
-  if (b == 0) throw new ZeroDivisionError('integer division or modulo by zero');
+  if (b == 0) $raise(new ZeroDivisionError('integer division or modulo by zero'));
   return Math.floor(a / b);
 };
 
 export const $mod = (a, b) => {
-  if (b == 0) throw new ZeroDivisionError('integer modulo by zero');
+  if (b == 0) $raise(new ZeroDivisionError('integer modulo by zero'));
   const rest = a % b;
   return rest !== 0 && rest < 0 !== b < 0 ? rest + b : rest;
 };
@@ -86,32 +86,32 @@ export const $int = (x, base) => {
     const radix = base ?? 10;
     const digits = text.replace(/^[+-]/, '').replace(radix === 16 ? /^0x/i : radix === 2 ? /^0b/i : radix === 8 ? /^0o/i : /^$/, '').toLowerCase();
     const valid = digits !== '' && [...digits].every((c) => parseInt(c, 36) < radix);
-    if (!valid) throw new ValueError(`invalid literal for int() with base ${radix}: ${$repr(x)}`);
+    if (!valid) $raise(new ValueError(`invalid literal for int() with base ${radix}: ${$repr(x)}`));
     const value = parseInt(digits, radix);
     return text[0] === '-' ? -value : value;
   }
   if (typeof x === 'bigint' || typeof x === 'boolean') return Number(x);
-  if (x == null || typeof x !== 'number') throw new TypeError(`int() argument must be a string or a number, not ${$repr(x)}`);
-  if (x !== x) throw new ValueError('cannot convert float NaN to integer');
-  if (x === Infinity || x === -Infinity) throw new OverflowError('cannot convert float infinity to integer');
+  if (x == null || typeof x !== 'number') $raise(new TypeError(`int() argument must be a string or a number, not ${$repr(x)}`));
+  if (x !== x) $raise(new ValueError('cannot convert float NaN to integer'));
+  if (x === Infinity || x === -Infinity) $raise(new OverflowError('cannot convert float infinity to integer'));
   return Math.trunc(x);
 };
 
 export const $float = (x) => {
   if (typeof x !== 'string') {
-    if (x == null || typeof x === 'object') throw new TypeError(`float() argument must be a string or a number, not ${$repr(x)}`);
+    if (x == null || typeof x === 'object') $raise(new TypeError(`float() argument must be a string or a number, not ${$repr(x)}`));
     return Number(x);
   }
   const text = x.trim().toLowerCase().replace(/(\d)_(?=\d)/g, '$1');
   const special = /^([+-]?)(inf|infinity|nan)$/.exec(text);
   if (special) return special[2] === 'nan' ? NaN : special[1] === '-' ? -Infinity : Infinity;
-  if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/.test(text)) throw new ValueError(`could not convert string to float: ${$repr(x)}`);
+  if (!/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/.test(text)) $raise(new ValueError(`could not convert string to float: ${$repr(x)}`));
   return Number(text);
 };
 
 export const $round = (x, digits) => {
   if (digits == null) {
-    if (x !== x) throw new ValueError('cannot convert float NaN to integer');
+    if (x !== x) $raise(new ValueError('cannot convert float NaN to integer'));
     const low = Math.floor(x);
     const rest = x - low;
     return rest < 0.5 || rest === 0.5 && low % 2 === 0 ? low : low + 1;
@@ -147,7 +147,7 @@ export const $m_toBytes = (n, size, order = 'big') => {
     out[order === 'big' ? size - 1 - i : i] = Number(rest & 255n);
     rest >>= 8n;
   }
-  if (rest !== 0n && rest !== -1n) throw new OverflowError('int too big to convert');
+  if (rest !== 0n && rest !== -1n) $raise(new OverflowError('int too big to convert'));
   return out;
 };
 
@@ -157,12 +157,12 @@ export const $m_isInteger = (n) => Number.isInteger(n);
 // -- math ------------------------------------------------------------------------------------------------------------
 
 export const $math_sqrt = (x) => {
-  if (x < 0) throw new ValueError('math domain error');
+  if (x < 0) $raise(new ValueError('math domain error'));
   return Math.sqrt(x);
 };
 
 export const $math_log = (x, base) => {
-  if (x <= 0) throw new ValueError('math domain error');
+  if (x <= 0) $raise(new ValueError('math domain error'));
   return base == null ? Math.log(x) : base === 2 ? Math.log2(x) : base === 10 ? Math.log10(x) : Math.log(x) / Math.log(base);
 };
 

@@ -1,6 +1,6 @@
 // str(), repr(), format() and the methods of strings.
 import { $eq, $isDict, $isList, $isNumber, $isSet, $isStr, $isView, $iter, $record, $slice } from './core.js';
-import { UnicodeDecodeError, ValueError } from './errors.js';
+import { $raise, UnicodeDecodeError, ValueError } from './errors.js';
 
 /** Python's text of a number: repr's digits, exponent from 1e16 up and below 1e-4; integers in full. */
 export const $number = (x) => {
@@ -95,7 +95,7 @@ const SPEC = /^(?:(.)?([<>=^]))?([+\- ])?(#)?(0)?(\d+)?([,_])?(?:\.(\d+))?([bcde
 
 export const $format = (x, spec = '') => {
   const match = SPEC.exec(spec);
-  if (!match) throw new ValueError(`Invalid format specifier ${$repr(spec)}`);
+  if (!match) $raise(new ValueError(`Invalid format specifier ${$repr(spec)}`));
   if (spec === '') return $str(x);
   let [, fill, align, sign, alternate, zero, width, group, precision, type] = match;
   const digits = precision === undefined ? undefined : Number(precision);
@@ -168,12 +168,12 @@ const grouped = (text, separator, size) => {
 };
 
 export const $ord = (c) => {
-  if ([...c].length !== 1) throw new TypeError(`ord() expected a character, but ${$repr(c)} found`);
+  if ([...c].length !== 1) $raise(new TypeError(`ord() expected a character, but ${$repr(c)} found`));
   return c.codePointAt(0);
 };
 
 export const $chr = (n) => {
-  if (!(n >= 0 && n < 0x110000)) throw new ValueError('chr() arg not in range(0x110000)');
+  if (!(n >= 0 && n < 0x110000)) $raise(new ValueError('chr() arg not in range(0x110000)'));
   return String.fromCodePoint(n);
 };
 
@@ -226,7 +226,7 @@ export const $m_split = (s, sep, limit = -1) => {
     if (rest !== '') out.push(out.length < limit ? $m_rstrip(rest) : rest);
     return out;
   }
-  if (sep === '') throw new ValueError('empty separator');
+  if (sep === '') $raise(new ValueError('empty separator'));
   const parts = s.split(sep);
   return limit < 0 || parts.length <= limit + 1 ? parts : [...parts.slice(0, limit), parts.slice(limit).join(sep)];
 };
@@ -243,8 +243,14 @@ export const $m_rsplit = (s, sep, limit = -1) => {
     }
     return [rest, ...out];
   }
-  const parts = $m_split(s, sep);
-  return limit < 0 || parts.length <= limit + 1 ? parts : [parts.slice(0, parts.length - limit).join(sep), ...parts.slice(parts.length - limit)];
+  if (sep === '') $raise(new ValueError('empty separator'));
+  const out = [];
+  for (let end = s.length; ;) {
+    const at = out.length === limit || end < sep.length ? -1 : s.lastIndexOf(sep, end - sep.length);
+    out.unshift(s.slice(at < 0 ? 0 : at + sep.length, end));
+    if (at < 0) return out;
+    end = at;
+  }
 };
 export const $m_splitlines = (s, keep) => {
   const lines = s.match(/[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]*(?:\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029])|[^\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+$/g) ?? [];
@@ -295,7 +301,7 @@ export const $m_rfind = (s, x, from, to) => {
 };
 export const $m_rindex = (s, x) => {
   const found = s.lastIndexOf(x);
-  if (found < 0) throw new ValueError('substring not found');
+  if (found < 0) $raise(new ValueError('substring not found'));
   return found;
 };
 export const $m_partition = (s, sep) => {
@@ -342,7 +348,7 @@ export const $m_decode = (data, encoding = 'utf-8', errors = 'strict') => {
   try {
     return new TextDecoder(encoding, { fatal: errors === 'strict', ignoreBOM: true }).decode(data);
   } catch (error) {
-    throw new UnicodeDecodeError(`invalid ${encoding} data`);
+    $raise(new UnicodeDecodeError(`invalid ${encoding} data`));
   }
 };
 export const $m_hex = (data) => $isView(data) ? Array.from(data, (byte) => byte.toString(16).padStart(2, '0')).join('') : data.hex();
@@ -353,7 +359,7 @@ export const $bytes = (x, encoding) => {
   if ($isStr(x)) return $m_encode(x, encoding);
   if ($isView(x)) return new Uint8Array(x);
   const values = [...$iter(x)];
-  if (values.some((value) => !(value >= 0 && value < 256))) throw new ValueError('bytes must be in range(0, 256)');
+  if (values.some((value) => !(value >= 0 && value < 256))) $raise(new ValueError('bytes must be in range(0, 256)'));
   return Uint8Array.from(values);
 };
 

@@ -1,7 +1,7 @@
 """The JS side of the host seam: browsers (pages and workers) and Node. JS only; see host/port.py for the contract.
 
 Raw JS stands in `__pragma__('js', ...)`, as whole bodies of typed functions; names in it are the camelCase ones. The larger
-parts have files of their own: browser_arrays, browser_io (network, files), browser_scopes,
+parts have files of their own: browser_arrays, browser_cache, browser_io (network, files), browser_scopes,
 browser_store, browser_tasks, browser_text, browser_wasm, browser_workers.
 """
 
@@ -14,6 +14,9 @@ from edgeflow.host.browser_arrays import (  # noqa: F401
     array_bytes, array_copy, array_dtype, array_flat, array_ints, array_list, array_of, array_shape, array_size,
     array_view, as_bytes, bytes_of, copy_bytes, float_bits, join_bytes, new_array, new_bytes, plain_list,
     read_f32, read_f64, read_i32, read_i64, read_u32, utf8_decode, utf8_encode, write_i32s,
+)
+from edgeflow.host.browser_cache import (  # noqa: F401
+    drop_memory, epoch_ms, free_headers, held_of, held_size, hold_memory, new_sha256, persist_storage, storage_room, with_lock,
 )
 from edgeflow.host.browser_io import (  # noqa: F401
     fetch, is_url, new_abort_controller, on_abort, read_file, reads_files, signal_aborted,

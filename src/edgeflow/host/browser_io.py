@@ -94,6 +94,8 @@ class HttpResponse:
         self._answer = answer
         self._signal = signal
         self._reader: object = None
+        self._in_place: bool = False
+        self._rest: Bytes | None = None
         self.status = status
         self.url = url
 
@@ -134,6 +136,34 @@ class HttpResponse:
                 rest.append(part)
             on_bytes(len(part))
         return buffer[:filled] if len(rest) == 0 else join_bytes([buffer[:filled]] + rest)
+
+    async def take(self, size: int, on_bytes: Callable[[int], None]) -> Bytes:
+        if self._reader is None:
+            self._reader = _open_byte_reader(self._answer)
+            self._in_place = self._reader is not None
+            if self._reader is None:
+                self._reader = _open_reader(self._answer)
+        if self._reader is None:
+            return new_bytes(0)
+        if self._in_place:
+            return await _take_in_place(self._reader, new_bytes(size), on_bytes, self.url, self._signal)
+        buffer = new_bytes(size)
+        filled = 0
+        while filled < size:
+            part = self._rest if self._rest is not None else await _next_part(self._reader, self.url, self._signal)
+            self._rest = None
+            if part is None:
+                break
+            head = part[:size - filled]
+            if len(head) < len(part):
+                self._rest = part[len(head):]
+            copy_bytes(buffer, filled, head)
+            filled += len(head)
+            on_bytes(len(head))
+        return buffer[:filled]
+
+    async def held_body(self) -> object:
+        return await _held_body(self._answer, self.url, self._signal)
 
     async def body(self) -> Bytes:
         return await _whole_body(self._answer, self.url, self._signal)
@@ -186,6 +216,39 @@ async def _receive_in_place(
     }
     const head = new Uint8Array(buffer, 0, filled);
     return rest.length === 0 ? head : joinBytes([head, ...rest]);
+    ''')
+
+
+async def _take_in_place(
+    reader: object, memory: Bytes, on_bytes: Callable[[int], None], url: str, signal: AbortSignal | None,
+) -> Bytes:
+    __pragma__('js', r'''
+    let buffer = memory.buffer, filled = 0;
+    const size = memory.length;
+    while (filled < size) {
+      let part;
+      try {
+        part = await reader.read(new Uint8Array(buffer, filled));
+        if (signal?.aborted) throw signal.reason;
+      } catch (error) {
+        throw failedTransfer(url, signal, error);
+      }
+      if (part.value) buffer = part.value.buffer;
+      if (part.done) break;
+      filled += part.value.byteLength;
+      onBytes(part.value.byteLength);
+    }
+    return new Uint8Array(buffer, 0, filled);
+    ''')
+
+
+async def _held_body(answer: object, url: str, signal: AbortSignal | None) -> object:
+    __pragma__('js', r'''
+    try {
+      return await answer.blob();
+    } catch (error) {
+      throw failedTransfer(url, signal, error);
+    }
     ''')
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.browser_io import reads_files
-from edgeflow.host.port import Bytes
+from edgeflow.host.port import Bytes, HeldBody
 
 
-def _store_failure(reason: str) -> EdgeflowError:
-    return EdgeflowError('platform', f'the store failed: {reason}')
+def _store_failure(reason: str, kind: str = '') -> EdgeflowError:
+    code = 'quota-exceeded' if kind in ['QuotaExceededError', 'ENOSPC', 'EDQUOT'] else 'platform'
+    return EdgeflowError(code, f'the store failed: {reason}')
 
 
 async def open_store(name: str) -> IndexedStore | FolderStore:
@@ -30,15 +31,15 @@ function settled(request) {
 // One transaction a call; it is committed when the promise is fulfilled.
 function transaction(base, mode, work) {
   return new Promise((resolve, reject) => {
-    const fail = () => reject(_storeFailure(String(job?.error?.message ?? job?.error)));
+    const fail = () => reject(_storeFailure(String(job?.error?.message || job?.error), job?.error?.name));
     let job = null;
     try {
-      job = base.transaction('entries', mode);
+      job = base.transaction('entries', mode, { durability: 'relaxed' });
       const request = work(job.objectStore('entries'));
       job.oncomplete = () => resolve(request.result ?? null);
       job.onerror = job.onabort = fail;
     } catch (error) {
-      reject(_storeFailure(error.message));
+      reject(_storeFailure(error.message, error.name));
     }
   });
 }
@@ -57,7 +58,7 @@ async def _open_database(name: str) -> object:
 
 
 class IndexedStore:
-    """host.port.KeyValueStore in IndexedDB. Values are Blobs, so that a range is read without the whole."""
+    """host.port.KeyValueStore in IndexedDB. Large values are Blobs, so that a range is read without the whole."""
 
     def __init__(self, base: object) -> None:
         self._base = base
@@ -68,11 +69,14 @@ class IndexedStore:
     async def get_range(self, key: str, start: int, end: int) -> Bytes | None:
         return await _read_blob(self._base, key, start, end)
 
-    async def put(self, key: str, value: Bytes) -> None:
+    async def put(self, key: str, value: Bytes | HeldBody) -> None:
         await _put_blob(self._base, key, value)
 
     async def delete(self, key: str) -> None:
         await _delete_blob(self._base, key)
+
+    async def delete_all(self, prefix: str) -> None:
+        await _delete_blobs(self._base, prefix)
 
     async def keys(self, prefix: str) -> list[str]:
         return await _blob_keys(self._base, prefix)
@@ -85,27 +89,39 @@ async def _read_blob(base: object, key: str, start: int, end: int | None) -> Byt
     __pragma__('js', r'''
     const blob = await transaction(base, 'readonly', entries => entries.get(key));
     if (blob === null) return null;
+    if (!(blob instanceof Blob)) return blob.subarray(start, end ?? blob.length);
     try {
       return new Uint8Array(await blob.slice(start, end ?? blob.size).arrayBuffer());
     } catch (error) {
+      // The browser has lost the file behind it: as good as absent.
+      if (error.name === 'NotFoundError' || error.name === 'NotReadableError') return null;
       throw _storeFailure(error.message);
     }
     ''')
 
 
-async def _put_blob(base: object, key: str, value: Bytes) -> None:
-    __pragma__('js', "await transaction(base, 'readwrite', entries => entries.put(new Blob([value]), key));")
+async def _put_blob(base: object, key: str, value: Bytes | HeldBody) -> None:
+    __pragma__('js', r'''
+    const kept = value instanceof Blob ? value : value.length < 65536 ? Uint8Array.from(value) : new Blob([value]);
+    await transaction(base, 'readwrite', entries => entries.put(kept, key));
+    ''')
 
 
 async def _delete_blob(base: object, key: str) -> None:
     __pragma__('js', "await transaction(base, 'readwrite', entries => entries.delete(key));")
 
 
+async def _delete_blobs(base: object, prefix: str) -> None:
+    __pragma__('js', r'''
+    const range = IDBKeyRange.bound(prefix, prefix + '\uffff');
+    await transaction(base, 'readwrite', entries => entries.delete(range));
+    ''')
+
+
 async def _blob_keys(base: object, prefix: str) -> list[str]:
     __pragma__('js', r'''
-    const from = IDBKeyRange.lowerBound(prefix);
-    const keys = await transaction(base, 'readonly', entries => entries.getAllKeys(from));
-    return keys.filter(key => key.startsWith(prefix));
+    const range = IDBKeyRange.bound(prefix, prefix + '\uffff');
+    return transaction(base, 'readonly', entries => entries.getAllKeys(range));
     ''')
 
 
@@ -144,11 +160,15 @@ class FolderStore:
     async def get_range(self, key: str, start: int, end: int) -> Bytes | None:
         return await _read_entry(self._open(), key, start, end)
 
-    async def put(self, key: str, value: Bytes) -> None:
+    async def put(self, key: str, value: Bytes | HeldBody) -> None:
         await _write_entry(self._open(), key, value)
 
     async def delete(self, key: str) -> None:
         await _delete_entry(self._open(), key)
+
+    async def delete_all(self, prefix: str) -> None:
+        for key in await self.keys(prefix):
+            await self.delete(key)
 
     async def keys(self, prefix: str) -> list[str]:
         return await _entry_keys(self._open(), prefix)
@@ -200,8 +220,9 @@ async def _read_entry(folder: str, key: str, start: int, end: int | None) -> Byt
     ''')
 
 
-async def _write_entry(folder: str, key: str, value: Bytes) -> None:
+async def _write_entry(folder: str, key: str, value: Bytes | HeldBody) -> None:
     __pragma__('js', r'''
+    const bytes = value instanceof Blob ? new Uint8Array(await value.arrayBuffer()) : Uint8Array.from(value);
     const fs = nodeModule('fs').promises, path = entryPath(folder, key), name = new TextEncoder().encode(key);
     const head = new Uint8Array(4);
     new DataView(head.buffer).setUint32(0, name.length);
@@ -210,14 +231,14 @@ async def _write_entry(folder: str, key: str, value: Bytes) -> None:
       const file = await fs.open(draft, 'wx');
       try {
         await file.writev([head, name]);
-        await file.writeFile(value);
+        await file.writeFile(bytes);
       } finally {
         await file.close();
       }
       await fs.rename(draft, path);
     } catch (error) {
       await fs.rm(draft, { force: true });
-      throw _storeFailure(error.message);
+      throw _storeFailure(error.message, error.code);
     }
     ''')
 

@@ -310,6 +310,6 @@ def joins(before: str, after: str) -> bool:
     ''')
 
 
+# Not [\p{L}\p{S}...]$: Chromium 153 does not find characters beyond U+FFFF by such a class at the end of a text.
 def may_be_joined(text: str) -> bool:
-    # Alternatives, not a class: Chromium 153 finds no [\p{S}]$ where the last character is one of two UTF-16 units.
     __pragma__('js', r"return /(?:\p{L}|\p{M}|\p{S}|\p{N}|\u200D)$/u.test(text);")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import sqlite3
 import ssl
@@ -113,11 +114,30 @@ class _Response:
         self._client = client
         self._answer = answer
         self._signal = signal
+        self._parts: AsyncIterator[memoryview] | None = None
+        self._rest = memoryview(b'')
         self.status = answer.status_code
         self.url = str(answer.url)
 
     def header(self, name: str) -> str | None:
         return self._answer.headers.get(name)
+
+    async def take(self, size: int, on_bytes: Callable[[int], None]) -> memoryview:
+        self._parts = self._parts or self.chunks()
+        buffer, filled = new_bytes(size), 0
+        while filled < size:
+            if not self._rest:
+                self._rest = await anext(self._parts, memoryview(b''))
+                if not self._rest:
+                    break
+            head, self._rest = self._rest[:size - filled], self._rest[size - filled:]
+            buffer[filled:filled + len(head)] = head
+            filled += len(head)
+            on_bytes(len(head))
+        return buffer[:filled]
+
+    async def held_body(self) -> memoryview:
+        return await self.body()
 
     async def chunks(self) -> AsyncIterator[memoryview]:
         parts = self._answer.aiter_bytes()
@@ -224,6 +244,55 @@ async def load_asset(name: str, location: str | None) -> memoryview:
 # Storage
 
 
+def held_of(data: memoryview) -> memoryview:
+    return data
+
+
+def held_size(value: memoryview) -> int:
+    return len(value)
+
+
+def free_headers(url: str) -> bool:
+    return True
+
+
+async def storage_room() -> list[int | None]:
+    return [None, None]
+
+
+async def persist_storage() -> bool:
+    return True
+
+
+async def with_lock(name: str, signal: AbortSignal | None, work: Callable[[], Awaitable[T]]) -> T:
+    return await work()
+
+
+class _Sha256:
+    """host.port.Sha256."""
+
+    def __init__(self) -> None:
+        self._state = hashlib.sha256()
+
+    def update(self, data: memoryview) -> None:
+        self._state.update(data)
+
+    def hex(self) -> str:
+        return self._state.hexdigest()
+
+
+def new_sha256() -> _Sha256:
+    return _Sha256()
+
+
+def hold_memory(data: memoryview) -> None:
+    """CPython frees memory when its last reference goes."""
+
+
+def drop_memory(data: memoryview) -> None:
+    """As hold_memory."""
+
+
 def _store_path(name: str) -> Path:
     folder = os.environ.get('EDGEFLOW_CACHE') or Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'edgeflow'
     return Path(folder) / f'{name}.sqlite3'
@@ -246,7 +315,8 @@ class _SqliteStore:
         try:
             return await asyncio.to_thread(locked)
         except (sqlite3.Error, OverflowError) as error:
-            raise EdgeflowError('platform', f'the store failed: {error}') from None
+            full = getattr(error, 'sqlite_errorcode', None) == sqlite3.SQLITE_FULL
+            raise EdgeflowError('quota-exceeded' if full else 'platform', f'the store failed: {error}') from None
 
     async def get(self, key: str) -> memoryview | None:
         def work() -> memoryview | None:
@@ -274,6 +344,11 @@ class _SqliteStore:
     async def delete(self, key: str) -> None:
         def work() -> None:
             self._base.execute('DELETE FROM entries WHERE key = ?', (key,))
+        await self._run(work)
+
+    async def delete_all(self, prefix: str) -> None:
+        def work() -> None:
+            self._base.execute('DELETE FROM entries WHERE substr(key, 1, ?) = ?', (len(prefix), prefix))
         await self._run(work)
 
     async def keys(self, prefix: str) -> list[str]:

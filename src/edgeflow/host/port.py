@@ -65,6 +65,7 @@ Data
 
 Time, chance, tasks
     now() -> float                                       milliseconds, monotonic
+    epoch_ms() -> float                                  milliseconds since 1970, comparable between visits
     async sleep(ms: float) -> None
     random_bytes(size) -> Bytes
     async gather(awaitables: list) -> list               all run at once; the first failure is raised
@@ -89,6 +90,17 @@ Files and network
     reads_files() -> bool                                               False in browsers: there a path is a relative URL
     async open_store(name: str) -> KeyValueStore                        IndexedDB, in Node a folder / sqlite3; both at
                                                                         $EDGEFLOW_CACHE, else the user's cache folder
+    held_of(data: Bytes) -> HeldBody                                    the bytes in that form; their memory may be moved afterwards
+    held_size(value: Bytes | HeldBody) -> int                           bytes of a body, wherever it is
+    free_headers(url: str) -> bool                                      whether a request may have any header: False in browsers for
+                                                                        other origins, whose servers would be asked first (CORS)
+    async storage_room() -> list[int | None]                            [bytes used, bytes allowed] by the platform; None: it does not say
+    async persist_storage() -> bool                                     ask that stored data be kept under pressure; whether it will be
+    async with_lock(name: str, signal, work: Callable[[], Awaitable[T]]) -> T       work() while no other tab does so under this name;
+                                                                        EdgeflowError 'aborted' while waiting. CPython, Node: at once
+    new_sha256() -> Sha256
+    hold_memory(data: Bytes), drop_memory(data: Bytes)                  count the users of the memory behind `data`; when the last has
+                                                                        dropped it, it is freed at once and no view of it is usable
 
 WebAssembly
     wasm_features() -> WasmFeatures                                     probed once
@@ -182,6 +194,12 @@ class Response(Protocol):
         on_bytes hears how many bytes each part had. A body of another length comes whole, too.
         """
 
+    async def take(self, size: int, on_bytes: Callable[[int], None]) -> Bytes:
+        """The next `size` bytes of the decoded body in memory of their own, fewer where it ends. on_bytes: as in sized_body()."""
+
+    async def held_body(self) -> HeldBody:
+        """The whole decoded body in the form that KeyValueStore.put() takes with the least work."""
+
     async def body(self) -> Bytes:
         """The whole decoded body."""
 
@@ -189,16 +207,33 @@ class Response(Protocol):
         """Stop the transfer and free the connection."""
 
 
+class HeldBody(Protocol):
+    """Bytes that the platform holds, not this thread's memory: a Blob in browsers, memoryview in CPython."""
+
+
+class Sha256(Protocol):
+    """The digest of FIPS 180-4, part by part."""
+
+    def update(self, data: Bytes) -> None: ...
+
+    def hex(self) -> str:
+        """The digest of all parts so far; ends the computation."""
+
+
 class KeyValueStore(Protocol):
-    """Byte strings by name, kept between visits."""
+    """Byte strings by name, kept between visits. No room: EdgeflowError 'quota-exceeded'."""
 
     async def get(self, key: str) -> Bytes | None: ...
 
     async def get_range(self, key: str, start: int, end: int) -> Bytes | None: ...
 
-    async def put(self, key: str, value: Bytes) -> None: ...
+    async def put(self, key: str, value: Bytes | HeldBody) -> None:
+        """All of the value or nothing. It is read before put() first waits, so its memory may be moved as soon as put() was called."""
 
     async def delete(self, key: str) -> None: ...
+
+    async def delete_all(self, prefix: str) -> None:
+        """Delete every key that starts with `prefix`."""
 
     async def keys(self, prefix: str) -> list[str]: ...
 

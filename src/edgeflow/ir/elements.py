@@ -13,7 +13,7 @@ from edgeflow.ir.graph import TensorData
 def elements(tensor: TensorData) -> list[float]:
     """All elements in row-major order; bools as 0 and 1; whole numbers held at -(2^53 - 1) and 2^53 - 1."""
     dtype: str = tensor.dtype
-    data: Bytes = tensor.data
+    data: Bytes = tensor.whole()
     if dtype == 'float32' or dtype == 'float64':
         return array_list(array_view(dtype, data))
     if dtype == 'bool':

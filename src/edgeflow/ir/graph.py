@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from edgeflow.host.platform import join_bytes
 from edgeflow.host.port import Bytes
 
 
@@ -14,13 +15,27 @@ from edgeflow.host.port import Bytes
 class TensorData:
     """A constant tensor. `data`: little-endian, row-major, packed; usually a view into the file's bytes.
 
-    String tensors have empty `data` and their values in `strings`.
+    String tensors have empty `data` and their values in `strings`. A large initializer of a file that came in pieces has in `parts`
+    the views of them that are its content; `data` is then empty if there are several. Read it by whole() where it may be large.
     """
 
     dtype: str
     shape: list[int]
     data: Bytes
     strings: list[str] = field(default_factory=list)
+    parts: list[Bytes] = field(default_factory=list)
+
+    def size(self) -> int:
+        """Bytes of the content."""
+        total = len(self.data)
+        if len(self.parts) > 1:
+            for part in self.parts:
+                total += len(part)
+        return total
+
+    def whole(self) -> Bytes:
+        """The content in one piece: `data`, or a copy."""
+        return join_bytes(self.parts) if len(self.parts) > 1 else self.data
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import join_bytes
 from edgeflow.ir.dtype import DTYPE_NAMES
 from edgeflow.ir.graph import Attribute, Graph, Node, TensorData, ValueInfo
 from edgeflow.onnx import records
@@ -156,7 +157,10 @@ def _read_attribute(reader: WireReader, context: Context, attributes: dict[str, 
             parts.text = reader.text()
             parts.seen = 3
         elif number == records.ATTRIBUTE_TENSOR:
-            parts.tensor = read_tensor(reader.message(), context.external, [])
+            tensor = read_tensor(reader.message(), context.external, [])
+            # The memory of pieces is freed once the initializers are loaded.
+            copies: bool = len(tensor.parts) > 0
+            parts.tensor = TensorData(tensor.dtype, tensor.shape, join_bytes(tensor.parts)) if copies else tensor
             parts.seen = 4
         elif number == records.ATTRIBUTE_GRAPH:
             parts.graph = read_graph(reader.message(), context)

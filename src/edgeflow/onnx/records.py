@@ -71,6 +71,8 @@ TENSOR_DOUBLES = 10
 TENSOR_UINT64S = 11
 TENSOR_EXTERNAL = 13
 TENSOR_LOCATION = 14
+# Ours, in a skeleton (pieces.py): where in the file the raw data lie, and their length.
+TENSOR_PLACE = 4093
 
 VALUE_NAME = 1
 VALUE_TYPE = 2

@@ -13,13 +13,15 @@ from edgeflow.host.port import Bytes
 from edgeflow.ir.dtype import DTYPE_NAMES, ITEM_BITS, byte_size
 from edgeflow.ir.graph import TensorData
 from edgeflow.onnx import records
+from edgeflow.onnx.pieces import LARGE, Pieces
 from edgeflow.onnx.wire import FIXED32, FIXED64, LENGTH, VARINT, WireReader, invalid
 
 MAX_ELEMENTS = 1099511627776
 MAX_RANK = 32
 EXTERNAL = 1
 
-External = Callable[[str], Bytes]
+# '' is the model's own file.
+External = Callable[[str], Bytes | Pieces]
 
 
 class TensorParts:
@@ -39,6 +41,7 @@ class TensorParts:
         self.has_strings: bool = False
         self.external: dict[str, str] = {}
         self.location: int = 0
+        self.place: list[int] = []
 
 
 def read_entry(reader: WireReader) -> list[str]:
@@ -84,6 +87,8 @@ def read_parts(reader: WireReader) -> TensorParts:
             parts.external[entry[0]] = entry[1]
         elif number == records.TENSOR_LOCATION:
             parts.location = reader.integer_field()
+        elif number == records.TENSOR_PLACE:
+            reader.integers(parts.place)
         else:
             reader.skip()
 
@@ -138,11 +143,13 @@ def read_tensor(reader: WireReader, external: External | None, names: list[str])
         return _string_tensor(parts, count, where)
     if parts.has_strings:
         raise invalid(f'{where} of {dtype} has string data', parts.position)
-    data: Bytes = _tensor_bytes(parts, dtype, count, external, where)
+    views: list[Bytes] = _tensor_views(parts, dtype, count, external, where)
+    data: Bytes = views[0] if len(views) == 1 else new_bytes(0)
+    tensor = TensorData(dtype, parts.dims, data, [], views if len(views) > 1 or len(parts.place) > 0 else [])
     expected: int = byte_size(dtype, count)
-    if len(data) != expected:
-        raise invalid(f'{where}, {dtype} {parts.dims}: expected {expected} bytes, got {len(data)}', parts.position)
-    return TensorData(dtype, parts.dims, data)
+    if tensor.size() != expected:
+        raise invalid(f'{where}, {dtype} {parts.dims}: expected {expected} bytes, got {tensor.size()}', parts.position)
+    return tensor
 
 
 def check_shape(dims: list[int], where: str, position: int) -> int:
@@ -167,10 +174,20 @@ def _string_tensor(parts: TensorParts, count: int, where: str) -> TensorData:
     return TensorData('string', parts.dims, new_bytes(0), parts.strings)
 
 
-def _tensor_bytes(parts: TensorParts, dtype: str, count: int, external: External | None, where: str) -> Bytes:
-    """The tensor's bytes from the one place where they are."""
+def _tensor_views(parts: TensorParts, dtype: str, count: int, external: External | None, where: str) -> list[Bytes]:
+    """The tensor's bytes from the one place where they are; several views of a file that came in pieces."""
     if parts.location == EXTERNAL:
-        return _external_bytes(parts, dtype, count, external, where)
+        location: str = external_location(parts)
+        offset: int = _external_number(parts, 'offset', 0, where)
+        length: int = _external_number(parts, 'length', byte_size(dtype, count), where)
+        return _file_views(parts, location, offset, length, external, where)
+    if len(parts.place) == 2:
+        return _file_views(parts, '', parts.place[0], parts.place[1], external, where)
+    return [_tensor_bytes(parts, dtype, where)]
+
+
+def _tensor_bytes(parts: TensorParts, dtype: str, where: str) -> Bytes:
+    """The bytes that stand in the tensor itself."""
     if parts.raw is not None:
         if len(parts.words) > 0 or len(parts.chunks) > 0:
             raise invalid(f'{where} has raw data and typed data', parts.position)
@@ -228,20 +245,24 @@ def external_location(parts: TensorParts) -> str:
     return '/'.join(kept)
 
 
-def _external_bytes(parts: TensorParts, dtype: str, count: int, external: External | None, where: str) -> Bytes:
-    location: str = external_location(parts)
+def _file_views(parts: TensorParts, location: str, offset: int, length: int, external: External | None, where: str) -> list[Bytes]:
+    """Bytes of a file. Of one in pieces, whose memory goes piece by piece as weights are loaded, small tensors are copies."""
     if external is None:
         raise EdgeflowError(
             'file-missing', f"{where} lies in '{location}', which was not given", {'file': location, 'tensor': parts.name},
         )
-    source: Bytes = external(location)
-    offset: int = _external_number(parts, 'offset', 0, where)
-    length: int = _external_number(parts, 'length', byte_size(dtype, count), where)
-    if offset + length > len(source):
-        raise invalid(
-            f"{where}: bytes {offset} to {offset + length} of '{location}', which has {len(source)}", parts.position,
-        )
-    return source[offset:offset + length]
+    source = external(location)
+    size: int = source.size if isinstance(source, Pieces) else len(source)
+    if offset + length > size:
+        raise invalid(f"{where}: bytes {offset} to {offset + length} of '{location}', which has {size}", parts.position)
+    if not isinstance(source, Pieces):
+        return [source[offset:offset + length]]
+    views: list[Bytes] = source.views(offset, offset + length)
+    if length >= LARGE:
+        parts.place = [offset, length]
+        return views
+    parts.place = []
+    return [join_bytes(views)]
 
 
 def _external_number(parts: TensorParts, key: str, default: int, where: str) -> int:

@@ -64,7 +64,7 @@ def _equal_constants(graph: Graph, outputs: set[str]) -> dict[str, str]:
 def _tensor_key(tensor: TensorData) -> str:
     """Dtype, shape and bytes; '' for a tensor too large to compare."""
     data: Bytes = tensor.data
-    size: int = len(data)
+    size: int = tensor.size()
     if tensor.dtype == 'string' or size > LARGEST_CONSTANT:
         return ''
     parts: list[str] = [str(data[i]) for i in range(size)]

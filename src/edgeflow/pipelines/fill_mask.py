@@ -57,14 +57,15 @@ class FillMaskPipeline(Pipeline):
             if len(places) == 0:
                 output.tensor.dispose()
                 raise EdgeflowError('invalid-argument', f"expected a mask ({mask_token}) in the text, got '{listed[b]}'", {'text': listed[b]})
-            kept = [i for i in range(len(ids)) if output.encoded.attention_mask[b][i] == 1]
             masks: list[list[FilledMask]] = []
             for place in places:
                 start = (b * width + place) * vocabulary * 4
                 row = array_copy('float32', logits[start:start + vocabulary * 4])
                 filled: list[FilledMask] = []
                 for token, score in likeliest(row, top_k, allowed):
-                    sequence = self.tokenizer.decode([token if i == place else ids[i] for i in kept], skip_special_tokens=len(places) == 1)
+                    whole = [token if i == place else ids[i] for i in range(len(ids))]
+                    sequence = self.tokenizer.decode(
+                        [i for i in whole if i != self.tokenizer.pad_id], skip_special_tokens=len(places) == 1)
                     filled.append(FilledMask(score, token, self.tokenizer.decode([token]), sequence))
                 masks.append(filled)
             answers.append(masks)

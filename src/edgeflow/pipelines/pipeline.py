@@ -16,7 +16,6 @@ from edgeflow.pipelines.tasks import TASKS, default_model, task_name
 from edgeflow.pipelines.text2text_generation import Text2TextGenerationPipeline
 from edgeflow.runtime.batching import Batching, read_batching
 from edgeflow.runtime.model import Model, open_model
-from edgeflow.runtime.opening import ModelFiles
 from edgeflow.runtime.proxy import Place
 from edgeflow.store.files import Wanted, find_file, load_files
 from edgeflow.store.hub import Repository, check_dtype, find_repository
@@ -94,13 +93,13 @@ async def load_second(
 ) -> Model:
     """A further model of a repository."""
 
-    async def fetch() -> ModelFiles:
-        return await load_onnx(repository, config, file, dtype, device, subfolder, progress, signal)
+    async def bring(to: Place) -> None:
+        await load_onnx(repository, config, file, dtype, device, subfolder, to, progress, signal)
 
     place = Place(device)
     try:
-        loaded = await gather([fetch(), place.prepare()])
-        return await open_model(place, loaded[0], True, device, repository.address(''), fetch, None, signal)
+        await gather([bring(place), place.prepare()])
+        return await open_model(place, device, repository.address(''), bring, True, None, signal)
     finally:
         place.leave()
 
@@ -119,20 +118,20 @@ async def load_parts(
     parts = Parts({})
     generation: list[dict[str, object]] = []
 
-    async def load_network_files() -> ModelFiles:
+    async def load_network_files() -> None:
         """config.json and the ONNX files; beside each other if the file's name does not depend on config.json."""
         if dtype == 'auto':
             parts.config = await load_config(repository, progress, controller.signal)
-            return await load_onnx(repository, parts.config, file, dtype, device, subfolder, progress, controller.signal)
+            await load_onnx(repository, parts.config, file, dtype, device, subfolder, place, progress, controller.signal)
+            return
         loaded = await gather([
             load_config(repository, progress, controller.signal),
-            load_onnx(repository, {}, file, dtype, device, subfolder, progress, controller.signal),
+            load_onnx(repository, {}, file, dtype, device, subfolder, place, progress, controller.signal),
         ])
         parts.config = loaded[0]
-        return loaded[1]
 
-    async def fetch_again() -> ModelFiles:
-        return await load_onnx(repository, parts.config, file, dtype, device, subfolder, Progress(None), None)
+    async def fetch_again(other: Place) -> None:
+        await load_onnx(repository, parts.config, file, dtype, device, subfolder, other, Progress(None), None)
 
     async def load_text_files() -> list[Bytes | None]:
         files = await load_files(
@@ -165,7 +164,7 @@ async def load_parts(
     async def load_all() -> None:
         try:
             loaded = await gather([load_network_files(), load_text_files()])
-            opening = open_model(place, loaded[0], True, device, repository.address(''), fetch_again, batching, controller.signal)
+            opening = open_model(place, device, repository.address(''), fetch_again, True, batching, controller.signal)
             opened = await gather([opening, finish_text(loaded[1])])
             parts.model = opened[0]
             if generates:

@@ -90,21 +90,14 @@ class TokenClassificationPipeline(Pipeline):
         width = max([len(row.ids) for row in rows])
         count = len(logits) // (len(rows) * width)
         names = label_names(self.config, count)
-        tokens: list[TokenEntity] = []
-        groups: list[EntityGroup] = []
+        found: list[TokenEntity] | list[EntityGroup] = []
         for r in range(len(rows)):
             offset = (r * width + (width - len(rows[r].ids) if self.tokenizer.padding_side == 'left' else 0)) * count
-            found = scored_tokens(self.tokenizer, text, rows[r], logits[offset:offset + len(rows[r].ids) * count], count)
-            entities = [labelled([token], names, 'first', token.word) for token in found]
-            if strategy == 'first' or strategy == 'average' or strategy == 'max':
-                entities = [labelled(word, names, strategy, joined(self.tokenizer, word)) for word in words_of(found)]
-            if strategy == 'none':
-                tokens.extend([entity for entity in entities if entity.entity not in ignored])
-            else:
-                groups.extend([group for group in grouped(self.tokenizer, entities) if group.entity_group not in ignored])
-        if strategy == 'none':
-            return tokens
-        return without_overlaps(groups) if len(rows) > 1 else groups
+            tokens = scored_tokens(self.tokenizer, text, rows[r], logits[offset:offset + len(rows[r].ids) * count], count)
+            for entity in aggregated(self.tokenizer, tokens, names, strategy):
+                if (entity.entity if isinstance(entity, TokenEntity) else entity.entity_group) not in ignored:
+                    found.append(entity)
+        return without_overlaps(cast('list[EntityGroup]', found)) if len(rows) > 1 else found
 
 
 def scored_tokens(tokenizer: Tokenizer, text: str, row: Row, logits: list[float], count: int) -> list[ScoredToken]:
@@ -123,6 +116,15 @@ def scored_tokens(tokenizer: Tokenizer, text: str, row: Row, logits: list[float]
             is_subword = False
         found.append(ScoredToken(word, scores(logits[i * count:(i + 1) * count], 'softmax'), start, end, i, is_subword))
     return found
+
+
+def aggregated(tokenizer: Tokenizer, tokens: list[ScoredToken], names: list[str], strategy: str) -> list[TokenEntity] | list[EntityGroup]:
+    """The tokens of a row as entities by a strategy of run()."""
+    if strategy == 'first' or strategy == 'average' or strategy == 'max':
+        entities = [labelled(word, names, strategy, joined(tokenizer, word)) for word in words_of(tokens)]
+    else:
+        entities = [labelled([token], names, 'first', token.word) for token in tokens]
+    return entities if strategy == 'none' else grouped(tokenizer, entities)
 
 
 def words_of(tokens: list[ScoredToken]) -> list[list[ScoredToken]]:

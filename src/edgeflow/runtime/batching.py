@@ -48,8 +48,10 @@ class RunRequest:
 
 def read_batching(given: object) -> Batching | None:
     """The option `batching` of a public function: None is off. EdgeflowErrors 'invalid-argument', 'unknown-option'."""
-    if given is None or isinstance(given, Batching):
-        return cast('Batching | None', given)
+    if given is None:
+        return None
+    if isinstance(given, Batching):
+        return batching(max_size=given.max_size, max_wait=given.max_wait)
     return cast(Batching, call_with(batching, given))
 
 

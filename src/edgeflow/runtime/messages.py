@@ -1,7 +1,7 @@
 """What a page and its workers say to each other: dicts of plain values, which structured clone carries as they are.
 
-The page says: start, load, run, describe, cancel, dispose; link, help and unlink, of a worker that takes shares of another's
-runs. The worker says: ready, answer, failure. `call` numbers a question and its
+The page says: start, piece, reset, external, load, run, describe, cancel, dispose; link, help and unlink, of a worker that takes
+shares of another's runs. The worker says: ready, answer, failure. `call` numbers a question and its
 answer. Numbers of tensors travel as bytes; memory that the sender does not need any more is moved, the rest is copied.
 """
 
@@ -37,13 +37,11 @@ class Parcel:
             rows.append([name, feed.dtype, feed.shape, self.add_bytes(array_bytes(feed.data), give)])
         self.fields['feeds'] = rows
 
-    def add_files(self, model: Bytes, external: dict[str, Bytes], give: bool) -> None:
-        """Put the bytes of a model and of its external data files into the fields 'model' and 'external'."""
-        self.fields['model'] = self.add_bytes(model, give)
-        files: dict[str, Bytes] = {}
-        for name in external:
-            files[name] = self.add_bytes(external[name], give)
-        self.fields['external'] = files
+    def add_piece(self, location: str, start: int, data: Bytes, give: bool) -> None:
+        """Put a piece of one of a model's files into the fields 'location', 'start' and 'data'."""
+        self.fields['location'] = location
+        self.fields['start'] = start
+        self.fields['data'] = self.add_bytes(data, give)
 
     def _has(self, memory: object) -> bool:
         for other in self.transfer:

@@ -10,14 +10,14 @@ from edgeflow.backends.choose import choose_device
 from edgeflow.backends.contract import HERE, Feed, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder, GeneratingExecutable
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import native_mapping, signal_aborted, to_dict, watch_collection
+from edgeflow.host.platform import gather, native_mapping, new_abort_controller, signal_aborted, to_dict, watch_collection
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import nearest, public
 from edgeflow.runtime.batching import Batching, RunRequest, check_batch, model_batcher
 from edgeflow.runtime.generation import Generation, GenerationSession
 from edgeflow.runtime.memory import ModelEntry, Resource, with_room
-from edgeflow.runtime.opening import ModelFiles, Opened, open_file
+from edgeflow.runtime.opening import MODEL, ModelFiles, Opened, open_files
 from edgeflow.runtime.page import page_scheduler
 from edgeflow.runtime.proxy import Place
 from edgeflow.runtime.scheduler_records import Batcher
@@ -59,7 +59,7 @@ class Model(Resource):
 
     def __init__(
         self, inputs: list[ValueInfo], outputs: list[ValueInfo], device: str, executable: GeneratingExecutable, name: str = '',
-        reload: Callable[[], Awaitable[GeneratingExecutable]] | None = None, may_evict: bool = True,
+        reload: Callable[[AbortSignal], Awaitable[GeneratingExecutable]] | None = None, may_evict: bool = True,
         batching: Batching | None = None,
     ) -> None:
         """reload: loads it again after it has given up its memory (env.memory_budget) or lost its worker; None: that cannot be.
@@ -71,7 +71,7 @@ class Model(Resource):
         self.outputs: list[ValueInfo] = outputs
         self.device: str = device
         self._executable: GeneratingExecutable | None = executable
-        self._reload: Callable[[], Awaitable[GeneratingExecutable]] | None = reload
+        self._reload: Callable[[AbortSignal], Awaitable[GeneratingExecutable]] | None = reload
         self._may_evict: bool = may_evict and reload is not None
         self._name: str = name
         self._generation: Generation | None = None
@@ -117,7 +117,7 @@ class Model(Resource):
         return await self._generation.open(feeds)
 
     async def _ready_decoder(self) -> Decoder:
-        return (await self._ready()).decoder()
+        return (await self._ready(None)).decoder()
 
     async def run_tensors(
         self, inputs: dict[str, Tensor], outputs: list[str] | None = None, options: RunOptions | None = None,
@@ -188,14 +188,14 @@ class Model(Resource):
         return self._executable is not None and self._executable.lost()
 
     async def _run(self, request: RunRequest, control: RunContext) -> dict[str, Feed]:
-        executable = await self._ready()
+        executable = await self._ready(control)
         if control.cancelled():
             raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
         # In this thread every run lets go now and then, to keep a page smooth; in a worker only one that can be cancelled.
         pauses = executable.lane == HERE or request.pauses
         return await executable.run(request.feeds, request.outputs, control if pauses else None, request.give, control.spare_slots)
 
-    async def _ready(self) -> GeneratingExecutable:
+    async def _ready(self, control: RunControl | None) -> GeneratingExecutable:
         """The executable, loaded again if it was lost or has given up its memory."""
         if self._executable is not None and self._executable.lost():
             if self._reload is None:
@@ -203,11 +203,14 @@ class Model(Resource):
             self._executable.dispose()
             self._executable = None
         if self._executable is None and self._reload is not None and not self.disposed:
-            await self._load_again(self._reload)
+            await self._load_again(self._reload, control)
         return self._present()
 
-    async def _load_again(self, reload: Callable[[], Awaitable[GeneratingExecutable]]) -> None:
-        loaded = await with_room(self._entry.largest, reload)
+    async def _load_again(self, reload: Callable[[AbortSignal], Awaitable[GeneratingExecutable]], control: RunControl | None) -> None:
+        controller = new_abort_controller()
+        if control is not None:
+            control.on_cancel(lambda: controller.abort())
+        loaded = await with_room(self._entry.largest, lambda: reload(controller.signal))
         if self.disposed or self._executable is not None:
             loaded.dispose()
         else:
@@ -329,43 +332,51 @@ async def create_model(data: Bytes, external: dict[str, Bytes], device: str) -> 
     """
     chosen = choose_device(device)
 
+    size = len(data)
+    for part in external.values():
+        size = size + len(part)
+
     async def load() -> Model:
-        opened = await open_file(data, external, chosen, lambda: False)
+        files = ModelFiles()
+        files.receive(MODEL, 0, data)
+        for location in external:
+            files.receive(location, 0, external[location])
+        opened = await open_files(files, chosen, lambda: False)
         return Model(opened.inputs, opened.outputs, chosen, opened.executable)
 
-    return await with_room(files_size(ModelFiles(data, external)), load)
+    return await with_room(size, load)
 
 
 async def open_model(
-    place: Place, files: ModelFiles, give: bool, device: str, name: str, fetch_again: Callable[[], Awaitable[ModelFiles]],
-    batching: Batching | None = None, signal: AbortSignal | None = None,
+    place: Place, device: str, name: str, bring: Callable[[Place], Awaitable[None]], may_evict: bool, batching: Batching | None = None,
+    signal: AbortSignal | None = None,
 ) -> Model:
-    """Make a model ready to run at the place that was taken for it.
+    """Make a model ready to run at the place that was taken for it and has its files.
 
-    give: the files were fetched for this alone, so their memory can move, and fetch_again gives them once more when the model has
-    lost its memory. Otherwise they are the caller's, and fetch_again fails if the caller has let go of them. batching: how runs are merged.
-    signal: cancels it halfway. EdgeflowErrors: those of create_model(), 'worker-lost', 'aborted'.
+    bring: brings them to another place, when the model has lost its memory. may_evict: whether that works for sure; it fails if
+    the files were the caller's, who has let go of them. batching: how runs are merged. signal: cancels it halfway.
+    EdgeflowErrors: those of create_model(), 'worker-lost', 'aborted'.
     """
 
     async def open_again(signal: AbortSignal | None) -> Opened:
         other = Place(device)
         try:
-            await other.prepare()
-            return await other.open(await fetch_again(), give, signal)
+            await gather([other.prepare(), bring(other)])
+            return await other.open(signal)
         finally:
             other.leave()
 
-    async def reload() -> GeneratingExecutable:
-        opened = await open_again(None)
+    async def reload(signal: AbortSignal) -> GeneratingExecutable:
+        opened = await open_again(signal)
         return opened.executable
 
     attempts: list[int] = []
 
     async def load() -> Opened:
         attempts.append(1)
-        return await place.open(files, give, signal) if len(attempts) == 1 else await open_again(signal)
+        return await place.open(signal) if len(attempts) == 1 else await open_again(signal)
 
-    opened = await with_room(files_size(files), load)
+    opened = await with_room(place.size, load)
     try:
         if signal_aborted(signal):
             raise EdgeflowError('aborted', 'loading the model was cancelled', {})
@@ -374,12 +385,4 @@ async def open_model(
     except EdgeflowError:
         opened.executable.dispose()
         raise
-    return Model(opened.inputs, opened.outputs, device, opened.executable, name, reload, give, batching)
-
-
-def files_size(files: ModelFiles) -> int:
-    """Bytes of a model's files: about what it will hold."""
-    size = len(files.model)
-    for part in files.external.values():
-        size = size + len(part)
-    return size
+    return Model(opened.inputs, opened.outputs, device, opened.executable, name, reload, may_evict, batching)

@@ -1,9 +1,10 @@
-"""From the bytes of an ONNX file to an executable, in the thread that will run it."""
+"""From the files of an ONNX model to an executable, in the thread that will run it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from edgeflow.backends.choose import load_executable
 from edgeflow.backends.generation import GeneratingExecutable
@@ -12,16 +13,62 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Graph, ValueInfo
 from edgeflow.ir.verify import verify, verify_operators
-from edgeflow.onnx.reader import read_model
+from edgeflow.onnx.pieces import Pieces, skeleton
+from edgeflow.onnx.reader import external_files, read_model
 from edgeflow.passes.inline_constant_if import deciding_inputs
 
+# The .onnx file among the files of a model; the others have the locations that it gives.
+MODEL = ''
 
-@dataclass(frozen=True)
+
+class Receiver(Protocol):
+    """What takes a model's files as they come, piece by piece in any order, and may move their memory."""
+
+    def receive(self, location: str, start: int, data: Bytes) -> None: ...
+
+    def reset(self, location: str) -> None:
+        """What came of this file was of another version."""
+
+    async def external_files(self) -> list[str]:
+        """The external data files that the .onnx file, which is here, names."""
+
+
 class ModelFiles:
-    """The bytes of an .onnx file, and of its external data files by the locations that it gives."""
+    """The bytes of an .onnx file and of its external data files, in pieces."""
 
-    model: Bytes
-    external: dict[str, Bytes]
+    def __init__(self) -> None:
+        self._chunks: dict[str, dict[int, Bytes]] = {}
+        self.size: int = 0
+
+    def receive(self, location: str, start: int, data: Bytes) -> None:
+        """A piece of a file. One that comes alone stays the caller's; the memory of several is freed as the model is loaded."""
+        if location not in self._chunks:
+            self._chunks[location] = {}
+        self._chunks[location][start] = data
+        self.size += len(data)
+
+    def reset(self, location: str) -> None:
+        """Forget a file."""
+        self._chunks.pop(location, None)
+
+    async def external_files(self) -> list[str]:
+        """The external data files that the .onnx file names. 'invalid-model'."""
+        return self.named()
+
+    def named(self) -> list[str]:
+        """As external_files(), at once."""
+        return external_files(skeleton(self.pieces(MODEL)))
+
+    def pieces(self, location: str) -> Pieces:
+        """A file that is here; 'file-missing' if it is not."""
+        chunks = self._chunks.get(location)
+        if chunks is None:
+            raise EdgeflowError('file-missing', f"the model's data file '{location}' is missing", {'file': location})
+        return Pieces(chunks)
+
+    def clear(self) -> None:
+        """Let go of everything."""
+        self._chunks = {}
 
 
 @dataclass(frozen=True)
@@ -33,27 +80,24 @@ class Opened:
     executable: GeneratingExecutable
 
 
-async def open_file(
-    data: Bytes, external: dict[str, Bytes], device: str, cancelled: Callable[[], bool], shares: int = 1,
-) -> Opened:
+async def open_files(files: ModelFiles, device: str, cancelled: Callable[[], bool], shares: int = 1) -> Opened:
     """Read an ONNX file and make it ready to run on `device`, one of choose_device()'s, divided among `shares` threads where they help.
 
-    external: the bytes of external data files by the locations that the model gives. cancelled: asked between the steps, where it
-    lets go of the thread, whether the caller has lost interest.
+    The files are used up. cancelled: asked between the steps, where it lets go of the thread, whether the caller has lost interest.
     EdgeflowError: 'invalid-model', 'invalid-graph', 'unsupported-op', 'file-missing', 'out-of-memory', 'platform', 'aborted'.
     """
+    model = files.pieces(MODEL)
 
-    def find_external(location: str) -> Bytes:
-        found = external.get(location)
-        if found is None:
-            raise EdgeflowError('file-missing', f"the model's data file '{location}' is missing", {'file': location})
-        return found
+    def find(location: str) -> Bytes | Pieces:
+        found = model if location == MODEL else files.pieces(location)
+        return found if len(found.parts) > 1 else found.parts[0]
 
     rests = Rests(cancelled, 'loading the model')
-    graph = read_model(data, find_external).graph
+    graph = read_model(skeleton(model), find).graph
     await rests.rest()
     verify(graph)
     verify_operators(graph)
+    files.clear()
     await rests.rest()
     executable = await load_executable(graph, device, rests, shares)
     return Opened(declared_inputs(graph), graph.outputs, executable)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -12,14 +11,12 @@ from edgeflow.backends.generation import Decoder
 from edgeflow.backends.wasm.kernels import kernel_module
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import now, on_abort, pause, signal_aborted, watch_collection
-from edgeflow.host.port import AbortSignal, CollectionWatch
+from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
 from edgeflow.runtime.decoding import RemoteDecoder
 from edgeflow.runtime.messages import Parcel, read_feeds, read_infos, read_memory, read_placement
-from edgeflow.runtime.opening import ModelFiles, Opened, open_file
+from edgeflow.runtime.opening import ModelFiles, Opened, open_files
 from edgeflow.runtime.page import page_pool, page_shares, refused, take_helpers, take_worker
 from edgeflow.runtime.pool import PoolWorker, WorkerPool
-
-Fetch = Callable[[], Awaitable[ModelFiles]]
 
 # Helpers get weights of their own, so a model has them once it has shown that it runs long, and again.
 LONG_RUN_MS = 4.0
@@ -144,19 +141,77 @@ def end_tenancy(tenancy: Tenancy) -> None:
     tenancy.pool.leave(tenancy.worker)
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """A piece of a file on its way to a Place; without data: the file begins anew."""
+
+    location: str
+    start: int
+    data: Bytes | None
+    give: bool
+
+
 class Place:
     """Where one model is going to live. Taken before its files are there, so that a worker starts while they come.
 
-    Ends with open(), or with leave() if it never comes to that.
+    Its files go to it as they come, so that this thread need not keep them. Ends with open(), or with leave() if it never comes to that.
     """
 
     def __init__(self, device: str) -> None:
+        _numbers.models = _numbers.models + 1
+        self.size: int = 0
+        self._number: int = _numbers.models
         self._device: str = device
         self._worker: PoolWorker | None = take_worker()
+        self._files: ModelFiles = ModelFiles()
+        self._waiting: list[_Piece] = []
+        self._told: PoolWorker | None = None
 
     def elsewhere(self) -> bool:
         """Whether it is to be a worker, not this thread."""
         return self._worker is not None
+
+    def receive(self, location: str, start: int, data: Bytes) -> None:
+        """opening.Receiver."""
+        self.add(location, start, data, True)
+
+    def add(self, location: str, start: int, data: Bytes, give: bool) -> None:
+        """A piece of a file. give: its memory is given up."""
+        self.size += len(data)
+        self._pass(_Piece(location, start, data, give))
+
+    def reset(self, location: str) -> None:
+        """opening.Receiver."""
+        self._pass(_Piece(location, 0, None, False))
+
+    async def external_files(self) -> list[str]:
+        """opening.Receiver."""
+        worker = await self._ready()
+        if worker is None:
+            return self._files.named()
+        answer = await worker.ask(self._parcel('external')).answer()
+        return cast('list[str]', answer['files'])
+
+    def _pass(self, piece: _Piece) -> None:
+        worker = self._told
+        if worker is None and self._worker is not None:
+            # What is moved to a worker that cannot be started after all would be lost.
+            self._waiting.append(piece)
+        elif worker is None and piece.data is not None:
+            self._files.receive(piece.location, piece.start, piece.data)
+        elif worker is None:
+            self._files.reset(piece.location)
+        else:
+            parcel = self._parcel('piece' if piece.data is not None else 'reset')
+            parcel.fields['location'] = piece.location
+            if piece.data is not None:
+                parcel.add_piece(piece.location, piece.start, piece.data, piece.give)
+            worker.tell(parcel)
+
+    def _parcel(self, kind: str) -> Parcel:
+        parcel = Parcel(kind)
+        parcel.fields['number'] = self._number
+        return parcel
 
     async def prepare(self) -> None:
         """Have the kernels compiled here and the worker started, to be called beside the download. It raises nothing: open() does."""
@@ -166,15 +221,25 @@ class Place:
         except EdgeflowError:
             return
 
-    async def open(self, files: ModelFiles, give: bool, signal: AbortSignal | None) -> Opened:
-        """Load a model. give: the memory of the files' bytes is given up. EdgeflowErrors: those of open_file(), and 'worker-lost'."""
+    async def open(self, signal: AbortSignal | None) -> Opened:
+        """Load the model whose files are here. EdgeflowErrors: those of open_files(), and 'worker-lost'."""
         try:
             worker = await self._ready()
             if worker is None:
-                return await open_file(files.model, files.external, self._device, lambda: signal_aborted(signal))
-            opened = await load_remote(worker, files, self._device, give, signal)
+                return await open_files(self._files, self._device, lambda: signal_aborted(signal))
+            parcel = self._parcel('load')
+            parcel.fields['device'] = self._device
+            parcel.fields['shares'] = page_shares()
+            call = worker.ask(parcel)
+            stop_listening = on_abort(signal, lambda: worker.cancel(call))
+            try:
+                answer = await call.answer()
+            finally:
+                stop_listening()
+            tenancy = Tenancy(page_pool(), worker, self._number)
+            executable = RemoteExecutable(tenancy, read_placement(answer['placement']), read_memory(answer['memory']))
             self._worker = None
-            return opened
+            return Opened(read_infos(answer['inputs']), read_infos(answer['outputs']), executable)
         finally:
             self.leave()
 
@@ -183,10 +248,15 @@ class Place:
         worker = self._worker
         if worker is not None:
             self._worker = None
+            if self._told is worker:
+                worker.tell(self._parcel('dispose'))
             page_pool().leave(worker)
+        self._told = None
 
     async def _ready(self) -> PoolWorker | None:
         """The worker, once it listens and has the kernels; another one if it cannot be started, None if none can."""
+        if self._told is not None:
+            return self._told
         worker = self._worker
         while worker is not None:
             try:
@@ -202,23 +272,13 @@ class Place:
             worker = self._worker
         if worker is not None:
             worker.give_kernels(await kernel_module())
+        self._flush(worker)
         return worker
 
-
-async def load_remote(worker: PoolWorker, files: ModelFiles, device: str, give: bool, signal: AbortSignal | None) -> Opened:
-    """Load a model in a worker that listens."""
-    _numbers.models = _numbers.models + 1
-    tenancy = Tenancy(page_pool(), worker, _numbers.models)
-    parcel = Parcel('load')
-    parcel.fields['number'] = tenancy.number
-    parcel.fields['device'] = device
-    parcel.fields['shares'] = page_shares()
-    parcel.add_files(files.model, files.external, give)
-    call = worker.ask(parcel)
-    stop_listening = on_abort(signal, lambda: worker.cancel(call))
-    try:
-        answer = await call.answer()
-    finally:
-        stop_listening()
-    executable = RemoteExecutable(tenancy, read_placement(answer['placement']), read_memory(answer['memory']))
-    return Opened(read_infos(answer['inputs']), read_infos(answer['outputs']), executable)
+    def _flush(self, worker: PoolWorker | None) -> None:
+        """Hand on what came before it was clear where to."""
+        self._told = worker
+        waiting = self._waiting
+        self._waiting = []
+        for piece in waiting:
+            self._pass(piece)

@@ -17,7 +17,7 @@ from edgeflow.runtime.decoding import answer_decoding
 from edgeflow.runtime.messages import (
     Parcel, error_fields, infos_fields, memory_fields, placement_fields, read_feeds,
 )
-from edgeflow.runtime.opening import open_file
+from edgeflow.runtime.opening import ModelFiles, open_files
 
 
 class Order:
@@ -52,6 +52,7 @@ class Server:
         self._port: WorkerPort = port
         self._version: str = version
         self._executables: dict[int, GeneratingExecutable] = {}
+        self._files: dict[int, ModelFiles] = {}
         self._orders: list[Order] = []
         self._busy: bool = False
         self._links: dict[int, Link] = {}
@@ -76,7 +77,12 @@ class Server:
             self._helpers[cast(int, message['worker'])] = Helper(open_port(message['end']), lambda: self._busy)
         elif kind == 'unlink':
             self._unlink(cast(int, message['worker']))
+        elif kind == 'piece':
+            self._of(message).receive(cast(str, message['location']), cast(int, message['start']), cast('Bytes', message['data']))
+        elif kind == 'reset':
+            self._of(message).reset(cast(str, message['location']))
         elif kind == 'dispose':
+            self._files.pop(cast(int, message['number']), None)
             executable = self._executables.pop(cast(int, message['number']), None)
             if executable is not None:
                 executable.dispose()
@@ -107,6 +113,13 @@ class Server:
                     self._reply(order, failure(EdgeflowError('aborted', 'the work was cancelled before it began', {})))
                 return
 
+    def _of(self, message: dict[str, object]) -> ModelFiles:
+        """The files, as far as they are here, of the model that a message is about."""
+        number = cast(int, message['number'])
+        if number not in self._files:
+            self._files[number] = ModelFiles()
+        return self._files[number]
+
     async def _work(self) -> None:
         while len(self._orders) > 0:
             order = self._orders[0]
@@ -131,15 +144,19 @@ class Server:
                 return await self._load(order)
             if kind == 'describe':
                 return await self._describe(order.message)
+            if kind == 'external':
+                named = Parcel('answer')
+                named.fields['files'] = self._of(order.message).named()
+                return named
             return await self._run(order)
         except Exception as error:
             return failure(error)
 
     async def _load(self, order: Order) -> Parcel:
         message = order.message
-        opened = await open_file(
-            message['model'], cast('dict[str, Bytes]', message['external']), cast(str, message['device']), order.cancelled,
-            cast(int, message['shares']))
+        files = self._of(message)
+        self._files.pop(cast(int, message['number']))
+        opened = await open_files(files, cast(str, message['device']), order.cancelled, cast(int, message['shares']))
         self._executables[cast(int, message['number'])] = opened.executable
         parcel = Parcel('answer')
         parcel.fields['inputs'] = infos_fields(opened.inputs)

@@ -5,39 +5,30 @@ from __future__ import annotations
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import json_parse, utf8_decode
 from edgeflow.host.port import AbortSignal, Bytes
-from edgeflow.onnx.reader import external_files
-from edgeflow.runtime.opening import ModelFiles
+from edgeflow.runtime.opening import MODEL, Receiver
 from edgeflow.store.files import Wanted, find_file, load_files
 from edgeflow.store.hub import Repository, choose_dtype, expected_external_files, onnx_file, sibling
 from edgeflow.store.progress import Progress
 
 
 async def load_model_files(
-    address: str, name: str, expected: list[str], progress: Progress, signal: AbortSignal | None,
-) -> ModelFiles:
-    """Load the model at `address`, called `name` in progress events, with its external data.
+    address: str, name: str, expected: list[str], into: Receiver, progress: Progress, signal: AbortSignal | None,
+) -> None:
+    """Load the model at `address`, called `name` in progress events, with its external data, into what takes it.
 
     expected: names of external data files (in the model's own folder) that are known beforehand and so are fetched
     beside the model; one that is absent after all is no error unless the model does name it.
     EdgeflowErrors: those of store.files, and 'invalid-model'.
     """
-    wanted = [Wanted(address, name)]
+    wanted = [Wanted(address, name, False, into, MODEL)]
     for file in expected:
-        wanted.append(Wanted(sibling(address, file), beside(name, file), True))
+        wanted.append(Wanted(sibling(address, file), beside(name, file), True, into, file))
     loaded = await load_files(wanted, progress, signal)
-    model = loaded[0]
-    external: dict[str, Bytes] = {}
-    missing: list[str] = []
-    for file in external_files(model):
-        early = loaded[1 + expected.index(file)] if file in expected else None
-        if early is not None:
-            external[file] = early
-        else:
-            missing.append(file)
-    late = await load_files([Wanted(sibling(address, file), beside(name, file)) for file in missing], progress, signal)
-    for i in range(len(missing)):
-        external[missing[i]] = late[i]
-    return ModelFiles(model, external)
+    late: list[Wanted] = []
+    for file in await into.external_files():
+        if file not in expected or loaded[1 + expected.index(file)] is None:
+            late.append(Wanted(sibling(address, file), beside(name, file), False, into, file))
+    await load_files(late, progress, signal)
 
 
 def beside(name: str, file: str) -> str:
@@ -64,9 +55,9 @@ def parse_config(data: Bytes, address: str) -> dict[str, object]:
 
 async def load_onnx(
     repository: Repository, config: dict[str, object], file: str, dtype: str, device: str, subfolder: str,
-    progress: Progress, signal: AbortSignal | None,
-) -> ModelFiles:
-    """The model `file` of a repository in the data type that the options and config.json choose, with its external data."""
+    into: Receiver, progress: Progress, signal: AbortSignal | None,
+) -> None:
+    """Load the model `file` of a repository in the data type that the options and config.json choose, with its external data."""
     path = onnx_file(file, choose_dtype(dtype, config, file, device), subfolder)
     expected = expected_external_files(config, path)
-    return await load_model_files(repository.address(path), path, expected, progress, signal)
+    await load_model_files(repository.address(path), path, expected, into, progress, signal)

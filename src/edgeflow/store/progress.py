@@ -56,6 +56,10 @@ class Progress:
             state.total = None
         self._tell('progress', file)
 
+    def reach(self, file: str, loaded: int) -> None:
+        """`loaded` bytes are here; fewer than before if some were lost with their connection."""
+        self.advance(file, loaded - self._files[file].loaded)
+
     def done(self, file: str) -> None:
         """The whole file is here (or, if it was optional, known to be absent)."""
         state = self._files[file]

@@ -6,14 +6,13 @@ it ends when no running beam can become better than the worst finished one, by t
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from edgeflow.host.platform import array_ints, array_list, array_of, array_size, at_least, cut, exp_weights, weight_sum
+from edgeflow.host.platform import array_ints, array_list, array_of, array_size, at_least, cut
 from edgeflow.host.port import NumericArray
 from edgeflow.text.generation_options import GenerationOptions
-from edgeflow.text.processors import History, processed
-from edgeflow.text.sampling import best
+from edgeflow.text.processors import History, changes_logits, processed
+from edgeflow.text.sampling import best, log_total
 
 
 @dataclass(frozen=True)
@@ -89,10 +88,14 @@ class BeamSearch:
         found: list[Continuation] = []
         for source in range(len(self._beams)):
             beam = self._beams[source]
-            scores = processed(log_softmax(logits[source]), beam.history, self.options)
-            best(scores)
+            scores = logits[source]
+            base = beam.score - log_total(scores)
+            if changes_logits(beam.history, self.options):
+                scores = processed(log_probabilities(scores), beam.history, self.options)
+                base = beam.score
+                best(scores)
             tokens = array_ints(at_least(scores, cut(scores, None, min(width, array_size(scores)))))
-            found.extend([Continuation(source, token, beam.score + float(scores[token])) for token in tokens])
+            found.extend([Continuation(source, token, base + float(scores[token])) for token in tokens])
         return sorted(found, key=lambda option: (-option.score, option.source, option.token_id))[:width]
 
     def _may_improve(self, running: float, length: int) -> bool:
@@ -105,8 +108,7 @@ class BeamSearch:
         return running / best_length**self.options.length_penalty > self.finished[-1].score
 
 
-def log_softmax(logits: NumericArray) -> NumericArray:
-    """The logarithms of the probabilities, float32."""
-    top = float(logits[best(logits)])
-    shift = top + math.log(weight_sum(exp_weights(logits, top, 1.0)))
+def log_probabilities(logits: NumericArray) -> NumericArray:
+    """The logarithms of the probabilities, float32: what the processors work on in a beam search."""
+    shift = log_total(logits)
     return array_of('float32', [x - shift for x in array_list(logits)])

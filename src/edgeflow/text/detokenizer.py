@@ -48,6 +48,9 @@ class Detokenizer:
         if alone == '':
             self._window = [*self._window, *self._pending]
             self._known = text
+            if len(self._window) > 2 * CONTEXT:
+                self._window = self._window[-CONTEXT:]
+                self._known = self._decoded(self._window)
         else:
             self._window = self._pending
             self._known = alone

@@ -64,8 +64,8 @@ def generation_options(
     the log probability of each token, and of so many of the likeliest (0: of none of them).
     EdgeflowError: 'invalid-argument', 'unknown-option'.
     """
-    beams = whole('num_beams', found(num_beams, config, 'num_beams', 1), 1)
-    warmth = number('temperature', found(temperature, config, 'temperature', 1.0), 0, None)
+    beams = whole('num_beams', num_beams, config, 1, 1)
+    warmth = number('temperature', temperature, config, 1.0, 0, None)
     asked = temperature is not None or top_k is not None or top_p is not None or min_p is not None or typical_p is not None or seed is not None
     samples = flag('do_sample', found(do_sample, config, 'do_sample', False)) or (do_sample is None and asked)
     if warmth == 0:
@@ -78,15 +78,15 @@ def generation_options(
     if not isinstance(early, bool):
         check_choice(early, ['never'], 'early_stopping')
     ends = found(eos_token_id, config, 'eos_token_id', [])
-    longest = whole('max_new_tokens', found(max_new_tokens, config, 'max_new_tokens', 20), 1)
-    shortest = whole('min_new_tokens', found(min_new_tokens, config, 'min_new_tokens', 0), 0)
+    longest = whole('max_new_tokens', max_new_tokens, config, 20, 1)
+    shortest = whole('min_new_tokens', min_new_tokens, config, 0, 0)
     if shortest > longest:
         raise refused('min_new_tokens', f'at most max_new_tokens ({longest})', shortest)
-    penalty = number('repetition_penalty', found(repetition_penalty, config, 'repetition_penalty', 1.0), 0, None)
+    penalty = number('repetition_penalty', repetition_penalty, config, 1.0, 0, None)
     if penalty == 0:
         raise refused('repetition_penalty', 'a number above 0', penalty)
-    share = number('top_p', found(top_p, config, 'top_p', 1.0), 0, 1)
-    typical = number('typical_p', found(typical_p, config, 'typical_p', 1.0), 0, 1)
+    share = number('top_p', top_p, config, 1.0, 0, 1)
+    typical = number('typical_p', typical_p, config, 1.0, 0, 1)
     if typical == 0:
         raise refused('typical_p', 'a number above 0', typical)
     return GenerationOptions(
@@ -94,19 +94,19 @@ def generation_options(
         min_new_tokens=shortest,
         do_sample=samples,
         temperature=warmth,
-        top_k=whole('top_k', found(top_k, config, 'top_k', 0), 0),
+        top_k=whole('top_k', top_k, config, 0, 0),
         top_p=share,
-        min_p=number('min_p', found(min_p, config, 'min_p', 0.0), 0, 1),
+        min_p=number('min_p', min_p, config, 0.0, 0, 1),
         typical_p=typical,
         repetition_penalty=penalty,
-        presence_penalty=number('presence_penalty', found(presence_penalty, config, 'presence_penalty', 0.0), None, None),
-        frequency_penalty=number('frequency_penalty', found(frequency_penalty, config, 'frequency_penalty', 0.0), None, None),
-        no_repeat_ngram_size=whole('no_repeat_ngram_size', found(no_repeat_ngram_size, config, 'no_repeat_ngram_size', 0), 0),
+        presence_penalty=number('presence_penalty', presence_penalty, config, 0.0, None, None),
+        frequency_penalty=number('frequency_penalty', frequency_penalty, config, 0.0, None, None),
+        no_repeat_ngram_size=whole('no_repeat_ngram_size', no_repeat_ngram_size, config, 0, 0),
         num_beams=beams,
-        length_penalty=number('length_penalty', found(length_penalty, config, 'length_penalty', 1.0), None, None),
+        length_penalty=number('length_penalty', length_penalty, config, 1.0, None, None),
         early_stopping=cast('bool | str', early),
-        seed=None if seed is None else whole('seed', seed, 0),
-        logprobs=None if logprobs is None else whole('logprobs', logprobs, 0),
+        seed=None if seed is None else exact('seed', seed, 0),
+        logprobs=None if logprobs is None else exact('logprobs', logprobs, 0),
         eos_token_ids=token_ids('eos_token_id', ends if isinstance(ends, (list, tuple)) else [ends]),
         logit_bias=biases(found(logit_bias, config, 'logit_bias', None)),
         bad_words_ids=word_lists(found(bad_words_ids, config, 'bad_words_ids', [])),
@@ -126,8 +126,11 @@ def refused(name: str, expected: str, got: object) -> EdgeflowError:
     return EdgeflowError('invalid-argument', f'{name}: expected {expected}, got {got}', {'option': name, 'got': got})
 
 
-def number(name: str, value: object, least: float | None, most: float | None) -> float:
-    """A finite number within its bounds."""
+def number(
+    name: str, given: object, config: dict[str, object], otherwise: float, least: float | None, most: float | None,
+) -> float:
+    """What found() finds, as a finite number within its bounds."""
+    value = found(given, config, name, otherwise)
     bounds = 'a finite number' if least is None else f'a number from {least} up' if most is None else f'a number from {least} to {most}'
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise refused(name, bounds, value)
@@ -137,7 +140,12 @@ def number(name: str, value: object, least: float | None, most: float | None) ->
     return x
 
 
-def whole(name: str, value: object, least: int) -> int:
+def whole(name: str, given: object, config: dict[str, object], otherwise: int, least: int) -> int:
+    """What found() finds, as a whole number from `least` up."""
+    return exact(name, found(given, config, name, otherwise), least)
+
+
+def exact(name: str, value: object, least: int) -> int:
     """A whole number from `least` up that JS holds exactly."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= LARGEST_SEED and value % 1 == 0:
         return int(value)
@@ -153,7 +161,7 @@ def flag(name: str, value: object) -> bool:
 def token_ids(name: str, values: object) -> list[int]:
     if not isinstance(values, (list, tuple)):
         raise refused(name, 'a list of token ids', values)
-    return [whole(name, value, 0) for value in values]
+    return [exact(name, value, 0) for value in values]
 
 
 def word_lists(lists: object) -> list[list[int]]:
@@ -178,7 +186,7 @@ def biases(given: object) -> dict[int, float]:
             token = int(key)
         except ValueError:
             raise refused('logit_bias', 'token ids as keys', key) from None
-        bias[whole('logit_bias', token, 0)] = number('logit_bias', items[key], None, None)
+        bias[exact('logit_bias', token, 0)] = number('logit_bias', items[key], {}, 0.0, None, None)
     return bias
 
 

@@ -41,14 +41,24 @@ class History:
         return copy
 
 
+def changes_logits(history: History, options: GenerationOptions) -> bool:
+    """Whether any processor has something to do."""
+    return (
+        ends_too_early(history, options) or penalizes(options) or options.repetition_penalty != 1 or options.no_repeat_ngram_size > 0
+        or len(options.logit_bias) > 0 or len(options.bad_words_ids) > 0)
+
+
+def ends_too_early(history: History, options: GenerationOptions) -> bool:
+    return history.new_tokens() < options.min_new_tokens and len(options.eos_token_ids) > 0
+
+
+def penalizes(options: GenerationOptions) -> bool:
+    return options.presence_penalty != 0 or options.frequency_penalty != 0
+
+
 def processed(logits: NumericArray, history: History, options: GenerationOptions) -> NumericArray:
     """The logits after all processors; `logits` itself, float32, if none has anything to do, else a copy."""
-    ends_too_early = history.new_tokens() < options.min_new_tokens and len(options.eos_token_ids) > 0
-    penalizes = options.presence_penalty != 0 or options.frequency_penalty != 0
-    if not (
-        ends_too_early or penalizes or options.repetition_penalty != 1 or options.no_repeat_ngram_size > 0
-        or len(options.logit_bias) > 0 or len(options.bad_words_ids) > 0
-    ):
+    if not changes_logits(history, options):
         return logits
     scores = array_copy('float32', array_bytes(logits))
     size = array_size(scores)
@@ -60,13 +70,13 @@ def processed(logits: NumericArray, history: History, options: GenerationOptions
             if token < size:
                 score = float(scores[token])
                 scores[token] = score * options.repetition_penalty if score < 0 else score / options.repetition_penalty
-    if penalizes:
+    if penalizes(options):
         for token, count in history.counts.items():
             if token < size:
                 scores[token] = float(scores[token]) - options.presence_penalty - options.frequency_penalty * count
     banned = repeating(history.tokens, options.no_repeat_ngram_size) if options.no_repeat_ngram_size > 0 else []
     banned.extend(completing(history.tokens, options.bad_words_ids, options.eos_token_ids))
-    if ends_too_early:
+    if ends_too_early(history, options):
         banned.extend(options.eos_token_ids)
     for token in banned:
         if token < size:

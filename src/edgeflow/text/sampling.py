@@ -127,10 +127,15 @@ def drawn(left: Candidates, temperature: float, unit: float) -> int:
     return place if left.ids is None else int(left.ids[place])
 
 
+def log_total(logits: NumericArray) -> float:
+    """What to subtract from logits to have logarithms of probabilities."""
+    top = float(logits[best(logits)])
+    return top + math.log(weight_sum(exp_weights(logits, top, 1.0)))
+
+
 def with_logprobs(token: int, logits: NumericArray, count: int) -> Choice:
     """The choice with its log probability, and the `count` likeliest tokens with theirs."""
-    top = float(logits[best(logits)])
-    shift = top + math.log(weight_sum(exp_weights(logits, top, 1.0)))
+    shift = log_total(logits)
     likeliest: list[TokenLogprob] = []
     if count > 0:
         ids = array_ints(at_least(logits, cut(logits, None, min(count, array_size(logits)))))

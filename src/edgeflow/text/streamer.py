@@ -97,12 +97,15 @@ class RowStream:
         return self._told(self._free())
 
     def _joined(self, piece: str) -> str:
-        """The waiting text, which moves to the next token if its piece joins the last character; else ''."""
-        before = ''.join([event.token for event in self._waiting])
-        if piece == '' or before == '' or not joins(before, piece):
-            return ''
-        self._waiting = [replace(event, token='') for event in self._waiting]
-        return before
+        """The text of the last token that has any, which moves to the next one if its piece joins the last character; else ''."""
+        for i in range(len(self._waiting) - 1, -1, -1):
+            token = self._waiting[i].token
+            if piece != '' and token != '':
+                if not joins(token, piece):
+                    return ''
+                self._waiting[i] = replace(self._waiting[i], token='')
+                return token
+        return ''
 
     def _cut_at_stop(self) -> bool:
         """Cut the waiting text before the first stop string in it, if there is one."""

@@ -65,6 +65,8 @@ class Tokenizer:
         self.template: Template = read_template(cast('dict[str, object] | None', settings.get('post_processor')))
         padding = cast('dict[str, object] | None', settings.get('padding'))
         model = cast('dict[str, object]', settings['model'])
+        added = cast('list[dict[str, object]]', settings.get('added_tokens') or [])
+        self._special: set[int] = {cast(int, token['id']) for token in added if token.get('special') is True}
         self.marks_subwords = bool(model.get('continuing_subword_prefix'))
         self.padding_side = str(config.get('padding_side') or 'right')
         self.truncation_side = str(config.get('truncation_side') or 'right')
@@ -216,8 +218,7 @@ class Tokenizer:
 
     def special_ids(self) -> set[int]:
         """The ids of the special tokens, which decode() can skip."""
-        added = cast('list[dict[str, object]]', self.library.settings().get('added_tokens') or [])
-        return {cast(int, token['id']) for token in added if token.get('special') is True}
+        return self._special
 
 
 def read_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> Tokenizer:

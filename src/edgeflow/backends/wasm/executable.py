@@ -15,7 +15,7 @@ from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.kernels import start_instance
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_bytes, array_copy, copy_bytes, new_bytes, now, pause
+from edgeflow.host.platform import array_bytes, array_copy, join_bytes, new_bytes, now, pause
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes import absorb_transposes, constants_to_initializers, eliminate_dead_nodes
 from edgeflow.passes.fold_constants import fold_constants
@@ -380,8 +380,7 @@ def detach(graph: Graph) -> None:
         for name in node.attributes:
             value = node.attributes[name]
             if isinstance(value, TensorData):
-                copy = new_bytes(len(value.data))
-                copy_bytes(copy, 0, value.data)
+                copy = join_bytes([value.whole()])
                 node.attributes[name] = TensorData(value.dtype, value.shape, copy, value.strings)
             elif isinstance(value, Graph):
                 detach(value)

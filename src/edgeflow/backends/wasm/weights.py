@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 from edgeflow.backends.wasm.engine import WasmEngine
 from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import drop_memory, hold_memory
+from edgeflow.host.port import Bytes
 from edgeflow.ir.dtype import DTYPE_CODES, ITEM_BITS, byte_size, element_count
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.plan.builder import PackedForm, StepBuilder
@@ -21,17 +23,20 @@ from edgeflow.plan.planner import initializer_key, memory_dtype, scope_key
 from edgeflow.plan.values import Value
 
 KEPT_PLAIN = 1024
+# An embedding table of hundreds of megabytes is copied with halts.
+PART_BYTES = 8388608
 
 FormOf = Callable[[Node, list[Value | None]], PackedForm | None]
 
 
 @dataclass
 class Weight:
-    """An initializer. `plain`: its value in memory has an address. `packed`: values by the form's key."""
+    """An initializer. `packed`: values by the form's key. `uses`: how often it will yet be copied from the file."""
 
     value: Value
     data: TensorData | None
     wants_plain: bool = False
+    uses: int = 0
     packed: dict[str, Value] = field(default_factory=dict)
 
 
@@ -138,6 +143,10 @@ class Weights:
         target = Value(self._numbers, first.name + ':' + form.key, 'uint8', [form.size])
         target.initializer = first.initializer + ':' + form.key
         weight.packed[form.key] = target
+        for i in form.sources:
+            value = inputs[i] if i < len(inputs) else None
+            if value is not None:
+                self._weights[value.initializer].uses += 1
         self._packings.append(_Packing(node, form, inputs, target))
 
     def _reserve(self) -> None:
@@ -148,7 +157,7 @@ class Weights:
             if weight.wants_plain:
                 total = total + weight.value.size + 64
             elif len(weight.packed) > 0 and weight.data is not None:
-                staging = max(staging, weight.value.size + len(weight.data.data))
+                staging = max(staging, weight.value.size + weight.data.size())
         for packing in self._packings:
             total = total + packing.target.size + 64
         self.bytes = total
@@ -158,13 +167,24 @@ class Weights:
         b = StepBuilder(NoConstants())
         for weight in self._weights.values():
             if weight.wants_plain:
-                self._copy(b, weight)
-                yield
+                weight.uses += 1
+            if weight.data is not None and weight.uses > 0:
+                for part in weight.data.parts:
+                    hold_memory(part)
+        for weight in self._weights.values():
+            if weight.wants_plain:
+                for _ in self._copy_in_parts(b, weight):
+                    yield
+                self._used(weight)
         for packing in self._packings:
             staged = self._stage(b, packing)
             b.begin(packing.node, 1)
             packing.form.pack(b, packing.inputs, packing.target)
             self._engine.run_now(b, f"packing '{packing.target.name}'")
+            for i in packing.form.sources:
+                value = packing.inputs[i] if i < len(packing.inputs) else None
+                if value is not None:
+                    self._used(self._weights[value.initializer])
             for weight in staged:
                 self._engine.heap.free(weight.value.address)
                 weight.value.address = 0
@@ -182,6 +202,32 @@ class Weights:
             self._copy(b, weight)
             staged.append(weight)
         return staged
+
+    def _used(self, weight: Weight) -> None:
+        """One copy less is to be made; after the last the pieces of the file that only it needed are freed."""
+        weight.uses -= 1
+        if weight.uses == 0 and weight.data is not None:
+            for part in weight.data.parts:
+                drop_memory(part)
+            weight.data = None
+
+    def _copy_in_parts(self, b: StepBuilder, weight: Weight) -> Iterator[None]:
+        """As _copy(), with a halt after each part. If this is its only use, each piece of the file goes as soon as it was copied."""
+        data = weight.data
+        if data is None or data.dtype != weight.value.dtype:
+            self._copy(b, weight)
+            yield
+            return
+        at = weight.value.address
+        for part in data.parts if len(data.parts) > 1 else [data.data]:
+            for start in range(0, len(part), PART_BYTES):
+                piece = part[start:start + PART_BYTES]
+                self._engine.upload(at, piece)
+                at = at + len(piece)
+                yield
+            if weight.uses == 1 and len(data.parts) > 0:
+                drop_memory(part)
+                weight.data = None
 
     def _copy(self, b: StepBuilder, weight: Weight) -> None:
         """Copy an initializer from the file to its value's address, widened if need be."""
@@ -208,13 +254,13 @@ class NoConstants:
 def upload(engine: WasmEngine, b: StepBuilder, data: TensorData, value: Value) -> None:
     """Copy the tensor to the address of `value`, widened if `value` has another dtype."""
     if data.dtype == value.dtype:
-        engine.upload(value.address, data.data)
+        upload_parts(engine, value.address, data)
         return
     b.begin(Node('Cast', '', value.name, [], []), 1)
-    raw = b.scratch(len(data.data))
+    raw = b.scratch(data.size())
     engine.place(raw)
     try:
-        engine.upload(raw.address, data.data)
+        upload_parts(engine, raw.address, data)
         b.step('cast', [DTYPE_CODES[data.dtype], DTYPE_CODES[value.dtype], b.pointer(raw), b.pointer(value), value.count()])
         engine.run_steps(b.steps, f"widening '{value.name}'")
     finally:
@@ -222,11 +268,19 @@ def upload(engine: WasmEngine, b: StepBuilder, data: TensorData, value: Value) -
         b.begin(Node('Cast', '', value.name, [], []), 1)
 
 
+def upload_parts(engine: WasmEngine, address: int, data: TensorData) -> None:
+    """Copy the tensor's bytes to an address."""
+    at = address
+    for part in data.parts if len(data.parts) > 1 else [data.data]:
+        engine.upload(at, part)
+        at = at + len(part)
+
+
 def check_data(data: TensorData, name: str) -> None:
     """'unsupported-op' for tensors of strings, which no kernel takes; 'invalid-model' if the bytes do not fit the shape."""
     if data.dtype == 'string' or data.dtype not in ITEM_BITS:
         raise EdgeflowError('unsupported-op', f"tensor '{name}' holds {data.dtype}, which no kernel takes", {'name': name, 'dtype': data.dtype})
     expected = byte_size(data.dtype, element_count(data.shape))
-    if len(data.data) != expected:
-        raise EdgeflowError('invalid-model', f"tensor '{name}' ({data.dtype} {data.shape}): expected {expected} bytes, got {len(data.data)}",
-                            {'name': name, 'expected': expected, 'got': len(data.data)})
+    if data.size() != expected:
+        raise EdgeflowError('invalid-model', f"tensor '{name}' ({data.dtype} {data.shape}): expected {expected} bytes, got {data.size()}",
+                            {'name': name, 'expected': expected, 'got': data.size()})

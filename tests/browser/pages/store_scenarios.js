@@ -1,0 +1,45 @@
+// The store in Chromium, driven by tests/browser/test_store.py. `modules`: address of the transpiled modules, ending in '/'.
+
+const codes = error => error.code ?? `${error.name}: ${error.message}\n${error.stack}`;
+
+async function sha256(bytes) {
+  return Array.from(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)), x => x.toString(16).padStart(2, '0')).join('');
+}
+
+/** One case of tests/store/test_fault_schedules.py: for every visit [code, sha256 of the bytes]. */
+export async function visits(modules, url, { chunk, connections, leaves }, digest) {
+  const { Download } = await import(modules + 'edgeflow/store/downloads.js');
+  const { Limits, Source } = await import(modules + 'edgeflow/store/transfer.js');
+  const found = [];
+  for (const leave of [...leaves, null]) {
+    const controller = new AbortController();
+    const limits = new Limits(chunk, connections, 6, 150, 1, 0, 0);
+    const hear = progress => { if (leave !== null && progress.loaded >= leave) controller.abort(); };
+    const one = new Download(new Source(url, true, digest, null, 'reuse', limits), hear, controller.signal);
+    try {
+      found.push(['', await sha256(await one.bytes())]);
+    } catch (error) {
+      found.push([codes(error), '']);
+    }
+  }
+  return found;
+}
+
+/** Download through the built package; gives [sha256, reused, chunks]. */
+export async function fetchAll(dist, url, options) {
+  const { download } = await import(dist);
+  const one = download(url, options);
+  window.running = one;
+  await one.done();
+  const hashed = await sha256(await one.bytes());
+  const { reused, chunks } = one.progress();
+  return [hashed, reused, chunks];
+}
+
+export async function outcome(work) {
+  try {
+    return await work();
+  } catch (error) {
+    return { code: codes(error), message: error.message };
+  }
+}

@@ -150,9 +150,9 @@ def resident(pid: int) -> int:
 
 
 def peak_memory(context: BrowserContext, site: Server, side: str) -> float:
-    """How much more the page's process takes at its peak, while it loads from the cache and embeds once, in sizes of the weights."""
-    page = open_side(context, site, side, wait='', warm='tiny')
-    page.wait_for_function('window.begin !== undefined')
+    """How much more the page's process takes at its peak, while it loads the model from the cache beside a small one, in sizes of the weights."""
+    page = open_side(context, site, side, bare='tiny')
+    page.wait_for_function('window.begin !== undefined', timeout=60_000)
     pid = renderer(context, page)
     before = peak = resident(pid)
     done = threading.Event()
@@ -165,8 +165,7 @@ def peak_memory(context: BrowserContext, site: Server, side: str) -> float:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    page.evaluate('window.begin()')
-    first_result(page)
+    page.evaluate('window.begin().then(() => null)')
     done.set()
     watcher.join()
     page.close()

@@ -1,14 +1,18 @@
 // The transformers.js side of the bench, everything from the local server, its browser cache off, as edgeflow's, unless ?cache asks for both.
-import { pipeline, env } from '/peers/@huggingface/transformers/dist/transformers.min.js';
+import { AutoModel, env, pipeline } from '/peers/@huggingface/transformers/dist/transformers.min.js';
 
 const options = { pooling: 'mean', normalize: true };
 
-export async function load(model, dtype) {
+function settle() {
   env.allowLocalModels = true;
   env.allowRemoteModels = false;
   env.localModelPath = '/models/';
   env.useBrowserCache = new URLSearchParams(location.search).has('cache');
   env.backends.onnx.wasm.wasmPaths = '/peers/@huggingface/transformers/node_modules/onnxruntime-web/dist/';
+}
+
+export async function load(model, dtype) {
+  settle();
   const extractor = await pipeline('feature-extraction', model, { device: 'wasm', dtype });
   return {
     embed: async texts => Array.from((await extractor(texts, options)).data),
@@ -17,3 +21,8 @@ export async function load(model, dtype) {
 }
 
 export const stored = async () => (await (await caches.open('transformers-cache')).keys()).some(request => request.url.endsWith('.onnx'));
+
+export function loadBare(model, dtype) {
+  settle();
+  return AutoModel.from_pretrained(model, { device: 'wasm', dtype });
+}

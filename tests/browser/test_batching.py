@@ -8,7 +8,7 @@ from tests.browser.test_workers import PRELUDE
 
 MERGED = """
   env.workers = argument;
-  const merged = await load(library, MINI, { batching: { maxSize: 4, maxWait: 1 } }), single = await load(library, MINI);
+  const merged = await load(library, MINI, { batching: { maxSize: 4, maxWait: 300 } }), single = await load(library, MINI);
   const sizes = new Map(), stop = library.onTask(event => {
     if (event.kind === 'started' && event.modelId === merged.id) sizes.set(event.run, (sizes.get(event.run) ?? 0) + 1);
   });
@@ -51,7 +51,7 @@ def test_a_pipeline_in_a_worker_merges_runs(page: Page) -> None:
       const { pipeline, onTask, env } = await import('/dist/edgeflow.js');
       env.remoteHost = location.origin + '/';
       env.remotePathTemplate = 'models/{model}/';
-      const classify = await pipeline('text-classification', 'distilbert-sst2-mini', { batching: { maxSize: 8, maxWait: 2 } });
+      const classify = await pipeline('text-classification', 'distilbert-sst2-mini', { batching: { maxSize: 8, maxWait: 500 } });
       const runs = new Set(), stop = onTask(event => { if (event.kind === 'started') runs.add(event.run); });
       const single = (await classify('tea'))[0];
       runs.clear();

@@ -97,7 +97,7 @@ def test_in_the_middle_of_a_load(page: Page, ending: str) -> None:
 def test_in_the_middle_of_a_merged_run(page: Page, ending: str) -> None:
     in_page(page, """
       env.workers = 2;
-      window.models = [await load(library, MINI, { batching: { maxSize: 4, maxWait: 50 } }), await load(library, MINI)];
+      window.models = [await load(library, MINI, { batching: { maxSize: 4, maxWait: 300 } }), await load(library, MINI)];
       for (const model of models) await shape(model, 1, 8);
     """)
     page.workers[0].evaluate(ENDINGS[ending])

@@ -93,13 +93,13 @@ async def load_second(
 ) -> Model:
     """A further model of a repository."""
 
-    async def bring(to: Place) -> None:
-        await load_onnx(repository, config, file, dtype, device, subfolder, to, progress, signal)
+    async def fetch_again(other: Place) -> None:
+        await load_onnx(repository, config, file, dtype, device, subfolder, other, Progress(None), None)
 
     place = Place(device)
     try:
-        await gather([bring(place), place.prepare()])
-        return await open_model(place, device, repository.address(''), bring, True, None, signal)
+        await gather([load_onnx(repository, config, file, dtype, device, subfolder, place, progress, signal), place.prepare()])
+        return await open_model(place, device, repository.address(''), fetch_again, True, None, signal)
     finally:
         place.leave()
 

@@ -38,6 +38,7 @@ class ModelFiles:
 
     def __init__(self) -> None:
         self._chunks: dict[str, dict[int, Bytes]] = {}
+        self._skeleton: Bytes | None = None
         self.size: int = 0
 
     def receive(self, location: str, start: int, data: Bytes) -> None:
@@ -50,6 +51,7 @@ class ModelFiles:
     def reset(self, location: str) -> None:
         """Forget a file."""
         self._chunks.pop(location, None)
+        self._skeleton = None
 
     async def external_files(self) -> list[str]:
         """The external data files that the .onnx file names. 'invalid-model'."""
@@ -57,7 +59,13 @@ class ModelFiles:
 
     def named(self) -> list[str]:
         """As external_files(), at once."""
-        return external_files(skeleton(self.pieces(MODEL)))
+        return external_files(self.skeleton())
+
+    def skeleton(self) -> Bytes:
+        """The .onnx file as pieces.skeleton() gives it, once it is here."""
+        if self._skeleton is None:
+            self._skeleton = skeleton(self.pieces(MODEL))
+        return self._skeleton
 
     def pieces(self, location: str) -> Pieces:
         """A file that is here; 'file-missing' if it is not."""
@@ -69,6 +77,7 @@ class ModelFiles:
     def clear(self) -> None:
         """Let go of everything."""
         self._chunks = {}
+        self._skeleton = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,7 @@ async def open_files(files: ModelFiles, device: str, cancelled: Callable[[], boo
         return found if len(found.parts) > 1 else found.parts[0]
 
     rests = Rests(cancelled, 'loading the model')
-    graph = read_model(skeleton(model), find).graph
+    graph = read_model(files.skeleton(), find).graph
     await rests.rest()
     verify(graph)
     verify_operators(graph)

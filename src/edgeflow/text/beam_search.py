@@ -52,7 +52,7 @@ class BeamSearch:
     """The search for one prompt. Feed it rows of logits until `done`; then `finished` has the results, best first."""
 
     def __init__(self, options: GenerationOptions, prompt: list[int]) -> None:
-        self.options = options
+        self.options: GenerationOptions = options
         self.done: bool = False
         self.finished: list[Hypothesis] = []
         self._beams: list[Beam] = [Beam(History(prompt), 0.0)]

@@ -52,8 +52,8 @@ class Sampler:
     """
 
     def __init__(self, options: GenerationOptions, prompt: list[int], row: int = 0) -> None:
-        self.options = options
-        self.history = History(prompt)
+        self.options: GenerationOptions = options
+        self.history: History = History(prompt)
         self._random = Xoshiro(options.seed if options.seed is not None else read_u32(random_bytes(4), 0), row)
 
     def choose(self, logits: NumericArray) -> Choice:

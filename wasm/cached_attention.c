@@ -200,6 +200,32 @@ int k_rotary(const int32_t *a) {
   return 0;
 }
 
+int k_rotary_halves(const int32_t *a) {
+  const float *x = FLOATS(0);
+  float *y = FLOATS(3);
+  const int d = a[7], half = d / 2;
+  for (int b = 0; b < a[4]; b++) {
+    for (int h = 0; h < a[5]; h++) {
+      for (int s = 0; s < a[6]; s++, x += d, y += d) {
+        const float *c = FLOATS(1) + (ptrdiff_t)b * a[8] + (ptrdiff_t)h * a[9] + (ptrdiff_t)s * a[10];
+        const float *sine = FLOATS(2) + (ptrdiff_t)b * a[11] + (ptrdiff_t)h * a[12] + (ptrdiff_t)s * a[13];
+        int i = 0;
+        for (; i + 4 <= half; i += 4) {
+          const v128_t u = wasm_v128_load(x + i), v = wasm_v128_load(x + half + i);
+          wasm_v128_store(y + i, wasm_f32x4_sub(wasm_f32x4_mul(u, wasm_v128_load(c + i)), wasm_f32x4_mul(v, wasm_v128_load(sine + i))));
+          wasm_v128_store(y + half + i, wasm_f32x4_add(wasm_f32x4_mul(v, wasm_v128_load(c + half + i)), wasm_f32x4_mul(u, wasm_v128_load(sine + half + i))));
+        }
+        FEW for (; i < half; i++) {
+          const float u = x[i], v = x[half + i];
+          y[i] = u * c[i] - v * sine[i];
+          y[half + i] = v * c[half + i] + u * sine[half + i];
+        }
+      }
+    }
+  }
+  return 0;
+}
+
 // Rows of a quantised table, made float32. The table and its zero points: 4 bits packed (low half first), or a byte each.
 int k_gather_blocks(const int32_t *a) {
   const int rows = a[6], count = a[7], width = a[8], block = a[9], packed = a[10], is_signed = a[11], zero = a[12], blocks = ceil_div(width, block);

@@ -74,6 +74,9 @@
   /* X, Y, B, H, S, D, X strides b h s, Y strides b h s, positions (int64), cos, sin [rows, half], half, interleaved, each        \
      (positions are [B, S]; else one number, where they begin), rows      in place ok */                                          \
   X(rotary)                                                                                                                       \
+  /* X, cos, sin, Y, B, H, S, D, cos strides b h s, sin strides b h s      X and Y [B, H, S, D], D even; in place ok              \
+     Y = X * cos + (-second half, first half of X) * sin over D */                                                                 \
+  X(rotary_halves)                                                                                                                \
   /* table, indices, index type, scales [rows, blocks], zero points|0, Y, rows, count, width, block, packed, signed, zero (where  \
      there are no zero points)      packed: two codes a byte, each row begins a byte; else a byte each, int8 if signed */         \
   X(gather_blocks)                                                                                                                \

@@ -99,7 +99,7 @@ STREAM = """async ([folder, text, options]) => {
   const { pipeline } = await import('/dist/edgeflow.js');
   const generator = await pipeline('text-generation', folder, { dtype: 'fp32' });
   const events = [];
-  for await (const event of await generator.stream(text, options)) events.push(event);
+  for await (const event of generator.stream(text, options)) events.push(event);
   const [whole] = await generator(text, options);
   generator.dispose();
   return { ids: events.map(event => event.tokenId), text: events.at(-1).text, reason: events.at(-1).reason, whole: whole.generatedText ?? whole.generated_text };
@@ -108,7 +108,7 @@ STREAM = """async ([folder, text, options]) => {
 
 async def in_python(text: str, **options: object) -> list[int]:
     generator = await pipeline('text-generation', str(MODELS / 'smollm2-mini'), dtype='fp32')
-    ids = [event.token_id async for event in await generator.stream(text, **options)]
+    ids = [event.token_id async for event in generator.stream(text, **options)]
     generator.dispose()
     return ids
 
@@ -124,3 +124,19 @@ def test_the_pipeline_streams_from_a_worker_what_it_streams_in_python(page: Page
     assert got['ids'] == expected
     assert got['reason'] == 'length'
     assert got['whole'] == 'Once upon a time' + got['text']
+
+
+def test_a_translation_takes_two_models(page: Page, server: Server) -> None:
+    prompt = json.loads((MODELS / 'marian-mini/cases/generate.json').read_text())['prompts'][0]
+    expected = prompt['files']['onnx/decoder_model_merged.onnx']['new_ids']
+    got = page.evaluate("""async ([folder, text, count]) => {
+      const { pipeline } = await import('/dist/edgeflow.js');
+      const translator = await pipeline('translation', folder, { dtype: 'fp32' });
+      const ids = [];
+      for await (const event of translator.stream(text, { maxNewTokens: count, doSample: false, eosTokenId: [] })) ids.push(event.tokenId);
+      const [result] = await translator(text, { maxNewTokens: 4 });
+      translator.dispose();
+      return { ids, fields: Object.keys(result) };
+    }""", [server.url('/models/marian-mini'), prompt['prompt'], len(expected)])
+    assert got['ids'] == expected
+    assert len(got['fields']) == 1

@@ -172,3 +172,10 @@ async def test_bias_act() -> None:
     x, bias = real(5, 7), real(7)
     (got,) = await run_node('BiasAct', [x, bias], [1], {'activation': 'silu'})
     np.testing.assert_allclose(got, ACTIVATIONS['silu'](x.astype(np.float64) + bias), atol=1e-5)
+
+
+@pytest.mark.parametrize('angles', [[2, 1, 5, 12], [1, 1, 5, 12], [2, 3, 5, 12]], ids=str)
+async def test_rotary(angles: list[int]) -> None:
+    x, cos, sin = real(2, 3, 5, 12), real(*angles), real(*angles)
+    (got,) = await run_node('Rotary', [x, cos, sin], [], {'half': 6})
+    np.testing.assert_allclose(got, x * cos + np.concatenate([-x[..., 6:], x[..., :6]], -1) * sin, rtol=1e-5, atol=1e-5)

@@ -170,6 +170,14 @@ def sdpa(w: Writer, node: Node) -> None:
     w.finish(w.op('Transpose', value, perm=node.attributes['out_perm']), node)
 
 
+def rotary(w: Writer, node: Node) -> None:
+    x, cos, sin = (w.wide(name) for name in node.inputs)
+    half = w.whole(node.attributes['half'])
+    first, second = w.op('Slice', x, w.whole(0), half, w.whole(3)), w.op('Slice', x, half, w.whole(2**31), w.whole(3))
+    turned = w.op('Concat', w.op('Neg', second), first, axis=3)
+    w.finish(w.op('Add', w.op('Mul', x, cos), w.op('Mul', turned, sin)), node)
+
+
 def cached_attention(w: Writer, node: Node) -> None:
     q, k, v = (w.wide(name) for name in (node.inputs[0], node.inputs[6], node.inputs[7]))
     # Each head of K and V for a group of heads of Q: [batch, groups, heads / groups, rows, width].
@@ -215,7 +223,7 @@ def bias_act(w: Writer, node: Node) -> None:
 
 EXPANSIONS = {
     'edgeflow:MatMul': matmul, 'edgeflow:QMatMul': qmatmul, 'edgeflow:Sdpa': sdpa, 'edgeflow:SkipLayerNorm': skip_layer_norm,
-    'edgeflow:Gelu': gelu, 'edgeflow:BiasAct': bias_act, 'edgeflow:CachedAttention': cached_attention,
+    'edgeflow:Gelu': gelu, 'edgeflow:BiasAct': bias_act, 'edgeflow:CachedAttention': cached_attention, 'edgeflow:Rotary': rotary,
 }
 
 

@@ -27,13 +27,13 @@ async def generator() -> AsyncIterator[TextGenerationPipeline]:
 async def test_the_likeliest_text_is_that_of_onnxruntime(generator: TextGenerationPipeline) -> None:
     for prompt in CASES['prompts']:
         expected = prompt['files']['onnx/model.onnx']
-        ids = [event.token_id async for event in await generator.stream(prompt['prompt'], max_new_tokens=24, do_sample=False, eos_token_id=[])]
+        ids = [event.token_id async for event in generator.stream(prompt['prompt'], max_new_tokens=24, do_sample=False, eos_token_id=[])]
         assert ids == expected['new_ids']
 
 
 async def test_run_gives_what_transformers_gives(generator: TextGenerationPipeline) -> None:
     text = CASES['prompts'][0]['prompt']
-    events = [event async for event in await generator.stream(text, max_new_tokens=9, do_sample=False)]
+    events = [event async for event in generator.stream(text, max_new_tokens=9, do_sample=False)]
     assert [event.done for event in events] == [False] * 8 + [True]
     assert events[-1].reason == 'length'
     assert events[-1].usage.new_tokens == 9
@@ -57,7 +57,7 @@ async def test_same_seed_same_text_and_rows_draw_by_themselves(generator: TextGe
 
 
 async def test_log_probabilities(generator: TextGenerationPipeline) -> None:
-    events = [event async for event in await generator.stream('Once', max_new_tokens=4, do_sample=False, logprobs=3)]
+    events = [event async for event in generator.stream('Once', max_new_tokens=4, do_sample=False, logprobs=3)]
     assert [len(event.top) for event in events] == [3] * 4
     assert all(event.logprob == event.top[0].logprob < 0 for event in events)
 
@@ -88,7 +88,7 @@ async def test_the_next_text_of_a_conversation_computes_only_what_is_new(generat
 
 async def test_leaving_a_stream_and_disposing_free_the_cache(generator: TextGenerationPipeline) -> None:
     decoder = generator.model._executable.decoder()
-    stream = await generator.stream('Once upon a time', max_new_tokens=50, do_sample=False)
+    stream = generator.stream('Once upon a time', max_new_tokens=50, do_sample=False)
     async for event in stream:
         if event.usage is None and len(event.text) > 3:
             break
@@ -96,7 +96,7 @@ async def test_leaving_a_stream_and_disposing_free_the_cache(generator: TextGene
     assert decoder.cache_memory().arena == 0
     controller = new_abort_controller()
     with pytest.raises(EdgeflowError) as e:
-        async for _ in await generator.stream('Once upon', max_new_tokens=50, do_sample=False, signal=controller.signal):
+        async for _ in generator.stream('Once upon', max_new_tokens=50, do_sample=False, signal=controller.signal):
             controller.abort()
     assert e.value.code == 'aborted'
     assert decoder.cache_memory().arena == 0

@@ -5,6 +5,7 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_of
 from edgeflow.ir.graph import Graph, Node, TensorData, ValueInfo
 from edgeflow.ir.verify import verify
+from edgeflow.passes import absorb_transposes
 from edgeflow.passes.inline_constant_if import deciding_inputs
 from edgeflow.passes.last_logits import LOGITS, TOKEN, last_logits
 from edgeflow.passes.pipeline import run_passes
@@ -170,3 +171,14 @@ def test_inputs_that_decide_branches_loosen_the_symbols() -> None:
     inner = short.nodes[0].attributes['then_branch']
     assert isinstance(inner, Graph)
     assert keys(inner) == ['edgeflow:LastRow', 'MatMul']
+
+
+def test_a_transposed_constant_is_read_as_it_lies() -> None:
+    turn = Node('Transpose', '', 't', ['table'], ['turned'], {'perm': [1, 0]})
+    graph = head([turn, node('MatMul', ['x', 'turned'], 'logits')])
+    graph.initializers['table'] = floats([0.0] * 32, [8, 4])
+    assert absorb_transposes.run(graph)
+    assert graph.nodes[1] == Node('MatMul', 'edgeflow', 'logits', ['x', 'table'], ['logits'], {'trans_b': 1})
+    other = head([turn, node('MatMul', ['x', 'turned'], 'logits'), node('Neg', ['turned'], 'n')])
+    other.initializers['table'] = floats([0.0] * 32, [8, 4])
+    assert not absorb_transposes.run(other)

@@ -8,7 +8,7 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.ir.graph import Graph
 from edgeflow.passes import (
     constants_to_initializers, eliminate_dead_nodes, eliminate_identities, fold_shapes, fuse_bias_activation,
-    fuse_cached_attention, fuse_flat_sdpa, fuse_gelu, fuse_layer_norm, fuse_matmul, fuse_qmatmul, fuse_rms_norm, fuse_sdpa, fuse_skip_layer_norm,
+    fuse_cached_attention, fuse_flat_sdpa, fuse_gelu, fuse_layer_norm, fuse_matmul, fuse_qmatmul, fuse_rms_norm, fuse_rotary, fuse_sdpa, fuse_skip_layer_norm,
     fuse_transposes, inline_constant_if, merge_equal_nodes, narrow_masks,
 )
 from edgeflow.passes.rename import all_graphs
@@ -31,6 +31,7 @@ INLINING: tuple[str, Pass] = ('inline_constant_if', lambda graph, table: inline_
 
 FUSIONS: list[tuple[str, Pass]] = [
     ('eliminate_dead_nodes', lambda graph, table: eliminate_dead_nodes.run(graph)),
+    ('fuse_rotary', fuse_rotary.run),
     ('fuse_cached_attention', fuse_cached_attention.run),
     ('eliminate_dead_nodes', lambda graph, table: eliminate_dead_nodes.run(graph)),
     ('fuse_transposes', fuse_transposes.run),

@@ -377,7 +377,7 @@ def _same_rules() -> dict[str, ShapeRule]:
         'Identity', 'Cast', 'Sqrt', 'Neg', 'Abs', 'Erf', 'Tanh', 'Sigmoid', 'Relu', 'Softmax', 'LogSoftmax', 'Not', 'Exp', 'Log',
         'Cos', 'Sin', 'Floor', 'Ceil', 'Sign', 'IsNaN', 'Reciprocal', 'Gelu', 'LayerNormalization', 'Clip', 'CumSum', 'Trilu',
         'SimplifiedLayerNormalization', 'DequantizeLinear', 'QuantizeLinear', 'Dropout', 'LeakyRelu', 'Elu', 'HardSigmoid',
-        'HardSwish', 'InstanceNormalization', 'BatchNormalization', 'edgeflow:Gelu', 'edgeflow:BiasAct',
+        'HardSwish', 'InstanceNormalization', 'BatchNormalization', 'edgeflow:Gelu', 'edgeflow:BiasAct', 'edgeflow:Rotary',
         'com.microsoft:Gelu', 'com.microsoft:BiasGelu', 'com.microsoft:FastGelu', 'com.microsoft:SkipLayerNormalization',
         'com.microsoft:QuickGelu', 'com.microsoft:RotaryEmbedding', 'com.microsoft:SkipSimplifiedLayerNormalization',
     ]:

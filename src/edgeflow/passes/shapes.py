@@ -208,7 +208,7 @@ DTYPE_SOURCES: dict[str, int] = {
     'Pad': 0, 'Trilu': 0, 'Mod': 0, 'Sign': 0, 'Ceil': 0, 'Floor': 0, 'com.microsoft:MatMulNBits': 0,
     'com.microsoft:MatMulBnb4': 0, 'com.microsoft:BiasGelu': 0, 'com.microsoft:FastGelu': 0, 'com.microsoft:Gelu': 0,
     'com.microsoft:SkipLayerNormalization': 2, 'com.microsoft:Attention': 1, 'com.microsoft:GroupQueryAttention': 0,
-    'com.microsoft:SkipSimplifiedLayerNormalization': 2, 'com.microsoft:RotaryEmbedding': 0, 'com.microsoft:GatherBlockQuantized': 2, 'edgeflow:Sdpa': 0, 'edgeflow:CachedAttention': 0, 'edgeflow:MatMul': 1, 'edgeflow:QMatMul': 2,
+    'com.microsoft:SkipSimplifiedLayerNormalization': 2, 'com.microsoft:RotaryEmbedding': 0, 'com.microsoft:GatherBlockQuantized': 2, 'edgeflow:Sdpa': 0, 'edgeflow:CachedAttention': 0, 'edgeflow:Rotary': 0, 'edgeflow:MatMul': 1, 'edgeflow:QMatMul': 2,
     'edgeflow:Gelu': 0, 'Dropout': 0, 'edgeflow:BiasAct': 1, 'edgeflow:SkipLayerNorm': 2,
 }
 

@@ -11,7 +11,7 @@ from edgeflow.host.platform import to_dict
 from edgeflow.host.port import AbortSignal
 from edgeflow.options import public
 from edgeflow.pipelines.base import Pipeline, text_list
-from edgeflow.pipelines.token_source import SessionSource
+from edgeflow.pipelines.token_source import Beginning, PromptedStream, SessionSource
 from edgeflow.runtime.generation import GenerationSession
 from edgeflow.runtime.model import Model, RunOptions
 from edgeflow.runtime.tensor import Tensor
@@ -73,11 +73,15 @@ class TextGenerationPipeline(Pipeline):
             eos_token_id=eos_token_id, stop=stop, seed=seed)
         run = RunOptions(priority, signal, deadline)
         asked = await self.asked(texts, tools, run)
-        written = await self._stream(asked, options, run, on_token).whole_texts()
+
+        async def begin() -> Beginning:
+            return self._beginning(asked, options, run)
+
+        written = await PromptedStream(begin, self.tokenizer, stops=options.stop, on_token=on_token, signal=signal).whole_texts()
         return cast('list[GeneratedText]', self.results(asked, written, not isinstance(texts, str) and isinstance(texts[0], (str, list, tuple)), return_full_text))
 
     @public
-    async def stream(
+    def stream(
         self, texts: str | list[str] | list[dict[str, object]] | list[list[dict[str, object]]], *,
         max_new_tokens: int | None = None, min_new_tokens: int | None = None, do_sample: bool | None = None, temperature: float | None = None,
         top_k: int | None = None, top_p: float | None = None, min_p: float | None = None, typical_p: float | None = None,
@@ -87,7 +91,7 @@ class TextGenerationPipeline(Pipeline):
         tools: list[dict[str, object]] | None = None, priority: Literal['low', 'normal', 'high', 'critical'] = 'normal',
         signal: AbortSignal | None = None, deadline: float | None = None,
     ) -> TokenStream:
-        """The tokens as they are made: `for await (const event of await generator.stream(...))`.
+        """The tokens as they are made: `for await (const event of generator.stream(...))`.
 
         The options are those of run(); logprobs: tell the log probability of each token, and of so many of the likeliest.
         """
@@ -97,18 +101,22 @@ class TextGenerationPipeline(Pipeline):
             frequency_penalty=frequency_penalty, no_repeat_ngram_size=no_repeat_ngram_size, logit_bias=logit_bias, bad_words_ids=bad_words_ids,
             eos_token_id=eos_token_id, stop=stop, seed=seed, logprobs=logprobs)
         run = RunOptions(priority, signal, deadline)
-        return self._stream(await self.asked(texts, tools, run), options, run, None)
+
+        async def begin() -> Beginning:
+            return self._beginning(await self.asked(texts, tools, run), options, run)
+
+        return PromptedStream(begin, self.tokenizer, stops=options.stop, signal=signal)
 
     def _defaults(self) -> dict[str, object]:
         """The model's generation_config.json."""
         found = self.config.get('generation_config')
         return {} if found is None else to_dict(found)
 
-    def _stream(self, asked: Asked, options: GenerationOptions, run: RunOptions, on_token: Callable[[TokenEvent], None] | None) -> TokenStream:
+    def _beginning(self, asked: Asked, options: GenerationOptions, run: RunOptions) -> Beginning:
         if options.num_beams > 1:
             raise EdgeflowError('invalid-argument', f'num_beams: expected 1, since pipelines search without beams; got {options.num_beams}', {})
         source = SessionSource(self.writer(), asked.prompts, options, run, inputs=asked.inputs, kept=self._kept, most=KEPT_SESSIONS)
-        return TokenStream(source, self.tokenizer, asked.prompts, stops=options.stop, on_token=on_token, signal=run.signal)
+        return Beginning(source, asked.prompts)
 
     def writer(self) -> Model:
         """Internal: the model that makes the tokens."""

@@ -1,7 +1,9 @@
-"""Where a TokenStream gets its tokens: sessions of a decoder, one a row, which step together."""
+"""Where a TokenStream gets its tokens: sessions of a decoder, one a row, which step together; and streams that begin before these do."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Literal, cast
 
 from edgeflow.backends.generation import Chooser, NextToken, use_choosers
@@ -12,7 +14,8 @@ from edgeflow.runtime.model import Model, RunOptions
 from edgeflow.runtime.tensor import Tensor
 from edgeflow.text.generation_options import GenerationOptions
 from edgeflow.text.sampling import Sampler, TokenLogprob
-from edgeflow.text.streamer import StepToken
+from edgeflow.text.streamer import RowStream, StepToken, TokenEvent, TokenStream
+from edgeflow.text.tokenizer import Tokenizer
 
 
 class SamplerChooser:
@@ -47,7 +50,7 @@ def choosing_of(options: GenerationOptions, prompt: list[int], row: int) -> obje
 class SessionSource:
     """streamer.StepSource for prompts of token ids.
 
-    inputs: what else the decoder takes, for each row. kept: sessions of ended texts, of which the one that shares most with a prompt
+    inputs: what else the decoder takes, for each row, freed here. kept: sessions of ended texts, of which the one that shares most with a prompt
     goes on with it; those of this source are put there at the end. most: how many may be kept.
     """
 
@@ -109,6 +112,7 @@ class SessionSource:
         self._abort()
         for row in range(len(self._prompts)):
             self.stop(row)
+            self._free_inputs(row)
 
     async def _session(self, row: int) -> GenerationSession:
         best: GenerationSession | None = None
@@ -122,7 +126,17 @@ class SessionSource:
             if best is not None:
                 self._kept.remove(best)
                 return best
-        return await self._model.open_session(None if self._inputs is None else self._inputs[row])
+        if self._inputs is None:
+            return await self._model.open_session()
+        try:
+            return await self._model.open_session(self._inputs[row])
+        finally:
+            self._free_inputs(row)
+
+    def _free_inputs(self, row: int) -> None:
+        if self._inputs is not None:
+            for tensor in self._inputs[row].values():
+                tensor.dispose()
 
     async def _step(self, row: int) -> NextToken:
         session = cast(GenerationSession, self._sessions[row])
@@ -152,3 +166,66 @@ def common_length(a: list[int], b: list[int]) -> int:
     while length < len(a) and length < len(b) and a[length] == b[length]:
         length = length + 1
     return length
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a stream needs to begin: its source, and the prompts of its rows."""
+
+    source: SessionSource
+    prompts: list[list[int]]
+
+
+class _LateSource:
+    """streamer.StepSource for one that is still to come."""
+
+    def __init__(self) -> None:
+        self.source: SessionSource | None = None
+        self.closed: bool = False
+
+    async def next(self) -> list[StepToken]:
+        return [] if self.source is None else await self.source.next()
+
+    def stop(self, row: int) -> None:
+        if self.source is not None:
+            self.source.stop(row)
+
+    async def close(self) -> None:
+        self.closed = True
+        if self.source is not None:
+            await self.source.close()
+
+
+class PromptedStream(TokenStream):
+    """A TokenStream whose prompts take time to make, by a chat template or an encoder; begin() does that when the first event is asked for."""
+
+    def __init__(
+        self, begin: Callable[[], Awaitable[Beginning]], tokenizer: Tokenizer, *, stops: list[str],
+        on_token: Callable[[TokenEvent], None] | None = None, signal: AbortSignal | None = None,
+    ) -> None:
+        super().__init__(_LateSource(), tokenizer, [], stops=stops, on_token=on_token, signal=signal)
+        self._late: _LateSource = cast(_LateSource, self._source)
+        self._tokenizer: Tokenizer = tokenizer
+        self._stops: list[str] = stops
+        self._begin: Callable[[], Awaitable[Beginning]] | None = begin
+
+    async def whole_texts(self) -> list[str]:
+        """The text of each row, once all have ended."""
+        await self._make_rows()
+        return await super().whole_texts()
+
+    async def _run_step(self) -> None:
+        await self._make_rows()
+        if not self._late.closed:
+            await super()._run_step()
+
+    async def _make_rows(self) -> None:
+        begin = self._begin
+        if begin is None:
+            return
+        self._begin = None
+        beginning = await begin()
+        self._rows = [RowStream(self._tokenizer, prompt, self._stops, True) for prompt in beginning.prompts]
+        self._late.source = beginning.source
+        if self._late.closed:
+            await beginning.source.close()

@@ -18,7 +18,7 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_copy, join_bytes, new_bytes, now, pause
 from edgeflow.host.port import WasmInstance
 from edgeflow.ir.graph import Graph, Node, TensorData
-from edgeflow.passes import constants_to_initializers, eliminate_dead_nodes
+from edgeflow.passes import absorb_transposes, constants_to_initializers, eliminate_dead_nodes
 from edgeflow.passes.fold_constants import fold_constants
 from edgeflow.passes.inline_constant_if import deciding_inputs
 from edgeflow.passes.pipeline import pass_steps
@@ -358,6 +358,8 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, prepared: WasmI
     machine = WasmMachine(await start_instance() if prepared is None else prepared, shares)
     for part in all_graphs(graph):
         constants_to_initializers.run(part)
+        absorb_transposes.run(part)
+    eliminate_dead_nodes.run(graph)
     fold_constants(graph, machine.fold)
     for _ in pass_steps(graph):
         await rests.rest()

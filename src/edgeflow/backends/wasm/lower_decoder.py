@@ -209,6 +209,19 @@ def lower_multi_head_attention(b: StepBuilder, node: Node, inputs: list[Value | 
     sdpa_step(b, call)
 
 
+def lower_rotary_halves(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    source = require_float(b, given(b, inputs, 0))
+    cos = given(b, inputs, 1)
+    sin = given(b, inputs, 2)
+    output = given(b, outputs, 0)
+    b.may_reuse(output, source)
+    words: list[Word] = [b.pointer(source), b.pointer(cos), b.pointer(sin), b.pointer(output)]
+    words.extend(source.shape)
+    words.extend(broadcast_strides(cos.shape, source.shape)[:3])
+    words.extend(broadcast_strides(sin.shape, source.shape)[:3])
+    b.step('rotary_halves', words)
+
+
 def lower_rotary(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """com.microsoft:RotaryEmbedding of [batch, rows, hidden] or [batch, heads, rows, width]."""
     source = require_float(b, given(b, inputs, 0))
@@ -267,6 +280,7 @@ def lower_last_row(b: StepBuilder, node: Node, inputs: list[Value | None], outpu
 DECODER_LOWERINGS: dict[str, Lowering] = {
     'edgeflow:LastRow': lower_last_row,
     'edgeflow:CachedAttention': lower_cached_attention,
+    'edgeflow:Rotary': lower_rotary_halves,
     'com.microsoft:GroupQueryAttention': lower_gqa,
     'com.microsoft:MultiHeadAttention': lower_multi_head_attention,
     'com.microsoft:RotaryEmbedding': lower_rotary,

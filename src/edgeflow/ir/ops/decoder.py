@@ -95,6 +95,19 @@ def _multi_head_attention(c: InferContext) -> list[Type]:
             Type(c.dtype(2), [q[0], heads, total, v[2] // heads])]
 
 
+def _rotary_halves(c: InferContext) -> list[Type]:
+    """X [batch, heads, rows, width], cos and sin that can be broadcast to it; `half`: half of the width."""
+    c.check_rank(0, 4, 4)
+    shape = c.shape(0)
+    if 2 * c.attr_int('half', 0) != shape[3]:
+        raise c.fail(f"half of the width as 'half' of {shape}", f"{c.attr_int('half', 0)}")
+    for i in [1, 2]:
+        c.check_rank(i, 4, 4)
+        if c.shape(i)[3] != shape[3] or c.broadcast([c.shape(i), shape]) != shape:
+            raise c.fail(f'input {i} that can be broadcast to {shape}', f'{c.shape(i)}')
+    return [c.type(0)]
+
+
 def _rotary(c: InferContext) -> list[Type]:
     c.check_rank(0, 3, 4)
     if c.attr_int('is_packed_batching', 0) != 0 or c.attr_float('scale', 1.0) != 1.0:
@@ -131,6 +144,7 @@ def _last_row(c: InferContext) -> list[Type]:
 DECODER_OPS: dict[str, OpSpec] = {
     'edgeflow:LastRow': OpSpec(1, 1, 1, _last_row),
     'edgeflow:CachedAttention': OpSpec(8, 8, 1, _cached_attention),
+    'edgeflow:Rotary': OpSpec(3, 3, 1, _rotary_halves),
     'com.microsoft:GroupQueryAttention': OpSpec(7, 16, 1, _gqa),
     'com.microsoft:MultiHeadAttention': OpSpec(3, 10, 1, _multi_head_attention),
     'com.microsoft:RotaryEmbedding': OpSpec(4, 4, 1, _rotary),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.executable import load_wasm
-from edgeflow.backends.wasm.kernels import Preparation, kernel_module
+from edgeflow.backends.wasm.kernels import Image, kernel_module
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.graph import Graph
 from edgeflow.options import check_choice
@@ -31,9 +31,9 @@ async def prepare_device(device: str) -> None:
         return
 
 
-async def load_executable(graph: Graph, device: str, rests: Rests, shares: int = 1, preparation: Preparation | None = None) -> GeneratingExecutable:
+async def load_executable(graph: Graph, device: str, rests: Rests, shares: int = 1, image: Image | None = None) -> GeneratingExecutable:
     """The graph, straight from the reader, ready to run on `device`, one of choose_device()'s.
 
-    shares: among how many threads a run can be divided. preparation: what was made ready for it while its files came.
+    shares: among how many threads a run can be divided. image: the file in the memory of the instance that will run it.
     """
-    return await load_wasm(graph, rests, shares, None if preparation is None else preparation.take())
+    return await load_wasm(graph, rests, shares, image)

@@ -31,7 +31,7 @@ from edgeflow.host.browser_text import joins, load_tokenizer, may_be_joined, par
 from edgeflow.host.browser_tasks import (  # noqa: F401
     error_stack, new_deferred, pause, readable_stream, set_error_stack, start_task,
 )
-from edgeflow.host.browser_wasm import compile_wasm, instantiate_wasm, isolated, load_asset, start_wasm, touch_pages, wasm_features  # noqa: F401
+from edgeflow.host.browser_wasm import compile_wasm, instantiate_wasm, isolated, load_asset, start_wasm, wasm_features  # noqa: F401
 from edgeflow.host.browser_workers import (  # noqa: F401
     bytes_memory, default_workers, new_channel, open_port, own_bytes, spawn_worker, worker_port,
 )

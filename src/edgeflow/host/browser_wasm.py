@@ -145,10 +145,6 @@ async def compile_wasm(code: Bytes) -> WasmModule:
     ''')
 
 
-def touch_pages(data: Bytes) -> None:
-    __pragma__('js', 'for (let i = 0; i < data.length; i += 4096) data[i] = 0;')
-
-
 def isolated() -> bool:
     __pragma__('js', 'return globalThis.crossOriginIsolated === true;')
 

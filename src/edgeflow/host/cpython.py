@@ -36,7 +36,7 @@ from edgeflow.host.cpython_tasks import (  # noqa: F401
     bytes_memory, default_workers, error_stack, new_channel, new_deferred, open_port, own_bytes, pause, readable_stream,
     set_error_stack, spawn_worker, start_task, worker_port,
 )
-from edgeflow.host.cpython_wasm import compile_wasm, instantiate_wasm, isolated, start_wasm, touch_pages, wasm_features  # noqa: F401
+from edgeflow.host.cpython_wasm import compile_wasm, instantiate_wasm, isolated, start_wasm, wasm_features  # noqa: F401
 
 
 # Data

@@ -138,10 +138,6 @@ async def compile_wasm(code: memoryview) -> wasmtime.Module:
     return _module(code)
 
 
-def touch_pages(data: memoryview) -> None:
-    """wasmtime's memory is mapped at once; the system brings its pages as they are used."""
-
-
 def isolated() -> bool:
     return False
 

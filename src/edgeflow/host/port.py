@@ -108,7 +108,6 @@ WebAssembly
     async compile_wasm(code: Bytes) -> WasmModule                       once for the same bytes; in JS other threads can take it
     async start_wasm(module: WasmModule, memory: object | None = None) -> WasmInstance    on a memory of its own, or on another
                                                                        instance's shared_memory()
-    touch_pages(data: Bytes)                                           write to every page of zeros, so that the system gives it now
     isolated() -> bool                                                 whether threads can share memory here
     async instantiate_wasm(code: Bytes) -> WasmInstance                 both
 

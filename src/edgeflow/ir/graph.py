@@ -6,9 +6,26 @@ A value is a name (SSA: written once). `''` as a node's input or output means "l
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from edgeflow.host.platform import join_bytes
 from edgeflow.host.port import Bytes
+
+
+class Memory(Protocol):
+    """An engine's memory."""
+
+    def view(self, address: int, size: int) -> Bytes:
+        """Valid until the memory grows."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where in an engine's memory the content of a tensor lies already, `length` bytes."""
+
+    memory: Memory
+    address: int
+    length: int
 
 
 @dataclass(frozen=True)
@@ -16,7 +33,8 @@ class TensorData:
     """A constant tensor. `data`: little-endian, row-major, packed; usually a view into the file's bytes.
 
     String tensors have empty `data` and their values in `strings`. A large initializer of a file that came in pieces has in `parts`
-    the views of them that are its content; `data` is then empty if there are several. Read it by whole() where it may be large.
+    the views of them that are its content, or is `stored`; `data` is then empty if there are several parts or it is stored. Read it by
+    whole() where it may be large.
     """
 
     dtype: str
@@ -24,9 +42,12 @@ class TensorData:
     data: Bytes
     strings: list[str] = field(default_factory=list)
     parts: list[Bytes] = field(default_factory=list)
+    stored: Stored | None = None
 
     def size(self) -> int:
         """Bytes of the content."""
+        if self.stored is not None:
+            return self.stored.length
         total = len(self.data)
         if len(self.parts) > 1:
             for part in self.parts:
@@ -35,6 +56,8 @@ class TensorData:
 
     def whole(self) -> Bytes:
         """The content in one piece: `data`, or a copy."""
+        if self.stored is not None:
+            return join_bytes([self.stored.memory.view(self.stored.address, self.stored.length)])
         return join_bytes(self.parts) if len(self.parts) > 1 else self.data
 
 

@@ -159,8 +159,8 @@ def _read_attribute(reader: WireReader, context: Context, attributes: dict[str, 
         elif number == records.ATTRIBUTE_TENSOR:
             tensor = read_tensor(reader.message(), context.external, [])
             # The memory of pieces is freed once the initializers are loaded.
-            copies: bool = len(tensor.parts) > 0
-            parts.tensor = TensorData(tensor.dtype, tensor.shape, join_bytes(tensor.parts)) if copies else tensor
+            copies: bool = len(tensor.parts) > 0 or tensor.stored is not None
+            parts.tensor = TensorData(tensor.dtype, tensor.shape, join_bytes([tensor.whole()])) if copies else tensor
             parts.seen = 4
         elif number == records.ATTRIBUTE_GRAPH:
             parts.graph = read_graph(reader.message(), context)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import bytes_of, join_bytes
 from edgeflow.host.port import Bytes
+from edgeflow.ir.graph import Memory
 from edgeflow.onnx import records
 from edgeflow.onnx.wire import FIXED32, FIXED64, LENGTH, VARINT, invalid
 
@@ -17,9 +18,14 @@ LARGE = 65536
 
 
 class Pieces:
-    """The bytes of a file, in order. starts: where each piece begins."""
+    """The bytes of a file, in order. starts: where each piece begins.
 
-    def __init__(self, chunks: dict[int, Bytes]) -> None:
+    memory: of the engine in which the file lies as a whole, from `address` on. None: the pieces lie by themselves.
+    """
+
+    def __init__(self, chunks: dict[int, Bytes], memory: Memory | None = None, address: int = 0) -> None:
+        self.memory: Memory | None = memory
+        self.address: int = address
         self.starts: list[int] = sorted(chunks.keys())
         self.parts: list[Bytes] = [chunks[start] for start in self.starts]
         self.size: int = 0
@@ -108,7 +114,7 @@ class Scanner:
 
 def skeleton(pieces: Pieces) -> Bytes:
     """The file without the contents of its large initializers; the file itself if it is in one piece."""
-    if len(pieces.parts) == 1:
+    if len(pieces.parts) == 1 and pieces.memory is None:
         return pieces.parts[0]
     return join_bytes(_message(pieces, 0, pieces.size, [records.MODEL_GRAPH, records.GRAPH_INITIALIZER]))
 

@@ -11,7 +11,7 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import join_bytes, new_bytes, write_i32s
 from edgeflow.host.port import Bytes
 from edgeflow.ir.dtype import DTYPE_NAMES, ITEM_BITS, byte_size
-from edgeflow.ir.graph import TensorData
+from edgeflow.ir.graph import Stored, TensorData
 from edgeflow.onnx import records
 from edgeflow.onnx.pieces import LARGE, Pieces
 from edgeflow.onnx.wire import FIXED32, FIXED64, LENGTH, VARINT, WireReader, invalid
@@ -143,9 +143,10 @@ def read_tensor(reader: WireReader, external: External | None, names: list[str])
         return _string_tensor(parts, count, where)
     if parts.has_strings:
         raise invalid(f'{where} of {dtype} has string data', parts.position)
-    views: list[Bytes] = _tensor_views(parts, dtype, count, external, where)
+    stored = _stored(parts, external)
+    views: list[Bytes] = [] if stored is not None else _tensor_views(parts, dtype, count, external, where)
     data: Bytes = views[0] if len(views) == 1 else new_bytes(0)
-    tensor = TensorData(dtype, parts.dims, data, [], views if len(views) > 1 or len(parts.place) > 0 else [])
+    tensor = TensorData(dtype, parts.dims, data, [], views if len(views) > 1 or len(parts.place) > 0 else [], stored)
     expected: int = byte_size(dtype, count)
     if tensor.size() != expected:
         raise invalid(f'{where}, {dtype} {parts.dims}: expected {expected} bytes, got {tensor.size()}', parts.position)
@@ -184,6 +185,16 @@ def _tensor_views(parts: TensorParts, dtype: str, count: int, external: External
     if len(parts.place) == 2:
         return _file_views(parts, '', parts.place[0], parts.place[1], external, where)
     return [_tensor_bytes(parts, dtype, where)]
+
+
+def _stored(parts: TensorParts, external: External | None) -> Stored | None:
+    """Where the content of a tensor is, if the file lies in an engine's memory."""
+    if len(parts.place) != 2 or external is None:
+        return None
+    source = external('')
+    if not isinstance(source, Pieces) or source.memory is None:
+        return None
+    return Stored(source.memory, source.address + parts.place[0], parts.place[1])
 
 
 def _tensor_bytes(parts: TensorParts, dtype: str, where: str) -> Bytes:

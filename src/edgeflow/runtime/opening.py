@@ -9,7 +9,7 @@ from typing import Protocol
 from edgeflow.backends.choose import load_executable
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
-from edgeflow.backends.wasm.kernels import Preparation
+from edgeflow.backends.wasm.kernels import Image
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Graph, ValueInfo
@@ -40,6 +40,7 @@ class ModelFiles:
     def __init__(self) -> None:
         self._chunks: dict[str, dict[int, Bytes]] = {}
         self._skeleton: Bytes | None = None
+        self.image: Image | None = None
         self.size: int = 0
 
     def receive(self, location: str, start: int, data: Bytes) -> None:
@@ -70,6 +71,9 @@ class ModelFiles:
 
     def pieces(self, location: str) -> Pieces:
         """A file that is here; 'file-missing' if it is not."""
+        image = self.image
+        if location == MODEL and image is not None:
+            return Pieces({0: image.instance.view(image.address, image.size)}, image.instance, image.address)
         chunks = self._chunks.get(location)
         if chunks is None:
             raise EdgeflowError('file-missing', f"the model's data file '{location}' is missing", {'file': location})
@@ -91,7 +95,7 @@ class Opened:
 
 
 async def open_files(
-    files: ModelFiles, device: str, cancelled: Callable[[], bool], shares: int = 1, preparation: Preparation | None = None,
+    files: ModelFiles, device: str, cancelled: Callable[[], bool], shares: int = 1,
 ) -> Opened:
     """Read an ONNX file and make it ready to run on `device`, one of choose_device()'s, divided among `shares` threads where they help.
 
@@ -102,7 +106,7 @@ async def open_files(
 
     def find(location: str) -> Bytes | Pieces:
         found = model if location == MODEL else files.pieces(location)
-        return found if len(found.parts) > 1 else found.parts[0]
+        return found if len(found.parts) > 1 or found.memory is not None else found.parts[0]
 
     rests = Rests(cancelled, 'loading the model')
     graph = read_model(files.skeleton(), find).graph
@@ -111,7 +115,7 @@ async def open_files(
     verify_operators(graph)
     files.clear()
     await rests.rest()
-    executable = await load_executable(graph, device, rests, shares, preparation)
+    executable = await load_executable(graph, device, rests, shares, files.image)
     return Opened(declared_inputs(graph), graph.outputs, executable)
 
 

@@ -17,7 +17,7 @@ from edgeflow.runtime.decoding import answer_decoding
 from edgeflow.runtime.messages import (
     Parcel, error_fields, infos_fields, memory_fields, placement_fields, read_feeds,
 )
-from edgeflow.runtime.opening import ModelFiles, open_files
+from edgeflow.runtime.opening import MODEL, ModelFiles, open_files
 
 
 class Order:
@@ -80,10 +80,17 @@ class Server:
             self._unlink(cast(int, message['worker']))
         elif kind == 'piece':
             data = cast('Bytes', message['data'])
-            self._of(message).receive(cast(str, message['location']), cast(int, message['start']), data)
-            self._preparations[cast(int, message['number'])].expect(len(data))
+            files = self._of(message)
+            if message['location'] == MODEL:
+                self._preparations[cast(int, message['number'])].receive(cast(int, message['start']), data)
+            else:
+                files.receive(cast(str, message['location']), cast(int, message['start']), data)
         elif kind == 'reset':
-            self._of(message).reset(cast(str, message['location']))
+            files = self._of(message)
+            if message['location'] == MODEL:
+                self._preparations[cast(int, message['number'])].reset()
+            else:
+                files.reset(cast(str, message['location']))
         elif kind == 'dispose':
             self._files.pop(cast(int, message['number']), None)
             self._preparations.pop(cast(int, message['number']), None)
@@ -125,6 +132,13 @@ class Server:
             self._preparations[number] = Preparation()
         return self._files[number]
 
+    async def _ready_files(self, message: dict[str, object]) -> ModelFiles:
+        """The files of a model, all of which are here."""
+        files = self._of(message)
+        if files.image is None:
+            files.image = await self._preparations[cast(int, message['number'])].image()
+        return files
+
     async def _work(self) -> None:
         while len(self._orders) > 0:
             order = self._orders[0]
@@ -151,7 +165,7 @@ class Server:
                 return await self._describe(order.message)
             if kind == 'external':
                 named = Parcel('answer')
-                named.fields['files'] = self._of(order.message).named()
+                named.fields['files'] = (await self._ready_files(order.message)).named()
                 return named
             return await self._run(order)
         except Exception as error:
@@ -159,10 +173,10 @@ class Server:
 
     async def _load(self, order: Order) -> Parcel:
         message = order.message
-        files = self._of(message)
-        self._files.pop(cast(int, message['number']))
-        preparation = self._preparations.pop(cast(int, message['number']))
-        opened = await open_files(files, cast(str, message['device']), order.cancelled, cast(int, message['shares']), preparation)
+        files = await self._ready_files(message)
+        self._files.pop(cast(int, message['number']), None)
+        self._preparations.pop(cast(int, message['number']), None)
+        opened = await open_files(files, cast(str, message['device']), order.cancelled, cast(int, message['shares']))
         self._executables[cast(int, message['number'])] = opened.executable
         parcel = Parcel('answer')
         parcel.fields['inputs'] = infos_fields(opened.inputs)

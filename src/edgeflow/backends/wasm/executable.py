@@ -12,11 +12,10 @@ from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.crew import Link, Member, SharePlan
 from edgeflow.backends.wasm.decoder import WasmDecoder
-from edgeflow.backends.wasm.kernels import start_instance
+from edgeflow.backends.wasm.kernels import Image, start_instance
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_copy, join_bytes, new_bytes, now, pause
-from edgeflow.host.port import WasmInstance
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes import absorb_transposes, constants_to_initializers, eliminate_dead_nodes
 from edgeflow.passes.fold_constants import fold_constants
@@ -350,12 +349,12 @@ def step_ends(tape: Tape) -> list[int]:
     return ends
 
 
-async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, prepared: WasmInstance | None = None) -> WasmExecutable:
+async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | None = None) -> WasmExecutable:
     """Run the passes over `graph`, put its weights into WASM memory, and let go of the file they came from.
 
-    prepared: a fresh instance whose memory has grown beforehand. EdgeflowError 'unsupported-op' names the first operator that WASM does not have.
+    image: where the file lies already, if its large initializers are `stored` there. EdgeflowError 'unsupported-op' names the first operator that WASM does not have.
     """
-    machine = WasmMachine(await start_instance() if prepared is None else prepared, shares)
+    machine = WasmMachine(await start_instance() if image is None else image.instance, shares, image)
     for part in all_graphs(graph):
         constants_to_initializers.run(part)
         absorb_transposes.run(part)

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from edgeflow.backends.wasm.memory import first_address
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import compile_wasm, load_asset, start_task, start_wasm, touch_pages, wasm_features
-from edgeflow.host.port import WasmInstance, WasmModule
+from edgeflow.host.platform import (
+    compile_wasm, copy_bytes, drop_memory, hold_memory, load_asset, new_deferred, start_task, start_wasm, wasm_features,
+)
+from edgeflow.host.port import Bytes, Deferred, WasmInstance, WasmModule
+
+@dataclass(frozen=True)
+class Image:
+    """An .onnx file in the memory of a fresh instance: `size` bytes from `address`, which is where its heap begins."""
+
+    instance: WasmInstance
+    address: int
+    size: int
+
 
 # In a worker: what its page gave it.
 _given: list[WasmModule] = []
@@ -34,37 +48,69 @@ async def start_instance(memory: object | None = None) -> WasmInstance:
 
 
 class Preparation:
-    """An instance whose memory grows while a model's files come, so that loading need not wait for the system's pages."""
+    """An instance into whose memory the .onnx file comes as it arrives: there its weights are packed, and many stay where they are."""
 
     def __init__(self) -> None:
         self._instance: WasmInstance | None = None
-        self._starting: bool = False
-        self._wanted: int = 0
+        self._starting: Deferred | None = None
+        self._pieces: dict[int, Bytes] = {}
+        self._sizes: dict[int, int] = {}
+        self._failure: Exception | None = None
 
-    def expect(self, size: int) -> None:
-        """So many bytes more will be needed. Nothing happens before this thread has the kernels."""
-        self._wanted += size
+    def receive(self, start: int, data: Bytes) -> None:
+        """A piece of the file, whose memory is given up; in any order."""
+        self._sizes[start] = len(data)
         if self._instance is not None:
-            self._grow(self._instance)
-        elif not self._starting and len(_given) > 0:
-            self._starting = True
+            self._store(self._instance, start, data)
+            return
+        self._pieces[start] = data
+        if self._starting is None and len(_given) > 0:
+            self._starting = new_deferred()
             start_task(self._start)
 
-    def take(self) -> WasmInstance | None:
-        """The instance, if there is one."""
+    def reset(self) -> None:
+        """What came was of another version."""
+        self._pieces = {}
+        self._sizes = {}
+
+    async def image(self) -> Image:
+        """The file, which is here. EdgeflowErrors: those of start_instance(), and 'out-of-memory'."""
+        if self._starting is None:
+            self._starting = new_deferred()
+            await self._start()
+        else:
+            await self._starting.result()
         instance = self._instance
-        self._instance = None
-        return instance
+        if self._failure is not None or instance is None:
+            raise self._failure if self._failure is not None else EdgeflowError('internal', 'no instance was started', {})
+        size = 0
+        for start in sorted(self._sizes.keys()):
+            if start != size:
+                raise EdgeflowError('internal', f'expected a piece of the file at {size}, got one at {start}', {})
+            size += self._sizes[start]
+        return Image(instance, first_address(instance), size)
 
     async def _start(self) -> None:
         try:
-            self._instance = await start_instance()
-            self._grow(self._instance)
-        except EdgeflowError:
-            # Loading will meet it again, and tell.
-            self._instance = None
+            instance = await start_instance()
+            self._instance = instance
+            pieces = self._pieces
+            self._pieces = {}
+            for start in pieces:
+                self._store(instance, start, pieces[start])
+        except EdgeflowError as error:
+            self._failure = error
+        if self._starting is not None:
+            self._starting.resolve(None)
 
-    def _grow(self, instance: WasmInstance) -> None:
-        start = instance.memory_size()
-        instance.grow(self._wanted)
-        touch_pages(instance.view(start, instance.memory_size() - start))
+    def _store(self, instance: WasmInstance, start: int, data: Bytes) -> None:
+        if self._failure is not None:
+            return
+        try:
+            address = first_address(instance) + start
+            instance.grow(address + len(data))
+            copy_bytes(instance.view(address, len(data)), 0, data)
+            hold_memory(data)
+            drop_memory(data)
+        except EdgeflowError as error:
+            self._failure = error

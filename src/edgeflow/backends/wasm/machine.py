@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgeflow.backends.wasm.engine import WasmEngine, convert_step, failure
+from edgeflow.backends.wasm.kernels import Image
 from edgeflow.backends.wasm.lowerings import FORMS, LOWERINGS
 from edgeflow.backends.wasm.shares import share_groups
 from edgeflow.backends.wasm.weights import Weights, check_data, upload
@@ -24,11 +25,13 @@ from edgeflow.plan.values import NodeSteps, Value
 class WasmMachine:
     """One model's WASM instance."""
 
-    def __init__(self, instance: WasmInstance, shares: int = 1) -> None:
-        """shares: among how many machines its plans can be divided."""
+    def __init__(self, instance: WasmInstance, shares: int = 1, image: Image | None = None) -> None:
+        """shares: among how many machines its plans can be divided. image: the file, in the memory of `instance`."""
         self.engine: WasmEngine = WasmEngine(instance)
+        if image is not None:
+            self.engine.heap.allocate(image.size)
         self._shares: int = shares
-        self.weights: Weights = Weights(self.engine)
+        self.weights: Weights = Weights(self.engine, image)
         self._planned: list[Value] = []
 
     def load(self, graph: Graph) -> Iterator[None]:

@@ -37,6 +37,16 @@ class Heap:
     def free(self, address: int) -> None:
         """Give back what allocate() gave. Freeing anything else is an error of the caller."""
         size = self._sizes.pop(address)
+        self._insert(address, size)
+
+    def give(self, start: int, size: int) -> None:
+        """Free a part of a block, for ever: the block itself is not freed afterwards. What is too small to be aligned is lost."""
+        address = _align(start)
+        end = (start + size) // ALIGNMENT * ALIGNMENT
+        if end > address:
+            self._insert(address, end - address)
+
+    def _insert(self, address: int, size: int) -> None:
         self.used = self.used - size
         i = self._position(address)
         joins_left = i > 0 and self._free_starts[i - 1] + self._free_sizes[i - 1] == address
@@ -108,6 +118,11 @@ class Heap:
             else:
                 high = middle
         return low
+
+
+def first_address(instance: WasmInstance) -> int:
+    """Where the heap of an instance of the kernels begins."""
+    return _align(instance.global_value('__heap_base'))
 
 
 def _align(size: int) -> int:

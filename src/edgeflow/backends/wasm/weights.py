@@ -5,6 +5,9 @@ laid out for all of them first, then each initializer is copied once from the fi
 place, packed ones to a staging block behind the weights, from which a kernel packs them. Types that the kernels do not
 hold (float16, bfloat16, 4 bits) are widened on the way. The staging block becomes the arena's memory afterwards, and
 nothing of the file is referred to any more.
+
+Where the file came into this memory as it was downloaded (kernels.Image), plain initializers stay where they are, and others are
+packed from there; what was packed makes room for the next.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from edgeflow.backends.wasm.engine import WasmEngine
+from edgeflow.backends.wasm.kernels import Image
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import drop_memory, hold_memory
 from edgeflow.host.port import Bytes
@@ -51,8 +55,12 @@ class _Packing:
 class Weights:
     """All initializers of a model's graph and subgraphs, by their key (planner.initializer_key)."""
 
-    def __init__(self, engine: WasmEngine) -> None:
+    def __init__(self, engine: WasmEngine, image: Image | None) -> None:
         self._engine = engine
+        self._image: Image | None = image
+        # Of what lies in the image, by address: how many initializers still need it, and its size.
+        self._holders: dict[int, int] = {}
+        self._extents: dict[int, int] = {}
         self._weights: dict[str, Weight] = {}
         self._packings: list[_Packing] = []
         self._numbers: int = 0
@@ -75,12 +83,14 @@ class Weights:
         self._demand(graph, [''], [graph], forms)
         self._reserve()
         for weight in self._weights.values():
-            if weight.wants_plain:
+            if weight.wants_plain and not self._stay(weight):
                 self._engine.place(weight.value)
-        for packing in self._packings:
-            self._engine.place(packing.target)
+        if self._image is None:
+            for packing in self._packings:
+                self._engine.place(packing.target)
         for _ in self._fill():
             yield
+        self._give_gaps()
         for weight in self._weights.values():
             weight.data = None
         self._packings = []
@@ -161,7 +171,27 @@ class Weights:
         for packing in self._packings:
             total = total + packing.target.size + 64
         self.bytes = total
-        self._engine.heap.reserve(total + staging)
+        if self._image is None:
+            self._engine.heap.reserve(total + staging)
+
+    def _stay(self, weight: Weight) -> bool:
+        """Whether the content can be used where it lies: then that is its address."""
+        data = weight.data
+        if data is None or data.stored is None or data.dtype != weight.value.dtype:
+            return False
+        weight.value.address = data.stored.address
+        return True
+
+    def _give_gaps(self) -> None:
+        """Free what of the file's image no weight lies in any more: its nodes, its unused tensors."""
+        image = self._image
+        if image is None:
+            return
+        at = image.address
+        for address in sorted(self._extents.keys()):
+            self._engine.heap.give(at, address - at)
+            at = address + self._extents[address]
+        self._engine.heap.give(at, image.address + image.size - at)
 
     def _fill(self) -> Iterator[None]:
         b = StepBuilder(NoConstants())
@@ -171,23 +201,34 @@ class Weights:
             if weight.data is not None and weight.uses > 0:
                 for part in weight.data.parts:
                     hold_memory(part)
+                stored = weight.data.stored
+                if stored is not None:
+                    self._holders[stored.address] = self._holders.get(stored.address, 0) + 1
+                    self._extents[stored.address] = stored.length
         for weight in self._weights.values():
-            if weight.wants_plain:
+            if weight.wants_plain and weight.data is not None and weight.data.stored is not None and weight.value.address == weight.data.stored.address:
+                # It stays there for good: one holder too many.
+                self._holders[weight.value.address] += 1
+                self._used(weight)
+            elif weight.wants_plain:
                 for _ in self._copy_in_parts(b, weight):
                     yield
                 self._used(weight)
         for packing in self._packings:
+            if packing.target.address == 0:
+                self._engine.place(packing.target)
             staged = self._stage(b, packing)
             b.begin(packing.node, 1)
             packing.form.pack(b, packing.inputs, packing.target)
             self._engine.run_now(b, f"packing '{packing.target.name}'")
+            for weight in staged:
+                if weight.data is None or weight.data.stored is None or weight.data.stored.address != weight.value.address:
+                    self._engine.heap.free(weight.value.address)
+                weight.value.address = 0
             for i in packing.form.sources:
                 value = packing.inputs[i] if i < len(packing.inputs) else None
                 if value is not None:
                     self._used(self._weights[value.initializer])
-            for weight in staged:
-                self._engine.heap.free(weight.value.address)
-                weight.value.address = 0
             yield
 
     def _stage(self, b: StepBuilder, packing: _Packing) -> list[Weight]:
@@ -198,8 +239,9 @@ class Weights:
             if value is None or value.address != 0:
                 continue
             weight = self._weights[value.initializer]
-            self._engine.place(value)
-            self._copy(b, weight)
+            if not self._stay(weight):
+                self._engine.place(value)
+                self._copy(b, weight)
             staged.append(weight)
         return staged
 
@@ -209,12 +251,17 @@ class Weights:
         if weight.uses == 0 and weight.data is not None:
             for part in weight.data.parts:
                 drop_memory(part)
+            stored = weight.data.stored
+            if stored is not None:
+                self._holders[stored.address] -= 1
+                if self._holders[stored.address] == 0:
+                    self._engine.heap.give(stored.address, stored.length)
             weight.data = None
 
     def _copy_in_parts(self, b: StepBuilder, weight: Weight) -> Iterator[None]:
         """As _copy(), with a halt after each part. If this is its only use, each piece of the file goes as soon as it was copied."""
         data = weight.data
-        if data is None or data.dtype != weight.value.dtype:
+        if data is None or data.stored is not None or data.dtype != weight.value.dtype:
             self._copy(b, weight)
             yield
             return
@@ -258,18 +305,29 @@ def upload(engine: WasmEngine, b: StepBuilder, data: TensorData, value: Value) -
         return
     b.begin(Node('Cast', '', value.name, [], []), 1)
     raw = b.scratch(data.size())
-    engine.place(raw)
+    stored = data.stored
+    if stored is None:
+        engine.place(raw)
+    else:
+        raw.constant = True
+        raw.address = stored.address
     try:
-        upload_parts(engine, raw.address, data)
+        if stored is None:
+            upload_parts(engine, raw.address, data)
         b.step('cast', [DTYPE_CODES[data.dtype], DTYPE_CODES[value.dtype], b.pointer(raw), b.pointer(value), value.count()])
         engine.run_steps(b.steps, f"widening '{value.name}'")
     finally:
-        engine.heap.free(raw.address)
+        if stored is None:
+            engine.heap.free(raw.address)
         b.begin(Node('Cast', '', value.name, [], []), 1)
 
 
 def upload_parts(engine: WasmEngine, address: int, data: TensorData) -> None:
     """Copy the tensor's bytes to an address."""
+    stored = data.stored
+    if stored is not None:
+        engine.upload(address, stored.memory.view(stored.address, stored.length))
+        return
     at = address
     for part in data.parts if len(data.parts) > 1 else [data.data]:
         engine.upload(at, part)

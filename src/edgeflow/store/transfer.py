@@ -39,6 +39,8 @@ MOST_BYTES = 1 << 40
 MOST_RESTARTS = 4
 # Writes under way beside the network: enough to keep the store busy, few enough to bound what waits in memory.
 MOST_WRITES = 3
+# Of what the platform holds, none waits in this thread's memory.
+MOST_HELD_WRITES = 24
 PARALLEL_READS = 4
 HASH_SLICE = 1 << 20
 # A connection that gives so many bytes a ms needs no others beside it.
@@ -777,7 +779,7 @@ class Transfer:
         self.loaded += size
         self._received += size
         self._failures = 0
-        while self._writes >= MOST_WRITES:
+        while self._writes >= MOST_HELD_WRITES:
             await self._wait_write()
         record = self.record
         start_task(lambda: self._write(files, record, index, held))

@@ -60,6 +60,7 @@ bench/node_modules/.complete: bench/package-lock.json
 bench: $(SETUP) bench/node_modules/.complete
 	@$(PYTHON) -m toolchain.build --quiet
 	@$(PYTHON) -m bench.bench
+	@$(PYTHON) -m bench.generation
 
 clean:
 	@rm -rf build .browser .pytest_cache .hypothesis

@@ -146,7 +146,7 @@ class HttpResponse:
         if self._reader is None:
             return new_bytes(0)
         if self._in_place:
-            return await _take_in_place(self._reader, new_bytes(size), on_bytes, self.url, self._signal)
+            return await _take_in_place(self._reader, _spare(size), on_bytes, self.url, self._signal)
         buffer = new_bytes(size)
         filled = 0
         while filled < size:
@@ -216,6 +216,28 @@ async def _receive_in_place(
     }
     const head = new Uint8Array(buffer, 0, filled);
     return rest.length === 0 ? head : joinBytes([head, ...rest]);
+    ''')
+
+
+# Fresh memory costs more than the bytes that come into it: the system gives it page by page, full of zeros.
+__pragma__('js', r'''
+const MOST_SPARES = 4;
+let spares = [];
+''')
+
+
+def reuse_memory_of(data: Bytes) -> None:
+    __pragma__('js', 'if (data.byteLength === data.buffer.byteLength && spares.length < MOST_SPARES) spares.push(data);')
+
+
+def forget_spare_memory() -> None:
+    __pragma__('js', 'spares = [];')
+
+
+def _spare(size: int) -> Bytes:
+    __pragma__('js', r'''
+    const found = spares.findIndex(data => data.length === size);
+    return found < 0 ? new Uint8Array(size) : spares.splice(found, 1)[0];
     ''')
 
 

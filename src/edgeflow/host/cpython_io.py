@@ -285,6 +285,14 @@ def new_sha256() -> _Sha256:
     return _Sha256()
 
 
+def reuse_memory_of(data: memoryview) -> None:
+    """Memory is cheap here: nothing is kept."""
+
+
+def forget_spare_memory() -> None:
+    """As reuse_memory_of()."""
+
+
 def hold_memory(data: memoryview) -> None:
     """CPython frees memory when its last reference goes."""
 

@@ -119,6 +119,8 @@ Workers
     worker_port() -> WorkerPort | None                                  in a worker that spawn_worker made: the way to its page
     new_channel() -> list[object]                                      two ends of a channel, which post() can move to other threads
     open_port(end: object) -> MessagePort                               an end, in the thread that it has come to
+    reuse_memory_of(data: Bytes)                                       take() may give this memory again; nobody else refers to it
+    forget_spare_memory()                                              what nobody has taken again goes
     own_bytes(data: Bytes, give: bool) -> Bytes                         bytes that may be moved to another thread: `data` itself if
                                                                         it is given up and has its memory for itself, else a copy
     bytes_memory(data: Bytes) -> object                                 the memory of own_bytes(), for the transfer lists of post()

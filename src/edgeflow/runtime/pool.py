@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import cast
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import new_channel, new_deferred
-from edgeflow.host.port import Deferred, WasmModule, WorkerHandle
+from edgeflow.host.platform import new_channel, new_deferred, reuse_memory_of
+from edgeflow.host.port import Bytes, Deferred, WasmModule, WorkerHandle
 from edgeflow.runtime.messages import Parcel, read_error
 
 
@@ -134,6 +134,9 @@ class PoolWorker:
         kind = message['kind']
         if kind == 'ready':
             self._begin(cast(str, message['version']))
+            return
+        if kind == 'spent':
+            reuse_memory_of(cast(Bytes, message['data']))
             return
         call = self._forget(cast(int, message['call']))
         if call is None:

@@ -10,7 +10,7 @@ from edgeflow.backends.contract import Feed, HelperLink, MemoryUse, Placement, R
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.wasm.kernels import kernel_module
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import now, on_abort, pause, signal_aborted, watch_collection
+from edgeflow.host.platform import forget_spare_memory, now, on_abort, pause, signal_aborted, watch_collection
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
 from edgeflow.runtime.decoding import RemoteDecoder
 from edgeflow.runtime.messages import Parcel, read_feeds, read_infos, read_memory, read_placement
@@ -245,6 +245,7 @@ class Place:
 
     def leave(self) -> None:
         """Nothing will live here. Doing it twice is no error."""
+        forget_spare_memory()
         worker = self._worker
         if worker is not None:
             self._worker = None

@@ -11,7 +11,7 @@ from edgeflow.backends.wasm.crew import Link
 from edgeflow.backends.wasm.helper import Helper
 from edgeflow.backends.wasm.kernels import Preparation, use_kernels
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import open_port, start_task, worker_port
+from edgeflow.host.platform import bytes_memory, open_port, start_task, worker_port
 from edgeflow.host.port import Bytes, WorkerPort
 from edgeflow.runtime.decoding import answer_decoding
 from edgeflow.runtime.messages import (
@@ -129,8 +129,11 @@ class Server:
         number = cast(int, message['number'])
         if number not in self._files:
             self._files[number] = ModelFiles()
-            self._preparations[number] = Preparation()
+            self._preparations[number] = Preparation(self._give_back)
         return self._files[number]
+
+    def _give_back(self, data: Bytes) -> None:
+        self._port.post({'kind': 'spent', 'data': data}, [bytes_memory(data)])
 
     async def _ready_files(self, message: dict[str, object]) -> ModelFiles:
         """The files of a model, all of which are here."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgeflow.backends.wasm.memory import first_address
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
-    compile_wasm, copy_bytes, drop_memory, hold_memory, load_asset, new_deferred, start_task, start_wasm, wasm_features,
+    compile_wasm, copy_bytes, load_asset, new_deferred, start_task, start_wasm, wasm_features,
 )
 from edgeflow.host.port import Bytes, Deferred, WasmInstance, WasmModule
 
@@ -50,7 +51,9 @@ async def start_instance(memory: object | None = None) -> WasmInstance:
 class Preparation:
     """An instance into whose memory the .onnx file comes as it arrives: there its weights are packed, and many stay where they are."""
 
-    def __init__(self) -> None:
+    def __init__(self, spent: Callable[[Bytes], None]) -> None:
+        """spent: is given the memory of what was copied."""
+        self._spent: Callable[[Bytes], None] = spent
         self._instance: WasmInstance | None = None
         self._starting: Deferred | None = None
         self._pieces: dict[int, Bytes] = {}
@@ -110,7 +113,6 @@ class Preparation:
             address = first_address(instance) + start
             instance.grow(address + len(data))
             copy_bytes(instance.view(address, len(data)), 0, data)
-            hold_memory(data)
-            drop_memory(data)
+            self._spent(data)
         except EdgeflowError as error:
             self._failure = error

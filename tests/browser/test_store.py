@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
-from playwright.sync_api import Browser, BrowserContext, Page, Playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.store.faults import FaultServer, ServedFile, fault_server
 from tests.store.test_fault_schedules import CODES, cases, served

@@ -85,6 +85,8 @@ class Server:
                 self._preparations[cast(int, message['number'])].receive(cast(int, message['start']), data)
             else:
                 files.receive(cast(str, message['location']), cast(int, message['start']), data)
+        elif kind == 'external':
+            start_task(lambda: self._name_files(Order(message)))
         elif kind == 'reset':
             files = self._of(message)
             if message['location'] == MODEL:
@@ -135,6 +137,15 @@ class Server:
     def _give_back(self, data: Bytes) -> None:
         self._port.post({'kind': 'spent', 'data': data}, [bytes_memory(data)])
 
+    async def _name_files(self, order: Order) -> None:
+        """Tell which external data files a model names: beside what is under way, as its download waits for it."""
+        try:
+            parcel = Parcel('answer')
+            parcel.fields['files'] = (await self._ready_files(order.message)).named()
+        except Exception as error:
+            parcel = failure(error)
+        self._reply(order, parcel)
+
     async def _ready_files(self, message: dict[str, object]) -> ModelFiles:
         """The files of a model, all of which are here."""
         files = self._of(message)
@@ -166,10 +177,6 @@ class Server:
                 return await self._load(order)
             if kind == 'describe':
                 return await self._describe(order.message)
-            if kind == 'external':
-                named = Parcel('answer')
-                named.fields['files'] = (await self._ready_files(order.message)).named()
-                return named
             return await self._run(order)
         except Exception as error:
             return failure(error)

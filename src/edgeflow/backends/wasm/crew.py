@@ -18,6 +18,8 @@ from edgeflow.plan.link import WORD
 from edgeflow.plan.stretches import Share
 from edgeflow.plan.values import Pointer, Step, Value
 
+# WebAssembly's memory grows by pages.
+PAGE = 65536
 TAPE_BYTES = 4096
 # As toolchain/wasm.py gives the kernels.
 STACK_BYTES = 65536
@@ -202,7 +204,7 @@ class Member:
 
     def bytes(self) -> int:
         """What it takes of the helper's memory."""
-        return 0 if self.link.lost or self._shared else self._heap.capacity()
+        return 0 if self.link.lost or self._shared else (self._heap.capacity() + PAGE - 1) // PAGE * PAGE
 
     def close(self) -> None:
         """The model is gone."""

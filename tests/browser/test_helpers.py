@@ -143,6 +143,8 @@ def test_isolated_pages_share_the_memory_itself(browser: Browser, dist: Path) ->
         assert do('return [same(await run()), same(await run({ signal: new AbortController().signal }))];') == [True] * 2
         assert page.workers[1].evaluate('self.partials') == 24
         assert do('return library.memoryStats().models[0].total - before;') < 2_000_000, 'no second copy of weights'
+        good = do('let good = 0; for (let i = 0; i < 100; i++) good += same(await run()) ? 1 : 0; return good;')
+        assert good == 100, 'threads in one memory keep out of each other\'s way'
         do("""
           const other = await load(library, MINILM);
           const spans = await intervals(library, [model, other], 4, 1, 32);

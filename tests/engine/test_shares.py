@@ -13,6 +13,7 @@ from edgeflow.backends.wasm.crew import Link
 from edgeflow.backends.wasm.executable import WasmExecutable
 from edgeflow.backends.wasm.helper import Helper
 from edgeflow.host.platform import new_channel, open_port
+from edgeflow.plan.planner import Draft
 from edgeflow.runtime.opening import MODEL, ModelFiles, open_files
 from tests.engine.cases import MODELS, assert_close
 from tests.engine.minilm import folder
@@ -57,7 +58,18 @@ async def compare(path: str, variant: str, batch: int, length: int) -> str:
         np.testing.assert_array_equal(helped[name].data, alone[name].data)
         assert_close(variant, np.asarray(helped[name].data).reshape(array.shape), array)
     assert executable.divisible()
+    check_apart(next(iter(executable._plans.values())).draft)
     return await executable.describe_plan({name: feed.shape for name, feed in feeds.items()}, names)
+
+
+def check_apart(draft: Draft) -> None:
+    """Shares may run in one memory: what one of them writes, and its scratch memory, no other has."""
+    steps = draft.steps()
+    for stretch in draft.stretches:
+        parts = [steps[stretch.first:stretch.shares[0].first]] + [share.steps for share in stretch.shares]
+        scratches = [word.value.root().number for part in parts for step in part if step.kernel == 'sdpa_f32' for word in step.words[-1:]]
+        results = [part[-1].words[2].value.root().number for part in parts]
+        assert len(set(scratches)) == len(scratches) and len(set(results)) == len(results)
 
 
 @pytest.mark.parametrize('path', PATHS)

@@ -36,7 +36,7 @@ LDC = 9
 ACTIVATION = 12
 GEMM_WORDS = 13
 
-# Argument words of sdpa_f32.
+# Argument words of sdpa_f32; the last is its scratch memory.
 OUT = 4
 HEADS = 6
 WIDTH = 9
@@ -46,7 +46,6 @@ STRIDES = [12, 16, 20, 24]
 MASK = 3
 MASK_STRIDES = 28
 MASK_TYPE = 32
-SCRATCH = 38
 
 
 @dataclass
@@ -278,9 +277,9 @@ def heads_step(step: Step, low: int, high: int, b: StepBuilder) -> Step:
     item = FLOAT if words[MASK_TYPE] == 1 else 1
     words[MASK] = _moved(words[MASK], low * group * _number(step, MASK_STRIDES + 1) * item)
     words[HEADS] = (high - low) * group
-    scratch = step.words[SCRATCH]
+    scratch = step.words[-1]
     if low > 0 and isinstance(scratch, Pointer):
-        words[SCRATCH] = Pointer(b.new_value('scratch', 'uint8', [scratch.value.size]), 0)
+        words[-1] = Pointer(b.new_value('scratch', 'uint8', [scratch.value.size]), 0)
     return Step('sdpa_f32', words)
 
 
@@ -299,7 +298,7 @@ def _inputs(steps: list[Step]) -> list[Value]:
     for step in steps:
         own.add(_target(step).root().number)
         if step.kernel == 'sdpa_f32':
-            scratch = _root(step.words[SCRATCH])
+            scratch = _root(step.words[-1])
             if scratch is not None:
                 own.add(scratch.number)
         for word in step.words:

@@ -33,8 +33,8 @@ SCRIPT_URL = BUILD / 'script_url.js'
 # Methods that only the compiler and its runtime call.
 SPECIAL = 'str repr len bool eq contains getitem setitem delitem iter next aiter anext enter exit aenter aexit call post_init'.split()
 SHORT_NAMES = BUILD / 'short_names.json'
-# Its names of token types and of methods of its interpreter, which it never makes from a string.
-JINJA_PRIVATE = r'^(evaluate\w*|\w+Variable|(Open|Close)[A-Z]\w+|[A-Z]\w+Operator|(Numeric|String)Literal|Identifier|Comma|Colon|Equals|Pipe)$'
+# Its names of token types, of parts of a parsed template and of methods of its interpreter, which it never makes from a string.
+JINJA_PRIVATE = r'^(_*builtins|__bool__|operator|body|args|property|assignee|iterable|loopvar|argument|defaultBlock|variables|operand|callerArgs|callee|bindMacroArguments|computed|condition|alternate|applyFilter|(true|false)Expr|evaluate\w*|\w+Variable|(Open|Close)[A-Z]\w+|[A-Z]\w+Operator|(Numeric|String)Literal|Identifier|Comma|Colon|Equals|Pipe)$'
 
 JINJA = 'edgeflow-jinja.js'
 JINJA_ENTRY = ROOT / 'toolchain' / 'jinja.js'

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeflow.ir.ops.infer import FLOATS, INTEGERS, NUMBERS, Infer, InferContext, OpSpec, Type
+from edgeflow.ir.ops.infer import FLOATS, INTEGERS, NUMBERS, Infer, InferContext, OpSpec, Type, op
 
 SIGNED = FLOATS + ['int64', 'int32', 'int8', 'int16']
 ANY = NUMBERS + ['bool', 'string', 'int4', 'uint4']
@@ -120,48 +120,48 @@ _COMPARE: Infer = _compare(NUMBERS)
 
 # Two inputs that are broadcast to each other.
 BINARY: dict[str, OpSpec] = {
-    'Add': OpSpec(2, 2, 1, _ON_NUMBERS),
-    'Sub': OpSpec(2, 2, 1, _ON_NUMBERS),
-    'Mul': OpSpec(2, 2, 1, _ON_NUMBERS),
-    'Div': OpSpec(2, 2, 1, _ON_NUMBERS),
-    'Pow': OpSpec(2, 2, 1, _pow),
-    'Mod': OpSpec(2, 2, 10, _mod),
-    'PRelu': OpSpec(2, 2, 1, _prelu),
-    'BitShift': OpSpec(2, 2, 11, _bit_shift),
-    'BitwiseAnd': OpSpec(2, 2, 18, _ON_INTEGERS),
-    'BitwiseOr': OpSpec(2, 2, 18, _ON_INTEGERS),
-    'BitwiseXor': OpSpec(2, 2, 18, _ON_INTEGERS),
-    'And': OpSpec(2, 2, 1, _ON_BOOLS),
-    'Or': OpSpec(2, 2, 1, _ON_BOOLS),
-    'Xor': OpSpec(2, 2, 1, _ON_BOOLS),
-    'Equal': OpSpec(2, 2, 1, _compare(NUMBERS + ['bool', 'string'])),
-    'Greater': OpSpec(2, 2, 1, _COMPARE),
-    'GreaterOrEqual': OpSpec(2, 2, 12, _COMPARE),
-    'Less': OpSpec(2, 2, 1, _COMPARE),
-    'LessOrEqual': OpSpec(2, 2, 12, _COMPARE),
+    'Add': op(_ON_NUMBERS, 2),
+    'Sub': op(_ON_NUMBERS, 2),
+    'Mul': op(_ON_NUMBERS, 2),
+    'Div': op(_ON_NUMBERS, 2),
+    'Pow': op(_pow, 2),
+    'Mod': op(_mod, 2, 2, 10),
+    'PRelu': op(_prelu, 2),
+    'BitShift': op(_bit_shift, 2, 2, 11),
+    'BitwiseAnd': op(_ON_INTEGERS, 2, 2, 18),
+    'BitwiseOr': op(_ON_INTEGERS, 2, 2, 18),
+    'BitwiseXor': op(_ON_INTEGERS, 2, 2, 18),
+    'And': op(_ON_BOOLS, 2),
+    'Or': op(_ON_BOOLS, 2),
+    'Xor': op(_ON_BOOLS, 2),
+    'Equal': op(_compare(NUMBERS + ['bool', 'string']), 2),
+    'Greater': op(_COMPARE, 2),
+    'GreaterOrEqual': op(_COMPARE, 2, 2, 12),
+    'Less': op(_COMPARE, 2),
+    'LessOrEqual': op(_COMPARE, 2, 2, 12),
 }
 
 _OTHERS: dict[str, OpSpec] = {
-    'Abs': OpSpec(1, 1, 1, _unary(NUMBERS)),
-    'Neg': OpSpec(1, 1, 1, _unary(SIGNED)),
-    'Sign': OpSpec(1, 1, 9, _unary(NUMBERS)),
-    'Erf': OpSpec(1, 1, 9, _unary(NUMBERS)),
-    'Relu': OpSpec(1, 1, 1, _unary(SIGNED)),
-    'Shrink': OpSpec(1, 1, 9, _unary(NUMBERS)),
-    'Not': OpSpec(1, 1, 1, _unary(['bool'])),
-    'BitwiseNot': OpSpec(1, 1, 18, _unary(INTEGERS)),
-    'IsNaN': OpSpec(1, 1, 9, _unary_to_bool),
-    'IsInf': OpSpec(1, 1, 10, _unary_to_bool),
-    'Identity': OpSpec(1, 1, 1, _unary(ANY)),
-    'Clip': OpSpec(1, 3, 1, _clip),
-    'Dropout': OpSpec(1, 3, 1, _dropout),
-    'Cast': OpSpec(1, 1, 1, _cast),
-    'CastLike': OpSpec(2, 2, 15, _cast_like),
-    'Max': OpSpec(1, -1, 1, _variadic(NUMBERS)),
-    'Min': OpSpec(1, -1, 1, _variadic(NUMBERS)),
-    'Sum': OpSpec(1, -1, 1, _variadic(FLOATS)),
-    'Mean': OpSpec(1, -1, 1, _variadic(FLOATS)),
-    'Where': OpSpec(3, 3, 9, _where),
+    'Abs': op(_unary(NUMBERS)),
+    'Neg': op(_unary(SIGNED)),
+    'Sign': op(_unary(NUMBERS), 1, 1, 9),
+    'Erf': op(_unary(NUMBERS), 1, 1, 9),
+    'Relu': op(_unary(SIGNED)),
+    'Shrink': op(_unary(NUMBERS), 1, 1, 9),
+    'Not': op(_unary(['bool'])),
+    'BitwiseNot': op(_unary(INTEGERS), 1, 1, 18),
+    'IsNaN': op(_unary_to_bool, 1, 1, 9),
+    'IsInf': op(_unary_to_bool, 1, 1, 10),
+    'Identity': op(_unary(ANY)),
+    'Clip': op(_clip, 1, 3),
+    'Dropout': op(_dropout, 1, 3),
+    'Cast': op(_cast),
+    'CastLike': op(_cast_like, 2, 2, 15),
+    'Max': op(_variadic(NUMBERS), 1, -1),
+    'Min': op(_variadic(NUMBERS), 1, -1),
+    'Sum': op(_variadic(FLOATS), 1, -1),
+    'Mean': op(_variadic(FLOATS), 1, -1),
+    'Where': op(_where, 3, 3, 9),
 }
 
 
@@ -169,7 +169,7 @@ def _float_unary() -> dict[str, OpSpec]:
     infer: Infer = _unary(FLOATS)
     table: dict[str, OpSpec] = {}
     for name in FLOAT_UNARY:
-        table[name] = OpSpec(1, 1, FLOAT_UNARY[name], infer)
+        table[name] = op(infer, 1, 1, FLOAT_UNARY[name])
     return table
 
 

@@ -68,6 +68,10 @@ class InferContext:
     def shape(self, index: int) -> list[int]:
         return self.type(index).shape
 
+    def shaped(self, shape: list[int]) -> list[Type]:
+        """The one output, of the data type of the first input."""
+        return [Type(self.type(0).dtype, shape)]
+
     def check_dtype(self, index: int, allowed: list[str]) -> str:
         """The data type of input `index`, which must be one of `allowed`."""
         dtype = self.type(index).dtype
@@ -231,3 +235,8 @@ class OpSpec:
     max_inputs: int
     since: int
     infer: Infer
+
+
+def op(infer: Infer, least: int = 1, most: int | None = None, since: int = 1) -> OpSpec:
+    """An entry of the op table: a rule, the fewest and most inputs (left out: no more than the fewest), the first opset."""
+    return OpSpec(least, least if most is None else most, since, infer)

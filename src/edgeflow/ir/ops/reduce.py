@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeflow.ir.ops.infer import FLOATS, NUMBERS, Infer, InferContext, OpSpec, Type
+from edgeflow.ir.ops.infer import FLOATS, NUMBERS, Infer, InferContext, OpSpec, Type, op
 
 
 def reduced_axes(c: InferContext) -> list[int]:
@@ -63,19 +63,19 @@ def _along_axis(c: InferContext) -> list[Type]:
 
 def _table() -> dict[str, OpSpec]:
     table: dict[str, OpSpec] = {
-        'ReduceMax': OpSpec(1, 2, 1, _reduce(NUMBERS + ['bool'])),
-        'ReduceMin': OpSpec(1, 2, 1, _reduce(NUMBERS + ['bool'])),
-        'ArgMax': OpSpec(1, 1, 1, _arg_reduce),
-        'ArgMin': OpSpec(1, 1, 1, _arg_reduce),
-        'CumSum': OpSpec(2, 2, 11, _cum_sum),
-        'CumProd': OpSpec(2, 2, 26, _cum_sum),
-        'Softmax': OpSpec(1, 1, 1, _along_axis),
-        'LogSoftmax': OpSpec(1, 1, 1, _along_axis),
-        'Hardmax': OpSpec(1, 1, 1, _along_axis),
+        'ReduceMax': op(_reduce(NUMBERS + ['bool']), 1, 2),
+        'ReduceMin': op(_reduce(NUMBERS + ['bool']), 1, 2),
+        'ArgMax': op(_arg_reduce),
+        'ArgMin': op(_arg_reduce),
+        'CumSum': op(_cum_sum, 2, 2, 11),
+        'CumProd': op(_cum_sum, 2, 2, 26),
+        'Softmax': op(_along_axis),
+        'LogSoftmax': op(_along_axis),
+        'Hardmax': op(_along_axis),
     }
     for name in REDUCTIONS:
         if name not in table:
-            table[name] = OpSpec(1, 2, 1, _reduce(NUMBERS))
+            table[name] = op(_reduce(NUMBERS), 1, 2)
     return table
 
 

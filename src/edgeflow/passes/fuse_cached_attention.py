@@ -15,7 +15,7 @@ from edgeflow.ir.attributes import int_of, ints_of
 from edgeflow.ir.elements import elements
 from edgeflow.ir.graph import Graph, Node
 from edgeflow.passes.fuse_sdpa import Match, past_mask, past_scale
-from edgeflow.passes.match import GraphIndex, node_name
+from edgeflow.passes.match import GraphIndex, fuse_each, node_name
 from edgeflow.passes.shapes import ShapeTable
 
 
@@ -29,17 +29,13 @@ class _Kept:
 
 def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse every attention whose keys and values continue those of a past that is given from outside."""
-    index = GraphIndex(graph)
-    for node in graph.nodes:
-        if node.key() == 'Softmax' and index.position(node) >= 0 and int_of(node, 'axis', -1) in [-1, 3]:
-            _fuse(index, table, node)
-    return index.finish()
+    return fuse_each(graph, table, {'Softmax': _fuse})
 
 
 def _fuse(index: GraphIndex, table: ShapeTable, softmax: Node) -> None:
     match = Match(softmax)
     last = _product(index, softmax.outputs[0])
-    if last is None:
+    if last is None or int_of(softmax, 'axis', -1) not in [-1, 3]:
         return
     guarded = index.producer(last.inputs[0])
     guard = 1 if guarded is not None and guarded.key() == 'Where' else 0

@@ -13,7 +13,7 @@ from edgeflow.host.platform import array_bytes, array_of
 from edgeflow.ir.attributes import int_of, ints_of
 from edgeflow.ir.graph import Attribute, Graph, Node, TensorData
 from edgeflow.passes.dims import Dim, fits_into, same_dim
-from edgeflow.passes.match import FLOAT_DTYPES, GraphIndex, node_name
+from edgeflow.passes.match import FLOAT_DTYPES, GraphIndex, fuse_each, node_name
 from edgeflow.passes.shapes import ShapeTable
 
 MASKED = -3.4028234663852886e38
@@ -34,11 +34,7 @@ class Match:
 
 def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse every attention whose scores and probabilities nobody else reads."""
-    index = GraphIndex(graph)
-    for node in graph.nodes:
-        if node.key() == 'Softmax' and index.position(node) >= 0:
-            _fuse(index, table, node)
-    return index.finish()
+    return fuse_each(graph, table, {'Softmax': _fuse})
 
 
 def inner_made_by(index: GraphIndex, name: str, op: str, match: Match) -> Node | None:
@@ -73,7 +69,7 @@ def _probabilities_reader(index: GraphIndex, softmax: Node, match: Match) -> Nod
 
 
 def _fuse(index: GraphIndex, table: ShapeTable, softmax: Node) -> None:
-    if not _over_last_axis(table, softmax):
+    if not over_last_axis(table, softmax):
         return
     match = Match(softmax)
     last: Node | None = _probabilities_reader(index, softmax, match)
@@ -92,7 +88,8 @@ def _fuse(index: GraphIndex, table: ShapeTable, softmax: Node) -> None:
         _replace(index, table, match, last, [q, k, v])
 
 
-def _over_last_axis(table: ShapeTable, softmax: Node) -> bool:
+def over_last_axis(table: ShapeTable, softmax: Node) -> bool:
+    """Whether the softmax of a value of rank 4 goes over its last axis."""
     axis: int = int_of(softmax, 'axis', -1 if table.opset >= 13 else 1)
     return axis == -1 or axis == 3
 

@@ -161,6 +161,18 @@ def fuse_each(graph: Graph, table: ShapeTable, rules: dict[str, Fuse]) -> bool:
     return index.finish()
 
 
+def nan_guard(index: GraphIndex, name: str) -> list[Node]:
+    """IsNaN and Where of Where(IsNaN(p), 0, p), if they are all that reads p; else nothing."""
+    readers: list[Node] = index.readers(name)
+    if len(readers) != 2:
+        return []
+    test: Node = readers[0] if readers[0].op == 'IsNaN' else readers[1]
+    guard: Node = readers[1] if readers[0].op == 'IsNaN' else readers[0]
+    fits: bool = test.op == 'IsNaN' and guard.key() == 'Where' and index.only_reader(test.outputs[0]) == guard
+    fits = fits and guard.inputs[0] == test.outputs[0] and guard.inputs[2] == name and index.scalar(guard.inputs[1]) == 0
+    return [test, guard] if fits else []
+
+
 def other_input(node: Node, name: str) -> str:
     """The other input of a binary node; '' if it has not two."""
     if len(node.inputs) != 2:

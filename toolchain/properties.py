@@ -27,6 +27,8 @@ LIST = BUILD / 'properties.json'
 _WORD = re.compile(r'[A-Za-z_$][\w$]*')
 _COMMENT = re.compile(r'/\*.*?\*/|//[^\n]*', re.DOTALL)
 _PACKAGE_OBJECTS = r'this|this\.model|this\.trie|lnode|rnode|library|library\.model'
+# Its own methods, and fields of its records about regular expressions and its lattice, which the rule of of_packages() cannot tell.
+_PACKAGE_OWN = frozenset('backtrace_score contains_complex_set contains_nested_negated_complex_set decode_chain pre_tokenize_text'.split())
 _BUILT_INS = """
 const names = new Set();
 const add = (value) => {
@@ -108,7 +110,7 @@ def of_packages(modules: list[Module]) -> set[str]:
     """
     texts = [path.read_text(encoding='utf-8') for name in BUNDLED_PACKAGES for path in (NODE_MODULES / name / 'dist').glob('*.mjs') if '.min.' not in path.name]
     ours = '\n'.join(pragma_text(node) for module in modules for node in ast.walk(module.tree) if is_pragma(node))
-    found: set[str] = set()
+    found: set[str] = set(_PACKAGE_OWN)
     for package in texts:
         text = _COMMENT.sub(' ', package + ours)
         for name in set(re.findall(r'this\.([a-z]+(?:_[a-z]+)+)\b', package)):

@@ -71,6 +71,8 @@ class Builtins:
             return f"{self.member(node.args[0])}.length", PRIMARY
         if kind.kind in ("dict", "set"):
             return f"{self.member(node.args[0])}.size", PRIMARY
+        if kind.kind == "class" and not kind.opt and self.project.find_method(kind.name, "__len__"):
+            return f"{self.member(node.args[0])}.__len__()", PRIMARY
         return f"{self.rt('len')}({self.js(node.args[0], ASSIGN)})", PRIMARY
 
     def b_str(self, node: ast.Call) -> Js:

@@ -33,8 +33,12 @@ SCRIPT_URL = BUILD / 'script_url.js'
 # Methods that only the compiler and its runtime call.
 SPECIAL = 'str repr len bool eq contains getitem setitem delitem iter next aiter anext enter exit aenter aexit call post_init'.split()
 SHORT_NAMES = BUILD / 'short_names.json'
-# Its names of token types and of methods of its interpreter, which it never makes from a string.
-JINJA_PRIVATE = r'^(evaluate\w*|\w+Variable|(Open|Close)[A-Z]\w+|[A-Z]\w+Operator|(Numeric|String)Literal|Identifier|Comma|Colon|Equals|Pipe)$'
+# Its names of token types, of parts of a parsed template and of methods of its interpreter, which it never makes from a string.
+JINJA_PRIVATE = r'^(value|type|_*builtins|__bool__|operator|body|args|property|assignee|iterable|loopvar|argument|defaultBlock|variables|operand|callerArgs|callee|bindMacroArguments|computed|condition|alternate|applyFilter|(true|false)Expr|evaluate\w*|\w+Variable|(Open|Close)[A-Z]\w+|[A-Z]\w+Operator|(Numeric|String)Literal|Identifier|Comma|Colon|Equals|Pipe)$'
+
+# The one place where a name that is shortened is JS's own, and what stands there instead.
+JINJA_CHANGE = ('keywordArguments.keys().next().value', '[...keywordArguments.keys()][0]')
+JINJA_SOURCES = NODE_MODULES / '@huggingface' / 'jinja' / 'src'
 
 JINJA = 'edgeflow-jinja.js'
 JINJA_ENTRY = ROOT / 'toolchain' / 'jinja.js'
@@ -73,10 +77,23 @@ def bundle() -> None:
     DIST.mkdir(exist_ok=True)
     SCRIPT_URL.write_text("export const edgeflowScriptUrl = globalThis.document?.currentScript?.src || globalThis.location?.href;\n")
     sources = [JINJA_ENTRY, *(NODE_MODULES / name / 'package.json' for name in ('@huggingface/jinja', 'esbuild')), ROOT / 'toolchain' / 'bundle.py']
-    when_changed('bundle-jinja', sources, [DIST / JINJA], lambda: esbuild([str(JINJA_ENTRY), f'--outfile={DIST / JINJA}', *PLAIN, f'--mangle-props={JINJA_PRIVATE}', '--format=esm']))
+    when_changed('bundle-jinja', sources, [DIST / JINJA], _bundle_jinja)
     outputs = [DIST / f'{name}{suffix}' for name in FORMS for suffix in ('', '.map')]
     when_changed('bundle', bundle_inputs(), outputs, _bundle_forms)
     _write_licences()
+
+
+def _bundle_jinja() -> None:
+    copies = BUILD / 'jinja'
+    copies.mkdir(parents=True, exist_ok=True)
+    for path in JINJA_SOURCES.glob('*.ts'):
+        text = path.read_text(encoding='utf-8')
+        if path.name == 'runtime.ts':
+            if text.count(JINJA_CHANGE[0]) != 1 or '.next()' in text.replace(*JINJA_CHANGE):
+                raise SystemExit(f'{path}: expected .next() once, as {JINJA_CHANGE[0]}; see JINJA_PRIVATE')
+            text = text.replace(*JINJA_CHANGE)
+        (copies / path.name).write_text(text, encoding='utf-8')
+    esbuild([str(JINJA_ENTRY), f'--outfile={DIST / JINJA}', *PLAIN, f'--mangle-props={JINJA_PRIVATE}', '--format=esm'])
 
 
 def _bundle_forms() -> None:

@@ -28,6 +28,10 @@ _NATIVE = {
     },
     "bytes": {("tobytes", 0): "{o}.slice()"},
 }
+# Methods with a helper for one type only.
+_TYPED = {
+    ("list", "index"): "listIndex", ("list", "remove"): "listRemove", ("dict", "update"): "dictUpdate", ("set", "update"): "setUpdate",
+}
 _UNARY_STR = {("startswith", 1): "{o}.startsWith({0})", ("endswith", 1): "{o}.endsWith({0})", ("split", 1): "{o}.split({0})"}
 
 # Methods of built-in types that the runtime dispatches by name, with parameter names for keywords.
@@ -228,7 +232,9 @@ class Calls:
             value = kind.arg(1)
             if value.kind not in ("any", "none", "unknown") and not value.opt and self.js(node.args[1], COALESCE + 3) == arguments[1]:
                 return f"{self.member(owner)}.get({arguments[0]}) ?? {arguments[1]}", COALESCE
-        helper = self.rt("m_" + attribute_name(name))
+        helper = self.rt("m_" + attribute_name(name) if kind.opt else _TYPED.get((kind.kind, name), "m_" + attribute_name(name)))
+        if name == "split" and len(arguments) == 2 and kind.kind == "str" and not kind.opt and self.type_of(node.args[0]).kind == "str":
+            helper = self.rt("splitAt")
         return f"{helper}({', '.join([self.js(owner, ASSIGN), *arguments])})", PRIMARY
 
     def builtin_arguments(self, name: str, node: ast.Call) -> list[str]:
@@ -253,6 +259,8 @@ class Calls:
             first = self.type_of(node.args[0])
             if first.kind == "str" and not first.opt and not (name == "split" and not isinstance(node.args[0], ast.Constant)):
                 template = _UNARY_STR[key]
+            elif isinstance(node.args[0], ast.Tuple) and self.is_simple(owner) and all(self.type_of(e).kind == "str" for e in node.args[0].elts):
+                template = "{0}.some(($affix) => {o}." + ("startsWith" if name == "startswith" else "endsWith") + "($affix))"
         if template is None:
             return None
         return template.replace("{o}", self.member(owner)).format(*arguments) if "{0}" in template else template.replace("{o}", self.member(owner))

@@ -44,6 +44,9 @@ def words_of(nodes: list[ast.expr | None]) -> str | None:
     texts = [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " not in node.value]
     return " ".join(texts) if len(texts) == len(nodes) else None
 
+# Elements that are asked for so often that they have a helper.
+_PLACES = {"0": "first", "1": "second", "2": "third", "-1": "last"}
+
 
 class Expressions:
     """Mixed into the generator."""
@@ -127,8 +130,12 @@ class Expressions:
     def fixed_format(self, value: ast.expr, spec: ast.expr) -> str | None:
         """A number with a precision that is known: no need for all that format() knows."""
         text = spec.values[0].value if isinstance(spec, ast.JoinedStr) and len(spec.values) == 1 and isinstance(spec.values[0], ast.Constant) else ""
+        kind = self.type_of(value)
+        zeros = re.fullmatch(r"0(\d+)([dx])", text)
+        if zeros is not None and kind.kind == "int" and not kind.opt:
+            return f"{self.rt('formatZeros')}({self.js(value, ASSIGN)}, {zeros[1]}{', 16' if zeros[2] == 'x' else ''})"
         match = re.fullmatch(r"\.(\d+)([fg])", text)
-        if match is None or self.type_of(value).kind not in ("int", "float") or self.type_of(value).opt:
+        if match is None or kind.kind not in ("int", "float") or kind.opt:
             return None
         return f"{self.rt('formatFixed' if match[2] == 'f' else 'formatGeneral')}({self.js(value, ASSIGN)}, {match[1]})"
 
@@ -436,6 +443,8 @@ class Expressions:
         if isinstance(op, ast.Mult):
             if numeric or "float" in (a.kind, b.kind):
                 return infix(TIMES)
+            if isinstance(left, ast.List) and len(left.elts) == 1 and b.kind == "int" and not isinstance(left.elts[0], ast.Starred):
+                return f"{self.rt('filled')}({self.js(left.elts[0], ASSIGN)}, {self.js(right, ASSIGN)})", PRIMARY
             return helper("mul")
         if isinstance(op, ast.Div):
             return infix(TIMES)
@@ -520,8 +529,8 @@ class Expressions:
         if kind.kind in ("list", "tuple", "str", "bytes", "array", "iterable"):
             if self.proven_index(node):
                 return f"{self.member(node.value)}[{key}]", PRIMARY
-            if key == "0" and kind.kind != "bytes":
-                return f"{self.rt('first')}({self.js(node.value, ASSIGN)})", PRIMARY
+            if key in _PLACES and kind.kind != "bytes":
+                return f"{self.rt(_PLACES[key])}({self.js(node.value, ASSIGN)})", PRIMARY
             helper = "byte" if kind.kind == "bytes" else "item"
             return f"{self.rt(helper)}({self.js(node.value, ASSIGN)}, {key})", PRIMARY
         return f"{self.rt('at')}({self.js(node.value, ASSIGN)}, {key})", PRIMARY
@@ -551,7 +560,7 @@ class Expressions:
         arguments = [self.js(owner, ASSIGN)] + [self.js(bound, ASSIGN) if bound else "null" for bound in (*bounds, part.step)]
         while arguments[-1] == "null":
             arguments.pop()
-        return f"{self.rt('slice')}({', '.join(arguments)})", PRIMARY
+        return f"{self.rt('part' if part.step is None else 'slice')}({', '.join(arguments)})", PRIMARY
 
 
 def fold(node: ast.expr) -> int | None:

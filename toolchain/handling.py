@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 from toolchain.builtins import BUILTIN_EXCEPTIONS
 from toolchain.expressions import ASSIGN, quote
@@ -25,7 +26,14 @@ class Handling:
         is_class = symbol is not None and symbol.kind == "class" or isinstance(error, ast.Name) and self.is_builtin(error.id) and (
             error.id in BUILTIN_EXCEPTIONS or error.id == "TypeError"
         )
-        text = self.js(ast.copy_location(ast.Call(error, [], []), error) if is_class else error, ASSIGN)
+        made = ast.copy_location(ast.Call(error, [], []), error) if is_class else error
+        text = self.js(made, ASSIGN)
+        cause = node.cause is not None and not (isinstance(node.cause, ast.Constant) and node.cause.value is None)
+        new = re.match(r"(\x01[^\x02]*\x02)?new ([\w$.]+)\(", text) if isinstance(made, ast.Call) and not cause else None
+        if new is not None and text.endswith(")"):
+            given = text[new.end():-1]
+            self.line(f"{new[1] or ''}{self.rt('fail')}({new[2]}{', ' if given else ''}{given});", node)
+            return
         if node.cause is not None and not (isinstance(node.cause, ast.Constant) and node.cause.value is None):
             text = f"{self.rt('cause')}({text}, {self.js(node.cause, ASSIGN)})"
         # As an expression, minifiers can join it with others. The error has its stack from where it is made, which is here.

@@ -1,7 +1,7 @@
 // What dist/edgeflow-jinja.js is made of: @huggingface/jinja from its sources, without its formatter. Fetched with the first chat template.
-import { tokenize } from '../node_modules/@huggingface/jinja/src/lexer.ts';
-import { parse } from '../node_modules/@huggingface/jinja/src/parser.ts';
-import { Environment, Interpreter, setupGlobals } from '../node_modules/@huggingface/jinja/src/runtime.ts';
+import { tokenize } from '../build/jinja/lexer.ts';
+import { parse } from '../build/jinja/parser.ts';
+import { Environment, Interpreter, setupGlobals } from '../build/jinja/runtime.ts';
 
 const programs = new Map();
 

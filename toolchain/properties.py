@@ -26,7 +26,9 @@ from toolchain.symbols import Module, Project, is_pragma, pragma_text
 LIST = BUILD / 'properties.json'
 _WORD = re.compile(r'[A-Za-z_$][\w$]*')
 _COMMENT = re.compile(r'/\*.*?\*/|//[^\n]*', re.DOTALL)
-_PACKAGE_OBJECTS = r'this|this\.model|this\.trie|lnode|rnode'
+_PACKAGE_OBJECTS = r'this|this\.model|this\.trie|lnode|rnode|library|library\.model'
+# Its own methods, and fields of its records about regular expressions and its lattice, which the rule of of_packages() cannot tell.
+_PACKAGE_OWN = frozenset('backtrace_score contains_complex_set contains_nested_negated_complex_set decode_chain pre_tokenize_text'.split())
 _BUILT_INS = """
 const names = new Set();
 const add = (value) => {
@@ -101,17 +103,17 @@ def known_outside(project: Project, modules: list[Module]) -> set[str]:
 
 
 def of_packages(modules: list[Module]) -> set[str]:
-    """Attributes and methods that the bundled packages use on objects of their own only.
+    """Attributes and methods that the bundled packages, and our JS beside them, use on objects of the packages only.
 
     A name counts if all its places are calls or members of the objects in _PACKAGE_OBJECTS, and none is the key of an object:
-    so no name that a file of a model may have, and none that our own JS uses.
+    so no name that a file of a model may have.
     """
     texts = [path.read_text(encoding='utf-8') for name in BUNDLED_PACKAGES for path in (NODE_MODULES / name / 'dist').glob('*.mjs') if '.min.' not in path.name]
-    ours = {word for module in modules for node in ast.walk(module.tree) if is_pragma(node) for word in words(pragma_text(node))}
-    found: set[str] = set()
-    for text in texts:
-        text = _COMMENT.sub(' ', text)
-        for name in set(re.findall(r'this\.([a-z]+(?:_[a-z]+)+)\b', text)) - ours:
+    ours = '\n'.join(pragma_text(node) for module in modules for node in ast.walk(module.tree) if is_pragma(node))
+    found: set[str] = set(_PACKAGE_OWN)
+    for package in texts:
+        text = _COMMENT.sub(' ', package + ours)
+        for name in set(re.findall(r'this\.([a-z]+(?:_[a-z]+)+)\b', package)):
             as_key = rf'(?<![\w$.]){name}\s*:|\{{[^{{}}()]*(?<![\w$.]){name}(?![\w$])[^{{}}()]*\}}|[\'"`]{name}[\'"`]'
             places = len(re.findall(rf'\.{name}(?![\w$])', text))
             as_member = len(re.findall(rf'(?<![\w$.])(?:{_PACKAGE_OBJECTS})\.{name}(?![\w$(])', text))

@@ -21,6 +21,8 @@ FLAGS = [
     '-target', 'wasm32-freestanding', '-std=c11', '-O3', '-nostdlib', '-ffreestanding', '-fno-sanitize=all', '-g0',
     # The exact results of IEEE 754 are wanted, but for one thing: a*b+c may be one rounding where the CPU has it (relaxed SIMD only).
     '-fno-math-errno', '-fno-trapping-math', '-fvisibility=hidden', '-msimd128',
+    # Loops that gain from it are unrolled by pragmas (UNROLL in dense.h).
+    '-fno-unroll-loops',
     '-Wall', '-Wextra', '-Wno-unused-parameter',
     '-Wl,--no-entry', '-Wl,--strip-all', '-Wl,--export-memory', '-Wl,-z,stack-size=%d' % STACK_SIZE,
     *[f'-Wl,--export={name}' for name in EXPORTS],

@@ -225,7 +225,7 @@ KERNEL(arg_reduce) {
   return 0;
 }
 
-KERNEL(cumulate) {
+SMALL KERNEL(cumulate) {
   int type = a[0], outer = a[3], n = a[4], inner = a[5], exclusive = a[6] & 1, backwards = a[6] & 2, product = a[6] & 4;
   const void *x = (const void *)a[1];
   void *y = (void *)a[2];
@@ -276,7 +276,7 @@ static void sink(Entry *heap, int i, int size) {
   heap[i] = moved;
 }
 
-KERNEL(top_k) {
+SMALL KERNEL(top_k) {
   int type = a[0], outer = a[4], n = a[5], inner = a[6], k = a[7], least = !a[8], item = item_size(type);
   const uint8_t *x = (const uint8_t *)a[1];
   uint8_t *values = (uint8_t *)a[2];

@@ -338,6 +338,42 @@ def test_text() -> None:
     assert 'é'.encode('utf-8') == b'\xc3\xa9'
 
 
+def test_numbers_padded_with_zeros() -> None:
+    numbers: list[int] = [7, -7, 255]
+    assert [f'{n:04d}' for n in numbers] == ['0007', '-007', '0255']
+    assert [f'{n:02x}' for n in numbers] == ['07', '-7', 'ff']
+
+
+def test_helpers_for_one_type() -> None:
+    texts: list[str] = ['b', 'a', 'b']
+    n: int = 3
+    assert [texts[1], texts[2], texts[-1], texts.index('a'), texts.index('b', 1)] == ['a', 'b', 'b', 1, 2]
+    texts.remove('b')
+    assert texts == ['a', 'b']
+    with pytest.raises(ValueError):
+        texts.remove('c')
+    with pytest.raises(IndexError):
+        assert texts[2] == ''
+    word: str = 'a-b-c'
+    assert [word.split('-', 1), word.split('-', 5), word.split('+', 1)] == [['a', 'b-c'], ['a', 'b', 'c'], ['a-b-c']]
+    assert word.startswith(('x', 'a-')) and not word.endswith(('x', 'b'))
+    assert [[None] * n, [0] * (n - 4)] == [[None, None, None], []]
+    table: dict[str, int] = {'a': 1}
+    table.update({'b': 2})
+    seen: set[str] = set(texts)
+    seen.update(['c'])
+    assert [table, sorted(seen), len(Counter(3))] == [{'a': 1, 'b': 2}, ['a', 'b', 'c'], len(Counter(3))]
+
+
+def failing(depth: int) -> None:
+    raise ValueError(f'depth {depth}')
+
+
+def test_errors_raised_where_they_are_made() -> None:
+    with pytest.raises(ValueError, match='depth 3'):
+        failing(3)
+
+
 def test_dicts() -> None:
     counts: dict[str, int] = {}
     for letter in 'abca':

@@ -120,3 +120,15 @@ def test_reductions(attributes: dict[str, int | list[int]], inputs: list[str], s
     constants = {'axes': ints([2], [1]), 'none': ints([], [0])}
     graph = Graph('g', [ValueInfo('x', 'float32', ['b', 's', 8])], [], [node], constants)
     assert shapes_of(graph, 18).shape('y') == shape
+
+
+def test_data_types_come_from_an_input() -> None:
+    """The first one, unless the operator takes it from elsewhere or nowhere."""
+    nodes = [
+        Node('Round', '', '', ['x'], ['rounded']), Node('Where', '', '', ['mask', 'x', 'x'], ['chosen']), Node('EyeLike', '', '', ['x'], ['eye']),
+        Node('NonsenseOp', '', '', ['x'], ['unknown']), Node('ArgMax', '', '', ['x'], ['place']), Node('Concat', '', '', ['ids', 'ids'], ['twice']),
+    ]
+    inputs = [ValueInfo('x', 'float16', None), ValueInfo('mask', 'bool', None), ValueInfo('ids', 'int32', None)]
+    table = shapes_of(Graph('g', inputs, [], nodes, {}, {'': 17}), 17)
+    names = ['rounded', 'chosen', 'eye', 'unknown', 'place', 'twice']
+    assert [table.dtype(name) for name in names] == ['float16', 'float16', '', '', 'int64', 'int32']

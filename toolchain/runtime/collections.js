@@ -33,18 +33,19 @@ export const $m_pop = (x, k, otherwise) => {
   }
   return x.pop(k, otherwise);
 };
-export const $m_index = (x, item, from, to) => {
-  let at = -1;
-  if (isList(x)) {
-    const start = from == null ? 0 : from < 0 ? Math.max(0, from + x.length) : from;
-    at = x.findIndex((other, i) => i >= start && (to == null || i < to) && $eq(other, item));
-  } else if (typeof x === 'string' || isView(x)) at = $m_find(x, item, from, to);
-  else return x.index(item, from, to);
-  if (at < 0) $raise(new ValueError(typeof x === 'string' ? 'substring not found' : 'value is not in list'));
-  return at;
+const found = (at, message = 'value is not in list') => at < 0 ? $raise(new ValueError(message)) : at;
+export const $listIndex = (x, item, from, to) => {
+  const start = from == null ? 0 : from < 0 ? Math.max(0, from + x.length) : from;
+  return found(x.findIndex((other, i) => i >= start && (to == null || i < to) && $eq(other, item)));
 };
+export const $m_index = (x, item, from, to) => {
+  if (isList(x)) return $listIndex(x, item, from, to);
+  if (typeof x === 'string' || isView(x)) return found($m_find(x, item, from, to), typeof x === 'string' ? 'substring not found' : undefined);
+  return x.index(item, from, to);
+};
+export const $listRemove = (x, item) => void x.splice($listIndex(x, item), 1);
 export const $m_remove = (x, item) => {
-  if (isList(x)) x.splice($m_index(x, item), 1);
+  if (isList(x)) $listRemove(x, item);
   else if (isSet(x)) {
     if (!x.delete(item)) $raise(new KeyError(item));
   } else return x.remove(item);
@@ -87,9 +88,15 @@ export const $m_setdefault = (x, k, otherwise = null) => {
   if (!x.has(k)) x.set(k, otherwise);
   return x.get(k);
 };
+export const $dictUpdate = (x, other) => {
+  for (const [k, v] of other) x.set(k, v);
+};
+export const $setUpdate = (x, items) => {
+  for (const item of $iter(items)) x.add(item);
+};
 export function $m_update(x, other) {
-  if (isDict(x)) for (const [k, v] of other) x.set(k, v);
-  else if (isSet(x)) for (const item of $iter(other)) x.add(item);
+  if (isDict(x)) $dictUpdate(x, other);
+  else if (isSet(x)) $setUpdate(x, other);
   else return x.update(...[...arguments].slice(1));
 }
 export const $m_popitem = (x) => {

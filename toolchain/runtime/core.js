@@ -125,8 +125,11 @@ export const $item = (x, i) => {
   return value;
 };
 
-/** xs[0], which is asked for most. */
+/** The places that are asked for most. */
 export const $first = (x) => $item(x, 0);
+export const $second = (x) => $item(x, 1);
+export const $third = (x) => $item(x, 2);
+export const $last = (x) => $item(x, -1);
 
 export const $byte = (x, i) => {
   const value = x[i < 0 ? i + x.length : i];
@@ -168,12 +171,15 @@ const bound = (i, n, otherwise) => {
   return i == null ? otherwise : i < 0 ? Math.max(0, i + n) : Math.min(i, n);
 };
 
+/** x[from:to] */
+export const $part = (x, from, to) => {
+  const n = x.length, start = bound(from, n, 0), end = Math.max(start, bound(to, n, n));
+  return $isView(x) ? x.subarray(start, end) : x.slice(start, end);
+};
+
 export const $slice = (x, from, to, step) => {
   const n = x.length;
-  if (step == null || step === 1) {
-    const start = bound(from, n, 0), end = Math.max(start, bound(to, n, n));
-    return $isView(x) ? x.subarray(start, end) : x.slice(start, end);
-  }
+  if (step == null || step === 1) return $part(x, from, to);
   if (step === 0) $raise(new ValueError('slice step cannot be zero'));
   const picked = [];
   if (step > 0) {

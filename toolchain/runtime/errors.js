@@ -43,6 +43,13 @@ export const $raise = (error) => {
   throw error;
 };
 
+/** throw new Kind(...), whose stack begins where this is called. */
+export const $fail = (Kind, ...args) => {
+  const error = new Kind(...args);
+  Error.captureStackTrace?.(error, $fail);
+  throw error;
+};
+
 export const $cause = (error, cause) => {
   error.cause = cause;
   return error;

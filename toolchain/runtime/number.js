@@ -35,12 +35,15 @@ export const $iadd = (a, b) => {
   return a;
 };
 
+/** [x] * n */
+export const $filled = (x, n) => new Array(Math.max(0, +n)).fill(x);
+
 export const $mul = (a, b) => {
   if ($isNumber(a) && $isNumber(b)) return a * b;
   if ($isStr(b) || $isList(b)) [a, b] = [b, a];
   if ($isStr(a)) return a.repeat(Math.max(0, b));
   if ($isList(a)) {
-    if (a.length === 1) return new Array(Math.max(0, +b)).fill(a[0]);
+    if (a.length === 1) return $filled(a[0], b);
     const out = [];
     for (let i = 0; i < b; i++) for (const item of a) out.push(item);
     return out;

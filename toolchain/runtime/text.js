@@ -1,5 +1,5 @@
 // str(), repr(), format() and the methods of strings.
-import { $eq, $isDict, $isList, $isNumber, $isSet, $isStr, $isView, $iter, $record, $slice } from './core.js';
+import { $eq, $isDict, $isList, $isNumber, $isSet, $isStr, $isView, $iter, $part, $record } from './core.js';
 import { $raise, UnicodeDecodeError, ValueError } from './errors.js';
 
 /** Python's text of a number: repr's digits, exponent from 1e16 up and below 1e-4; integers in full. */
@@ -154,6 +154,8 @@ export const $format = (x, spec = '') => {
 const signed = (x, text) => (x < 0 || Object.is(x, -0) ? '-' : '') + text;
 /** f'{x:.3f}' and f'{x:.3g}' */
 export const $formatFixed = (x, digits) => signed(x, $fixed(Math.abs(x), digits));
+/** f'{x:04d}' and f'{x:02x}' of an int */
+export const $formatZeros = (x, width, radix = 10) => (x < 0 ? '-' : '') + Math.abs(x).toString(radix).padStart(x < 0 ? width - 1 : width, '0');
 export const $formatGeneral = (x, digits) => signed(x, general(Math.abs(x), digits));
 
 /** A precision without a type: like 'g', but at least one digit after the point when not an integer. */
@@ -210,6 +212,13 @@ export const $m_endswith = (s, suffix) => {
   return $isStr(s) ? s.endsWith(suffix) : $eq(s.subarray(Math.max(0, s.length - suffix.length)), suffix);
 };
 
+/** s.split(sep, limit) of a string at a separator. */
+export const $splitAt = (s, sep, limit) => {
+  if (sep === '') $raise(new ValueError('empty separator'));
+  const parts = s.split(sep);
+  return limit < 0 || parts.length <= limit + 1 ? parts : [...parts.slice(0, limit), parts.slice(limit).join(sep)];
+};
+
 export const $m_split = (s, sep, limit = -1) => {
   if (!$isStr(s)) return s.split(sep, limit);
   if (sep == null) {
@@ -226,9 +235,7 @@ export const $m_split = (s, sep, limit = -1) => {
     if (rest !== '') out.push(out.length < limit ? $m_rstrip(rest) : rest);
     return out;
   }
-  if (sep === '') $raise(new ValueError('empty separator'));
-  const parts = s.split(sep);
-  return limit < 0 || parts.length <= limit + 1 ? parts : [...parts.slice(0, limit), parts.slice(limit).join(sep)];
+  return $splitAt(s, sep, limit);
 };
 export const $m_rsplit = (s, sep, limit = -1) => {
   if (sep == null) {
@@ -284,7 +291,7 @@ export const $m_replace = (s, from, to, count = -1) => {
   return s.replaceAll(from, () => (left-- > 0 ? to : from));
 };
 const within = (s, from, to) => {
-  return to == null ? s : $slice(s, 0, to);
+  return to == null ? s : $part(s, 0, to);
 };
 export const $m_find = (s, x, from, to) => {
   if ($isStr(s) || $isView(s)) {

@@ -90,12 +90,14 @@ def _combine_elements(op: str, x: Element, y: Element, whole: bool) -> Element:
         if op == 'Div':
             return divide_dim(x, y) if not isinstance(y, str) else ''
         return multiply_dims(x, y) if op == 'Mul' else ''
+    a: float = x
+    b: float = y
     if op == 'Add':
-        return _bounded(x + y)
+        return _bounded(a + b)
     if op == 'Sub':
-        return _bounded(x - y)
+        return _bounded(a - b)
     if op == 'Mul':
-        return _bounded(x * y)
+        return _bounded(a * b)
     if op == 'Div' and y != 0:
         return _divide(x, y, whole)
     if op == 'Pow' and (y >= 0 or not whole) and (x > 0 or y == math.floor(y)) and abs(y) <= 8 and abs(x) < 1e15 and x != 0:

@@ -67,7 +67,7 @@ def add_dims(a: Dim, b: Dim) -> Dim:
         return b
     if b == 0:
         return a
-    if not isinstance(a, str) and not isinstance(b, str):
+    if isinstance(a, int) and isinstance(b, int):
         return bounded(a + b)
     return joined(a, ' + ', b)
 
@@ -78,7 +78,7 @@ def multiply_dims(a: Dim, b: Dim) -> Dim:
         return b
     if b == 1:
         return a
-    if not isinstance(a, str) and not isinstance(b, str):
+    if isinstance(a, int) and isinstance(b, int):
         return bounded(a * b)
     return joined(a, '*', b)
 
@@ -158,7 +158,7 @@ def missing_dim(given: list[Dim], others: list[Dim]) -> Dim:
     number: int = 1
     symbols: list[str] = []
     for dim in given:
-        if not isinstance(dim, str):
+        if isinstance(dim, int):
             number = number * dim
         else:
             symbols.append(dim)
@@ -166,7 +166,7 @@ def missing_dim(given: list[Dim], others: list[Dim]) -> Dim:
             return ''
     divisor: int = 1
     for dim in others:
-        if not isinstance(dim, str):
+        if isinstance(dim, int):
             divisor = divisor * dim
             if abs(divisor) > LARGEST:
                 return ''

@@ -7,6 +7,7 @@ would do that again for each layer and each new set of input shapes.
 from __future__ import annotations
 
 from edgeflow.host.platform import array_bytes, array_of
+from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes.contents import Content, numbers_of
 from edgeflow.passes.rename import rename_node_reads
@@ -53,10 +54,8 @@ def _numeric(shape: list[int | str] | None, count: int) -> list[int] | None:
     if shape is None:
         return None
     dims: list[int] = []
-    total: int = 1
     for dim in shape:
         if isinstance(dim, str):
             return None
         dims.append(dim)
-        total = total * dim
-    return dims if total == count else None
+    return dims if element_count(dims) == count else None

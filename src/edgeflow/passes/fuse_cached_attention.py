@@ -15,7 +15,7 @@ from edgeflow.ir.attributes import int_of, ints_of
 from edgeflow.ir.elements import elements
 from edgeflow.ir.graph import Graph, Node
 from edgeflow.passes.fuse_sdpa import Match, past_mask, past_scale
-from edgeflow.passes.match import GraphIndex, node_name
+from edgeflow.passes.match import GraphIndex, fuse_each, nan_guard, node_name
 from edgeflow.passes.shapes import ShapeTable
 
 
@@ -29,17 +29,13 @@ class _Kept:
 
 def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse every attention whose keys and values continue those of a past that is given from outside."""
-    index = GraphIndex(graph)
-    for node in graph.nodes:
-        if node.key() == 'Softmax' and index.position(node) >= 0 and int_of(node, 'axis', -1) in [-1, 3]:
-            _fuse(index, table, node)
-    return index.finish()
+    return fuse_each(graph, table, {'Softmax': _fuse})
 
 
 def _fuse(index: GraphIndex, table: ShapeTable, softmax: Node) -> None:
     match = Match(softmax)
     last = _product(index, softmax.outputs[0])
-    if last is None:
+    if last is None or int_of(softmax, 'axis', -1) not in [-1, 3]:
         return
     guarded = index.producer(last.inputs[0])
     guard = 1 if guarded is not None and guarded.key() == 'Where' else 0
@@ -83,16 +79,10 @@ def _is_one_number(table: ShapeTable, name: str) -> bool:
 
 def _product(index: GraphIndex, name: str) -> Node | None:
     """The MatMul of the probabilities with V, behind a guard that makes 0 of NaN."""
+    guard = nan_guard(index, name)
+    if len(guard) > 0:
+        name = guard[1].outputs[0]
     readers = index.readers(name)
-    if len(readers) == 2:
-        for i in range(2):
-            guard = readers[i]
-            if readers[1 - i].op == 'IsNaN' and guard.key() == 'Where' and guard.inputs[0] == readers[1 - i].outputs[0] and guard.inputs[2] == name:
-                if index.scalar(guard.inputs[1]) != 0:
-                    return None
-                readers = index.readers(guard.outputs[0])
-                name = guard.outputs[0]
-                break
     if len(readers) != 1 or readers[0].key() != 'MatMul' or readers[0].inputs[0] != name:
         return None
     return readers[0]

@@ -12,8 +12,8 @@ from __future__ import annotations
 from edgeflow.ir.attributes import int_of, ints_of
 from edgeflow.ir.graph import Graph, Node
 from edgeflow.passes.dims import Dim, fits_into, same_dim, same_dims
-from edgeflow.passes.fuse_sdpa import Match, inner_made_by, mask_node, past_scale, put_sdpa
-from edgeflow.passes.match import GraphIndex
+from edgeflow.passes.fuse_sdpa import Match, inner_made_by, mask_node, over_last_axis, past_scale, put_sdpa
+from edgeflow.passes.match import GraphIndex, fuse_each
 from edgeflow.passes.shapes import ShapeTable
 
 SURELY_MASKED = -9000.0
@@ -32,18 +32,15 @@ class FlatMatch:
 
 def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse every such attention that fuse_sdpa left."""
-    index = GraphIndex(graph)
-    for node in graph.nodes:
-        if node.key() == 'Softmax' and index.position(node) >= 0 and table.rank(node.outputs[0]) == 4:
-            _fuse(index, table, node)
-    return index.finish()
+    return fuse_each(graph, table, {'Softmax': _fuse})
 
 
 def _fuse(index: GraphIndex, table: ShapeTable, softmax: Node) -> None:
-    axis: int = int_of(softmax, 'axis', -1 if table.opset >= 13 else 1)
+    if table.rank(softmax.outputs[0]) != 4 or not over_last_axis(table, softmax):
+        return
     found = FlatMatch(softmax)
     value: str = _value(index, table, softmax, found)
-    if (axis != -1 and axis != 3) or value == '' or not _find_mask(index, table, softmax.inputs[0], found):
+    if value == '' or not _find_mask(index, table, softmax.inputs[0], found):
         return
     match: Match = found.match
     scores: str = past_scale(index, table, _past_bias(index, table, found), match, True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from edgeflow.ir.graph import Graph, Node
-from edgeflow.passes.match import GraphIndex, node_name, other_input
+from edgeflow.passes.match import GraphIndex, fuse_each, node_name, other_input
 from edgeflow.passes.shapes import ShapeTable
 
 ROOT_TWO = 1.4142135623730951
@@ -19,14 +19,7 @@ CUBIC = 0.044715
 
 def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse every such product whose inner values nobody else reads."""
-    index = GraphIndex(graph)
-    for node in graph.nodes:
-        if node.domain == '' and (node.op == 'Erf' or node.op == 'Tanh') and index.position(node) >= 0:
-            parts: list[Node] = [node]
-            x: str = _erf_argument(index, node, parts) if node.op == 'Erf' else _tanh_argument(index, node, parts)
-            if x != '':
-                _fuse(index, table, node, x, parts)
-    return index.finish()
+    return fuse_each(graph, table, {'Erf': _fuse, 'Tanh': _fuse})
 
 
 def _erf_argument(index: GraphIndex, erf: Node, parts: list[Node]) -> str:
@@ -132,9 +125,11 @@ def _is_scaled_power(index: GraphIndex, name: str, x: str, power: int, parts: li
     return found == power and abs(constant - CUBIC) <= 1e-4
 
 
-def _fuse(index: GraphIndex, table: ShapeTable, root: Node, x: str, parts: list[Node]) -> None:
+def _fuse(index: GraphIndex, table: ShapeTable, root: Node) -> None:
+    parts: list[Node] = [root]
+    x: str = _erf_argument(index, root, parts) if root.op == 'Erf' else _tanh_argument(index, root, parts)
     total: Node | None = index.only_reader(root.outputs[0])
-    if total is None or total.key() != 'Add' or not index.is_scalar(other_input(total, root.outputs[0]), 1):
+    if x == '' or total is None or total.key() != 'Add' or not index.is_scalar(other_input(total, root.outputs[0]), 1):
         return
     parts.append(total)
     last: Node = total

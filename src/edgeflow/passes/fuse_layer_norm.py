@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from edgeflow.ir.attributes import int_of, ints_of
 from edgeflow.ir.graph import Graph, Node
-from edgeflow.passes.match import GraphIndex, input_at, is_vector, node_name, other_input
+from edgeflow.passes.match import GraphIndex, fuse_each, input_at, is_vector, node_name, other_input
 from edgeflow.passes.shapes import ShapeTable
 
 FLOAT_CODES: list[int] = [1, 10, 16]
@@ -17,11 +17,7 @@ FLOAT_CODES: list[int] = [1, 10, 16]
 
 def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse every such group whose inner values nobody else reads."""
-    index = GraphIndex(graph)
-    for node in graph.nodes:
-        if node.op == 'Sqrt' and node.domain == '' and index.position(node) >= 0:
-            _fuse(index, table, node)
-    return index.finish()
+    return fuse_each(graph, table, {'Sqrt': _fuse})
 
 
 def _past_cast(index: GraphIndex, name: str, parts: list[Node]) -> str:

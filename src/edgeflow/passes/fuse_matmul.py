@@ -8,37 +8,17 @@ from __future__ import annotations
 from edgeflow.ir.attributes import int_of, number_of
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes.epilogue import Epilogue, take_activation, take_bias, take_residual
-from edgeflow.passes.match import GraphIndex, input_at, is_float, is_vector, node_name
+from edgeflow.passes.match import GraphIndex, fuse_each, input_at, is_float, is_vector, node_name
 from edgeflow.passes.shapes import ShapeTable
 
 
 def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse what follows each matrix product; a MatMul that nothing follows stays as it is."""
-    index = GraphIndex(graph)
-    for node in graph.nodes:
-        if (node.key() == 'MatMul' or node.key() == 'Gemm') and index.position(node) >= 0:
-            if node.op == 'MatMul':
-                _fuse_matmul(index, table, node)
-            else:
-                _fuse_gemm(index, table, node)
-        elif node.key() == 'com.microsoft:MatMulNBits' and index.position(node) >= 0:
-            _fuse_nbits(index, node)
-    return index.finish()
+    return fuse_each(graph, table, {'MatMul': _fuse, 'Gemm': _fuse, 'com.microsoft:MatMulNBits': _fuse_nbits})
 
 
-def _fuse_matmul(index: GraphIndex, table: ShapeTable, node: Node) -> None:
-    weights: TensorData | None = index.constant(input_at(node, 1))
-    if weights is None or not is_float(weights) or len(weights.shape) != 2:
-        return
-    found = Epilogue(node)
-    take_bias(index, found, weights.shape[1])
-    take_activation(index, found)
-    take_residual(index, table, found)
-    if len(found.parts) > 1:
-        _replace(index, found, node.inputs[0], node.inputs[1], {})
-
-
-def _fuse_gemm(index: GraphIndex, table: ShapeTable, node: Node) -> None:
+def _fuse(index: GraphIndex, table: ShapeTable, node: Node) -> None:
+    """A Gemm, or a MatMul, which is one that leaves everything out."""
     weights: TensorData | None = index.constant(input_at(node, 1))
     if weights is None or not is_float(weights) or len(weights.shape) != 2:
         return
@@ -54,26 +34,21 @@ def _fuse_gemm(index: GraphIndex, table: ShapeTable, node: Node) -> None:
         take_bias(index, found, columns)
     take_activation(index, found)
     take_residual(index, table, found)
-    attributes: dict[str, float] = {}
+    if node.op == 'MatMul' and len(found.parts) == 1:
+        return
+    fused = Node('MatMul', 'edgeflow', node_name(found.parts), node.inputs[:2] + found.inputs(), [found.output])
     if number_of(node, 'alpha', 1) != 1:
-        attributes['alpha'] = number_of(node, 'alpha', 1)
+        fused.attributes['alpha'] = number_of(node, 'alpha', 1)
     if int_of(node, 'transA', 0) != 0:
-        attributes['trans_a'] = 1
+        fused.attributes['trans_a'] = 1
     if transposed:
-        attributes['trans_b'] = 1
-    _replace(index, found, node.inputs[0], node.inputs[1], attributes)
-
-
-def _replace(index: GraphIndex, found: Epilogue, a: str, b: str, attributes: dict[str, float]) -> None:
-    node = Node('MatMul', 'edgeflow', node_name(found.parts), [a, b] + found.inputs(), [found.output])
-    for name, value in attributes.items():
-        node.attributes[name] = value
+        fused.attributes['trans_b'] = 1
     if found.activation != '':
-        node.attributes['activation'] = found.activation
-    index.replace(found.parts, node)
+        fused.attributes['activation'] = found.activation
+    index.replace(found.parts, fused)
 
 
-def _fuse_nbits(index: GraphIndex, node: Node) -> None:
+def _fuse_nbits(index: GraphIndex, table: ShapeTable, node: Node) -> None:
     """The bias of MatMulNBits is its input 5."""
     found = Epilogue(node)
     if input_at(node, 5) == '':

@@ -11,17 +11,13 @@ from __future__ import annotations
 from edgeflow.ir.attributes import int_of
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes.epilogue import Epilogue, take_activation, take_bias, take_residual
-from edgeflow.passes.match import GraphIndex, input_at, is_float, node_name, other_input
+from edgeflow.passes.match import GraphIndex, fuse_each, input_at, is_float, node_name, other_input
 from edgeflow.passes.shapes import ShapeTable
 
 
 def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse every such product."""
-    index = GraphIndex(graph)
-    for node in graph.nodes:
-        if node.key() == 'MatMulInteger' and index.position(node) >= 0:
-            _fuse(index, table, node)
-    return index.finish()
+    return fuse_each(graph, table, {'MatMulInteger': _fuse})
 
 
 def _is_scale(tensor: TensorData | None, columns: int) -> bool:

@@ -5,17 +5,13 @@ from __future__ import annotations
 from edgeflow.ir.attributes import int_of, ints_of
 from edgeflow.ir.elements import elements
 from edgeflow.ir.graph import Graph, Node
-from edgeflow.passes.match import GraphIndex, is_float, node_name, other_input
+from edgeflow.passes.match import GraphIndex, fuse_each, is_float, node_name, other_input
 from edgeflow.passes.shapes import ShapeTable
 
 
 def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse every RMSNorm over the last axis whose weight is a constant vector."""
-    index = GraphIndex(graph)
-    for node in graph.nodes:
-        if node.key() == 'Pow' and index.position(node) >= 0 and index.is_scalar(node.inputs[1], 2.0, 0.0):
-            _fuse(index, node)
-    return index.finish()
+    return fuse_each(graph, table, {'Pow': _fuse})
 
 
 def _next(index: GraphIndex, parts: list[Node], key: str) -> bool:
@@ -27,7 +23,9 @@ def _next(index: GraphIndex, parts: list[Node], key: str) -> bool:
     return True
 
 
-def _fuse(index: GraphIndex, power: Node) -> None:
+def _fuse(index: GraphIndex, table: ShapeTable, power: Node) -> None:
+    if not index.is_scalar(power.inputs[1], 2.0, 0.0):
+        return
     x = power.inputs[0]
     parts: list[Node] = [power]
     if not _next(index, parts, 'ReduceMean') or not _over_last(index, parts[1]) or not _next(index, parts, 'Add'):

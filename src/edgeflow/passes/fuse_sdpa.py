@@ -13,7 +13,7 @@ from edgeflow.host.platform import array_bytes, array_of
 from edgeflow.ir.attributes import int_of, ints_of
 from edgeflow.ir.graph import Attribute, Graph, Node, TensorData
 from edgeflow.passes.dims import Dim, fits_into, same_dim
-from edgeflow.passes.match import FLOAT_DTYPES, GraphIndex, node_name
+from edgeflow.passes.match import FLOAT_DTYPES, GraphIndex, fuse_each, nan_guard, node_name
 from edgeflow.passes.shapes import ShapeTable
 
 MASKED = -3.4028234663852886e38
@@ -34,11 +34,7 @@ class Match:
 
 def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse every attention whose scores and probabilities nobody else reads."""
-    index = GraphIndex(graph)
-    for node in graph.nodes:
-        if node.key() == 'Softmax' and index.position(node) >= 0:
-            _fuse(index, table, node)
-    return index.finish()
+    return fuse_each(graph, table, {'Softmax': _fuse})
 
 
 def inner_made_by(index: GraphIndex, name: str, op: str, match: Match) -> Node | None:
@@ -52,16 +48,10 @@ def inner_made_by(index: GraphIndex, name: str, op: str, match: Match) -> Node |
 def _probabilities_reader(index: GraphIndex, softmax: Node, match: Match) -> Node | None:
     """The MatMul with V, behind a Cast or a guard against NaN."""
     name: str = softmax.outputs[0]
-    readers: list[Node] = index.readers(name)
-    if len(readers) == 2 and name not in index.outputs:
-        test: Node = readers[0] if readers[0].op == 'IsNaN' else readers[1]
-        guard: Node = readers[1] if readers[0].op == 'IsNaN' else readers[0]
-        fits: bool = test.op == 'IsNaN' and guard.key() == 'Where' and index.only_reader(test.outputs[0]) == guard
-        if not fits or guard.inputs[0] != test.outputs[0] or guard.inputs[2] != name or index.scalar(guard.inputs[1]) != 0:
-            return None
-        match.parts.append(test)
-        match.parts.append(guard)
-        name = guard.outputs[0]
+    guard: list[Node] = nan_guard(index, name) if name not in index.outputs else []
+    if len(guard) > 0:
+        match.parts.extend(guard)
+        name = guard[1].outputs[0]
     reader: Node | None = index.only_reader(name)
     if reader is not None and reader.key() == 'Cast' and int_of(reader, 'to', 0) in FLOAT_CODES:
         match.parts.append(reader)
@@ -73,7 +63,7 @@ def _probabilities_reader(index: GraphIndex, softmax: Node, match: Match) -> Nod
 
 
 def _fuse(index: GraphIndex, table: ShapeTable, softmax: Node) -> None:
-    if not _over_last_axis(table, softmax):
+    if not over_last_axis(table, softmax):
         return
     match = Match(softmax)
     last: Node | None = _probabilities_reader(index, softmax, match)
@@ -92,7 +82,8 @@ def _fuse(index: GraphIndex, table: ShapeTable, softmax: Node) -> None:
         _replace(index, table, match, last, [q, k, v])
 
 
-def _over_last_axis(table: ShapeTable, softmax: Node) -> bool:
+def over_last_axis(table: ShapeTable, softmax: Node) -> bool:
+    """Whether the softmax of a value of rank 4 goes over its last axis."""
     axis: int = int_of(softmax, 'axis', -1 if table.opset >= 13 else 1)
     return axis == -1 or axis == 3
 

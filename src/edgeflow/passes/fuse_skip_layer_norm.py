@@ -7,17 +7,13 @@ from __future__ import annotations
 
 from edgeflow.ir.attributes import int_of, number_of
 from edgeflow.ir.graph import Graph, Node
-from edgeflow.passes.match import GraphIndex, input_at, is_vector, node_name, other_input
+from edgeflow.passes.match import GraphIndex, fuse_each, input_at, is_vector, node_name, other_input
 from edgeflow.passes.shapes import ShapeTable
 
 
 def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse every Add of two tensors of one shape that a LayerNormalization reads."""
-    index = GraphIndex(graph)
-    for node in graph.nodes:
-        if node.key() == 'LayerNormalization' and index.position(node) >= 0:
-            _fuse(index, table, node)
-    return index.finish()
+    return fuse_each(graph, table, {'LayerNormalization': _fuse})
 
 
 def _fuse(index: GraphIndex, table: ShapeTable, norm: Node) -> None:

@@ -8,23 +8,19 @@ from __future__ import annotations
 from edgeflow.ir.attributes import ints_of
 from edgeflow.ir.graph import Graph, Node
 from edgeflow.passes.dims import Dim, same_dims
-from edgeflow.passes.match import GraphIndex, node_name
+from edgeflow.passes.match import GraphIndex, fuse_each, node_name
 from edgeflow.passes.shapes import ShapeTable
 
 
 def run(graph: Graph, table: ShapeTable) -> bool:
     """Replace every such chain whose shapes prove it."""
-    index = GraphIndex(graph)
-    for node in graph.nodes:
-        if node.key() == 'Transpose' and ints_of(node, 'perm') == [0, 2, 1]:
-            _merge(index, table, node)
-    return index.finish()
+    return fuse_each(graph, table, {'Transpose': _merge})
 
 
 def _merge(index: GraphIndex, table: ShapeTable, swap: Node) -> None:
     first: Node | None = index.made_by(swap.inputs[0], 'Reshape')
     last: Node | None = index.only_reader(swap.outputs[0])
-    if first is None or last is None or last.key() != 'Reshape' or last.inputs[0] != swap.outputs[0]:
+    if ints_of(swap, 'perm') != [0, 2, 1] or first is None or last is None or last.key() != 'Reshape' or last.inputs[0] != swap.outputs[0]:
         return
     given: list[Dim] | None = table.shape(first.inputs[0])
     flat: list[Dim] | None = table.shape(first.outputs[0])

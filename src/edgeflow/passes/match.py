@@ -5,9 +5,12 @@ A GraphIndex is made at the head of a pass. Replaced nodes leave holes, so posit
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from edgeflow.ir.elements import elements
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.ir.order import read_names
+from edgeflow.passes.shapes import ShapeTable
 
 FLOAT_DTYPES: list[str] = ['float32', 'float16', 'bfloat16']
 
@@ -143,6 +146,31 @@ class GraphIndex:
                 nodes.append(node)
         self.graph.nodes = nodes
         return True
+
+
+Fuse = Callable[[GraphIndex, ShapeTable, Node], None]
+
+
+def fuse_each(graph: Graph, table: ShapeTable, rules: dict[str, Fuse]) -> bool:
+    """Try, at each node that is still there, the rule for its operator; whether anything changed."""
+    index = GraphIndex(graph)
+    for node in graph.nodes:
+        fuse: Fuse | None = rules.get(node.key())
+        if fuse is not None and index.position(node) >= 0:
+            fuse(index, table, node)
+    return index.finish()
+
+
+def nan_guard(index: GraphIndex, name: str) -> list[Node]:
+    """IsNaN and Where of Where(IsNaN(p), 0, p), if they are all that reads p; else nothing."""
+    readers: list[Node] = index.readers(name)
+    if len(readers) != 2:
+        return []
+    test: Node = readers[0] if readers[0].op == 'IsNaN' else readers[1]
+    guard: Node = readers[1] if readers[0].op == 'IsNaN' else readers[0]
+    fits: bool = test.op == 'IsNaN' and guard.key() == 'Where' and index.only_reader(test.outputs[0]) == guard
+    fits = fits and guard.inputs[0] == test.outputs[0] and guard.inputs[2] == name and index.scalar(guard.inputs[1]) == 0
+    return [test, guard] if fits else []
 
 
 def other_input(node: Node, name: str) -> str:

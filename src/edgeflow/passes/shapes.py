@@ -13,6 +13,7 @@ from edgeflow.ir.attributes import int_of, tensor_of
 from edgeflow.ir.dtype import DTYPE_NAMES, element_count
 from edgeflow.ir.elements import elements
 from edgeflow.ir.graph import Graph, Node, TensorData
+from edgeflow.ir.ops.table import OPS
 from edgeflow.passes.contents import (
     LARGEST, Content, apply, cast_content, choose, combine, gather_content, numbers_of, shape_content, slice_content,
 )
@@ -108,8 +109,9 @@ class ShapeTable:
             dtype = value.dtype if value is not None else 'float32'
         elif key in DTYPE_RESULTS:
             dtype = DTYPE_RESULTS[key]
-        elif key in DTYPE_SOURCES and DTYPE_SOURCES[key] < len(node.inputs):
-            dtype = self.dtype(node.inputs[DTYPE_SOURCES[key]])
+        elif key in OPS:
+            source: int = DTYPE_SOURCES.get(key, 0)
+            dtype = self.dtype(node.inputs[source]) if 0 <= source < len(node.inputs) else ''
             if dtype == '' and key in ONE_DTYPE_OPS and len(node.inputs) > 1:
                 dtype = self.dtype(node.inputs[1])
         if dtype != '':
@@ -198,18 +200,13 @@ DTYPE_RESULTS: dict[str, str] = {
     'ArgMax': 'int64', 'ArgMin': 'int64', 'NonZero': 'int64', 'MatMulInteger': 'int32', 'ConvInteger': 'int32',
 }
 
+# Which input has the dtype of the first output, where it is not the first one; -1: none.
 DTYPE_SOURCES: dict[str, int] = {
-    'Where': 1, 'Expand': 0, 'Slice': 0, 'Gather': 0, 'Concat': 0, 'Split': 0, 'Reshape': 0, 'Transpose': 0, 'Unsqueeze': 0,
-    'Squeeze': 0, 'Identity': 0, 'Add': 0, 'Sub': 0, 'Mul': 0, 'Div': 0, 'Pow': 0, 'Sqrt': 0, 'Neg': 0, 'Abs': 0, 'Erf': 0,
-    'Tanh': 0, 'Sigmoid': 0, 'Relu': 0, 'Softmax': 0, 'MatMul': 0, 'Gemm': 0, 'Conv': 0, 'ReduceMean': 0, 'ReduceSum': 0,
-    'LayerNormalization': 1, 'DequantizeLinear': 1, 'Range': 0, 'CumSum': 0, 'Min': 0, 'Max': 0, 'Clip': 0, 'Tile': 0,
-    'Exp': 0, 'Log': 0, 'Cos': 0, 'Sin': 0, 'Flatten': 0, 'GatherElements': 0, 'Gelu': 0, 'SimplifiedLayerNormalization': 1, 'MaxPool': 0, 'AveragePool': 0,
-    'GlobalAveragePool': 0, 'InstanceNormalization': 0, 'Resize': 0, 'ConvTranspose': 0, 'Reciprocal': 0, 'ReduceMax': 0,
-    'Pad': 0, 'Trilu': 0, 'Mod': 0, 'Sign': 0, 'Ceil': 0, 'Floor': 0, 'com.microsoft:MatMulNBits': 0,
-    'com.microsoft:MatMulBnb4': 0, 'com.microsoft:BiasGelu': 0, 'com.microsoft:FastGelu': 0, 'com.microsoft:Gelu': 0,
-    'com.microsoft:SkipLayerNormalization': 2, 'com.microsoft:Attention': 1, 'com.microsoft:GroupQueryAttention': 0,
-    'com.microsoft:SkipSimplifiedLayerNormalization': 2, 'com.microsoft:RotaryEmbedding': 0, 'com.microsoft:GatherBlockQuantized': 2, 'edgeflow:Sdpa': 0, 'edgeflow:CachedAttention': 0, 'edgeflow:Rotary': 0, 'edgeflow:MatMul': 1, 'edgeflow:QMatMul': 2,
-    'edgeflow:Gelu': 0, 'Dropout': 0, 'edgeflow:BiasAct': 1, 'edgeflow:SkipLayerNorm': 2,
+    'Where': 1, 'CastLike': 1, 'OneHot': 2, 'LayerNormalization': 1, 'SimplifiedLayerNormalization': 1, 'DequantizeLinear': 1,
+    'QuantizeLinear': 2, 'QLinearMatMul': 7, 'Constant': -1, 'EyeLike': -1, 'DynamicQuantizeLinear': -1,
+    'com.microsoft:EmbedLayerNormalization': 2, 'com.microsoft:SkipLayerNormalization': 2, 'com.microsoft:SkipSimplifiedLayerNormalization': 2,
+    'com.microsoft:Attention': 1, 'com.microsoft:GatherBlockQuantized': 2, 'edgeflow:MatMul': 1, 'edgeflow:QMatMul': 2,
+    'edgeflow:BiasAct': 1, 'edgeflow:SkipLayerNorm': 2,
 }
 
 ONE_DTYPE_OPS: set[str] = set(['Add', 'Sub', 'Mul', 'Div', 'MatMul', 'Gemm', 'Conv', 'InstanceNormalization', 'Min', 'Max'])

@@ -82,7 +82,7 @@ class TokenClassificationPipeline(Pipeline):
         self, text: str, strategy: str, ignored: list[str], stride: int | None, options: RunOptions,
     ) -> list[TokenEntity] | list[EntityGroup]:
         limit = self.tokenizer.max_length
-        rows = self.tokenizer.windows(
+        rows: list[Row] = self.tokenizer.windows(
             text, None, max_length=limit if limit is not None else LARGEST_LENGTH, stride=stride if stride is not None else 0)
         if stride is None:
             rows = rows[:1]

@@ -89,7 +89,7 @@ def check_batch(inputs: list[ValueInfo], outputs: list[ValueInfo], executable: E
 def model_batcher(batching: Batching) -> Batcher:
     """For the scheduler. It refers to no model, only the requests do: a model that its user forgets must not be held by it."""
     return Batcher(
-        lambda request, context: request.work(request, context), request_key, merge_requests, split_results, None, blames_request,
+        lambda request, context: cast(RunRequest, request).work(cast(RunRequest, request), context), request_key, merge_requests, split_results, None, blames_request,
         batching.max_size, batching.max_wait)
 
 

@@ -109,7 +109,7 @@ class Model(Resource):
         self._check_living()
         feeds: dict[str, Feed] = {}
         if inputs is not None:
-            given = to_dict(inputs)
+            given: dict[str, Tensor] = to_dict(inputs)
             for name in given:
                 feeds[name] = Feed(given[name].dtype, given[name].shape, given[name].data)
         if self._generation is None:
@@ -210,7 +210,7 @@ class Model(Resource):
         controller = new_abort_controller()
         if control is not None:
             control.on_cancel(lambda: controller.abort())
-        loaded = await with_room(self._entry.largest, lambda: reload(controller.signal))
+        loaded: GeneratingExecutable = await with_room(self._entry.largest, lambda: reload(controller.signal))
         if self.disposed or self._executable is not None:
             loaded.dispose()
         else:

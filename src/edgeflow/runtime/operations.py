@@ -326,7 +326,7 @@ def reshape(x: Tensor, shape: int | list[int]) -> Tensor:
     feed = feed_of(x)
     given = shape if isinstance(shape, (list, tuple)) else [shape]
     size = element_count(feed.shape)
-    known = 1
+    known: int = 1
     free = 0
     for dim in given:
         if dim == -1:

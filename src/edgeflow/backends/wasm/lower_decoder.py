@@ -231,7 +231,7 @@ def lower_rotary(b: StepBuilder, node: Node, inputs: list[Value | None], outputs
     half = cos.shape[1]
     shape = source.shape
     if len(shape) == 4:
-        dims = [shape[0], shape[1], shape[2], shape[3]]
+        dims: list[int] = [shape[0], shape[1], shape[2], shape[3]]
         strides = row_major(shape)[:3]
     else:
         heads = int_of(node, 'num_heads', 0)

@@ -210,7 +210,7 @@ def skip_norm_steps(
 
 def skip_row_count(b: StepBuilder, source: Value, skip: Value) -> int:
     """Rows of `skip`, which must be the trailing dims of `source` whole, so that its rows repeat."""
-    dims = skip.shape
+    dims: list[int] = skip.shape
     while len(dims) > 1 and dims[0] == 1:
         dims = dims[1:]
     if dims != source.shape[len(source.shape) - len(dims):]:

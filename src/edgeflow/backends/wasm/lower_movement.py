@@ -202,26 +202,12 @@ def lower_pad(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: l
 
 def _pad_axis(b: StepBuilder, mode: str, output: Value, strides: list[int], axis: int, begin: list[int], middle: list[int], after: int) -> None:
     """Fill both borders along `axis` from the block that starts at `begin` and has `middle` elements."""
-    size = middle[axis]
     base = 0
     for i in range(len(begin)):
         if i != axis:
             base = base + begin[i] * strides[i]
-    first = begin[axis]
-    last = first + size - 1
-    # Runs [where to, where from, count, step]; a run never reads what a later run writes.
-    runs: list[list[int]] = []
-    if mode == 'edge':
-        runs.append([0, first, first, 0])
-        runs.append([last + 1, last, after, 0])
-    elif mode == 'wrap':
-        runs.extend(_wrap_runs(first, size, after))
-    else:
-        runs.extend(_reflect_runs(first, size, after))
     item = item_size(output)
-    for run in runs:
-        if run[2] == 0:
-            continue
+    for run in _border_runs(mode, begin[axis], middle[axis], after):
         dims = middle[:]
         dims[axis] = run[2]
         reading = strides[:]
@@ -230,48 +216,29 @@ def _pad_axis(b: StepBuilder, mode: str, output: Value, strides: list[int], axis
                    dims, reading, strides)
 
 
-def _wrap_runs(first: int, size: int, after: int) -> list[list[int]]:
+def _border_runs(mode: str, first: int, size: int, after: int) -> list[list[int]]:
+    """Runs [where to, where from, count, step] that fill the `first` places before a block and the `after` behind it from the block."""
     runs: list[list[int]] = []
-    done = 0
-    while done < first:
-        count = min(size, first - done)
-        runs.append([first - done - count, first + size - count, count, 1])
-        done = done + count
-    done = 0
-    while done < after:
-        count = min(size, after - done)
-        runs.append([first + size + done, first, count, 1])
-        done = done + count
+    run: list[int] = []
+    for place in list(range(first)) + list(range(first + size, first + size + after)):
+        source = first + _mirrored(mode, place - first, size)
+        if len(run) > 0 and place == run[0] + run[2] and (source == run[1] + run[2] * run[3] or (run[2] == 1 and abs(source - run[1]) == 1)):
+            run[3] = source - run[1] if run[2] == 1 else run[3]
+            run[2] = run[2] + 1
+        else:
+            run = [place, source, 1, 0]
+            runs.append(run)
     return runs
 
 
-def _reflect_runs(first: int, size: int, after: int) -> list[list[int]]:
-    """Mirrored without repeating the edge; a border wider than the block is mirrored again and again."""
-    period = 2 * size - 2
-    runs: list[list[int]] = []
-    last = first + size - 1
-    if period == 0:
-        return [[0, first, first, 0], [last + 1, first, after, 0]]
-    done = 0
-    while done < first:
-        # Writes places first - 1 - done and before; the source of place first - 1 - i is first + ((i + 1) mirrored).
-        phase = (done + 1) % period
-        rising = phase < size - 1
-        room = size - phase if rising else period - phase
-        count = min(room, first - done)
-        source = first + phase if rising else first + period - phase
-        runs.append([first - done - count, source + (count - 1) * (1 if rising else -1), count, -1 if rising else 1])
-        done = done + count
-    done = 0
-    while done < after:
-        phase = (done + 1) % period
-        rising = phase < size - 1
-        room = size - phase if rising else period - phase
-        count = min(room, after - done)
-        source = last - phase if rising else last - period + phase
-        runs.append([last + 1 + done, source, count, -1 if rising else 1])
-        done = done + count
-    return runs
+def _mirrored(mode: str, offset: int, size: int) -> int:
+    """Which element of a block stands for the place `offset` from its beginning; 'reflect' does not repeat the edge."""
+    if mode == 'edge' or size == 1:
+        return max(0, min(size - 1, offset))
+    if mode == 'wrap':
+        return offset % size
+    phase = offset % (2 * size - 2)
+    return min(phase, 2 * size - 2 - phase)
 
 
 def lower_range(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:

@@ -110,7 +110,7 @@ def lower_hardmax(b: StepBuilder, node: Node, inputs: list[Value | None], output
     source = given(b, inputs, 0)
     output = given(b, outputs, 0)
     flat = b.opset < 13
-    parts = axis_parts(source.shape, int_of(node, 'axis', 1 if flat else -1))
+    parts: list[int] = axis_parts(source.shape, int_of(node, 'axis', 1 if flat else -1))
     if flat:
         parts = [parts[0], parts[1] * parts[2], 1]
     indices = b.pointer(b.scratch(8 * parts[0] * parts[2]))

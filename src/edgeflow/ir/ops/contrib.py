@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeflow.ir.ops.dense import matmul_shape
 from edgeflow.ir.ops.fused import transposed
-from edgeflow.ir.ops.infer import FLOATS, InferContext, OpSpec, Type
+from edgeflow.ir.ops.infer import FLOATS, InferContext, OpSpec, Type, op
 
 
 def _same(c: InferContext) -> list[Type]:
@@ -162,15 +162,15 @@ def _fused_matmul(c: InferContext) -> list[Type]:
 
 
 CONTRIB_OPS: dict[str, OpSpec] = {
-    'com.microsoft:FusedMatMul': OpSpec(2, 2, 1, _fused_matmul),
-    'com.microsoft:Gelu': OpSpec(1, 1, 1, _same),
-    'com.microsoft:QuickGelu': OpSpec(1, 1, 1, _same),
-    'com.microsoft:BiasGelu': OpSpec(2, 2, 1, _bias_activation),
-    'com.microsoft:FastGelu': OpSpec(1, 2, 1, _bias_activation),
-    'com.microsoft:Attention': OpSpec(2, 7, 1, _attention),
-    'com.microsoft:EmbedLayerNormalization': OpSpec(7, 9, 1, _embed_layer_norm),
-    'com.microsoft:SkipLayerNormalization': OpSpec(3, 5, 1, _skip_layer_norm),
-    'com.microsoft:SkipSimplifiedLayerNormalization': OpSpec(3, 4, 1, _skip_layer_norm),
-    'com.microsoft:MatMulNBits': OpSpec(3, 6, 1, _matmul_nbits),
-    'com.microsoft:MatMulBnb4': OpSpec(3, 3, 1, _matmul_bnb4),
+    'com.microsoft:FusedMatMul': op(_fused_matmul, 2),
+    'com.microsoft:Gelu': op(_same),
+    'com.microsoft:QuickGelu': op(_same),
+    'com.microsoft:BiasGelu': op(_bias_activation, 2),
+    'com.microsoft:FastGelu': op(_bias_activation, 1, 2),
+    'com.microsoft:Attention': op(_attention, 2, 7),
+    'com.microsoft:EmbedLayerNormalization': op(_embed_layer_norm, 7, 9),
+    'com.microsoft:SkipLayerNormalization': op(_skip_layer_norm, 3, 5),
+    'com.microsoft:SkipSimplifiedLayerNormalization': op(_skip_layer_norm, 3, 4),
+    'com.microsoft:MatMulNBits': op(_matmul_nbits, 3, 6),
+    'com.microsoft:MatMulBnb4': op(_matmul_bnb4, 3),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeflow.ir.ops.infer import FLOATS, InferContext, OpSpec, Type
+from edgeflow.ir.ops.infer import FLOATS, InferContext, OpSpec, Type, op
 
 
 @dataclass(frozen=True)
@@ -138,15 +138,15 @@ def _scale_columns(c: InferContext, block: int, columns: int) -> int:
 def _last_row(c: InferContext) -> list[Type]:
     c.check_rank(0, 3, 3)
     shape = c.shape(0)
-    return [Type(c.dtype(0), [shape[0], min(1, shape[1]), shape[2]])]
+    return c.shaped([shape[0], min(1, shape[1]), shape[2]])
 
 
 DECODER_OPS: dict[str, OpSpec] = {
-    'edgeflow:LastRow': OpSpec(1, 1, 1, _last_row),
-    'edgeflow:CachedAttention': OpSpec(8, 8, 1, _cached_attention),
-    'edgeflow:Rotary': OpSpec(3, 3, 1, _rotary_halves),
-    'com.microsoft:GroupQueryAttention': OpSpec(7, 16, 1, _gqa),
-    'com.microsoft:MultiHeadAttention': OpSpec(3, 10, 1, _multi_head_attention),
-    'com.microsoft:RotaryEmbedding': OpSpec(4, 4, 1, _rotary),
-    'com.microsoft:GatherBlockQuantized': OpSpec(3, 4, 1, _gather_blocks),
+    'edgeflow:LastRow': op(_last_row),
+    'edgeflow:CachedAttention': op(_cached_attention, 8),
+    'edgeflow:Rotary': op(_rotary_halves, 3),
+    'com.microsoft:GroupQueryAttention': op(_gqa, 7, 16),
+    'com.microsoft:MultiHeadAttention': op(_multi_head_attention, 3, 10),
+    'com.microsoft:RotaryEmbedding': op(_rotary, 4),
+    'com.microsoft:GatherBlockQuantized': op(_gather_blocks, 3, 4),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeflow.ir.ops.infer import FLOATS, INTEGERS, InferContext, OpSpec, Type
+from edgeflow.ir.ops.infer import FLOATS, INTEGERS, InferContext, OpSpec, Type, op
 
 BYTES8 = ['uint8', 'int8']
 QUANTIZED = ['uint8', 'int8', 'uint16', 'int16', 'uint4', 'int4']
@@ -67,7 +67,7 @@ def check_scale(c: InferContext, index: int, axis_default: int) -> None:
     """A scale or zero point: one element, one for each index of `axis`, or one for each block along `axis`."""
     shape = c.shape(0)
     scale = c.shape(index)
-    count = 1
+    count: int = 1
     for dim in scale:
         count = count * dim
     block = c.attr_int('block_size', 0)
@@ -156,17 +156,17 @@ def _group_norm(c: InferContext) -> list[Type]:
 
 
 DENSE_OPS: dict[str, OpSpec] = {
-    'MatMul': OpSpec(2, 2, 1, _matmul),
-    'Gemm': OpSpec(2, 3, 1, _gemm),
-    'MatMulInteger': OpSpec(2, 4, 10, _matmul_integer),
-    'QLinearMatMul': OpSpec(8, 8, 10, _qlinear_matmul),
-    'DynamicQuantizeLinear': OpSpec(1, 1, 11, _dynamic_quantize),
-    'QuantizeLinear': OpSpec(2, 3, 10, _quantize),
-    'DequantizeLinear': OpSpec(2, 3, 10, _dequantize),
-    'LayerNormalization': OpSpec(2, 3, 1, _layer_norm),
-    'SimplifiedLayerNormalization': OpSpec(2, 2, 1, _layer_norm),
-    'RMSNormalization': OpSpec(2, 2, 23, _layer_norm),
-    'BatchNormalization': OpSpec(5, 5, 1, _batch_norm),
-    'InstanceNormalization': OpSpec(3, 3, 1, _per_channel),
-    'GroupNormalization': OpSpec(3, 3, 18, _group_norm),
+    'MatMul': op(_matmul, 2),
+    'Gemm': op(_gemm, 2, 3),
+    'MatMulInteger': op(_matmul_integer, 2, 4, 10),
+    'QLinearMatMul': op(_qlinear_matmul, 8, 8, 10),
+    'DynamicQuantizeLinear': op(_dynamic_quantize, 1, 1, 11),
+    'QuantizeLinear': op(_quantize, 2, 3, 10),
+    'DequantizeLinear': op(_dequantize, 2, 3, 10),
+    'LayerNormalization': op(_layer_norm, 2, 3),
+    'SimplifiedLayerNormalization': op(_layer_norm, 2),
+    'RMSNormalization': op(_layer_norm, 2, 2, 23),
+    'BatchNormalization': op(_batch_norm, 5),
+    'InstanceNormalization': op(_per_channel, 3),
+    'GroupNormalization': op(_group_norm, 3, 3, 18),
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeflow.ir.ops.infer import FLOATS, INTEGERS, NUMBERS, Infer, InferContext, OpSpec, Type
+from edgeflow.ir.ops.infer import FLOATS, INTEGERS, NUMBERS, Infer, InferContext, OpSpec, Type, op
 
 SIGNED = FLOATS + ['int64', 'int32', 'int8', 'int16']
 ANY = NUMBERS + ['bool', 'string', 'int4', 'uint4']
@@ -106,76 +106,71 @@ def _cast_like(c: InferContext) -> list[Type]:
     return [Type(c.dtype(1), c.shape(0))]
 
 
-ELEMENTWISE_OPS: dict[str, OpSpec] = {
-    'Abs': OpSpec(1, 1, 1, _unary(NUMBERS)),
-    'Neg': OpSpec(1, 1, 1, _unary(SIGNED)),
-    'Sign': OpSpec(1, 1, 9, _unary(NUMBERS)),
-    'Ceil': OpSpec(1, 1, 1, _unary(FLOATS)),
-    'Floor': OpSpec(1, 1, 1, _unary(FLOATS)),
-    'Round': OpSpec(1, 1, 11, _unary(FLOATS)),
-    'Sqrt': OpSpec(1, 1, 1, _unary(FLOATS)),
-    'Reciprocal': OpSpec(1, 1, 1, _unary(FLOATS)),
-    'Exp': OpSpec(1, 1, 1, _unary(FLOATS)),
-    'Log': OpSpec(1, 1, 1, _unary(FLOATS)),
-    'Sin': OpSpec(1, 1, 7, _unary(FLOATS)),
-    'Cos': OpSpec(1, 1, 7, _unary(FLOATS)),
-    'Tan': OpSpec(1, 1, 7, _unary(FLOATS)),
-    'Asin': OpSpec(1, 1, 7, _unary(FLOATS)),
-    'Acos': OpSpec(1, 1, 7, _unary(FLOATS)),
-    'Atan': OpSpec(1, 1, 7, _unary(FLOATS)),
-    'Sinh': OpSpec(1, 1, 9, _unary(FLOATS)),
-    'Cosh': OpSpec(1, 1, 9, _unary(FLOATS)),
-    'Tanh': OpSpec(1, 1, 1, _unary(FLOATS)),
-    'Asinh': OpSpec(1, 1, 9, _unary(FLOATS)),
-    'Acosh': OpSpec(1, 1, 9, _unary(FLOATS)),
-    'Atanh': OpSpec(1, 1, 9, _unary(FLOATS)),
-    'Erf': OpSpec(1, 1, 9, _unary(NUMBERS)),
-    'Relu': OpSpec(1, 1, 1, _unary(SIGNED)),
-    'Sigmoid': OpSpec(1, 1, 1, _unary(FLOATS)),
-    'HardSigmoid': OpSpec(1, 1, 1, _unary(FLOATS)),
-    'HardSwish': OpSpec(1, 1, 14, _unary(FLOATS)),
-    'Softplus': OpSpec(1, 1, 1, _unary(FLOATS)),
-    'Softsign': OpSpec(1, 1, 1, _unary(FLOATS)),
-    'Elu': OpSpec(1, 1, 1, _unary(FLOATS)),
-    'Selu': OpSpec(1, 1, 1, _unary(FLOATS)),
-    'Celu': OpSpec(1, 1, 12, _unary(FLOATS)),
-    'LeakyRelu': OpSpec(1, 1, 1, _unary(FLOATS)),
-    'ThresholdedRelu': OpSpec(1, 1, 1, _unary(FLOATS)),
-    'Mish': OpSpec(1, 1, 18, _unary(FLOATS)),
-    'Swish': OpSpec(1, 1, 24, _unary(FLOATS)),
-    'Gelu': OpSpec(1, 1, 20, _unary(FLOATS)),
-    'Shrink': OpSpec(1, 1, 9, _unary(NUMBERS)),
-    'Not': OpSpec(1, 1, 1, _unary(['bool'])),
-    'BitwiseNot': OpSpec(1, 1, 18, _unary(INTEGERS)),
-    'IsNaN': OpSpec(1, 1, 9, _unary_to_bool),
-    'IsInf': OpSpec(1, 1, 10, _unary_to_bool),
-    'Identity': OpSpec(1, 1, 1, _unary(ANY)),
-    'Clip': OpSpec(1, 3, 1, _clip),
-    'Dropout': OpSpec(1, 3, 1, _dropout),
-    'Cast': OpSpec(1, 1, 1, _cast),
-    'CastLike': OpSpec(2, 2, 15, _cast_like),
-    'Add': OpSpec(2, 2, 1, _binary(NUMBERS)),
-    'Sub': OpSpec(2, 2, 1, _binary(NUMBERS)),
-    'Mul': OpSpec(2, 2, 1, _binary(NUMBERS)),
-    'Div': OpSpec(2, 2, 1, _binary(NUMBERS)),
-    'Pow': OpSpec(2, 2, 1, _pow),
-    'Mod': OpSpec(2, 2, 10, _mod),
-    'PRelu': OpSpec(2, 2, 1, _prelu),
-    'BitShift': OpSpec(2, 2, 11, _bit_shift),
-    'BitwiseAnd': OpSpec(2, 2, 18, _binary(INTEGERS)),
-    'BitwiseOr': OpSpec(2, 2, 18, _binary(INTEGERS)),
-    'BitwiseXor': OpSpec(2, 2, 18, _binary(INTEGERS)),
-    'And': OpSpec(2, 2, 1, _binary(['bool'])),
-    'Or': OpSpec(2, 2, 1, _binary(['bool'])),
-    'Xor': OpSpec(2, 2, 1, _binary(['bool'])),
-    'Equal': OpSpec(2, 2, 1, _compare(NUMBERS + ['bool', 'string'])),
-    'Greater': OpSpec(2, 2, 1, _compare(NUMBERS)),
-    'GreaterOrEqual': OpSpec(2, 2, 12, _compare(NUMBERS)),
-    'Less': OpSpec(2, 2, 1, _compare(NUMBERS)),
-    'LessOrEqual': OpSpec(2, 2, 12, _compare(NUMBERS)),
-    'Max': OpSpec(1, -1, 1, _variadic(NUMBERS)),
-    'Min': OpSpec(1, -1, 1, _variadic(NUMBERS)),
-    'Sum': OpSpec(1, -1, 1, _variadic(FLOATS)),
-    'Mean': OpSpec(1, -1, 1, _variadic(FLOATS)),
-    'Where': OpSpec(3, 3, 9, _where),
+# One input, of floats, and the first opset that has the operator.
+FLOAT_UNARY: dict[str, int] = {
+    'Ceil': 1, 'Floor': 1, 'Round': 11, 'Sqrt': 1, 'Reciprocal': 1, 'Exp': 1, 'Log': 1, 'Sin': 7, 'Cos': 7, 'Tan': 7, 'Asin': 7, 'Acos': 7,
+    'Atan': 7, 'Sinh': 9, 'Cosh': 9, 'Tanh': 1, 'Asinh': 9, 'Acosh': 9, 'Atanh': 9, 'Sigmoid': 1, 'HardSigmoid': 1, 'HardSwish': 14,
+    'Softplus': 1, 'Softsign': 1, 'Elu': 1, 'Selu': 1, 'Celu': 12, 'LeakyRelu': 1, 'ThresholdedRelu': 1, 'Mish': 18, 'Swish': 24, 'Gelu': 20,
 }
+
+_ON_NUMBERS: Infer = _binary(NUMBERS)
+_ON_INTEGERS: Infer = _binary(INTEGERS)
+_ON_BOOLS: Infer = _binary(['bool'])
+_COMPARE: Infer = _compare(NUMBERS)
+
+# Two inputs that are broadcast to each other.
+BINARY: dict[str, OpSpec] = {
+    'Add': op(_ON_NUMBERS, 2),
+    'Sub': op(_ON_NUMBERS, 2),
+    'Mul': op(_ON_NUMBERS, 2),
+    'Div': op(_ON_NUMBERS, 2),
+    'Pow': op(_pow, 2),
+    'Mod': op(_mod, 2, 2, 10),
+    'PRelu': op(_prelu, 2),
+    'BitShift': op(_bit_shift, 2, 2, 11),
+    'BitwiseAnd': op(_ON_INTEGERS, 2, 2, 18),
+    'BitwiseOr': op(_ON_INTEGERS, 2, 2, 18),
+    'BitwiseXor': op(_ON_INTEGERS, 2, 2, 18),
+    'And': op(_ON_BOOLS, 2),
+    'Or': op(_ON_BOOLS, 2),
+    'Xor': op(_ON_BOOLS, 2),
+    'Equal': op(_compare(NUMBERS + ['bool', 'string']), 2),
+    'Greater': op(_COMPARE, 2),
+    'GreaterOrEqual': op(_COMPARE, 2, 2, 12),
+    'Less': op(_COMPARE, 2),
+    'LessOrEqual': op(_COMPARE, 2, 2, 12),
+}
+
+_OTHERS: dict[str, OpSpec] = {
+    'Abs': op(_unary(NUMBERS)),
+    'Neg': op(_unary(SIGNED)),
+    'Sign': op(_unary(NUMBERS), 1, 1, 9),
+    'Erf': op(_unary(NUMBERS), 1, 1, 9),
+    'Relu': op(_unary(SIGNED)),
+    'Shrink': op(_unary(NUMBERS), 1, 1, 9),
+    'Not': op(_unary(['bool'])),
+    'BitwiseNot': op(_unary(INTEGERS), 1, 1, 18),
+    'IsNaN': op(_unary_to_bool, 1, 1, 9),
+    'IsInf': op(_unary_to_bool, 1, 1, 10),
+    'Identity': op(_unary(ANY)),
+    'Clip': op(_clip, 1, 3),
+    'Dropout': op(_dropout, 1, 3),
+    'Cast': op(_cast),
+    'CastLike': op(_cast_like, 2, 2, 15),
+    'Max': op(_variadic(NUMBERS), 1, -1),
+    'Min': op(_variadic(NUMBERS), 1, -1),
+    'Sum': op(_variadic(FLOATS), 1, -1),
+    'Mean': op(_variadic(FLOATS), 1, -1),
+    'Where': op(_where, 3, 3, 9),
+}
+
+
+def _float_unary() -> dict[str, OpSpec]:
+    infer: Infer = _unary(FLOATS)
+    table: dict[str, OpSpec] = {}
+    for name in FLOAT_UNARY:
+        table[name] = op(infer, 1, 1, FLOAT_UNARY[name])
+    return table
+
+
+ELEMENTWISE_OPS: list[dict[str, OpSpec]] = [_float_unary(), BINARY, _OTHERS]

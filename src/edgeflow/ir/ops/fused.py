@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.ops.dense import matmul_shape
-from edgeflow.ir.ops.infer import FLOATS, InferContext, OpSpec, Type
+from edgeflow.ir.ops.infer import FLOATS, InferContext, OpSpec, Type, op
 
 ACTIVATIONS = ['', 'relu', 'gelu', 'gelu_tanh', 'tanh', 'sigmoid', 'silu', 'quick_gelu']
 
@@ -120,10 +120,10 @@ def _same(c: InferContext) -> list[Type]:
 
 
 FUSED_OPS: dict[str, OpSpec] = {
-    'edgeflow:MatMul': OpSpec(2, 4, 1, _matmul),
-    'edgeflow:QMatMul': OpSpec(3, 9, 1, _qmatmul),
-    'edgeflow:Sdpa': OpSpec(3, 4, 1, _sdpa),
-    'edgeflow:SkipLayerNorm': OpSpec(3, 5, 1, _skip_layer_norm),
-    'edgeflow:Gelu': OpSpec(1, 1, 1, _same),
-    'edgeflow:BiasAct': OpSpec(2, 2, 1, _same),
+    'edgeflow:MatMul': op(_matmul, 2, 4),
+    'edgeflow:QMatMul': op(_qmatmul, 3, 9),
+    'edgeflow:Sdpa': op(_sdpa, 3, 4),
+    'edgeflow:SkipLayerNorm': op(_skip_layer_norm, 3, 5),
+    'edgeflow:Gelu': op(_same),
+    'edgeflow:BiasAct': op(_same, 2),
 }

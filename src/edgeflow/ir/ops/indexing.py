@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeflow.ir.dtype import element_count
-from edgeflow.ir.ops.infer import NUMBERS, InferContext, OpSpec, Type
+from edgeflow.ir.ops.infer import NUMBERS, InferContext, OpSpec, Type, op
 
 INDEX = ['int64', 'int32']
 
@@ -12,7 +12,7 @@ def _gather(c: InferContext) -> list[Type]:
     source = c.type(0)
     c.check_dtype(1, INDEX)
     axis = c.axis(c.attr_int('axis', 0), c.check_rank(0, 1, -1))
-    return [Type(source.dtype, source.shape[:axis] + c.shape(1) + source.shape[axis + 1:])]
+    return c.shaped(source.shape[:axis] + c.shape(1) + source.shape[axis + 1:])
 
 
 def _check_same_but(c: InferContext, index: int, axis: int) -> None:
@@ -30,7 +30,7 @@ def _gather_elements(c: InferContext) -> list[Type]:
     c.check_dtype(1, INDEX)
     axis = c.axis(c.attr_int('axis', 0), c.check_rank(0, 1, -1))
     _check_same_but(c, 1, axis)
-    return [Type(c.dtype(0), c.shape(1))]
+    return c.shaped(c.shape(1))
 
 
 def _gather_nd(c: InferContext) -> list[Type]:
@@ -43,7 +43,7 @@ def _gather_nd(c: InferContext) -> list[Type]:
     depth = indices[len(indices) - 1]
     if depth < 1 or batch + depth > len(source) or source[:batch] != indices[:batch]:
         raise c.fail(f'equal batch dims and at most {len(source) - batch} numbers an index', f'shapes {source} and {indices}')
-    return [Type(c.dtype(0), indices[:len(indices) - 1] + source[batch + depth:])]
+    return c.shaped(indices[:len(indices) - 1] + source[batch + depth:])
 
 
 def _check_reduction(c: InferContext) -> None:
@@ -120,8 +120,8 @@ def _compress(c: InferContext) -> list[Type]:
         if condition[i] != 0:
             kept = kept + 1
     if axis < 0:
-        return [Type(c.dtype(0), [kept])]
-    return [Type(c.dtype(0), source[:axis] + [kept] + source[axis + 1:])]
+        return c.shaped([kept])
+    return c.shaped(source[:axis] + [kept] + source[axis + 1:])
 
 
 def _reverse_sequence(c: InferContext) -> list[Type]:
@@ -137,14 +137,14 @@ def _reverse_sequence(c: InferContext) -> list[Type]:
 
 
 INDEXING_OPS: dict[str, OpSpec] = {
-    'Gather': OpSpec(2, 2, 1, _gather),
-    'GatherElements': OpSpec(2, 2, 11, _gather_elements),
-    'GatherND': OpSpec(2, 2, 11, _gather_nd),
-    'Scatter': OpSpec(3, 3, 9, _scatter_elements),
-    'ScatterElements': OpSpec(3, 3, 11, _scatter_elements),
-    'ScatterND': OpSpec(3, 3, 11, _scatter_nd),
-    'OneHot': OpSpec(3, 3, 9, _one_hot),
-    'TopK': OpSpec(1, 2, 1, _top_k),
-    'Compress': OpSpec(2, 2, 9, _compress),
-    'ReverseSequence': OpSpec(2, 2, 10, _reverse_sequence),
+    'Gather': op(_gather, 2),
+    'GatherElements': op(_gather_elements, 2, 2, 11),
+    'GatherND': op(_gather_nd, 2, 2, 11),
+    'Scatter': op(_scatter_elements, 3, 3, 9),
+    'ScatterElements': op(_scatter_elements, 3, 3, 11),
+    'ScatterND': op(_scatter_nd, 3, 3, 11),
+    'OneHot': op(_one_hot, 3, 3, 9),
+    'TopK': op(_top_k, 1, 2),
+    'Compress': op(_compress, 2, 2, 9),
+    'ReverseSequence': op(_reverse_sequence, 2, 2, 10),
 }

@@ -68,6 +68,10 @@ class InferContext:
     def shape(self, index: int) -> list[int]:
         return self.type(index).shape
 
+    def shaped(self, shape: list[int]) -> list[Type]:
+        """The one output, of the data type of the first input."""
+        return [Type(self.type(0).dtype, shape)]
+
     def check_dtype(self, index: int, allowed: list[str]) -> str:
         """The data type of input `index`, which must be one of `allowed`."""
         dtype = self.type(index).dtype
@@ -116,12 +120,15 @@ class InferContext:
     def _attribute(self, name: str) -> Attribute | None:
         return self.node.attributes.get(name)
 
+    def _wrong(self, name: str, wanted: str) -> EdgeflowError:
+        return self.fail(f"attribute '{name}' to be {wanted}", 'another kind' if self.has_attr(name) else 'nothing')
+
     def attr_int(self, name: str, default: int) -> int:
         value = self._attribute(name)
         if value is None:
             return default
         if not isinstance(value, (int, float)) or value % 1 != 0:
-            raise self.fail(f"attribute '{name}' to be an integer", 'another kind')
+            raise self._wrong(name, 'an integer')
         return int(value)
 
     def attr_float(self, name: str, default: float) -> float:
@@ -129,7 +136,7 @@ class InferContext:
         if value is None:
             return default
         if not isinstance(value, (int, float)):
-            raise self.fail(f"attribute '{name}' to be a number", 'another kind')
+            raise self._wrong(name, 'a number')
         return value
 
     def attr_str(self, name: str, default: str) -> str:
@@ -137,7 +144,7 @@ class InferContext:
         if value is None:
             return default
         if not isinstance(value, str):
-            raise self.fail(f"attribute '{name}' to be a string", 'another kind')
+            raise self._wrong(name, 'a string')
         return value
 
     def attr_ints(self, name: str) -> list[int] | None:
@@ -146,10 +153,10 @@ class InferContext:
         if value is None:
             return None
         if not isinstance(value, list):
-            raise self.fail(f"attribute '{name}' to be a list of integers", 'another kind')
+            raise self._wrong(name, 'a list of integers')
         for x in value:
             if not isinstance(x, (int, float)) or x % 1 != 0:
-                raise self.fail(f"attribute '{name}' to be a list of integers", 'another kind')
+                raise self._wrong(name, 'a list of integers')
         return [int(x) for x in value]
 
     def attr_tensor(self, name: str) -> TensorData | None:
@@ -157,13 +164,13 @@ class InferContext:
         if value is None:
             return None
         if not isinstance(value, TensorData):
-            raise self.fail(f"attribute '{name}' to be a tensor", 'another kind')
+            raise self._wrong(name, 'a tensor')
         return value
 
     def attr_graph(self, name: str) -> Graph:
         value = self._attribute(name)
         if not isinstance(value, Graph):
-            raise self.fail(f"attribute '{name}' to be a graph", 'another kind' if self.has_attr(name) else 'nothing')
+            raise self._wrong(name, 'a graph')
         return value
 
     def attr_dtype(self, name: str, default: int) -> str:
@@ -231,3 +238,8 @@ class OpSpec:
     max_inputs: int
     since: int
     infer: Infer
+
+
+def op(infer: Infer, least: int = 1, most: int | None = None, since: int = 1) -> OpSpec:
+    """An entry of the op table: a rule, the fewest and most inputs (left out: no more than the fewest), the first opset."""
+    return OpSpec(least, least if most is None else most, since, infer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeflow.ir.dtype import element_count
-from edgeflow.ir.ops.infer import FLOATS, NUMBERS, InferContext, OpSpec, Type
+from edgeflow.ir.ops.infer import FLOATS, NUMBERS, InferContext, OpSpec, Type, op
 
 BIG = 9223372036854775807
 
@@ -23,7 +23,7 @@ def _reshape(c: InferContext) -> list[Type]:
     allow_zero = c.attr_int('allowzero', 0) == 1
     shape: list[int] = []
     free = -1
-    known = 1
+    known: int = 1
     for i in range(len(wanted)):
         dim = wanted[i]
         if dim == 0 and not allow_zero:
@@ -52,7 +52,7 @@ def _reshape(c: InferContext) -> list[Type]:
             shape[free] = count // known
     elif known != count:
         raise c.fail(f'a shape of {count} elements, as {source.shape} has', f'{wanted}')
-    return [Type(source.dtype, shape)]
+    return c.shaped(shape)
 
 
 def _transpose(c: InferContext) -> list[Type]:
@@ -63,7 +63,7 @@ def _transpose(c: InferContext) -> list[Type]:
         perm = [rank - 1 - i for i in range(rank)]
     if len(perm) != rank or len(c.axes(perm, rank)) != rank:
         raise c.fail(f'a permutation of {rank} axes', f'{perm}')
-    return [Type(source.dtype, [source.shape[axis] for axis in c.axes(perm, rank)])]
+    return c.shaped([source.shape[axis] for axis in c.axes(perm, rank)])
 
 
 def _squeeze(c: InferContext) -> list[Type]:
@@ -71,7 +71,7 @@ def _squeeze(c: InferContext) -> list[Type]:
     rank = len(source.shape)
     given = axes_of(c, 1)
     if given is None:
-        return [Type(source.dtype, [dim for dim in source.shape if dim != 1])]
+        return c.shaped([dim for dim in source.shape if dim != 1])
     axes = c.axes(given, rank)
     shape: list[int] = []
     for i in range(rank):
@@ -79,7 +79,7 @@ def _squeeze(c: InferContext) -> list[Type]:
             shape.append(source.shape[i])
         elif source.shape[i] != 1:
             raise c.fail(f'dim {i} to be 1', f'shape {source.shape}')
-    return [Type(source.dtype, shape)]
+    return c.shaped(shape)
 
 
 def _unsqueeze(c: InferContext) -> list[Type]:
@@ -97,7 +97,7 @@ def _unsqueeze(c: InferContext) -> list[Type]:
         else:
             shape.append(source.shape[next_dim])
             next_dim = next_dim + 1
-    return [Type(source.dtype, shape)]
+    return c.shaped(shape)
 
 
 def _flatten(c: InferContext) -> list[Type]:
@@ -108,13 +108,13 @@ def _flatten(c: InferContext) -> list[Type]:
         raise c.fail(f'an axis from {-rank} to {rank}', f'{axis}')
     if axis < 0:
         axis = axis + rank
-    return [Type(source.dtype, [element_count(source.shape[:axis]), element_count(source.shape[axis:])])]
+    return c.shaped([element_count(source.shape[:axis]), element_count(source.shape[axis:])])
 
 
 def _expand(c: InferContext) -> list[Type]:
     source = c.type(0)
     wanted = c.check_dims(c.ints(1))
-    return [Type(source.dtype, c.broadcast([source.shape, wanted]))]
+    return c.shaped(c.broadcast([source.shape, wanted]))
 
 
 def _concat(c: InferContext) -> list[Type]:
@@ -225,7 +225,7 @@ def slice_of(c: InferContext) -> list[list[int]]:
 
 
 def _slice(c: InferContext) -> list[Type]:
-    return [Type(c.dtype(0), [part[1] for part in slice_of(c)])]
+    return c.shaped([part[1] for part in slice_of(c)])
 
 
 def _tile(c: InferContext) -> list[Type]:
@@ -233,7 +233,7 @@ def _tile(c: InferContext) -> list[Type]:
     repeats = c.check_dims(c.ints(1))
     if len(repeats) != len(source.shape):
         raise c.fail(f'{len(source.shape)} repeats', f'{repeats}')
-    return [Type(source.dtype, [source.shape[i] * repeats[i] for i in range(len(repeats))])]
+    return c.shaped([source.shape[i] * repeats[i] for i in range(len(repeats))])
 
 
 def pads_of(c: InferContext) -> list[list[int]]:
@@ -268,7 +268,7 @@ def _pad(c: InferContext) -> list[Type]:
         if dim < 0 or kept < 0 or (kept == 0 and dim > 0 and mode != 'constant'):
             raise c.fail(f'pads that {source.shape} allows in mode {mode}', f'{pads}')
         shape.append(dim)
-    return [Type(source.dtype, shape)]
+    return c.shaped(shape)
 
 
 def shape_part(c: InferContext) -> list[int]:
@@ -359,7 +359,7 @@ def _depth_to_space(c: InferContext) -> list[Type]:
     block = c.attr_int('blocksize', 0)
     if block < 1 or shape[1] % (block * block) != 0:
         raise c.fail('a blocksize whose square divides the channels', f'blocksize {block}, shape {shape}')
-    return [Type(c.dtype(0), [shape[0], shape[1] // (block * block), shape[2] * block, shape[3] * block])]
+    return c.shaped([shape[0], shape[1] // (block * block), shape[2] * block, shape[3] * block])
 
 
 def _space_to_depth(c: InferContext) -> list[Type]:
@@ -368,28 +368,28 @@ def _space_to_depth(c: InferContext) -> list[Type]:
     block = c.attr_int('blocksize', 0)
     if block < 1 or shape[2] % block != 0 or shape[3] % block != 0:
         raise c.fail('a blocksize that divides height and width', f'blocksize {block}, shape {shape}')
-    return [Type(c.dtype(0), [shape[0], shape[1] * block * block, shape[2] // block, shape[3] // block])]
+    return c.shaped([shape[0], shape[1] * block * block, shape[2] // block, shape[3] // block])
 
 
 MOVEMENT_OPS: dict[str, OpSpec] = {
-    'Reshape': OpSpec(1, 2, 1, _reshape),
-    'Transpose': OpSpec(1, 1, 1, _transpose),
-    'Squeeze': OpSpec(1, 2, 1, _squeeze),
-    'Unsqueeze': OpSpec(1, 2, 1, _unsqueeze),
-    'Flatten': OpSpec(1, 1, 1, _flatten),
-    'Expand': OpSpec(2, 2, 8, _expand),
-    'Concat': OpSpec(1, -1, 1, _concat),
-    'Split': OpSpec(1, 2, 1, _split),
-    'Slice': OpSpec(1, 5, 1, _slice),
-    'Tile': OpSpec(2, 2, 6, _tile),
-    'Pad': OpSpec(1, 4, 1, _pad),
-    'Shape': OpSpec(1, 1, 1, _shape),
-    'Size': OpSpec(1, 1, 1, _size),
-    'Constant': OpSpec(0, 0, 1, _constant),
-    'ConstantOfShape': OpSpec(1, 1, 9, _constant_of_shape),
-    'Range': OpSpec(3, 3, 11, _range),
-    'EyeLike': OpSpec(1, 1, 9, _eye_like),
-    'Trilu': OpSpec(1, 2, 14, _trilu),
-    'DepthToSpace': OpSpec(1, 1, 1, _depth_to_space),
-    'SpaceToDepth': OpSpec(1, 1, 1, _space_to_depth),
+    'Reshape': op(_reshape, 1, 2),
+    'Transpose': op(_transpose),
+    'Squeeze': op(_squeeze, 1, 2),
+    'Unsqueeze': op(_unsqueeze, 1, 2),
+    'Flatten': op(_flatten),
+    'Expand': op(_expand, 2, 2, 8),
+    'Concat': op(_concat, 1, -1),
+    'Split': op(_split, 1, 2),
+    'Slice': op(_slice, 1, 5),
+    'Tile': op(_tile, 2, 2, 6),
+    'Pad': op(_pad, 1, 4),
+    'Shape': op(_shape),
+    'Size': op(_size),
+    'Constant': op(_constant, 0),
+    'ConstantOfShape': op(_constant_of_shape, 1, 1, 9),
+    'Range': op(_range, 3, 3, 11),
+    'EyeLike': op(_eye_like, 1, 1, 9),
+    'Trilu': op(_trilu, 1, 2, 14),
+    'DepthToSpace': op(_depth_to_space),
+    'SpaceToDepth': op(_space_to_depth),
 }

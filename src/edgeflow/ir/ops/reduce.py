@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeflow.ir.ops.infer import FLOATS, NUMBERS, Infer, InferContext, OpSpec, Type
+from edgeflow.ir.ops.infer import FLOATS, NUMBERS, Infer, InferContext, OpSpec, Type, op
 
 
 def reduced_axes(c: InferContext) -> list[int]:
@@ -61,22 +61,25 @@ def _along_axis(c: InferContext) -> list[Type]:
     return [c.type(0)]
 
 
-REDUCE_OPS: dict[str, OpSpec] = {
-    'ReduceSum': OpSpec(1, 2, 1, _reduce(NUMBERS)),
-    'ReduceMean': OpSpec(1, 2, 1, _reduce(NUMBERS)),
-    'ReduceMax': OpSpec(1, 2, 1, _reduce(NUMBERS + ['bool'])),
-    'ReduceMin': OpSpec(1, 2, 1, _reduce(NUMBERS + ['bool'])),
-    'ReduceProd': OpSpec(1, 2, 1, _reduce(NUMBERS)),
-    'ReduceL1': OpSpec(1, 2, 1, _reduce(NUMBERS)),
-    'ReduceL2': OpSpec(1, 2, 1, _reduce(NUMBERS)),
-    'ReduceSumSquare': OpSpec(1, 2, 1, _reduce(NUMBERS)),
-    'ReduceLogSum': OpSpec(1, 2, 1, _reduce(NUMBERS)),
-    'ReduceLogSumExp': OpSpec(1, 2, 1, _reduce(NUMBERS)),
-    'ArgMax': OpSpec(1, 1, 1, _arg_reduce),
-    'ArgMin': OpSpec(1, 1, 1, _arg_reduce),
-    'CumSum': OpSpec(2, 2, 11, _cum_sum),
-    'CumProd': OpSpec(2, 2, 26, _cum_sum),
-    'Softmax': OpSpec(1, 1, 1, _along_axis),
-    'LogSoftmax': OpSpec(1, 1, 1, _along_axis),
-    'Hardmax': OpSpec(1, 1, 1, _along_axis),
-}
+def _table() -> dict[str, OpSpec]:
+    table: dict[str, OpSpec] = {
+        'ReduceMax': op(_reduce(NUMBERS + ['bool']), 1, 2),
+        'ReduceMin': op(_reduce(NUMBERS + ['bool']), 1, 2),
+        'ArgMax': op(_arg_reduce),
+        'ArgMin': op(_arg_reduce),
+        'CumSum': op(_cum_sum, 2, 2, 11),
+        'CumProd': op(_cum_sum, 2, 2, 26),
+        'Softmax': op(_along_axis),
+        'LogSoftmax': op(_along_axis),
+        'Hardmax': op(_along_axis),
+    }
+    for name in REDUCTIONS:
+        if name not in table:
+            table[name] = op(_reduce(NUMBERS), 1, 2)
+    return table
+
+
+REDUCTIONS: list[str] = [
+    'ReduceSum', 'ReduceMean', 'ReduceMax', 'ReduceMin', 'ReduceProd', 'ReduceL1', 'ReduceL2', 'ReduceSumSquare', 'ReduceLogSum', 'ReduceLogSumExp',
+]
+REDUCE_OPS: dict[str, OpSpec] = _table()

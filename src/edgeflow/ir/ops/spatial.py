@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from edgeflow.ir.ops.infer import FLOATS, InferContext, OpSpec, Type
+from edgeflow.ir.ops.infer import FLOATS, InferContext, OpSpec, Type, op
 
 
 def _list(c: InferContext, name: str, count: int, default: int) -> list[int]:
@@ -154,7 +154,7 @@ def _resize(c: InferContext) -> list[Type]:
         else:
             for i in range(len(axes)):
                 shape[axes[i]] = sizes[i]
-        return [Type(source.dtype, shape)]
+        return c.shaped(shape)
     scales = c.floats(scales_at)
     if len(scales) != len(axes):
         raise c.fail(f'{len(axes)} scales', f'{scales}')
@@ -163,16 +163,16 @@ def _resize(c: InferContext) -> list[Type]:
         if not (size >= 0 and size < 2147483648):
             raise c.fail('scales of 0 or more', f'{scales}')
         shape[axes[i]] = math.floor(size)
-    return [Type(source.dtype, shape)]
+    return c.shaped(shape)
 
 
 SPATIAL_OPS: dict[str, OpSpec] = {
-    'Conv': OpSpec(2, 3, 1, _conv),
-    'ConvInteger': OpSpec(2, 4, 10, _conv_integer),
-    'ConvTranspose': OpSpec(2, 3, 1, _conv_transpose),
-    'MaxPool': OpSpec(1, 1, 1, _pool),
-    'AveragePool': OpSpec(1, 1, 1, _pool),
-    'GlobalAveragePool': OpSpec(1, 1, 1, _global_pool),
-    'GlobalMaxPool': OpSpec(1, 1, 1, _global_pool),
-    'Resize': OpSpec(1, 4, 10, _resize),
+    'Conv': op(_conv, 2, 3),
+    'ConvInteger': op(_conv_integer, 2, 4, 10),
+    'ConvTranspose': op(_conv_transpose, 2, 3),
+    'MaxPool': op(_pool),
+    'AveragePool': op(_pool),
+    'GlobalAveragePool': op(_global_pool),
+    'GlobalMaxPool': op(_global_pool),
+    'Resize': op(_resize, 1, 4, 10),
 }

@@ -24,7 +24,8 @@ def _merged(groups: list[dict[str, OpSpec]]) -> dict[str, OpSpec]:
     return table
 
 
-OPS: dict[str, OpSpec] = _merged([ELEMENTWISE_OPS, MOVEMENT_OPS, INDEXING_OPS, REDUCE_OPS, DENSE_OPS, SPATIAL_OPS, CONTRIB_OPS, DECODER_OPS, FUSED_OPS])
+OPS: dict[str, OpSpec] = _merged(
+    ELEMENTWISE_OPS + [MOVEMENT_OPS, INDEXING_OPS, REDUCE_OPS, DENSE_OPS, SPATIAL_OPS, CONTRIB_OPS, DECODER_OPS, FUSED_OPS])
 
 
 def find_spec(node: Node, opset: int) -> OpSpec:

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page
 
 from edgeflow.pipelines.pipeline import pipeline
-from tests.engine.test_generation import SMOL, WITHOUT_PAGES, Wanted, wanted
+from tests.engine.test_generation import SMOL, WITHOUT_PAGES, Wanted, states_of_audio, wanted
 from tests.text.test_beam_pipelines import CASES as BEAMS
 from tests.text.test_beam_pipelines import TASKS
 from toolchain.paths import MODELS
@@ -126,6 +126,22 @@ def test_the_pipeline_streams_from_a_worker_what_it_streams_in_python(page: Page
     assert got['ids'] == expected
     assert got['reason'] == 'length'
     assert got['whole'] == 'Once upon a time' + got['text']
+
+
+def test_the_decoder_of_a_speech_model_writes_from_its_encoders_states(page: Page, server: Server) -> None:
+    case = next(case for case in wanted(True) if case.path == 'whisper-mini/onnx/decoder_model_merged.onnx')
+    states = states_of_audio('whisper-mini/onnx/encoder_model.onnx')
+    got = page.evaluate(f"""async ([prompt, count, values, shape]) => {{
+      const {{ loadModel, tensor }} = await import('/dist/edgeflow.js');
+      const model = await {external(server, case.path)};
+      const states = tensor(new Float32Array(values), shape);
+      const session = await model.openSession({{ encoder_hidden_states: states }});
+      states.dispose();
+      const ids = [(await session.prompt(prompt)).tokenId];
+      while (ids.length < count) ids.push((await session.feed([ids.at(-1)])).tokenId);
+      return ids;
+    }}""", [case.prompt['decoder_input_ids'], len(case.new_ids), states.ravel().tolist(), list(states.shape)])
+    assert got == case.new_ids
 
 
 def test_a_translation_takes_two_models(page: Page, server: Server) -> None:

@@ -10,7 +10,9 @@ import pytest
 from playwright.sync_api import Page
 
 from edgeflow.pipelines.pipeline import pipeline
-from tests.engine.test_generation import SMOL, WITHOUT_PAGES, Wanted, wanted
+from tests.engine.test_generation import SMOL, WITHOUT_PAGES, Wanted, states_of_audio, wanted
+from tests.text.test_beam_pipelines import CASES as BEAMS
+from tests.text.test_beam_pipelines import TASKS
 from toolchain.paths import MODELS
 from toolchain.serve import Server
 
@@ -126,6 +128,22 @@ def test_the_pipeline_streams_from_a_worker_what_it_streams_in_python(page: Page
     assert got['whole'] == 'Once upon a time' + got['text']
 
 
+def test_the_decoder_of_a_speech_model_writes_from_its_encoders_states(page: Page, server: Server) -> None:
+    case = next(case for case in wanted(True) if case.path == 'whisper-mini/onnx/decoder_model_merged.onnx')
+    states = states_of_audio('whisper-mini/onnx/encoder_model.onnx')
+    got = page.evaluate(f"""async ([prompt, count, values, shape]) => {{
+      const {{ loadModel, tensor }} = await import('/dist/edgeflow.js');
+      const model = await {external(server, case.path)};
+      const states = tensor(new Float32Array(values), shape);
+      const session = await model.openSession({{ encoder_hidden_states: states }});
+      states.dispose();
+      const ids = [(await session.prompt(prompt)).tokenId];
+      while (ids.length < count) ids.push((await session.feed([ids.at(-1)])).tokenId);
+      return ids;
+    }}""", [case.prompt['decoder_input_ids'], len(case.new_ids), states.ravel().tolist(), list(states.shape)])
+    assert got == case.new_ids
+
+
 def test_a_translation_takes_two_models(page: Page, server: Server) -> None:
     prompt = json.loads((MODELS / 'marian-mini/cases/generate.json').read_text())['prompts'][0]
     expected = prompt['files']['onnx/decoder_model_merged.onnx']['new_ids']
@@ -140,3 +158,135 @@ def test_a_translation_takes_two_models(page: Page, server: Server) -> None:
     }""", [server.url('/models/marian-mini'), prompt['prompt'], len(expected)])
     assert got['ids'] == expected
     assert len(got['fields']) == 1
+
+
+@pytest.mark.parametrize('model', TASKS)
+def test_beams_in_a_worker_find_the_texts_of_transformers(page: Page, server: Server, model: str) -> None:
+    case = next(case for case in BEAMS if case['model'] == model)
+    got = page.evaluate("""async ([task, folder, text, numBeams, maxNewTokens, eosTokenId]) => {
+      const { pipeline } = await import('/dist/edgeflow.js');
+      const generator = await pipeline(task, folder, { dtype: 'fp32' });
+      const ids = [];
+      await generator(text, { numBeams, maxNewTokens, eosTokenId, onToken: event => ids.push(event.tokenId) });
+      generator.dispose();
+      return ids;
+    }""", [TASKS[model], server.url('/models/' + model), case['text'], case['options']['num_beams'], case['options']['max_new_tokens'], case['eos_token_id']])
+    assert got == case['new_ids']
+
+
+def test_forks_share_memory_and_go_on_by_themselves(page: Page, server: Server) -> None:
+    got = page.evaluate(f"""async () => {{ {PRELUDE}
+      const model = await {external(server, SMOL)};
+      const prompt = Array.from({{ length: 100 }}, (_, i) => i);
+      const one = await model.openSession();
+      await one.prompt(prompt);
+      const before = one.memory().arena;
+      const other = await one.fork();
+      const ids = await Promise.all([one.feed([7]), other.feed([8])]);
+      const after = one.memory().arena;
+      one.dispose();
+      ids.push(await other.feed([9]));
+      const left = other.memory().arena;
+      return {{ ids: ids.map(one => one.tokenId), before, after, left,
+        alone: [await generate(model, [...prompt, 7], 1), await generate(model, [...prompt, 8], 1), await generate(model, [...prompt, 8, 9], 1)].flat() }};
+    }}""")
+    assert got['ids'] == got['alone']
+    assert (got['after'], got['left']) == (got['before'] * 3 // 2, got['before'])
+
+
+def test_streams_that_are_left_returned_or_aborted_free_everything(page: Page, server: Server) -> None:
+    """One step later a session of one token finds only its own page in use."""
+    got = page.evaluate("""async folder => {
+      const { pipeline } = await import('/dist/edgeflow.js');
+      const generator = await pipeline('text-generation', folder, { dtype: 'fp32' });
+      const probe = await generator.model.openSession();
+      await probe.prompt([1]);
+      const before = probe.memory().arena;
+      const options = { maxNewTokens: 400, doSample: false };
+      const used = [];
+      const after = async () => { await probe.prompt([1]); await probe.prompt([1]); used.push(probe.memory().arena / before); };
+      let seen = 0;
+      for await (const event of generator.stream('Once upon a time', options)) if (++seen === 3) break;
+      await after();
+      const stream = generator.stream(['Once', 'Twice'], options), events = stream[Symbol.asyncIterator]();
+      await events.next();
+      const pending = events.next();
+      const ended = await events.return();
+      await pending;
+      await after();
+      const controller = new AbortController();
+      let code = 'none';
+      try {
+        for await (const event of generator.stream('Once', { ...options, signal: controller.signal })) setTimeout(() => controller.abort());
+      } catch (error) { code = error.code; }
+      await after();
+      const beams = new AbortController();
+      const search = generator('Once', { numBeams: 4, maxNewTokens: 400, signal: beams.signal }).then(() => 'none', error => error.code);
+      setTimeout(() => beams.abort(), 40);
+      const searched = await search;
+      await after();
+      return { used, code, searched, done: ended.done };
+    }""", server.url('/models/smollm2-mini'))
+    assert got['used'] == [1, 1, 1, 1]
+    assert (got['code'], got['searched'], got['done']) == ('aborted', 'aborted', True)
+
+
+# Run in a worker: instead of its next answer comes its end.
+ENDINGS = {
+    'ends': '() => { self.postMessage = () => self.close(); }',
+    'throws': "() => { self.postMessage = () => { setTimeout(() => { throw new Error('out of cheese'); }); }; }",
+}
+
+
+@pytest.mark.parametrize('ending', ENDINGS)
+def test_a_stream_whose_worker_ends_says_so_and_the_next_one_works(page: Page, server: Server, ending: str) -> None:
+    page.evaluate("""async folder => {
+      const { pipeline, env } = await import('/dist/edgeflow.js');
+      env.workers = 1;
+      const generator = await pipeline('text-generation', folder, { dtype: 'fp32' });
+      const options = { maxNewTokens: 30, doSample: false };
+      const [whole] = await generator('Once upon a time', options);
+      const session = await generator.model.openSession();
+      await session.prompt([1, 2, 3]);
+      const stream = generator.stream('Once upon a time', options), events = stream[Symbol.asyncIterator]();
+      await events.next();
+      window.kept = { generator, options, whole, session, events };
+    }""", server.url('/models/smollm2-mini'))
+    page.workers[0].evaluate(ENDINGS[ending])
+    got = page.evaluate("""async () => {
+      const { generator, options, whole, session, events } = kept;
+      const ask = async () => { while (!(await events.next()).done); return 'done'; };
+      const codes = [await ask().catch(error => error.code)];
+      codes.push((await events.next()).done);
+      const [again] = await generator('Once upon a time', options);
+      codes.push(await session.feed([4]).then(() => 'none', error => error.code));
+      session.dispose();
+      return { codes, same: JSON.stringify(again) === JSON.stringify(whole) };
+    }""")
+    assert got == {'codes': ['worker-lost', True, 'worker-lost'], 'same': True}
+
+
+def test_two_streams_take_turns_and_a_classification_of_high_priority_gets_in_between_tokens(page: Page, server: Server) -> None:
+    got = page.evaluate("""async ([folder, classifier]) => {
+      const { pipeline, env } = await import('/dist/edgeflow.js');
+      env.workers = 1;
+      const generator = await pipeline('text-generation', folder, { dtype: 'fp32' });
+      const classify = await pipeline('text-classification', classifier, { dtype: 'fp32' });
+      await classify('warm');
+      const order = [];
+      const read = async (name, text) => {
+        for await (const event of generator.stream(text, { maxNewTokens: 60, doSample: false, eosTokenId: [] })) order.push(name);
+      };
+      const both = Promise.all([read('a', 'Once upon a time'), read('b', 'The capital')]);
+      while (order.length < 20) await new Promise(done => setTimeout(done));
+      const at = order.length;
+      await classify('What a day', { priority: 'high' });
+      const passed = order.length - at;
+      await both;
+      return { order: order.join(''), passed };
+    }""", [server.url('/models/smollm2-mini'), server.url('/models/distilbert-sst2-mini')])
+    order = got['order']
+    assert (order.count('a'), order.count('b')) == (60, 60)
+    # Tokens whose text may still change wait, so one stream may be told a few behind the other.
+    assert max(abs(order[:i].count('a') - order[:i].count('b')) for i in range(len(order))) <= 6
+    assert got['passed'] <= 8

@@ -67,15 +67,25 @@ async def test_greedy_tokens_are_those_of_onnxruntime(case: Wanted) -> None:
     model.dispose()
 
 
-@pytest.mark.parametrize('case', [case for case in wanted(True) if not case.path.startswith('whisper')], ids=str)
+def states_of_audio(path: str) -> np.ndarray:
+    """What the encoder of a speech model makes of its recorded audio, by onnxruntime."""
+    encoder = onnxruntime.InferenceSession(str(MODELS / path), providers=['CPUExecutionProvider'])
+    with np.load(MODELS / path.split('/')[0] / 'cases/preprocess.npz') as audio:
+        return encoder.run(None, {'input_features': audio['out:input_features'].astype(np.float32)})[0]
+
+
+@pytest.mark.parametrize('case', wanted(True), ids=str)
 async def test_an_encoder_decoder_generates_the_tokens_of_onnxruntime(case: Wanted) -> None:
-    suffix = case.path.rsplit('decoder_model_merged', 1)[1]
-    encoder = await load(case.path.rsplit('/', 1)[0] + '/encoder_model' + suffix)
-    ids = np.array([case.prompt['input_ids']], np.int64)
-    mask = tensor(np.ones_like(ids))
-    encoded = await encoder.run({'input_ids': tensor(ids), 'attention_mask': mask})
+    encoder_path = case.path.replace('decoder_model_merged', 'encoder_model')
+    if 'input_ids' in case.prompt:
+        encoder = await load(encoder_path)
+        ids = np.array([case.prompt['input_ids']], np.int64)
+        mask = tensor(np.ones_like(ids))
+        encoded = await encoder.run({'input_ids': tensor(ids), 'attention_mask': mask})
+        inputs = {'encoder_hidden_states': encoded['last_hidden_state'], 'encoder_attention_mask': mask}
+    else:
+        inputs = {'encoder_hidden_states': tensor(states_of_audio(encoder_path))}
     model = await load(case.path)
-    inputs = {'encoder_hidden_states': encoded['last_hidden_state'], 'encoder_attention_mask': mask}
     got = await generate(model, case.prompt['decoder_input_ids'], len(case.new_ids), inputs)
     if case.margin > (0.05 if 'quantized' in case.path else 0.005):
         assert got == case.new_ids
@@ -162,6 +172,45 @@ async def test_memory_follows_the_tokens_and_all_of_it_comes_back() -> None:
         await session.feed([1])
     assert e.value.code == 'disposed'
 
+
+
+async def test_a_fork_goes_on_by_itself_and_shares_what_both_have() -> None:
+    model = await load(SMOL)
+    decoder = model._executable.decoder()
+    prompt = [int(x) for x in np.random.default_rng(1).integers(0, 500, 150)]
+    session = await model.open_session()
+    first = await session.prompt(prompt)
+    page = session.memory().arena // 3
+    others = [await session.fork() for _ in range(3)]
+    assert session.memory().arena == 3 * page, 'nothing is copied yet'
+    assert [other.ids for other in others] == [prompt] * 3
+    # Each with another token: only the last page, which is not full, is copied; the last that has it keeps it.
+    await asyncio.gather(*[one.feed([7 + i]) for i, one in enumerate([session, *others])])
+    assert decoder.cache_memory().arena == (2 + 4) * page
+    for i, one in enumerate([session, *others]):
+        assert (await one.feed([3])).token_id == (await generate(model, [*prompt, 7 + i, 3], 1))[0]
+    # A text that is rewound into a shared page writes to one of its own.
+    others[0].rewind(70)
+    assert (await others[0].feed([5])).token_id == (await generate(model, [*prompt[:70], 5], 1))[0]
+    assert (await others[1].prompt(prompt)).token_id == first.token_id
+    session.dispose()
+    assert (await others[2].feed([4])).token_id == (await generate(model, [*prompt, 9 + 1, 3, 4], 1))[0]
+    for other in others:
+        other.dispose()
+    assert decoder.cache_memory().arena == 0
+    with pytest.raises(EdgeflowError) as e:
+        await session.fork()
+    assert e.value.code == 'disposed'
+
+
+@pytest.mark.parametrize('path', sorted(WITHOUT_PAGES))
+async def test_a_fork_without_pages(path: str) -> None:
+    model = await load(path)
+    session = await model.open_session()
+    await session.prompt([1, 2, 3])
+    other = await session.fork()
+    ids = [(await one.feed([token])).token_id for one, token in [(session, 4), (other, 5)]]
+    assert ids == [(await generate(model, [1, 2, 3, token], 1))[0] for token in (4, 5)]
 
 
 async def test_a_step_that_fails_leaves_the_session_as_it_was() -> None:

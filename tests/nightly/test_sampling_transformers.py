@@ -7,7 +7,7 @@ import math
 import numpy as np
 from hypothesis import assume, given, settings, strategies as st
 
-from edgeflow.text.beam_search import BeamSearch
+from edgeflow.text.beam_search import BeamSearch, candidates_of
 from edgeflow.text.generation_options import generation_options
 from edgeflow.text.processors import History, processed
 from edgeflow.text.sampling import candidates
@@ -52,7 +52,7 @@ def test_beams(seed: int, longest: int, options: dict[str, object]) -> None:
     search = BeamSearch(generation_options({**options, 'eos_token_id': [1, 2]}, max_new_tokens=longest), [3, 4])
     logits, length = [rows[(7 * 4 + 5 * 2) % 60]], 2
     while not search.done:
-        steps = search.step(logits)
+        steps = search.step([candidates_of(row, beam.history, search.options) for row, beam in zip(logits, search.beams, strict=True)])
         length += 1
         logits = [rows[(7 * step.token_id + 5 * length) % 60] for step in steps]
     expected = beams_of_transformers(options, rows.tolist(), [3, 4], longest, [1, 2])

@@ -10,7 +10,7 @@ import pytest
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_list, array_of, at_least, cut, draw, exp_weights, highest, weight_sum
 from edgeflow.host.port import NumericArray
-from edgeflow.text.beam_search import BeamSearch
+from edgeflow.text.beam_search import BeamSearch, candidates_of
 from edgeflow.text.generation_options import GenerationOptions, generation_options
 from edgeflow.text.processors import History, processed
 from edgeflow.text.sampling import Sampler, candidates
@@ -227,10 +227,11 @@ def test_what_is_left_out_comes_from_the_models_configuration() -> None:
 
 def test_beams_share_the_prompt_and_tell_which_to_run_next() -> None:
     search = BeamSearch(generation_options({}, num_beams=2, max_new_tokens=2, eos_token_id=4), [7])
-    steps = search.step([floats([1.0, 2.0, -9.0, -9.0, -9.0])])
+    steps = search.step([candidates_of(floats([1.0, 2.0, -9.0, -9.0, -9.0]), search.beams[0].history, search.options)])
     assert [[step.source, step.token_id] for step in steps] == [[0, 1], [0, 0]]
     assert not search.done
-    assert search.step([floats([0.0, 0.0, 9.0, 0.0, 0.0]), floats([0.0, 0.0, 0.0, 9.0, 0.0])]) == []
+    rows = [floats([0.0, 0.0, 9.0, 0.0, 0.0]), floats([0.0, 0.0, 0.0, 9.0, 0.0])]
+    assert search.step([candidates_of(rows[i], search.beams[i].history, search.options) for i in range(2)]) == []
     assert search.done
     assert [text.token_ids for text in search.finished] == [[1, 2], [0, 3]]
     assert search.finished[0].score > search.finished[1].score

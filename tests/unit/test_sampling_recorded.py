@@ -8,7 +8,7 @@ import pytest
 
 from edgeflow.host.platform import array_list, array_of
 from edgeflow.host.port import NumericArray
-from edgeflow.text.beam_search import BeamSearch
+from edgeflow.text.beam_search import BeamSearch, candidates_of
 from edgeflow.text.generation_options import generation_options
 from edgeflow.text.processors import History, processed
 from edgeflow.text.sampling import candidates
@@ -109,7 +109,7 @@ def test_beams_are_those_of_transformers(case: int) -> None:
     logits = [rows[(7 * 4 + 5 * 2) % 60]]
     length = 2
     while not search.done:
-        steps = search.step(logits)
+        steps = search.step([candidates_of(logits[i], search.beams[i].history, search.options) for i in range(len(logits))])
         length = length + 1
         logits = [rows[(7 * step.token_id + 5 * length) % 60] for step in steps]
     expected = cast('list[list[object]]', BEAMS[case][1])

@@ -4,6 +4,7 @@ A session is a number. Its tokens are fed with advance(), which appends them to 
 session's chooser where the logits are: they never leave the backend's thread. Duties of a Decoder:
 
 - **Cache.** Written in place, grown in blocks, freed by rewind() and close(). A step neither copies it nor plans anew.
+- **Forks.** What a forked session shares with the first is not computed again, and stays shared until one of them writes to it.
 - **Batches.** Sessions that are each fed one token in one advance() share a run, whatever their lengths.
 - **Cancelling.** An advance() that ends in an error leaves the sessions as they were before; the caller may feed the same again.
 - **Other models.** A model whose cache cannot be kept in place runs all the same, by its own past and present tensors.
@@ -82,6 +83,9 @@ class Decoder(Protocol):
 
         EdgeflowErrors: those of Executable.run(), and 'invalid-argument' for an unknown session or no tokens.
         """
+
+    async def fork(self, session: int) -> int:
+        """Begin a session with the tokens and the chooser of this one. Both share the memory of what they have in common."""
 
     def rewind(self, session: int, length: int) -> None:
         """Forget the session's tokens from the `length`-th on."""

@@ -11,6 +11,7 @@ from edgeflow.host.platform import to_dict
 from edgeflow.host.port import AbortSignal
 from edgeflow.options import public
 from edgeflow.pipelines.base import Pipeline, text_list
+from edgeflow.pipelines.beam_source import BeamSource
 from edgeflow.pipelines.token_source import Beginning, PromptedStream, SessionSource
 from edgeflow.runtime.generation import GenerationSession
 from edgeflow.runtime.model import Model, RunOptions
@@ -57,20 +58,21 @@ class TextGenerationPipeline(Pipeline):
         top_k: int | None = None, top_p: float | None = None, min_p: float | None = None, typical_p: float | None = None,
         repetition_penalty: float | None = None, presence_penalty: float | None = None, frequency_penalty: float | None = None,
         no_repeat_ngram_size: int | None = None, logit_bias: dict[str, float] | None = None, bad_words_ids: list[list[int]] | None = None,
-        eos_token_id: int | list[int] | None = None, stop: str | list[str] | None = None, seed: int | None = None,
+        eos_token_id: int | list[int] | None = None, stop: str | list[str] | None = None, num_beams: int | None = None,
+        length_penalty: float | None = None, early_stopping: bool | Literal['never'] | None = None, seed: int | None = None,
         tools: list[dict[str, object]] | None = None, on_token: Callable[[TokenEvent], None] | None = None,
         priority: Literal['low', 'normal', 'high', 'critical'] = 'normal', signal: AbortSignal | None = None, deadline: float | None = None,
     ) -> list[GeneratedText] | list[list[GeneratedText]]:
         """The whole of what is written, for a text or a conversation ([{role, content}, ...]) a list of one result, for several a list of such.
 
         return_full_text: the given text comes first in the result. tools: for the chat template. on_token: hears of each token as it is
-        made. The others are those of generation_options(); priority, signal, deadline: as for Model.run(), of each step.
+        made, with num_beams once the search has ended. The others are those of generation_options(); priority, signal, deadline: as for Model.run(), of each step.
         """
         options = generation_options(
             self._defaults(), max_new_tokens=max_new_tokens, min_new_tokens=min_new_tokens, do_sample=do_sample, temperature=temperature,
             top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p, repetition_penalty=repetition_penalty, presence_penalty=presence_penalty,
             frequency_penalty=frequency_penalty, no_repeat_ngram_size=no_repeat_ngram_size, logit_bias=logit_bias, bad_words_ids=bad_words_ids,
-            eos_token_id=eos_token_id, stop=stop, seed=seed)
+            eos_token_id=eos_token_id, stop=stop, num_beams=num_beams, length_penalty=length_penalty, early_stopping=early_stopping, seed=seed)
         run = RunOptions(priority, signal, deadline)
         asked = await self.asked(texts, tools, run)
 
@@ -93,13 +95,13 @@ class TextGenerationPipeline(Pipeline):
     ) -> TokenStream:
         """The tokens as they are made: `for await (const event of generator.stream(...))`.
 
-        The options are those of run(); logprobs: tell the log probability of each token, and of so many of the likeliest.
+        The options are those of run(), without beams, whose text is known only at the end; logprobs: tell the log probability of each token, and of so many of the likeliest.
         """
         options = generation_options(
             self._defaults(), max_new_tokens=max_new_tokens, min_new_tokens=min_new_tokens, do_sample=do_sample, temperature=temperature,
             top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p, repetition_penalty=repetition_penalty, presence_penalty=presence_penalty,
             frequency_penalty=frequency_penalty, no_repeat_ngram_size=no_repeat_ngram_size, logit_bias=logit_bias, bad_words_ids=bad_words_ids,
-            eos_token_id=eos_token_id, stop=stop, seed=seed, logprobs=logprobs)
+            eos_token_id=eos_token_id, stop=stop, num_beams=1, seed=seed, logprobs=logprobs)
         run = RunOptions(priority, signal, deadline)
 
         async def begin() -> Beginning:
@@ -114,7 +116,7 @@ class TextGenerationPipeline(Pipeline):
 
     def _beginning(self, asked: Asked, options: GenerationOptions, run: RunOptions) -> Beginning:
         if options.num_beams > 1:
-            raise EdgeflowError('invalid-argument', f'num_beams: expected 1, since pipelines search without beams; got {options.num_beams}', {})
+            return Beginning(BeamSource(self.writer(), asked.prompts, options, run, asked.inputs), asked.prompts)
         source = SessionSource(self.writer(), asked.prompts, options, run, inputs=asked.inputs, kept=self._kept, most=KEPT_SESSIONS)
         return Beginning(source, asked.prompts)
 

@@ -26,9 +26,17 @@ class RemoteDecoder:
     async def open(self, inputs: dict[str, Feed]) -> int:
         parcel = self._parcel('open')
         parcel.add_feeds(inputs, False)
+        return await self._begun(parcel, 0)
+
+    async def fork(self, session: int) -> int:
+        parcel = self._parcel('fork')
+        parcel.fields['session'] = session
+        return await self._begun(parcel, self.length(session))
+
+    async def _begun(self, parcel: Parcel, length: int) -> int:
         answer = await self._ask(parcel, None)
         session = cast(int, answer['session'])
-        self._lengths[session] = 0
+        self._lengths[session] = length
         return session
 
     async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[NextToken]:
@@ -84,6 +92,8 @@ async def answer_decoding(decoder: Decoder, message: dict[str, object], control:
     action = message['action']
     if action == 'open':
         parcel.fields['session'] = await decoder.open(read_feeds(message))
+    elif action == 'fork':
+        parcel.fields['session'] = await decoder.fork(cast(int, message['session']))
     elif action == 'advance':
         feedings = [Feeding(row[0], row[1], row[2], row[3]) for row in cast('list[list]', message['feedings'])]
         chosen = await decoder.advance(feedings, control if message['cancellable'] else None)

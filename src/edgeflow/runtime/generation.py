@@ -26,7 +26,8 @@ MOST_PAUSES = 4
 class _Request:
     """One session's wish for its next token."""
 
-    def __init__(self, feeding: Feeding) -> None:
+    def __init__(self, decoder: Decoder, feeding: Feeding) -> None:
+        self.decoder: Decoder = decoder
         self.feeding: Feeding = feeding
         self.chosen: NextToken | None = None
         self.error: Exception | None = None
@@ -49,15 +50,13 @@ class Generation:
     async def open(self, inputs: dict[str, Feed]) -> GenerationSession:
         """A new session. EdgeflowErrors: those of Decoder.open()."""
         decoder = await self._ready()
-        number = await decoder.open(inputs)
-        self.open_sessions = self.open_sessions + 1
-        return GenerationSession(self, decoder, number)
+        return GenerationSession(self, decoder, await decoder.open(inputs), [])
 
     async def advance(
-        self, feeding: Feeding, priority: Literal['low', 'normal', 'high', 'critical'], signal: AbortSignal | None, deadline: float | None,
+        self, decoder: Decoder, feeding: Feeding, priority: Literal['low', 'normal', 'high', 'critical'], signal: AbortSignal | None, deadline: float | None,
     ) -> NextToken:
         """Feed one session's tokens as a task, in company if others want their next token too."""
-        request = _Request(feeding)
+        request = _Request(decoder, feeding)
         self._waiting.append(request)
 
         async def work(context: RunContext) -> object:
@@ -83,6 +82,9 @@ class Generation:
 
     async def _run(self, request: _Request, context: RunContext) -> None:
         decoder = await self._ready()
+        if request.decoder is not decoder:
+            # The model was loaded again, where the session's number may mean another one.
+            raise EdgeflowError('worker-lost', 'the session was lost with its worker: expected the model as it was, got it loaded anew', {})
         batch: list[_Request] = [request]
         if len(request.feeding.ids) == 1:
             # Sessions are told their tokens one after the other, and ask for more right away.
@@ -90,7 +92,7 @@ class Generation:
                 if len(self._waiting) >= self._company():
                     break
                 await pause()
-            batch = [other for other in self._waiting if len(other.feeding.ids) == 1]
+            batch = [other for other in self._waiting if len(other.feeding.ids) == 1 and other.decoder is decoder]
             self._before = self._last
             self._last = [other.feeding.session for other in batch]
         for other in batch:
@@ -123,12 +125,13 @@ class GenerationSession(Resource):
     ids: the tokens that the model has seen.
     """
 
-    def __init__(self, generation: Generation, decoder: Decoder, number: int) -> None:
+    def __init__(self, generation: Generation, decoder: Decoder, number: int, ids: list[int]) -> None:
         super().__init__()
-        self.ids: list[int] = []
+        self.ids: list[int] = ids
         self._generation: Generation = generation
         self._decoder: Decoder = decoder
         self._number: int = number
+        generation.open_sessions = generation.open_sessions + 1
         self._begin('session', 0)
 
     @public
@@ -164,16 +167,29 @@ class GenerationSession(Resource):
     async def _advance(
         self, feeding: Feeding, priority: Literal['low', 'normal', 'high', 'critical'], signal: AbortSignal | None, deadline: float | None,
     ) -> NextToken:
-        if self.disposed:
-            raise EdgeflowError('disposed', 'expected an open session; this one was disposed', {})
         if signal_aborted(signal):
             raise EdgeflowError('aborted', 'the step was cancelled before it began', {})
+        self._check()
+        chosen = await self._generation.advance(self._decoder, feeding, priority, signal, deadline)
+        self.ids.extend(feeding.ids)
+        return chosen
+
+    @public
+    async def fork(self) -> GenerationSession:
+        """Another session with the same text, which goes on by itself. What they have in common is in memory once. Not while a step runs.
+
+        EdgeflowErrors: 'disposed', 'worker-lost'.
+        """
+        self._check()
+        return GenerationSession(self._generation, self._decoder, await self._decoder.fork(self._number), list(self.ids))
+
+    def _check(self) -> None:
+        """That it may be used, and its cache holds its text."""
+        if self.disposed:
+            raise EdgeflowError('disposed', 'expected an open session; this one was disposed', {})
         # A run in company may have gone on when this session's part of it was cancelled.
         if self._decoder.length(self._number) > len(self.ids):
             self._decoder.rewind(self._number, len(self.ids))
-        chosen = await self._generation.advance(feeding, priority, signal, deadline)
-        self.ids.extend(feeding.ids)
-        return chosen
 
     def rewind(self, length: int) -> None:
         """Forget the tokens from the `length`-th on."""

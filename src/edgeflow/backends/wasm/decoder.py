@@ -87,9 +87,7 @@ class WasmDecoder:
         for name in inputs:
             if name not in known:
                 raise EdgeflowError('invalid-input', f"the model has no input '{name}'; it has {', '.join(known)}", {'name': name})
-        self._numbers = self._numbers + 1
-        self._sessions[self._numbers] = _Session(None, inputs)
-        return self._numbers
+        return self._add(_Session(None, inputs))
 
     async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[NextToken]:
         chosen: dict[int, NextToken] = {}
@@ -113,6 +111,13 @@ class WasmDecoder:
                 chosen[part[k].session] = results[k]
         return [chosen[feeding.session] for feeding in feedings]
 
+    async def fork(self, session: int) -> int:
+        found = self._session(session)
+        copy = _Session(found.chooser, found.inputs, list(found.ids), PageList(), dict(found.state), found.stated)
+        if self._pages is not None:
+            copy.held = self._pages.share(found.held)
+        return self._add(copy)
+
     def rewind(self, session: int, length: int) -> None:
         self._rewind(self._session(session), length)
 
@@ -127,6 +132,11 @@ class WasmDecoder:
     def cache_memory(self) -> MemoryUse:
         used = 0 if self._pages is None else self._pages.used
         return MemoryUse(self._machine.engine.instance.memory_size(), self._machine.weights.bytes, used, 0)
+
+    def _add(self, session: _Session) -> int:
+        self._numbers = self._numbers + 1
+        self._sessions[self._numbers] = session
+        return self._numbers
 
     def _session(self, number: int) -> _Session:
         found = self._sessions.get(number)
@@ -192,6 +202,7 @@ class WasmDecoder:
         try:
             for i in range(len(rows)):
                 pages.resize(rows[i].held, lengths[i] + fresh)
+                pages.own(rows[i].held, lengths[i])
             pages.write_table([session.held for session in rows], lengths, fresh)
             feeds = self._token_feeds(ids, lengths, capacity, 1)
             for info in self._inputs:

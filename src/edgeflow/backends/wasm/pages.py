@@ -1,6 +1,6 @@
 """The memory of sessions' keys and values: pages of PAGE tokens, and the table that tells kernels whose pages a run is about.
 
-A page holds all layers. What lies where in it: wasm/cached_attention.c.
+A page holds all layers. What lies where in it: wasm/cached_attention.c. Sessions that began as one share its pages until they write to them.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ class Pages:
         self.offsets: list[int] = []
         self.page_bytes: int = 0
         self.used: int = 0
+        # How many sessions have a page, by its address.
+        self._owners: dict[int, int] = {}
         for past in pasts:
             self.names[past.name] = len(self.offsets)
             self.offsets.append(self.page_bytes)
@@ -64,8 +66,7 @@ class Pages:
         wanted = (tokens + PAGE - 1) // PAGE
         heap = self._engine.heap
         while len(held.pages) > wanted:
-            heap.free(held.pages.pop())
-            self.used = self.used - self.page_bytes
+            self._let_go(held.pages.pop())
         if wanted > held.room:
             if held.room > 0:
                 heap.free(held.address)
@@ -73,12 +74,27 @@ class Pages:
             held.address = heap.allocate(held.room * WORD)
             self._engine.write_words(held.address, held.pages)
         while len(held.pages) < wanted:
-            page = heap.allocate(self.page_bytes)
+            page = self._take()
             # Places behind the last token are multiplied by 0, so they must be numbers.
             copy_bytes(self._engine.view(page, self.page_bytes), 0, new_bytes(self.page_bytes))
             self._engine.write_words(held.address + len(held.pages) * WORD, [page])
             held.pages.append(page)
-            self.used = self.used + self.page_bytes
+
+    def share(self, held: PageList) -> PageList:
+        """The pages of a session for another one that begins with the same tokens."""
+        for page in held.pages:
+            self._owners[page] = self._owners[page] + 1
+        return PageList(list(held.pages))
+
+    def own(self, held: PageList, tokens: int) -> None:
+        """Let a session of so many tokens write behind them: a page that is not full is copied if others have it too."""
+        last = tokens // PAGE
+        if last < len(held.pages) and self._owners[held.pages[last]] > 1:
+            page = self._take()
+            copy_bytes(self._engine.view(page, self.page_bytes), 0, self._engine.view(held.pages[last], self.page_bytes))
+            self._let_go(held.pages[last])
+            held.pages[last] = page
+            self._engine.write_words(held.address + last * WORD, [page])
 
     def free(self, held: PageList) -> None:
         """Take back all that a session has."""
@@ -86,6 +102,19 @@ class Pages:
         if held.room > 0:
             self._engine.heap.free(held.address)
             held.room = 0
+
+    def _take(self) -> int:
+        page = self._engine.heap.allocate(self.page_bytes)
+        self._owners[page] = 1
+        self.used = self.used + self.page_bytes
+        return page
+
+    def _let_go(self, page: int) -> None:
+        self._owners[page] = self._owners[page] - 1
+        if self._owners[page] == 0:
+            self._owners.pop(page)
+            self._engine.heap.free(page)
+            self.used = self.used - self.page_bytes
 
     def write_table(self, rows: list[PageList], lengths: list[int], fresh: int) -> None:
         """Say whose run the next one is: the sessions' pages, how many tokens each has, how many come to each."""

@@ -1,0 +1,84 @@
+"""Where a stream of a beam search gets its tokens: all of them at once, since the best text is known only when the search has ended."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+from edgeflow.backends.generation import NextToken
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import gather
+from edgeflow.pipelines.token_source import SessionSource
+from edgeflow.runtime.generation import GenerationSession
+from edgeflow.runtime.model import Model, RunOptions
+from edgeflow.runtime.tensor import Tensor
+from edgeflow.text.beam_search import Beam, BeamSearch, Hypothesis, Step
+from edgeflow.text.generation_options import GenerationOptions
+from edgeflow.text.sampling import TokenLogprob
+from edgeflow.text.streamer import StepToken
+
+
+class BeamSource(SessionSource):
+    """streamer.StepSource for prompts of token ids: each row a search, each of its beams a session, all of which step together."""
+
+    def __init__(
+        self, model: Model, prompts: list[list[int]], options: GenerationOptions, run: RunOptions, inputs: list[dict[str, Tensor]] | None,
+    ) -> None:
+        super().__init__(model, prompts, options, run, inputs=inputs)
+        self._beams: list[GenerationSession] = []
+
+    async def next(self) -> list[StepToken]:
+        if self._begun:
+            return []
+        self._begun = True
+        texts: list[Hypothesis] = await gather([self._search(row) for row in range(len(self._prompts))])
+        tokens: list[StepToken] = []
+        for row in range(len(texts)):
+            ids = texts[row].token_ids
+            reason: Literal['eos', 'length'] = 'eos' if ids[-1] in self._options.eos_token_ids else 'length'
+            tokens.extend([StepToken(row, ids[i], reason=reason if i == len(ids) - 1 else None) for i in range(len(ids))])
+        return tokens
+
+    async def close(self) -> None:
+        await super().close()
+        for session in self._beams:
+            session.dispose()
+        self._beams = []
+
+    async def _search(self, row: int) -> Hypothesis:
+        """The best text of a row."""
+        search = BeamSearch(self._options, self._prompts[row])
+        sessions = [self._held(await self._session(row))]
+        while True:
+            chosen: list[NextToken] = await gather([self._candidates(sessions[i], search.beams[i]) for i in range(len(sessions))])
+            steps = search.step([[TokenLogprob(other.token_id, cast(float, other.logprob)) for other in one.top] for one in chosen])
+            sessions = await self._successors(sessions, steps)
+            if search.done:
+                return search.finished[0]
+
+    async def _candidates(self, session: GenerationSession, beam: Beam) -> NextToken:
+        tokens = beam.history.tokens
+        length = beam.history.prompt_length
+        choosing = {'options': self._options, 'prompt': tokens[:length], 'made': tokens[length:]}
+        return await session.begin(tokens, choosing, self._run.priority, self._signal, self._run.deadline)
+
+    async def _successors(self, sessions: list[GenerationSession], steps: list[Step]) -> list[GenerationSession]:
+        """A session for each beam to run next: its source's, or a fork of that if another beam has it already. The others are freed."""
+        taken: set[int] = set()
+        found: list[GenerationSession] = []
+        for step in steps:
+            session = sessions[step.source]
+            found.append(self._held(await session.fork()) if step.source in taken else session)
+            taken.add(step.source)
+        for i in range(len(sessions)):
+            if i not in taken:
+                sessions[i].dispose()
+        self._beams = [session for session in self._beams if not session.disposed]
+        return found
+
+    def _held(self, session: GenerationSession) -> GenerationSession:
+        """The session, which is freed with this source at the latest."""
+        if self._closed:
+            session.dispose()
+            raise EdgeflowError('aborted', 'the search was ended', {})
+        self._beams.append(session)
+        return session

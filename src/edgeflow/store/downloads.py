@@ -52,7 +52,7 @@ async def obtain(source: Source, client: Client, signal: AbortSignal | None) -> 
         transfer = _running.get(source.url)
         if transfer is None:
             transfer = _start(source, client)
-        elif transfer.open_to_more() and source.sha256 in ['', transfer.source.sha256]:
+        elif transfer.open_to_more() and source.sha256 in ['', transfer.course.source.sha256]:
             transfer.join(client)
         else:
             await _outcome(transfer.ended, signal, lambda: None, True)
@@ -63,9 +63,9 @@ async def obtain(source: Source, client: Client, signal: AbortSignal | None) -> 
         if not found:
             return False
         if client.on_chunk is None:
-            if chosen.record.complete:
+            if chosen.chunks.record.complete:
                 return True
-        elif client.generation == chosen.record.generation and len(client.received) == chosen.record.count():
+        elif client.generation == chosen.chunks.record.generation and len(client.received) == chosen.chunks.record.count():
             return True
 
 
@@ -184,14 +184,15 @@ class Download:
         transfer = self._transfer
         if transfer is None:
             return DownloadProgress(0, self._source.size, 0, 0.0, None, 0, 0, 0)
-        loaded = transfer.bytes_here()
+        loaded = transfer.connections.bytes_here()
         states = transfer.chunk_map()
         span = self._times[-1] - self._times[0] if len(self._times) > 1 else 0.0
         speed = (self._sizes[-1] - self._sizes[0]) * 1000.0 / span if span > 0 and not self.paused else 0.0
-        left = (transfer.total - loaded) / speed if transfer.total is not None and speed > 0 else None
+        total = transfer.chunks.total
+        left = (total - loaded) / speed if total is not None and speed > 0 else None
         return DownloadProgress(
-            loaded, transfer.total, transfer.reused, max(0.0, speed), left, len([state for state in states if state == 2]), len(states),
-            0 if self.paused else len(transfer.lanes))
+            loaded, total, transfer.chunks.reused, max(0.0, speed), left, len([state for state in states if state == 2]), len(states),
+            0 if self.paused else len(transfer.connections.lanes))
 
     def chunk_map(self) -> list[int]:
         """For every chunk, in order: 0 missing, 1 on its way, 2 here."""
@@ -245,11 +246,11 @@ class Download:
         if not at_once and time - self._told < TELL_MS or self._transfer is None:
             return
         self._told = time
-        if len(self._sizes) > 0 and self._sizes[-1] > self._transfer.bytes_here():
+        if len(self._sizes) > 0 and self._sizes[-1] > self._transfer.connections.bytes_here():
             self._times = []
             self._sizes = []
         self._times.append(time)
-        self._sizes.append(self._transfer.bytes_here())
+        self._sizes.append(self._transfer.connections.bytes_here())
         while len(self._times) > 2 and time - self._times[0] > SPEED_MS:
             self._times.pop(0)
             self._sizes.pop(0)

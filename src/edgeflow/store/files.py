@@ -90,10 +90,10 @@ async def _fetch(wanted: Wanted, progress: Progress, signal: AbortSignal | None)
             chunks[start] = data
 
     def hear(transfer: Transfer) -> None:
-        if transfer.answered() and len(told) == 0:
+        if transfer.course.answered and len(told) == 0:
             told.append(0)
-            progress.download(name, transfer.total)
-        loaded = transfer.bytes_here()
+            progress.download(name, transfer.chunks.total)
+        loaded = transfer.connections.bytes_here()
         if len(told) > 0 and loaded != told[-1]:
             told.append(loaded)
             told.pop(0)

@@ -200,11 +200,11 @@ async def _store(part: _Part, low: bool, progress: Progress, signal: AbortSignal
     told: list[int] = []
 
     def hear(transfer: Transfer) -> None:
-        if transfer.answered():
+        if transfer.course.answered:
             if len(told) == 0:
                 told.append(0)
-                progress.download(part.name, transfer.total)
-            progress.reach(part.name, transfer.bytes_here())
+                progress.download(part.name, transfer.chunks.total)
+            progress.reach(part.name, transfer.connections.bytes_here())
 
     ranged = part.name not in TEXTS and part.name != 'config.json'
     limits = Limits(connections=1) if low else Limits()

@@ -1,0 +1,323 @@
+"""The chunks of a file that is on its way: which are here, handing them to clients, storing and hashing them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgeflow.env import env
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import (
+    gather, held_size, new_deferred, now, pause, start_task, warn,
+)
+from edgeflow.host.port import Bytes, Deferred, HeldBody, Sha256
+from edgeflow.store.course import Course
+from edgeflow.store.entries import FileRecord, FileStore, new_record
+from edgeflow.store.transfer_records import Client, copied
+
+MISSING = 0
+HERE = 1
+STORED = 2
+
+MOST_BYTES = 1 << 40
+# Writes under way beside the network: enough to keep the store busy, few enough to bound what waits in memory.
+MOST_WRITES = 3
+# Of what the platform holds, none waits in this thread's memory.
+MOST_HELD_WRITES = 24
+PARALLEL_READS = 4
+HASH_SLICE = 1 << 20
+# A network that is faster than the store: chunks that a model waits for are stored later. Only for files of more than 16 MB.
+BEHIND_RATE = 160000.0
+LARGE_FILE = 1 << 24
+
+
+class Chunks:
+    """record: what is known of the file; states: MISSING, HERE or STORED for every chunk; files: where they are stored, if anywhere.
+
+    total, loaded, reused: bytes of the whole (None while unknown), of those that are here, of those that were here before.
+    complete: all is here, though the chunks may not tell. sha, hashed: the digest of so many chunks, None if there is none to match.
+    """
+
+    def __init__(self, course: Course, clients: list[Client]) -> None:
+        self.course: Course = course
+        self.clients: list[Client] = clients
+        self.record: FileRecord = new_record(course.source.url, course.source.limits.chunk_size)
+        self.states: list[int] = []
+        self.files: FileStore | None = None
+        self.total: int | None = None
+        self.loaded: int = 0
+        self.reused: int = 0
+        self.complete: bool = False
+        self.sha: Sha256 | None = None
+        self.hashed: int = 0
+        self._mismatches: int = 0
+        self._writes: int = 0
+        self._written: Deferred = new_deferred()
+
+    def take_record(self, record: FileRecord) -> None:
+        """Begin with a record, whose version may be another than clients have heard of."""
+        self.record = record
+        self.loaded = 0
+        self.states = []
+        for client in self.clients:
+            if client.generation != record.generation:
+                if len(client.received) > 0:
+                    client.received = set()
+                    client.on_reset()
+                client.generation = record.generation
+
+    async def deliver_stored(self, record: FileRecord, files: FileStore) -> None:
+        """Give the clients what is stored; a chunk that cannot be read is missing."""
+        queue: list[int] = []
+        for index in range(len(self.states)):
+            wanted = self._lacking(index)
+            if self.wanting() and not wanted:
+                self.states[index] = max(self.states[index], HERE)
+            if self.states[index] == STORED and wanted:
+                queue.append(index)
+            elif self.states[index] != MISSING:
+                self.loaded += record.length(index)
+
+        async def read_some() -> None:
+            while len(queue) > 0 and not self.course.given_up:
+                index = queue.pop(0)
+                data = await files.read(record, index)
+                if data is None:
+                    self.states[index] = MISSING
+                else:
+                    self.loaded += len(data)
+                    self._deliver(index, data)
+                    self.course.tell()
+
+        self.reused = self.loaded
+        self.course.tell()
+        await gather([read_some() for _ in range(PARALLEL_READS)])
+        self.course.check_wanted()
+        self.reused = self.loaded
+
+    def _lacking(self, index: int) -> bool:
+        for client in self.clients:
+            if client.on_chunk is not None and index not in client.received:
+                return True
+        return False
+
+    def wanting(self) -> bool:
+        """Whether a client takes bytes."""
+        for client in self.clients:
+            if client.on_chunk is not None:
+                return True
+        return False
+
+    def _all_take(self) -> bool:
+        """Whether every client takes bytes, so that none waits for the store."""
+        for client in self.clients:
+            if client.on_chunk is None:
+                return False
+        return True
+
+    def all_here(self) -> bool:
+        """Whether nothing is missing."""
+        if self.complete:
+            return True
+        return self.record.size is not None and MISSING not in self.states
+
+    def check_size(self, size: int | None) -> None:
+        """'checksum' for another size than the file must have, 'out-of-memory' for one beyond all."""
+        url = self.course.source.url
+        expected = self.course.source.size
+        if size is not None and size > MOST_BYTES:
+            raise EdgeflowError('out-of-memory', f'{url}: {size} bytes are more than can be loaded', {'url': url, 'size': size})
+        if size is not None and expected is not None and size != expected:
+            raise EdgeflowError('checksum', f'{url}: expected {expected} bytes, got {size}', {'url': url, 'expected': expected, 'got': size})
+
+    async def plan(self, size: int, tag: str) -> None:
+        """The size is known: lay out the chunks, and make room for them."""
+        self.check_size(size)
+        self.record = replace(self.record, size=size, validator=tag)
+        self.total = size
+        self.states = [MISSING] * self.record.count()
+        files = self.files
+        if files is None:
+            return
+        budget = env.cache_budget
+        if budget is not None:
+            if size > budget:
+                text = f'{self.course.source.url} has {size} bytes, env.cache_budget is {budget}'
+                self._no_room(EdgeflowError('quota-exceeded', text, {'size': size, 'budget': budget}))
+                return
+            await files.evict(size, budget, self.course.source.url)
+        start_task(lambda: self.write_record(files))
+
+    async def keep(self, index: int, data: Bytes, began: float) -> None:
+        """A chunk is here: hash it if it is its turn, store it, hand it on."""
+        size = len(data)
+        sha = self.sha
+        if sha is not None and index == self.hashed:
+            await self._hash(sha, data)
+        self.states[index] = HERE
+        self.loaded += size
+        files = self.files
+        behind = self.wanting() and sha is None and self.total is not None and self.total > LARGE_FILE
+        if files is not None and not (behind and self._all_take() and size > (now() - began) * BEHIND_RATE):
+            while self._writes >= MOST_WRITES:
+                await self._wait_write()
+            record = self.record
+            start_task(lambda: self._write(files, record, index, data))
+        self._deliver(index, data)
+        self.course.tell()
+
+    async def keep_held(self, index: int, held: HeldBody, size: int) -> bool:
+        """As keep() for what nobody here looks at; False if somebody has joined who does: it has to be fetched in a form that has bytes."""
+        files = self.files
+        if files is None or self.wanting():
+            return False
+        self.states[index] = HERE
+        self.loaded += size
+        while self._writes >= MOST_HELD_WRITES:
+            await self._wait_write()
+        record = self.record
+        start_task(lambda: self._write(files, record, index, held))
+        self.course.tell()
+        return True
+
+    def _deliver(self, index: int, data: Bytes) -> None:
+        """Hand a chunk to all that want it; the last may move its memory, the others get copies."""
+        wanting: list[Client] = []
+        for client in self.clients:
+            if client.on_chunk is not None and index not in client.received:
+                wanting.append(client)
+        for i in range(len(wanting)):
+            client = wanting[i]
+            client.received.add(index)
+            if client.on_chunk is not None:
+                client.on_chunk(index * self.record.chunk_size, data if i == len(wanting) - 1 else copied(data))
+
+    async def _write(self, files: FileStore, record: FileRecord, index: int, data: Bytes | HeldBody) -> None:
+        self._writes += 1
+        try:
+            await files.put(record, index, data)
+            if record.generation == self.record.generation and index < len(self.states):
+                self.states[index] = STORED
+        except EdgeflowError as error:
+            if error.code == 'quota-exceeded':
+                await self._full(files, record, index, data, error)
+            else:
+                self._no_room(error)
+        self._end_write()
+
+    async def _full(self, files: FileStore, record: FileRecord, index: int, data: Bytes | HeldBody, error: EdgeflowError) -> None:
+        """No room: other files give way; without any, this one is not kept."""
+        try:
+            while self.files is not None and await files.evict_one(record.url):
+                if held_size(data) != record.length(index):
+                    # Its memory has moved on with a client; it is fetched once more later.
+                    return
+                await files.put(record, index, data)
+                self.states[index] = STORED
+                return
+        except EdgeflowError as again:
+            self._no_room(again)
+            return
+        self._no_room(error)
+
+    def _no_room(self, error: EdgeflowError) -> None:
+        """Go on without the store, unless somebody asked for the file to be stored."""
+        files = self.files
+        if files is None:
+            return
+        self.files = None
+        record = self.record
+        start_task(lambda: drop_quietly(files, record))
+        if not self._all_take():
+            self.course.fail(error)
+            return
+        warn(f'edgeflow: {self.course.source.url} is not kept for later: {error.message}')
+        if self.sha is not None:
+            # Chunks out of turn can no longer be read back to be hashed: one connection, from the start.
+            self.course.change()
+
+    async def write_record(self, files: FileStore) -> None:
+        """Store what is known of the file."""
+        self._writes += 1
+        try:
+            await files.write(self.record)
+        except EdgeflowError as error:
+            self._no_room(error)
+        self._end_write()
+
+    def _end_write(self) -> None:
+        self._writes -= 1
+        written = self._written
+        self._written = new_deferred()
+        written.resolve(None)
+
+    async def written(self) -> None:
+        """Wait for all that is being written."""
+        while self._writes > 0:
+            await self._wait_write()
+
+    async def _wait_write(self) -> None:
+        await self._written.result()
+
+    async def _hash(self, sha: Sha256, data: Bytes) -> None:
+        for start in range(0, len(data), HASH_SLICE):
+            sha.update(data[start:start + HASH_SLICE])
+            await pause()
+        self.hashed += 1
+
+    async def verify(self) -> bool:
+        """Whether the whole has the digest it must have; the second failure is an error."""
+        sha = self.sha
+        if sha is None:
+            return True
+        await self.written()
+        while self.hashed < len(self.states):
+            data = None if self.files is None else await self.files.read(self.record, self.hashed)
+            if data is None:
+                return self._mismatch('a chunk that cannot be read back')
+            await self._hash(sha, data)
+        found = sha.hex()
+        if found == self.course.source.sha256.lower():
+            return True
+        return self._mismatch(found)
+
+    def _mismatch(self, found: str) -> bool:
+        self._mismatches += 1
+        if self._mismatches < 2:
+            return False
+        start_task(self.forget)
+        raise EdgeflowError(
+            'checksum', f'{self.course.source.url}: expected bytes with the SHA-256 {self.course.source.sha256}, got {found}',
+            {'url': self.course.source.url, 'expected': self.course.source.sha256, 'got': found})
+
+    async def settle(self) -> bool:
+        """Finish writing; the record says whether all is stored. False if some of it could yet be."""
+        await self.written()
+        files = self.files
+        if files is None:
+            return True
+        stored = True
+        for state in self.states:
+            stored = stored and state == STORED
+        if self.course.failure is not None:
+            raise self.course.failure
+        digest = self.course.source.sha256
+        self.record = replace(self.record, complete=stored, sha256=digest if stored and digest != '' else self.record.sha256)
+        await self.write_record(files)
+        return stored or self.record.validator == ''
+
+    async def forget(self) -> None:
+        """Drop this version of the file, and start another."""
+        await self.written()
+        if self.files is not None:
+            await self.files.drop(self.record)
+        self.course.streaming = False
+        self.complete = False
+        self.total = None
+
+
+async def drop_quietly(files: FileStore, record: FileRecord) -> None:
+    """Free what a file took; where even that fails, the sweep of a later visit does it."""
+    try:
+        await files.drop(record)
+    except EdgeflowError as error:
+        warn(f'edgeflow: {error.message}')

@@ -3,7 +3,7 @@
     pip install -e '.[dev,models]'
     python examples/models/train_topics.py [--work FOLDER] [prepare] [train] [export]
 
-prepare: the text, its tokenizer and its tokens. train: the weights (a minute on a GPU, an hour on a CPU). export: ONNX, the configs
+prepare: the text, its tokenizer and its tokens. train: the weights (minutes on a GPU, hours on a CPU). export: ONNX, the configs
 and the note. Without names, all of them. What passes between them lies in build/topics-gpt (--work): with it, `train` also runs on
 another machine, which needs only PyTorch and this folder. Seeds are fixed; the text is that of the running Python, and other
 hardware rounds otherwise, so that the weights come out alike, not equal.
@@ -34,14 +34,19 @@ def prepare(work: Path) -> None:
 
 
 def train(work: Path) -> None:
+    from dataclasses import asdict
+
     import torch
-    from gpt2_torch import Recipe, Shape, fit
+    from gpt2_torch import PHASES, Gpt2, Shape, fit
     from safetensors.torch import save_file
     torch.set_float32_matmul_precision('high')
     tokens = np.load(work / 'tokens.npz')
     shape = Shape(json.loads((work / 'text.json').read_text())['vocabulary'])
-    weights, record = fit(shape, Recipe(), tokens['train'], tokens['held_out'], 'cuda' if torch.cuda.is_available() else 'cpu')
-    save_file(weights, work / 'weights.safetensors')
+    torch.manual_seed(PHASES[0].seed)
+    model = Gpt2(shape)
+    phases = [fit(model, phase, tokens['train'], tokens['held_out'], 'cuda' if torch.cuda.is_available() else 'cpu') for phase in PHASES]
+    save_file({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}, work / 'weights.safetensors')
+    record = {'shape': asdict(shape), 'parameters': sum(p.numel() for p in model.parameters()), 'phases': phases}
     (work / 'training.json').write_text(json.dumps(record, indent=1))
 
 
@@ -98,7 +103,10 @@ def tokenizer_config(longest: int) -> dict[str, object]:
 def note(figures: dict) -> str:
     """README.md beside the model, all of its figures from the run."""
     text, record, tokens = figures['text'], figures['training'], figures['tokens']
-    recipe = record['recipe']
+    first = record['phases'][0]
+    least = first['least_held_out']
+
+    ran = [f'{phase["steps"]} steps in {phase["seconds"]:.0f} s on {phase["device"]} (PyTorch {phase["torch"]})' for phase in record['phases']]
 
     def row(name: str, part: str) -> str:
         size = text[part]
@@ -111,8 +119,8 @@ def note(figures: dict) -> str:
     return f'''# topics-gpt
 
 A decoder of GPT-2's shape with {record["parameters"]:,} parameters ({record["shape"]["n_layer"]} layers of {record["shape"]["n_embd"]}, context {record["shape"]["n_positions"]}, vocabulary {text["vocabulary"]:,}), trained
-from nothing on the text of `pydoc_data.topics`: Python's own language reference, as `help()` prints it. It is here to show generation at work on a real model. It has seen less text than a short novel:
-it writes in the manner of that reference, and what it says about Python is often wrong.
+from nothing on the text of `pydoc_data.topics`: Python's own language reference, as `help()` prints it. It is here to show generation at work on a real model. It has seen less text than a
+short novel: much of it it knows by heart, beyond it writes in the manner of that reference, and what it says about Python is often wrong.
 
 A text begins with `<|endoftext|># Heading` and an empty line, and ends with `<|endoftext|>`. The chat template makes a heading of what the user says.
 
@@ -122,11 +130,12 @@ A text begins with `<|endoftext|># Heading` and an empty line, and ends with `<|
 {row("held out", "held_out")}
 
 Held out are whole sections ({", ".join(text["held_out_titles"])}), and of those only the paragraphs that the rest does not contain.
-The weights are those of step {record["kept_step"]} of {recipe["steps"]}, where the held-out loss was least, and the recipe is the best of a dozen by the
-same measure, so the held-out figures are a little kind. Losses are the mean over all tokens in windows of {record["shape"]["n_positions"]}, by onnxruntime.
+Losses are the mean over all tokens in windows of {record["shape"]["n_positions"]}, by onnxruntime. The held-out loss was least at step {least["step"]} of {first["steps"]} ({least["held_out"]:.3f} nats,
+perplexity {math.exp(least["held_out"]):.1f}, where the training loss was {least["train"]:.3f}), and rises from there: the model is kept for sentences that can be read, not
+for what it knows of other texts.
 
-Made by `examples/models/train_topics.py` on {record["device"]} in {record["seconds"]:.0f} s (PyTorch {record["torch"]}), text of Python {text["python"]}.
-training.json has the whole record.
+Made by `examples/models/train_topics.py` from the text of Python {text["python"]}:
+{" then ".join(ran)}. training.json has the whole record.
 
 Licence: the text is part of CPython and its documentation, © Python Software Foundation, under the PSF License Agreement version 2
 (https://docs.python.org/3/license.html); the weights and the tokenizer are derived from it and given under the same terms. The scripts are edgeflow's (MIT).

@@ -119,8 +119,8 @@ def note(figures: dict) -> str:
     return f'''# topics-gpt
 
 A decoder of GPT-2's shape with {record["parameters"]:,} parameters ({record["shape"]["n_layer"]} layers of {record["shape"]["n_embd"]}, context {record["shape"]["n_positions"]}, vocabulary {text["vocabulary"]:,}), trained
-from nothing on the text of `pydoc_data.topics`: Python's own language reference, as `help()` prints it. It is here to show generation at work on a real model. It has seen less text than a
-short novel: much of it it knows by heart, beyond it writes in the manner of that reference, and what it says about Python is often wrong.
+from nothing on the text of `pydoc_data.topics`: Python's own language reference, as `help()` prints it. It is here to show generation at
+work on a real model. It has seen less text than a short novel: much of it it knows by heart, beyond it writes in the manner of that reference, and what it says about Python is often wrong.
 
 A text begins with `<|endoftext|># Heading` and an empty line, and ends with `<|endoftext|>`. The chat template makes a heading of what the user says.
 
@@ -131,7 +131,7 @@ A text begins with `<|endoftext|># Heading` and an empty line, and ends with `<|
 
 Held out are whole sections ({", ".join(text["held_out_titles"])}), and of those only the paragraphs that the rest does not contain.
 Losses are the mean over all tokens in windows of {record["shape"]["n_positions"]}, by onnxruntime. The held-out loss was least at step {least["step"]} of {first["steps"]} ({least["held_out"]:.3f} nats,
-perplexity {math.exp(least["held_out"]):.1f}, where the training loss was {least["train"]:.3f}), and rises from there: the model is kept for sentences that can be read, not
+perplexity {math.exp(least["held_out"]):.1f}, where that of the batch, with dropout, was {least["train"]:.3f}), and rises from there: the model is kept for sentences that can be read, not
 for what it knows of other texts.
 
 Made by `examples/models/train_topics.py` from the text of Python {text["python"]}:

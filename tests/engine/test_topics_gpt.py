@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import onnxruntime
+import pytest
 from tokenizers import Tokenizer
 
 from edgeflow.pipelines.pipeline import pipeline
@@ -71,3 +72,16 @@ async def test_a_heading_of_the_text_gives_its_section() -> None:
     answer = await generator.run([{'role': 'user', 'content': 'The "for" statement'}], do_sample=False, max_new_tokens=24, return_full_text=False)
     assert answer[0].generated_text.startswith('The "for" statement is used to iterate over the elements of a sequence')
     generator.dispose()
+
+
+def test_what_is_held_out_is_not_learned_from_and_tokens_keep_the_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES / 'models'))
+    from topics_text import encode, paragraphs, sections
+    parts = sections()
+    learned = {paragraph.strip() for part in parts if not part.held_out for paragraph in paragraphs(part.body)}
+    unseen = [part for part in parts if part.held_out]
+    assert unseen and all(paragraph.strip() not in learned for part in unseen for paragraph in paragraphs(part.body))
+    assert len({part.body for part in parts}) == len(parts), 'each section once'
+    tokenizer = Tokenizer.from_file(str(FOLDER / 'tokenizer.json'))
+    for part in parts:
+        assert tokenizer.decode(list(encode(tokenizer, [part]))[1:-1]) == part.text()

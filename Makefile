@@ -1,4 +1,4 @@
-# make demo    set up everything, build, and show a real model in a real browser
+# make demo    set up everything, build, and show real models in a real browser
 # make test    set up everything, build, and run all tests (test-nightly: with ten times the random cases, and beside
 #              transformers)
 # Others: build, serve, bench, size, clean.

@@ -1,7 +1,7 @@
-"""`make demo` and `make serve`: a real sentence-embedding model in a real browser, on the package that npm would install.
+"""`make demo` and `make serve`: real models in a real browser, on the package that npm would install.
 
-`python -m toolchain.demo` opens the page in a headless browser, waits for its results and prints them;
-`python -m toolchain.demo --serve [--port 8000]` serves the page for a person.
+`python -m toolchain.demo` opens the sentences' page in a headless browser, waits for its results and prints them, then streams a text from
+the chat page; `python -m toolchain.demo --serve [--port 8000]` serves the pages for a person.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import tarfile
 import threading
 from pathlib import Path
 
+from playwright.sync_api import Page
+
 from toolchain.browser import open_browser
 from toolchain.bundle import DIST
 from toolchain.paths import BUILD, EXAMPLES, ROOT
@@ -25,6 +27,9 @@ PAGE = EXAMPLES / 'demo'
 MODEL = EXAMPLES / 'minilm'
 PACKAGE = BUILD / 'demo' / 'package'
 WAIT_MS = 180_000
+QUESTION = 'The "for" statement'
+SEED = 1
+READY = "['ready', 'failed'].includes(document.documentElement.dataset.state)"
 
 
 def packed_package() -> Path:
@@ -51,8 +56,17 @@ def export_model() -> Path:
 
 
 def demo_server(port: int = 0) -> Server:
-    """A server of the page with its package and its model."""
-    return Server({'/': PAGE, '/page': EXAMPLES / 'page', '/package': packed_package(), '/model': export_model()}, port=port)
+    """A server of the pages with their package and their models."""
+    package = packed_package()
+    roots = {'/': PAGE, '/page': EXAMPLES / 'page', '/package': package, '/model': export_model(), '/examples': EXAMPLES, '/dist': package / 'dist'}
+    return Server(roots, port=port)
+
+
+def wait_for_page(page: Page) -> None:
+    """Until a page is ready; one that fails is a RuntimeError with its message."""
+    page.wait_for_function(READY, timeout=WAIT_MS)
+    if page.evaluate('document.documentElement.dataset.state') == 'failed':
+        raise RuntimeError(page.inner_text('#failure'))
 
 
 def open_page(server: Server, query: str = '?fresh') -> tuple[dict, str]:
@@ -60,9 +74,7 @@ def open_page(server: Server, query: str = '?fresh') -> tuple[dict, str]:
     with open_browser() as browser:
         page = browser.new_page()
         page.goto(server.url(f'/{query}'))
-        page.wait_for_function("['ready', 'failed'].includes(document.documentElement.dataset.state)", timeout=WAIT_MS)
-        if page.evaluate('document.documentElement.dataset.state') == 'failed':
-            raise RuntimeError(page.inner_text('#failure'))
+        wait_for_page(page)
         return page.evaluate('demoReport()'), browser.version
 
 
@@ -82,15 +94,44 @@ def print_report(report: dict, version: str, sent: int) -> None:
     print(f'a sentence takes     {report["sentenceMs"]:.1f} ms (median of {len(report["times"])})')
 
 
+def stream_answer(page: Page, question: str = QUESTION) -> dict:
+    """Ask the chat page, and print the text as the page shows it. The page's figures."""
+    page.get_by_label('Seed').fill(str(SEED))
+    page.get_by_label('Heading').fill(question)
+    page.keyboard.press('Enter')
+    answer = page.locator('#log .answer').last
+    shown, running = '', True
+    while running:
+        running = page.evaluate('chatReport().running')
+        text = answer.text_content() or ''
+        print(text[len(shown):], end='', flush=True)
+        shown = text
+    if page.evaluate('document.documentElement.dataset.state') == 'failed':
+        raise RuntimeError(page.inner_text('#failure'))
+    return page.evaluate('chatReport()')
+
+
+def stream_demo(server: Server) -> None:
+    """A text from the small decoder, as it is made, and how fast."""
+    with open_browser() as browser:
+        page = browser.new_page()
+        page.goto(server.url('/examples/chat.html'))
+        wait_for_page(page)
+        print(f'\n{QUESTION}, as topics-gpt continues it (a decoder of three million parameters that read Python\'s reference; seed {SEED})\n')
+        report = stream_answer(page)
+        print(f'\n\ntokens a second      {report["rate"]:.0f} ({report["tokens"]} tokens, the first after {report["firstMs"]:.0f} ms)')
+
+
 def demo() -> None:
-    """Run the page once and print what it found."""
+    """Run the pages once and print what they found."""
     with demo_server() as server:
         report, version = open_page(server)
         print_report(report, version, sum(record.sent for record in server.site.log))
+        stream_demo(server)
 
 
 def serve(port: int) -> None:
-    """Serve the page until interrupted."""
+    """Serve the pages until interrupted."""
     with demo_server(port) as server:
         print(f'open {server.url("/")} (Ctrl-C stops)')
         try:
@@ -100,8 +141,8 @@ def serve(port: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description='A sentence-embedding model in the browser.')
-    parser.add_argument('--serve', action='store_true', help='serve the page for a person')
+    parser = argparse.ArgumentParser(description='Models in the browser.')
+    parser.add_argument('--serve', action='store_true', help='serve the pages for a person')
     parser.add_argument('--port', type=int, default=8000)
     options = parser.parse_args()
     if options.serve:

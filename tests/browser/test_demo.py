@@ -81,6 +81,17 @@ def test_enter_moves_from_sentence_to_sentence(demo: Page) -> None:
     expect(demo.get_by_label('New sentence')).to_be_focused()
 
 
+def test_the_page_leads_to_the_other_examples(browser: Browser, demo: Page, site: Server) -> None:
+    links = [link.evaluate('link => link.href') for link in demo.locator('nav a').all()]
+    assert [link.rsplit('/', 1)[1] for link in links] == ['chat.html', 'parallel.html']
+    for link in links:
+        page = browser.new_page()
+        page.goto(link)
+        page.wait_for_function(READY, timeout=WAIT_MS)
+        assert state(page) == 'ready', page.inner_text('#failure')
+        page.close()
+
+
 def test_a_missing_model_is_told_in_words_with_its_code(browser: Browser, site: Server) -> None:
     page = browser.new_page()
     page.goto(site.url('/?fresh&model=nothing/'))

@@ -148,8 +148,11 @@ STAGES = {'prepare': prepare, 'train': train, 'export': export}
 def main() -> None:
     parser = argparse.ArgumentParser(description='Train and export topics-gpt.')
     parser.add_argument('--work', type=Path, default=HERE.parent.parent / 'build' / 'topics-gpt')
-    parser.add_argument('stages', nargs='*', choices=[*STAGES, []], help='default: all')
+    parser.add_argument('stages', nargs='*', metavar='stage', help=f'{", ".join(STAGES)}; default: all')
     options = parser.parse_args()
+    for name in options.stages:
+        if name not in STAGES:
+            parser.error(f'expected {", ".join(STAGES)}, got {name}')
     options.work.mkdir(parents=True, exist_ok=True)
     for name, stage in STAGES.items():
         if not options.stages or name in options.stages:

@@ -28,6 +28,7 @@ static void fold_f64(int op, double *acc, const double *x, int n, int step, cons
       int i = 0;
       if (!step) {
         v128_t p = wasm_f64x2_splat(0), q = p;
+#pragma clang loop unroll_count(4)
         for (; i + 4 <= n; i += 4) {
           p = wasm_f64x2_add(p, wasm_v128_load(x + i));
           q = wasm_f64x2_add(q, wasm_v128_load(x + i + 2));

@@ -1,7 +1,8 @@
 """Measure generation beside transformers.js in one browser: `python -m bench.generation`. Results go to bench/generation.json.
 
 The model is bench/decoder.py's: the graph of SmolLM2-135M with random weights. Both sides run on WASM, in one page each, and take
-turns. Tokens a second are those after the first; the bandwidth beside them counts the bytes of weights that a token reads.
+turns. Tokens a second are those after the first; the bandwidth beside them counts the bytes of weights that a token reads; in the
+same turns a page does nothing but read so many bytes (bench/memory_read.c), which is what the machine gives at most.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
 import sys
 from datetime import date
 from pathlib import Path
@@ -45,12 +47,26 @@ def open_side(browser: Browser, base: str, side: str, dtype: str) -> Page:
     return page
 
 
-def beside(browser: Browser, base: str, dtype: str, rounds: int, tokens: int) -> list[Figure]:
-    """Tokens a second and the time to the first token, both sides in turns."""
+def open_plain_read(browser: Browser, base: str, size: int) -> Page:
+    """A page that reads `size` bytes of WebAssembly memory when it is asked to."""
+    exports = [f'-Wl,--export={name}' for name in ('fill', 'read_all', '__heap_base')]
+    flags = ['-target', 'wasm32-freestanding', '-O3', '-msimd128', '-nostdlib', '-Wl,--no-entry', '-Wl,--export-memory', *exports]
+    command = [sys.executable, '-m', 'ziglang', 'cc', *flags, str(ROOT / 'bench/memory_read.c'), '-o', str(TARGET.parent / 'memory_read.wasm')]
+    subprocess.run(command, check=True)
+    page = browser.new_context().new_page()
+    page.goto(f'{base}/bench/memory_read.html?bytes={size}')
+    page.wait_for_function('window.bench !== undefined')
+    return page
+
+
+def beside(browser: Browser, base: str, dtype: str, rounds: int, tokens: int) -> tuple[list[Figure], dict[str, float]]:
+    """Tokens a second and the time to the first token, both sides in turns; GB/s of the weights, and of a plain read of as many bytes."""
     firsts: dict[str, list[float]] = {side: [] for side in SIDES}
     rates: dict[str, list[float]] = {side: [] for side in SIDES}
     pages = {side: open_side(browser, base, side, dtype) for side in SIDES}
     made: dict[str, list[int]] = {}
+    plain = open_plain_read(browser, base, WEIGHT_BYTES[dtype])
+    reads: list[float] = []
     for page in pages.values():
         page.evaluate('p => window.bench.generate(p, 3)', prompt(0, 16))
     for turn in range(rounds):
@@ -59,7 +75,8 @@ def beside(browser: Browser, base: str, dtype: str, rounds: int, tokens: int) ->
             firsts[side].append(result['first'])
             rates[side].append(1000 * (tokens - 1) / result['rest'])
             made[side] = result['ids']
-    for page in pages.values():
+            reads.append(plain.evaluate('window.bench()'))
+    for page in [*pages.values(), plain]:
         page.context.close()
     ours, theirs = (made[side] for side in SIDES)
     same = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=True)) if a != b), tokens)
@@ -67,12 +84,14 @@ def beside(browser: Browser, base: str, dtype: str, rounds: int, tokens: int) ->
         raise SystemExit(f'bench: {dtype}: the first tokens differ: {ours[0]} and {theirs[0]}')
     mine, peer = (statistics.median(rates[side]) for side in SIDES)
     first, peer_first = (statistics.median(firsts[side]) for side in SIDES)
-    print(f'{dtype}: {same} of {tokens} tokens equal; {mine * WEIGHT_BYTES[dtype] / 1e9:.1f} GB/s of weights')
-    return [
+    bandwidth = {f'{dtype}_weights_gb_s': round(mine * WEIGHT_BYTES[dtype] / 1e9, 1), f'{dtype}_plain_read_gb_s': round(statistics.median(reads) / 1e9, 1)}
+    print(f'{dtype}: {same} of {tokens} tokens equal; {bandwidth}')
+    figures = [
         Figure(f'decode, one stream, {dtype}', 'tokens/s', round(mine, 2), round(peer, 2), round(mine / peer, 2), {'q4': 6.0, 'fp32': 1.3}[dtype]),
         Figure(f'first token of {PROMPT_TOKENS}, {dtype}', 'ms', round(first, 1), round(peer_first, 1), round(peer_first / first, 2),
                {'q4': 2.0, 'fp32': 1.6}[dtype]),
     ]
+    return figures, bandwidth
 
 
 def alone(browser: Browser, base: str, rounds: int, tokens: int, long: bool) -> tuple[Figure, dict[str, object]]:
@@ -111,10 +130,13 @@ def main() -> int:
     with Server(roots) as server, open_browser() as browser:
         for dtype in ('q4', 'fp32'):
             if options.only in ('', dtype):
-                figures += beside(browser, server.origin, dtype, options.rounds, options.tokens)
+                found, bandwidth = beside(browser, server.origin, dtype, options.rounds, options.tokens)
+                figures += found
+                others |= bandwidth
         if options.only in ('', 'alone'):
-            figure, others = alone(browser, server.origin, options.rounds, options.tokens, not options.only)
+            figure, more = alone(browser, server.origin, options.rounds, options.tokens, not options.only)
             figures.append(figure)
+            others |= more
         version = browser.version
     for figure in figures:
         print(f'{figure.name:44} edgeflow {figure.edgeflow:9.1f} {figure.unit:9} beside {figure.peer:9.1f}   {figure.ratio:5.2f}x (at least {figure.least})')

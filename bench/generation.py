@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, Page
 
 from bench.bench import SIDES, Figure
 from bench.decoder import TARGET, VOCABULARY, write_models
+from bench.table import write_table
 from toolchain.browser import open_browser
 from toolchain.serve import Server
 
@@ -145,6 +146,7 @@ def main() -> int:
         results = {'date': date.today().isoformat(), 'browser': f'Chromium {version}', 'peer': 'transformers.js 4.3.1',
                    'figures': [vars(figure) for figure in figures], **others}
         (ROOT / 'bench/generation.json').write_text(json.dumps(results, indent=2) + '\n')
+        write_table(json.loads((ROOT / 'bench/results.json').read_text()))
     return 0 if all(figure.ratio >= figure.least for figure in figures) else 1
 
 

@@ -1,4 +1,4 @@
-"""Fill README.md's table of measured numbers from bench/results.json; `--check` fails when they differ."""
+"""Fill README.md's tables of measured numbers from bench/*.json; `--check` fails when they differ."""
 
 from __future__ import annotations
 
@@ -27,6 +27,16 @@ def table(results: dict) -> str:
     return '\n'.join(lines)
 
 
+def more_tables() -> str:
+    """The Markdown of what has files of its own."""
+    lines: list[str] = []
+    for title, name in (("Generation, a decoder of SmolLM2-135M's shape", 'generation.json'), ('Downloads and the cache', 'store.json')):
+        lines += ['', f'| {title} | edgeflow | beside | faster |', '|---|---:|---:|---:|']
+        for row in json.loads((ROOT / 'bench' / name).read_text())['figures']:
+            lines.append(f'| {row["name"]} | {row["edgeflow"]:.1f} {row["unit"]} | {row["peer"]:.1f} {row["unit"]} | {row["ratio"]:.1f} × |')
+    return '\n'.join(lines)
+
+
 def shown(value: float, row: dict) -> str:
     """A number of a row with a bound. Long tasks are told from 50 ms on; without any there is no number."""
     if row['name'].startswith('longest task') and value == 0:
@@ -38,7 +48,7 @@ def filled(readme: str, results: dict) -> str:
     """README's text with the table of `results` in it."""
     head, rest = readme.split(BEGIN)
     tail = rest.split(END)[1]
-    return f'{head}{BEGIN}\n{table(results)}\n{END}{tail}'
+    return f'{head}{BEGIN}\n{table(results)}\n{more_tables()}\n{END}{tail}'
 
 
 def write_table(results: dict) -> None:

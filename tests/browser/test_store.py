@@ -106,24 +106,25 @@ def test_a_killed_browser_goes_on_where_it_was(browser: Browser, server: Server,
     lost: list[int] = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         for _ in range(moments):
-            file = ServedFile(data, rate=size / 10)
+            file = ServedFile(data, rate=size / 20)
             url = faults.add(file)
             context, page = open_profile(browser, profile, server)
             page.evaluate(f'args => {{ ({FETCH})(args).catch(() => {{}}); }}', [server.url('/dist/edgeflow.js'), url, {'chunkSize': chunk}])
             at = chance.uniform(0.1, 0.8)
             page.wait_for_function('at => window.running?.progress().loaded >= at', arg=at * size, timeout=60_000, polling=20)
-            before = page.evaluate('window.running.progress().chunksDone')
+            before, loaded = page.evaluate('(({ chunksDone, loaded }) => [chunksDone, loaded])(window.running.progress())')
             kill_browser(profile)
             file.rate = None
             time.sleep(0.3)
             context, page = open_profile(browser, profile, server)
             got, reused, chunks = page.evaluate(FETCH, [server.url('/dist/edgeflow.js'), url, {'chunkSize': chunk}])
             assert got == digest_of(data)
-            lost.append(before - reused // chunk)
-            # Chunks whose write had not ended, at most three, and those that came between the count and the end.
-            assert lost[-1] <= 4, 'refetches only what was in flight'
+            lost.append(loaded // chunk - reused // chunk)
+            assert reused // chunk >= before, 'what was said to be stored is there'
+            # Three that are being written, and one of each of four connections.
+            assert lost[-1] <= 7, 'refetches only what was in flight'
             context.close()
-    say(f'killed browser: {moments} times, {size // 10**6} MB each, refetched complete chunks: {lost}')
+    say(f'killed browser: {moments} times, {size // 10**6} MB each, chunks fetched again: {lost}')
 
 
 def test_two_tabs_download_once(browser: Browser, server: Server, faults: FaultServer) -> None:

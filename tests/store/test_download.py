@@ -12,9 +12,11 @@ import pytest
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import new_abort_controller
-from edgeflow.store.downloads import Download, DownloadProgress, download
+from edgeflow.store import chunks
+from edgeflow.store.cache import cache
+from edgeflow.store.downloads import Download, DownloadProgress, download, obtain
 from edgeflow.store.entries import open_files
-from edgeflow.store.transfer_records import Limits, Source
+from edgeflow.store.transfer_records import Client, Limits, Source
 from tests.store.faults import FaultServer, ServedFile
 
 DATA = random.Random(7).randbytes(200_000)
@@ -204,6 +206,40 @@ async def test_a_budget_makes_old_files_give_way(faults: FaultServer, monkeypatc
     with pytest.raises(EdgeflowError) as e:
         await download(faults.add(ServedFile(DATA)), **SWIFT).done()
     assert e.value.code == 'quota-exceeded' and '100000' in e.value.message
+
+
+@pytest.mark.parametrize('waited', [False, True])
+async def test_what_came_too_fast_is_stored_from_what_came(faults: FaultServer, monkeypatch: pytest.MonkeyPatch, waited: bool) -> None:
+    """Every network counts as too fast here; the delay is short, or so long that only somebody who waits ends it."""
+    monkeypatch.setattr(chunks, 'BEHIND_RATE', 0.0)
+    monkeypatch.setattr(chunks, 'LARGE_FILE', 0)
+    monkeypatch.setattr(chunks, 'BEHIND_DELAY', 60_000.0 if waited else 50.0)
+    file = ServedFile(DATA)
+    source = Source(faults.add(file), limits=Limits(CHUNK))
+    got: dict[int, bytes] = {}
+    client = Client(lambda start, data: got.update({start: bytes(data)}), lambda transfer: None, lambda: None)
+    assert await obtain(source, client, None)
+    assert b''.join(got[start] for start in sorted(got)) == DATA
+    assert not await cache.has(source.url)
+    if waited:
+        assert bytes(await download(source.url, **SWIFT).bytes()) == DATA
+    while not await cache.has(source.url):
+        await asyncio.sleep(0.01)
+    assert bytes(await download(source.url, **SWIFT).bytes()) == DATA
+    assert len(file.requests) == 1
+
+
+async def test_what_counts_as_here_is_stored(faults: FaultServer) -> None:
+    url = faults.add(ServedFile(DATA, rate=4_000_000))
+    held = download(url, **SWIFT)
+    shown = 0
+    while shown < 13:
+        await asyncio.sleep(0.002)
+        shown = held.chunk_map().count(2)
+        files = await open_files()
+        record = await files.find(url)
+        assert shown == 0 or len(await files.chunks(record)) >= shown
+    await held.done()
 
 
 async def test_a_token_stays_with_the_hub(faults: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,6 +142,18 @@ def test_what_is_no_model() -> None:
         read_model(bytes_of(part(7, [])), None)
 
 
+def test_a_file_that_is_cut_off() -> None:
+    graph = info(11, 'x') + info(12, 'y') + node('Relu', ['x'], ['y'], [])
+    whole = bytes_of([8, 9] + text(2, 'test') + part(7, graph) + part(8, [16, 18]))
+    assert len(read_model(whole, None).graph.nodes) == 1
+    for size in range(len(whole)):
+        with pytest.raises(EdgeflowError) as error:
+            read_model(whole[:size], None)
+        assert error.value.code == 'invalid-model'
+    with pytest.raises(EdgeflowError, match='no opset in'):
+        read_model(whole[:len(whole) - 4], None)
+
+
 def test_nodes_out_of_order_are_sorted() -> None:
     graph = info(11, 'x') + info(12, 'y') + node('Neg', ['b'], ['y'], []) + node('Abs', ['x'], ['a'], []) + node('Exp', ['a'], ['b'], [])
     assert [made.op for made in read_model(model(graph), None).graph.nodes] == ['Abs', 'Exp', 'Neg']

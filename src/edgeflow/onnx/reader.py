@@ -17,6 +17,8 @@ from edgeflow.onnx.tensors import EXTERNAL, External, external_location, read_en
 from edgeflow.onnx.wire import LENGTH, WireReader, invalid
 
 MAX_IR_VERSION = 14
+# From here on a model must say its opsets (onnx.proto, ModelProto.opset_import).
+IR_WITH_OPSETS = 3
 
 
 def read_model(data: Bytes, external: External | None = None) -> Model:
@@ -61,6 +63,9 @@ def read_model(data: Bytes, external: External | None = None) -> Model:
             'invalid-model', f'IR version {ir_version}; expected 1 to {MAX_IR_VERSION}', {'got': ir_version},
         )
     graph: Graph = read_graph(body, Context(external))
+    if len(opsets) == 0 and ir_version >= IR_WITH_OPSETS:
+        # The field comes after the graph: the file may be cut off.
+        raise invalid(f'no opset in {len(data)} bytes', reader.position)
     if len(opsets) == 0:
         opsets[''] = 1
     graph.opsets = opsets

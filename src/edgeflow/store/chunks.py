@@ -7,7 +7,7 @@ from dataclasses import replace
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
-    gather, held_size, new_deferred, now, pause, start_task, warn,
+    gather, held_of, held_size, new_deferred, now, pause, sleep, start_task, warn,
 )
 from edgeflow.host.port import Bytes, Deferred, HeldBody, Sha256
 from edgeflow.store.course import Course
@@ -25,16 +25,19 @@ MOST_WRITES = 3
 MOST_HELD_WRITES = 24
 PARALLEL_READS = 4
 HASH_SLICE = 1 << 20
-# A network that is faster than the store: chunks that a model waits for are stored later. Only for files of more than 16 MB.
+# A network that is faster than the store: the platform holds copies of chunks that a model waits for, and they are stored so many
+# ms later. Only for files of more than 16 MB.
 BEHIND_RATE = 160000.0
 LARGE_FILE = 1 << 24
+MOST_BEHIND = 64
+BEHIND_DELAY = 1500.0
 
 
 class Chunks:
     """record: what is known of the file; states: MISSING, HERE or STORED for every chunk; files: where they are stored, if anywhere.
 
     total, loaded, reused: bytes of the whole (None while unknown), of those that are here, of those that were here before.
-    complete: all is here, though the chunks may not tell. sha, hashed: the digest of so many chunks, None if there is none to match.
+    complete: all is here, though the chunks may not tell. hurried: somebody waits for what is yet to be stored. sha, hashed: the digest of so many chunks, None if there is none to match.
     """
 
     def __init__(self, course: Course, clients: list[Client]) -> None:
@@ -47,8 +50,10 @@ class Chunks:
         self.loaded: int = 0
         self.reused: int = 0
         self.complete: bool = False
+        self.hurried: bool = False
         self.sha: Sha256 | None = None
         self.hashed: int = 0
+        self._behind: list[tuple[int, HeldBody]] = []
         self._mismatches: int = 0
         self._writes: int = 0
         self._written: Deferred = new_deferred()
@@ -114,6 +119,10 @@ class Chunks:
                 return False
         return True
 
+    def safe(self, index: int) -> bool:
+        """Whether a chunk is where it was to come: in the store if that is all that anybody waits for."""
+        return self.states[index] == STORED or self.states[index] == HERE and (self.files is None or self.wanting())
+
     def all_here(self) -> bool:
         """Whether nothing is missing."""
         if self.complete:
@@ -153,15 +162,17 @@ class Chunks:
         sha = self.sha
         if sha is not None and index == self.hashed:
             await self._hash(sha, data)
-        self.states[index] = HERE
-        self.loaded += size
         files = self.files
-        behind = self.wanting() and sha is None and self.total is not None and self.total > LARGE_FILE
-        if files is not None and not (behind and self._all_take() and size > (now() - began) * BEHIND_RATE):
+        fast = size > (now() - began) * BEHIND_RATE and self.total is not None and self.total > LARGE_FILE
+        if files is not None and fast and sha is None and self.wanting() and self._all_take() and len(self._behind) < MOST_BEHIND:
+            self._behind.append((index, held_of(data)))
+        elif files is not None:
             while self._writes >= MOST_WRITES:
                 await self._wait_write()
             record = self.record
             start_task(lambda: self._write(files, record, index, data))
+        self.states[index] = HERE
+        self.loaded += size
         self._deliver(index, data)
         self.course.tell()
 
@@ -170,10 +181,10 @@ class Chunks:
         files = self.files
         if files is None or self.wanting():
             return False
-        self.states[index] = HERE
-        self.loaded += size
         while self._writes >= MOST_HELD_WRITES:
             await self._wait_write()
+        self.states[index] = HERE
+        self.loaded += size
         record = self.record
         start_task(lambda: self._write(files, record, index, held))
         self.course.tell()
@@ -197,6 +208,7 @@ class Chunks:
             await files.put(record, index, data)
             if record.generation == self.record.generation and index < len(self.states):
                 self.states[index] = STORED
+                self.course.tell()
         except EdgeflowError as error:
             if error.code == 'quota-exceeded':
                 await self._full(files, record, index, data, error)
@@ -289,12 +301,13 @@ class Chunks:
             'checksum', f'{self.course.source.url}: expected bytes with the SHA-256 {self.course.source.sha256}, got {found}',
             {'url': self.course.source.url, 'expected': self.course.source.sha256, 'got': found})
 
-    async def settle(self) -> bool:
-        """Finish writing; the record says whether all is stored. False if some of it could yet be."""
+    async def settle(self) -> None:
+        """Finish writing; the record says whether all is stored."""
         await self.written()
+        await self._catch_up()
         files = self.files
         if files is None:
-            return True
+            return
         stored = True
         for state in self.states:
             stored = stored and state == STORED
@@ -303,13 +316,23 @@ class Chunks:
         digest = self.course.source.sha256
         self.record = replace(self.record, complete=stored, sha256=digest if stored and digest != '' else self.record.sha256)
         await self.write_record(files)
-        return stored or self.record.validator == ''
+
+    async def _catch_up(self) -> None:
+        """Store what came too fast, one chunk at a time, now that its model runs, or is about to."""
+        until = now() + BEHIND_DELAY
+        while len(self._behind) > 0 and now() < until and not self.hurried:
+            await sleep(50.0)
+        while len(self._behind) > 0 and self.files is not None:
+            index, held = self._behind.pop(0)
+            await self._write(self.files, self.record, index, held)
+        self._behind = []
 
     async def forget(self) -> None:
         """Drop this version of the file, and start another."""
         await self.written()
         if self.files is not None:
             await self.files.drop(self.record)
+        self._behind = []
         self.course.streaming = False
         self.complete = False
         self.total = None

@@ -24,7 +24,7 @@ class DownloadProgress:
     """How far a download is. loaded, total: bytes, total None while unknown. reused: bytes that were in the cache before.
 
     speed: bytes a second over the last seconds. time_left: seconds at that speed, None while unknown. chunks_done, chunks: how
-    many parts are here, and how many there are. connections: to the server, now.
+    many parts are stored, and how many there are. connections: to the server, now.
     """
 
     loaded: int
@@ -55,6 +55,7 @@ async def obtain(source: Source, client: Client, signal: AbortSignal | None) -> 
         elif transfer.open_to_more() and source.sha256 in ['', transfer.course.source.sha256]:
             transfer.join(client)
         else:
+            transfer.chunks.hurried = True
             await _outcome(transfer.ended, signal, lambda: None, True)
             continue
         chosen: Transfer = transfer

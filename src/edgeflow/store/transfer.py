@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from edgeflow.env import HTTP_CACHE_MODES, env
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import call_later, fetch, new_abort_controller, new_deferred, new_sha256, start_task, with_lock
+from edgeflow.host.platform import fetch, new_abort_controller, new_deferred, new_sha256, start_task, with_lock
 from edgeflow.host.port import Deferred
 from edgeflow.options import check_choice
 from edgeflow.store.chunks import MISSING, STORED, Chunks
@@ -25,7 +25,6 @@ from edgeflow.store.ranges import content_range, validator, whole_number
 from edgeflow.store.transfer_records import Client, Source, source_headers
 
 MOST_RESTARTS = 4
-FILL_DELAY = 1500.0
 
 
 class Transfer:
@@ -67,7 +66,10 @@ class Transfer:
 
     def chunk_map(self) -> list[int]:
         """For every chunk: 0 missing, 1 on its way, 2 here."""
-        shown = [2 if state != MISSING else 0 for state in self.chunks.states]
+        shown = [0 if state == MISSING else 1 for state in self.chunks.states]
+        for index in range(len(shown)):
+            if self.chunks.safe(index):
+                shown[index] = 2
         for lane in self.connections.lanes:
             if lane.next < len(shown) and shown[lane.next] == 0 and lane.partial > 0:
                 shown[lane.next] = 1
@@ -124,9 +126,7 @@ class Transfer:
             return False
         self._over = True
         self.delivered.resolve(True)
-        if not await self.chunks.settle():
-            url = self.course.source.url
-            call_later(FILL_DELAY, lambda: fill(url))
+        await self.chunks.settle()
         return True
 
     async def _begin(self) -> None:
@@ -181,9 +181,3 @@ class Transfer:
     def _tell(self) -> None:
         for client in self.chunks.clients:
             client.on_progress(self)
-
-
-def fill(url: str) -> None:
-    """Store what passed too fast to be stored, now that its model runs."""
-    transfer = Transfer(Source(url), [Client(None, lambda transfer: None, lambda: None)])
-    transfer.start()

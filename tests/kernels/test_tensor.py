@@ -91,7 +91,9 @@ def binary(wasm: Kernels, op: int, x: np.ndarray, y: np.ndarray, dtype: object, 
 def same(got: np.ndarray, expected: np.ndarray, ulps: float = 0.5) -> None:
     assert got.shape == expected.shape
     if got.dtype.kind == 'f':
-        np.testing.assert_allclose(got, expected.astype(got.dtype), rtol=2 * ulps * np.finfo(got.dtype).eps, atol=0)
+        # Below the normal numbers an ulp is the smallest one, whatever the number.
+        least = int(ulps) * np.finfo(got.dtype).smallest_subnormal
+        np.testing.assert_allclose(got, expected.astype(got.dtype), rtol=2 * ulps * np.finfo(got.dtype).eps, atol=least)
     else:
         np.testing.assert_array_equal(got, expected)
 

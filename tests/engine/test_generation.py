@@ -174,6 +174,31 @@ async def test_memory_follows_the_tokens_and_all_of_it_comes_back() -> None:
 
 
 
+async def test_a_session_that_is_disposed_in_the_middle_of_a_step_harms_no_other() -> None:
+    model = await load(SMOL)
+    expected = await generate(model, [1, 2, 3], 12)
+    decoder = model._executable.decoder()
+    used: list[int] = []
+    for turns in range(8):
+        session, other = await model.open_session(), await model.open_session()
+        ids = [(await session.prompt([1, 2, 3])).token_id]
+        last = (await other.prompt([9] * 70)).token_id
+        lost = asyncio.ensure_future(other.feed([last]))
+        kept = asyncio.ensure_future(session.feed([ids[-1]]))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        other.dispose()
+        ids.append((await kept).token_id)
+        await asyncio.gather(lost, return_exceptions=True)
+        while len(ids) < 12:
+            ids.append((await session.feed([ids[-1]])).token_id)
+        assert ids == expected
+        used.append(decoder.cache_memory().arena)
+        session.dispose()
+    assert len(set(used)) == 1
+    assert decoder.cache_memory().arena == 0
+
+
 async def test_a_fork_goes_on_by_itself_and_shares_what_both_have() -> None:
     model = await load(SMOL)
     decoder = model._executable.decoder()

@@ -75,8 +75,9 @@ class Generation:
             raise EdgeflowError('aborted', 'the run of this step ended before it', {})
         return request.chosen
 
-    def closed(self) -> None:
-        """A session has ended."""
+    def closed(self, decoder: Decoder, number: int) -> None:
+        """A session has ended. A step of it that waits would fail those that it went along with."""
+        self._waiting = [other for other in self._waiting if other.decoder is not decoder or other.feeding.session != number]
         self.open_sessions = self.open_sessions - 1
         self._changed()
 
@@ -95,6 +96,8 @@ class Generation:
             batch = [other for other in self._waiting if len(other.feeding.ids) == 1 and other.decoder is decoder]
             self._before = self._last
             self._last = [other.feeding.session for other in batch]
+        if len(batch) == 0:
+            return
         for other in batch:
             other.taken = True
         self._waiting = [other for other in self._waiting if not other.taken]
@@ -203,4 +206,4 @@ class GenerationSession(Resource):
 
     def _free(self) -> None:
         self._decoder.close(self._number)
-        self._generation.closed()
+        self._generation.closed(self._decoder, self._number)

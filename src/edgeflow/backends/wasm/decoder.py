@@ -47,7 +47,10 @@ class Runner(Protocol):
 
 @dataclass
 class _Session:
-    """ids: the tokens that are cached. state: past tensors by their inputs' names, where pages do not serve."""
+    """ids: the tokens that are cached. state: past tensors by their inputs' names, where pages do not serve.
+
+    busy: a run works on its pages, so that closing it frees them only when that has ended.
+    """
 
     chooser: Chooser | None
     inputs: dict[str, Feed]
@@ -55,6 +58,8 @@ class _Session:
     held: PageList = field(default_factory=PageList)
     state: dict[str, Feed] = field(default_factory=dict)
     stated: int = 0
+    busy: bool = False
+    closed: bool = False
 
 
 class WasmDecoder:
@@ -126,8 +131,10 @@ class WasmDecoder:
 
     def close(self, session: int) -> None:
         found = self._sessions.pop(session, None)
-        if found is not None and self._pages is not None:
-            self._pages.free(found.held)
+        if found is not None:
+            found.closed = True
+            if self._pages is not None and not found.busy:
+                self._pages.free(found.held)
 
     def cache_memory(self) -> MemoryUse:
         used = 0 if self._pages is None else self._pages.used
@@ -149,7 +156,7 @@ class WasmDecoder:
         if session.stated > length:
             session.state = {}
             session.stated = 0
-        if self._pages is not None:
+        if self._pages is not None and not session.closed:
             self._pages.resize(session.held, len(session.ids))
 
     async def _prefill(self, session: _Session, ids: list[int], control: RunControl | None) -> NextToken:
@@ -195,6 +202,11 @@ class WasmDecoder:
         self, pages: Pages, rows: list[_Session], ids: list[list[int]], control: RunControl | None, last: bool,
     ) -> dict[str, Feed]:
         fresh = len(ids[0])
+        for session in rows:
+            if session.closed:
+                raise EdgeflowError('disposed', 'expected open sessions; one was closed while it was fed', {})
+        for session in rows:
+            session.busy = True
         lengths = [len(session.ids) for session in rows]
         capacity = 0 if max(lengths) == 0 else FIRST_CAPACITY
         while capacity < max(lengths):
@@ -216,6 +228,11 @@ class WasmDecoder:
             for i in range(len(rows)):
                 pages.resize(rows[i].held, lengths[i])
             raise
+        finally:
+            for session in rows:
+                session.busy = False
+                if session.closed:
+                    pages.free(session.held)
 
     def _wanted(self, rows: list[_Session], last: bool) -> list[str]:
         for session in rows:

@@ -66,6 +66,8 @@ async def with_lock(name: str, signal: AbortSignal | None, work: Callable[[], Aw
 # FIPS 180-4, section 6.2. WebCrypto has no digest in parts. The constants are the first 32 bits of the fractional parts of
 # square and cube roots of primes (sections 4.2.2, 5.3.3).
 __pragma__('js', r'''
+import { freeMemory } from './browser_io.js';
+
 let constants = null, initial = null;
 
 function prepareSha() {
@@ -180,11 +182,5 @@ def drop_memory(data: Bytes) -> None:
     __pragma__('js', r'''
     const memory = data.buffer, left = users.get(memory) - 1;
     users.set(memory, left);
-    if (left === 0) {
-      // Detached buffers keep their memory until garbage is collected, if they came from another thread; what is posted to nobody does not.
-      const { port1, port2 } = new MessageChannel();
-      port2.close();
-      port1.postMessage(0, [memory]);
-      port1.close();
-    }
+    if (left === 0) freeMemory(memory);
     ''')

@@ -222,20 +222,37 @@ async def _receive_in_place(
 # Fresh memory costs more than the bytes that come into it: the system gives it page by page, full of zeros.
 __pragma__('js', r'''
 const MOST_SPARES = 4;
-let spares = [];
+let spares = [], wanted = 0;
+
+// Detached buffers keep their memory until garbage is collected, if they came from another thread; what is posted to nobody does not.
+export function freeMemory(memory) {
+  const { port1, port2 } = new MessageChannel();
+  port2.close();
+  port1.postMessage(0, [memory]);
+  port1.close();
+}
 ''')
 
 
 def reuse_memory_of(data: Bytes) -> None:
-    __pragma__('js', 'if (data.byteLength === data.buffer.byteLength && spares.length < MOST_SPARES) spares.push(data);')
+    __pragma__('js', r'''
+    if (data.byteLength !== data.buffer.byteLength || wanted === 0) return freeMemory(data.buffer);
+    wanted--;
+    spares.push(data);
+    ''')
 
 
 def forget_spare_memory() -> None:
-    __pragma__('js', 'spares = [];')
+    __pragma__('js', r'''
+    for (const { buffer } of spares) freeMemory(buffer);
+    spares = [];
+    wanted = 0;
+    ''')
 
 
 def _spare(size: int) -> Bytes:
     __pragma__('js', r'''
+    wanted = Math.min(wanted + 1, MOST_SPARES - spares.length);
     const found = spares.findIndex(data => data.length === size);
     return found < 0 ? new Uint8Array(size) : spares.splice(found, 1)[0];
     ''')

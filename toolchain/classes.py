@@ -161,7 +161,8 @@ class Classes:
         elif info.eq and set(parts[1]) == {"."} and self.all_attributes(info) == {item.name for item in fields}:
             parts[1] = ""  # all of the object's own properties, and each in the usual way
         text = " ".join(parts).rstrip()
-        self.line(f"static $record = {quote(text if info.eq else '-' + text)};")
+        text = text if info.eq else "-" + text
+        self.line(f"static $record = {quote(text)};" if text else "static $record;")
 
     # -- methods ---------------------------------------------------------------------------------------------------
 

@@ -23,6 +23,9 @@ FLAGS = [
     '-fno-math-errno', '-fno-trapping-math', '-fvisibility=hidden', '-msimd128',
     # Loops that gain from it are unrolled by pragmas (UNROLL in dense.h).
     '-fno-unroll-loops',
+    # Inner loops are in vectors by hand and say which functions and addresses they hold (SIMD, KEEP), so the compiler's own vectors,
+    # copies of functions that make code longer, and pointers kept for each address of a loop only cost bytes.
+    '-fno-vectorize', '-mllvm', '-inline-threshold=0', '-mllvm', '-disable-lsr',
     '-Wall', '-Wextra', '-Wno-unused-parameter',
     '-Wl,--no-entry', '-Wl,--strip-all', '-Wl,--export-memory', '-Wl,-z,stack-size=%d' % STACK_SIZE,
     *[f'-Wl,--export={name}' for name in EXPORTS],

@@ -2,7 +2,7 @@
 #include "panel_i8.h"
 
 // Where value k of column c of a panel lies.
-static int place(int k, int c) {
+SIMD int place(int k, int c) {
 #ifdef __wasm_relaxed_simd__
   return (k / 4) * 32 + c * 4 + k % 4;
 #else
@@ -17,7 +17,7 @@ typedef struct {
   int flip;  // 128 turns uint8 into int8
 } Source;
 
-static int weight(const Source *p, int k, int c) {
+SIMD int weight(const Source *p, int k, int c) {
   return (int8_t)(p->src[(ptrdiff_t)k * p->row_stride + (ptrdiff_t)c * p->column_stride] ^ p->flip);
 }
 
@@ -27,7 +27,7 @@ SIMD v128_t weights(const Source *p, int k) {
 }
 
 // A value as it is stored: less the shift of its column; what a narrow panel cannot hold becomes an outlier.
-static uint8_t stored(Header *head, int w, int k, int c) {
+SIMD uint8_t stored(Header *head, int w, int k, int c) {
   w -= head->shift[c];
   head->column_sum[c] += w;
   if (w > 127) {

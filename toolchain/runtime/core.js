@@ -29,13 +29,13 @@ export const $truthy = (x) => {
 /**
  * What the compiler wrote down about a dataclass, null for other objects: its name ('-' before it if it is compared by
  * identity; '' for one that users never see, which prints without its fields), a flag for each field, and their names in Python.
- * No text at all: each own property is a field like any other.
+ * No value at all: each own property is a field like any other.
  * The constructor sets the fields first and in this order, so they are the first of the object's own properties.
  */
 export const $record = (x) => {
-  const text = x.constructor?.$record;
-  if (text == null) return null;
-  const keys = Object.keys(x), [name, flags = text ? '' : '.'.repeat(keys.length), ...names] = text.split(' ');
+  const type = x.constructor;
+  if (typeof type !== 'function' || !(/* @__KEY__ */ '$record' in type)) return null;
+  const text = type.$record ?? '', keys = Object.keys(x), [name, flags = text ? '' : '.'.repeat(keys.length), ...names] = text.split(' ');
   return { name: name.replace('-', ''), byValue: name[0] !== '-', flags, names, keys };
 };
 

@@ -28,14 +28,14 @@ function cases() {
       return ['gemm_i8', [A, 2, one, zp, P, 3, scale, N, 0, 1, bias, 0, C, M, N, K, 0, S]];
     },
   });
-  const nbits = (M, K, N, b, block) => list.push({
-    case: `q${b} ${M}x${K}x${N}`, flops: 2 * M * N * K, result: [2, M * N],
+  const nbits = (M, K, N, b, block, codes = 0) => list.push({
+    case: `q${b} ${M}x${K}x${N}${codes ? ' codes' : ''}`, flops: 2 * M * N * K, result: [2, M * N],
     words: h => {
       const blocks = up(K, block);
       const B = h.bytes(N * blocks * block * b / 8, 128), s = h.floats(N * blocks), P = h.room(up(N, 8) * blocks * (64 + block * b));
-      const A = h.floats(M * K), C = h.room(4 * M * N), S = h.room(32 * blocks * block);
+      const A = h.floats(M * K), C = h.room(4 * M * N), S = h.room(blocks * Math.max(32 * block, M * (block + 8)));
       h.step('pack_nbits', [B, s, 0, P, N, K, block, b, 0]);
-      return ['gemm_nbits', [A, P, C, 0, 0, M, N, K, K, N, 0, block, b, 0, S]];
+      return ['gemm_nbits', [A, P, C, 0, 0, M, N, K, K, N, 0, block, b, 0, S, 0, codes]];
     },
   });
   const sdpa = (B, H, S, D) => list.push({
@@ -57,6 +57,7 @@ function cases() {
   for (const r of [64, 128]) row(`pack_i8 384x1536 range ${r} (Gelem/s)`, 384 * 1536, h => ['pack_i8', [h.bytes(384 * 1536, r), h.room(4 * 192 * (64 + 768)), 384, 1536, 1536, 1, 3]]);
   row('pack_i8 transposed (Gelem/s)', 384 * 1536, h => ['pack_i8', [h.bytes(384 * 1536, 64), h.room(4 * 192 * (64 + 768)), 384, 1536, 1, 384, 3]]);
   for (const M of [1, 32]) for (const b of [4, 8]) nbits(M, 768, 768, b, 32);
+  for (const M of [1, 32]) nbits(M, 768, 768, 4, 32, 1);
   sdpa(1, 12, 32, 32);
   sdpa(32, 12, 32, 32);
   sdpa(1, 12, 512, 32);

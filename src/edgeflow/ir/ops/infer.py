@@ -123,7 +123,7 @@ class InferContext:
     def _wrong(self, name: str, wanted: str) -> EdgeflowError:
         return self.fail(f"attribute '{name}' to be {wanted}", 'another kind' if self.has_attr(name) else 'nothing')
 
-    def attr_int(self, name: str, default: int) -> int:
+    def attr_int(self, name: str, default: int = 0) -> int:
         value = self._attribute(name)
         if value is None:
             return default

@@ -89,12 +89,13 @@ def lower_quick_gelu(b: StepBuilder, node: Node, inputs: list[Value | None], out
     activation_steps(b, ACTIVATION_IDS['quick_gelu'], given(b, inputs), None, given(b, outputs))
 
 
+# Without 'com.microsoft:', which lowerings.py puts before them.
 CONTRIB_LOWERINGS: dict[str, Lowering] = {
-    'com.microsoft:EmbedLayerNormalization': lower_embed_layer_norm,
-    'com.microsoft:SkipLayerNormalization': lower_skip_layer_norm,
-    'com.microsoft:SkipSimplifiedLayerNormalization': lower_skip_rms_norm,
-    'com.microsoft:BiasGelu': lower_bias_gelu,
-    'com.microsoft:Gelu': lower_bias_gelu,
-    'com.microsoft:FastGelu': lower_fast_gelu,
-    'com.microsoft:QuickGelu': lower_quick_gelu,
+    'EmbedLayerNormalization': lower_embed_layer_norm,
+    'SkipLayerNormalization': lower_skip_layer_norm,
+    'SkipSimplifiedLayerNormalization': lower_skip_rms_norm,
+    'BiasGelu': lower_bias_gelu,
+    'Gelu': lower_bias_gelu,
+    'FastGelu': lower_fast_gelu,
+    'QuickGelu': lower_quick_gelu,
 }

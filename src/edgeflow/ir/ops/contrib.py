@@ -161,16 +161,17 @@ def _fused_matmul(c: InferContext) -> list[Type]:
     return [Type(dtype, matmul_shape(c, a, b))]
 
 
+# Without 'com.microsoft:', which table.py puts before them.
 CONTRIB_OPS: dict[str, OpSpec] = {
-    'com.microsoft:FusedMatMul': op(_fused_matmul, 2),
-    'com.microsoft:Gelu': op(_same),
-    'com.microsoft:QuickGelu': op(_same),
-    'com.microsoft:BiasGelu': op(_bias_activation, 2),
-    'com.microsoft:FastGelu': op(_bias_activation, 1, 2),
-    'com.microsoft:Attention': op(_attention, 2, 7),
-    'com.microsoft:EmbedLayerNormalization': op(_embed_layer_norm, 7, 9),
-    'com.microsoft:SkipLayerNormalization': op(_skip_layer_norm, 3, 5),
-    'com.microsoft:SkipSimplifiedLayerNormalization': op(_skip_layer_norm, 3, 4),
-    'com.microsoft:MatMulNBits': op(_matmul_nbits, 3, 6),
-    'com.microsoft:MatMulBnb4': op(_matmul_bnb4, 3),
+    'FusedMatMul': op(_fused_matmul, 2),
+    'Gelu': op(_same),
+    'QuickGelu': op(_same),
+    'BiasGelu': op(_bias_activation, 2),
+    'FastGelu': op(_bias_activation, 1, 2),
+    'Attention': op(_attention, 2, 7),
+    'EmbedLayerNormalization': op(_embed_layer_norm, 7, 9),
+    'SkipLayerNormalization': op(_skip_layer_norm, 3, 5),
+    'SkipSimplifiedLayerNormalization': op(_skip_layer_norm, 3, 4),
+    'MatMulNBits': op(_matmul_nbits, 3, 6),
+    'MatMulBnb4': op(_matmul_bnb4, 3),
 }

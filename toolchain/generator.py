@@ -479,8 +479,10 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
         for argument, default in zip(args.kwonlyargs, args.kw_defaults):
             option, name = attribute_name(argument.arg), variable_name(argument.arg)
             item = option if option == name else f"{option}: {name}"
-            items.append(item if default is None else f"{item} = {self.js(default, ASSIGN)}")
-        return "{ " + ", ".join(items) + " }"
+            # An option that is left out is undefined: None too, everywhere.
+            text = "null" if default is None else self.js(default, ASSIGN)
+            items.append(item if text == "null" else f"{item} = {text}")
+        return "{ "+ ", ".join(items) + " }"
 
     def check_options(self, args: ast.arguments, where: str) -> None:
         """At the entry of a public function: no unknown option, then the options themselves."""

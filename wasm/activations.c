@@ -19,11 +19,21 @@ void store_part(float *p, v128_t v, int n) {
   }
 }
 
-#define ROWS(function)                                                                                                   \
-  for (int r = 0; r < rows; r++, x += ld) {                                                                              \
-    for (int i = 0; i < columns; i += 4) store_some(x + i, function(load_some(x + i, columns - i)), columns - i);        \
-  }                                                                                                                      \
+#define ROWS(result)                                                              \
+  for (int r = 0; r < rows; r++, x += ld) {                                        \
+    for (int i = 0; i < columns; i += 4) {                                         \
+      const v128_t v = load_some(x + i, columns - i);                              \
+      store_some(x + i, result, columns - i);                                      \
+    }                                                                              \
+  }                                                                                \
   break;
+
+// Functions of one family differ in what goes in and in what becomes of the result, by these masks: a loop for each would be long.
+SIMD v128_t all_if(int condition) { return wasm_i32x4_splat(-condition); }
+SIMD v128_t gate(v128_t v, v128_t result, v128_t gelu) {
+  const v128_t half = wasm_f32x4_mul(v, splat(0.5f));
+  return wasm_v128_bitselect(wasm_f32x4_mul(half, wasm_f32x4_add(result, splat(1.0f))), result, gelu);
+}
 
 void activate(int activation, float *x, int rows, int columns, int ld) {
   if (ld == columns) {  // one long row
@@ -31,15 +41,24 @@ void activate(int activation, float *x, int rows, int columns, int ld) {
     rows = rows > 0;
   }
   switch (activation) {
-    case ACT_RELU: ROWS(relu_f32x4)
-    case ACT_GELU: ROWS(gelu_f32x4)
-    case ACT_GELU_TANH: ROWS(gelu_tanh_f32x4)
-    case ACT_TANH: ROWS(tanh_f32x4)
-    case ACT_SIGMOID: ROWS(sigmoid_f32x4)
-    case ACT_SILU: ROWS(silu_f32x4)
-    case ACT_ERF: ROWS(erf_f32x4)
-    case ACT_EXP: ROWS(exp_f32x4)
-    case ACT_QUICK_GELU: ROWS(quick_gelu_f32x4)
+    case ACT_RELU: ROWS(relu_f32x4(v))
+    case ACT_EXP: ROWS(exp_f32x4(v))
+    case ACT_GELU:
+    case ACT_ERF: {
+      const v128_t gelu = all_if(activation == ACT_GELU), factor = splat(activation == ACT_GELU ? 0.70710678f : 1.0f);
+      ROWS(gate(v, erf_f32x4(wasm_f32x4_mul(v, factor)), gelu))
+    }
+    case ACT_GELU_TANH:
+    case ACT_TANH: {
+      const v128_t gelu = all_if(activation == ACT_GELU_TANH);
+      ROWS(gate(v, tanh_f32x4(wasm_v128_bitselect(gelu_inner_f32x4(v), v, gelu)), gelu))
+    }
+    case ACT_SIGMOID:
+    case ACT_SILU:
+    case ACT_QUICK_GELU: {
+      const v128_t times = all_if(activation != ACT_SIGMOID), factor = splat(activation == ACT_QUICK_GELU ? 1.702f : 1.0f);
+      ROWS(wasm_f32x4_mul(sigmoid_f32x4(wasm_f32x4_mul(v, factor)), wasm_v128_bitselect(v, splat(1.0f), times)))
+    }
     default: break;
   }
 }

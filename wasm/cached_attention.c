@@ -6,6 +6,8 @@
 // The table has 3 words a row: keys cached so far, how many of the S new ones count, address of the list of its pages.
 #include "dense.h"
 
+SMALL_CODE
+
 enum { PAGE = 64, QUERY_ROWS = 48 };
 
 // Where each argument word lies.
@@ -248,3 +250,5 @@ int k_gather_blocks(const int32_t *a) {
   }
   return 0;
 }
+
+END_SMALL_CODE

@@ -1,6 +1,8 @@
 // Weights of 8 bits into panels, and activations into 8 bits.
 #include "panel_i8.h"
 
+SMALL_CODE
+
 // Where value k of column c of a panel lies.
 SIMD int place(int k, int c) {
 #ifdef __wasm_relaxed_simd__
@@ -211,3 +213,5 @@ int k_quantize_dynamic(const int32_t *a) {
   }
   return 0;
 }
+
+END_SMALL_CODE

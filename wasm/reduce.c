@@ -2,7 +2,6 @@
 #include "elements.h"
 #include "math64.h"
 
-
 enum { R_SUM, R_MEAN, R_MAX, R_MIN, R_PROD, R_L1, R_L2, R_SUM_SQUARE, R_LOG_SUM, R_LOG_SUM_EXP };
 
 #define FOLD(EXPRESSION)                 \
@@ -43,6 +42,8 @@ static void fold_f64(int op, double *acc, const double *x, int n, int step, cons
   }
   if (!step) acc[0] = s;
 }
+
+SMALL_CODE
 
 static void fold_i64(int op, int is_unsigned, int64_t *acc, const int64_t *x, int n, int step) {
   int64_t s = acc[0], v;
@@ -226,7 +227,7 @@ KERNEL(arg_reduce) {
   return 0;
 }
 
-SMALL KERNEL(cumulate) {
+KERNEL(cumulate) {
   int type = a[0], outer = a[3], n = a[4], inner = a[5], exclusive = a[6] & 1, backwards = a[6] & 2, product = a[6] & 4;
   const void *x = (const void *)a[1];
   void *y = (void *)a[2];
@@ -277,7 +278,7 @@ static void sink(Entry *heap, int i, int size) {
   heap[i] = moved;
 }
 
-SMALL KERNEL(top_k) {
+KERNEL(top_k) {
   int type = a[0], outer = a[4], n = a[5], inner = a[6], k = a[7], least = !a[8], item = item_size(type);
   const uint8_t *x = (const uint8_t *)a[1];
   uint8_t *values = (uint8_t *)a[2];
@@ -318,3 +319,5 @@ SMALL KERNEL(top_k) {
   }
   return 0;
 }
+
+END_SMALL_CODE

@@ -93,22 +93,10 @@ SIMD v128_t sigmoid_f32x4(v128_t x) {
   return wasm_f32x4_div(one, wasm_f32x4_add(one, exp_f32x4(wasm_f32x4_neg(x))));
 }
 
-SIMD v128_t silu_f32x4(v128_t x) { return wasm_f32x4_mul(x, sigmoid_f32x4(x)); }
-
-SIMD v128_t quick_gelu_f32x4(v128_t x) {
-  return wasm_f32x4_mul(x, sigmoid_f32x4(wasm_f32x4_mul(x, splat(1.702f))));
-}
-
-SIMD v128_t gelu_f32x4(v128_t x) {
-  v128_t half = wasm_f32x4_mul(x, splat(0.5f));
-  return wasm_f32x4_mul(half, wasm_f32x4_add(erf_f32x4(wasm_f32x4_mul(x, splat(0.70710678f))), splat(1.0f)));
-}
-
-SIMD v128_t gelu_tanh_f32x4(v128_t x) {
-  v128_t half = wasm_f32x4_mul(x, splat(0.5f));
+// What gelu's approximation by tanh takes it of.
+SIMD v128_t gelu_inner_f32x4(v128_t x) {
   v128_t cube = wasm_f32x4_mul(wasm_f32x4_mul(x, x), x);
-  v128_t inner = wasm_f32x4_mul(splat(0.79788456f), madd(cube, splat(0.044715f), x));
-  return wasm_f32x4_mul(half, wasm_f32x4_add(tanh_f32x4(inner), splat(1.0f)));
+  return wasm_f32x4_mul(splat(0.79788456f), madd(cube, splat(0.044715f), x));
 }
 
 SIMD float sum_f32x4(v128_t v) {

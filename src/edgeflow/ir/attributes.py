@@ -24,7 +24,7 @@ def number_of(node: Node, name: str, default: float) -> float:
     return value
 
 
-def int_of(node: Node, name: str, default: int) -> int:
+def int_of(node: Node, name: str, default: int = 0) -> int:
     """An int attribute."""
     value: Attribute | None = node.attributes.get(name)
     if value is None:

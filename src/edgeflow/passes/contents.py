@@ -45,7 +45,7 @@ def slice_range(length: int, start: int, end: int, step: int) -> list[int]:
 
 def shape_content(node: Node, dims: list[Element]) -> Content:
     """Shape, with its attributes start and end."""
-    start: int = int_of(node, 'start', 0)
+    start: int = int_of(node, 'start')
     end: int = int_of(node, 'end', len(dims))
     return Content([dims[i] for i in slice_range(len(dims), start, end, 1)], True)
 

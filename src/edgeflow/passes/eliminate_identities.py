@@ -57,7 +57,7 @@ def _is_identity(node: Node, table: ShapeTable, index: GraphIndex) -> bool:
     if key == 'Dropout':
         return _is_idle_dropout(node, index)
     if key == 'Cast':
-        target: str = DTYPE_NAMES.get(int_of(node, 'to', 0), '')
+        target: str = DTYPE_NAMES.get(int_of(node, 'to'), '')
         return target != '' and table.dtype(node.inputs[0]) == target
     if key == 'Transpose':
         perm: list[int] | None = ints_of(node, 'perm')

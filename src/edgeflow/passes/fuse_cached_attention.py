@@ -101,7 +101,7 @@ def _kept(index: GraphIndex, name: str) -> _Kept | None:
         repeated = True
         name = added.inputs[0]
     concat = index.made_by(name, 'Concat')
-    if concat is None or len(concat.inputs) != 2 or int_of(concat, 'axis', 0) not in [2, -2]:
+    if concat is None or len(concat.inputs) != 2 or int_of(concat, 'axis') not in [2, -2]:
         return None
     past = concat.inputs[0]
     if index.producer(past) is not None or index.constant(past) is not None:

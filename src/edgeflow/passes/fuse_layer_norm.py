@@ -23,7 +23,7 @@ def run(graph: Graph, table: ShapeTable) -> bool:
 def _past_cast(index: GraphIndex, name: str, parts: list[Node]) -> str:
     """The value before a Cast between float types, which joins `parts`."""
     cast: Node | None = index.made_by(name, 'Cast')
-    if cast is None or not index.inner(name) or int_of(cast, 'to', 0) not in FLOAT_CODES:
+    if cast is None or not index.inner(name) or int_of(cast, 'to') not in FLOAT_CODES:
         return name
     parts.append(cast)
     return cast.inputs[0]
@@ -32,7 +32,7 @@ def _past_cast(index: GraphIndex, name: str, parts: list[Node]) -> str:
 def _next(index: GraphIndex, name: str, parts: list[Node]) -> Node | None:
     """The only reader of a value, behind a Cast between float types."""
     reader: Node | None = index.only_reader(name)
-    if reader is not None and reader.key() == 'Cast' and int_of(reader, 'to', 0) in FLOAT_CODES:
+    if reader is not None and reader.key() == 'Cast' and int_of(reader, 'to') in FLOAT_CODES:
         parts.append(reader)
         return index.only_reader(reader.outputs[0])
     return reader
@@ -142,7 +142,7 @@ def _finish(index: GraphIndex, table: ShapeTable, parts: list[Node], inputs: lis
     if d in index.outputs:
         return
     source: Node | None = index.made_by(inputs[0], 'Cast')
-    if source is not None and int_of(source, 'to', 0) in FLOAT_CODES and table.dtype(source.inputs[0]) == 'float16':
+    if source is not None and int_of(source, 'to') in FLOAT_CODES and table.dtype(source.inputs[0]) == 'float16':
         constant = index.constant(inputs[1])
         if constant is not None and constant.dtype == 'float16':
             inputs = [source.inputs[0], inputs[1], inputs[2]]

@@ -22,7 +22,7 @@ def _fuse(index: GraphIndex, table: ShapeTable, node: Node) -> None:
     weights: TensorData | None = index.constant(input_at(node, 1))
     if weights is None or not is_float(weights) or len(weights.shape) != 2:
         return
-    transposed: bool = int_of(node, 'transB', 0) != 0
+    transposed: bool = int_of(node, 'transB') != 0
     columns: int = weights.shape[0] if transposed else weights.shape[1]
     found = Epilogue(node)
     bias: str = input_at(node, 2)
@@ -39,7 +39,7 @@ def _fuse(index: GraphIndex, table: ShapeTable, node: Node) -> None:
     fused = Node('MatMul', 'edgeflow', node_name(found.parts), node.inputs[:2] + found.inputs(), [found.output])
     if number_of(node, 'alpha', 1) != 1:
         fused.attributes['alpha'] = number_of(node, 'alpha', 1)
-    if int_of(node, 'transA', 0) != 0:
+    if int_of(node, 'transA') != 0:
         fused.attributes['trans_a'] = 1
     if transposed:
         fused.attributes['trans_b'] = 1
@@ -52,7 +52,7 @@ def _fuse_nbits(index: GraphIndex, table: ShapeTable, node: Node) -> None:
     """The bias of MatMulNBits is its input 5."""
     found = Epilogue(node)
     if input_at(node, 5) == '':
-        take_bias(index, found, int_of(node, 'N', 0))
+        take_bias(index, found, int_of(node, 'N'))
     if found.bias == '':
         return
     inputs: list[str] = [input_at(node, i) for i in range(5)] + [found.bias]

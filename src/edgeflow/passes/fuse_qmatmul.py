@@ -41,7 +41,7 @@ def _fuse(index: GraphIndex, table: ShapeTable, product: Node) -> None:
         if offsets is None or (offsets.shape != [] and offsets.shape != [1] and offsets.shape != [columns]):
             return
     cast: Node | None = index.only_reader(product.outputs[0])
-    if cast is None or cast.key() != 'Cast' or int_of(cast, 'to', 0) != 1:
+    if cast is None or cast.key() != 'Cast' or int_of(cast, 'to') != 1:
         return
     scaled: Node | None = index.only_reader(cast.outputs[0])
     if scaled is None or scaled.key() != 'Mul':

@@ -53,7 +53,7 @@ def _probabilities_reader(index: GraphIndex, softmax: Node, match: Match) -> Nod
         match.parts.extend(guard)
         name = guard[1].outputs[0]
     reader: Node | None = index.only_reader(name)
-    if reader is not None and reader.key() == 'Cast' and int_of(reader, 'to', 0) in FLOAT_CODES:
+    if reader is not None and reader.key() == 'Cast' and int_of(reader, 'to') in FLOAT_CODES:
         match.parts.append(reader)
         name = reader.outputs[0]
         reader = index.only_reader(name)
@@ -91,7 +91,7 @@ def over_last_axis(table: ShapeTable, softmax: Node) -> bool:
 def past_mask(index: GraphIndex, table: ShapeTable, name: str, match: Match) -> str:
     """The scores before the mask."""
     cast: Node | None = index.made_by(name, 'Cast')
-    if cast is not None and index.inner(name) and int_of(cast, 'to', 0) in FLOAT_CODES:
+    if cast is not None and index.inner(name) and int_of(cast, 'to') in FLOAT_CODES:
         match.parts.append(cast)
         name = cast.inputs[0]
     if not index.inner(name):

@@ -85,23 +85,23 @@ def _fused_matmul(t: ShapeTable, node: Node, given: list[list[Dim]]) -> list[Dim
     a: list[Dim] = given[0]
     if len(a) == 0 or len(given[1]) != 2:
         return None
-    rows: list[Dim] = a[:-2] + a[-1:] if int_of(node, 'trans_a', 0) != 0 and len(a) >= 2 else a[:-1]
-    return rows + [given[1][0 if int_of(node, 'trans_b', 0) != 0 else 1]]
+    rows: list[Dim] = a[:-2] + a[-1:] if int_of(node, 'trans_a') != 0 and len(a) >= 2 else a[:-1]
+    return rows + [given[1][0 if int_of(node, 'trans_b') != 0 else 1]]
 
 
 def _gemm(t: ShapeTable, node: Node, given: list[list[Dim]]) -> list[Dim] | None:
     if len(given[0]) != 2 or len(given[1]) != 2:
         return None
-    return [given[0][1 if int_of(node, 'transA', 0) != 0 else 0], given[1][0 if int_of(node, 'transB', 0) != 0 else 1]]
+    return [given[0][1 if int_of(node, 'transA') != 0 else 0], given[1][0 if int_of(node, 'transB') != 0 else 1]]
 
 
 def _nbits(t: ShapeTable, node: Node, given: list[list[Dim]]) -> list[Dim] | None:
-    columns: int = int_of(node, 'N', 0)
+    columns: int = int_of(node, 'N')
     return given[0][:-1] + [columns] if len(given[0]) > 0 and columns > 0 else None
 
 
 def _gather(t: ShapeTable, node: Node, given: list[list[Dim]]) -> list[Dim] | None:
-    axis: int = _axis(int_of(node, 'axis', 0), len(given[0]))
+    axis: int = _axis(int_of(node, 'axis'), len(given[0]))
     return given[0][:axis] + given[1] + given[0][axis + 1:] if axis >= 0 else None
 
 
@@ -110,7 +110,7 @@ def _reshape(t: ShapeTable, node: Node, given: list[list[Dim]]) -> list[Dim] | N
     source: list[Dim] | None = t.shape(_input(node, 0))
     if wanted is None or (source is None and 0 in wanted.values):
         return _unknown(t.last_dim(_input(node, 1)))
-    return reshape_dims(source if source is not None else [''], list(wanted.values), int_of(node, 'allowzero', 0) != 0)
+    return reshape_dims(source if source is not None else [''], list(wanted.values), int_of(node, 'allowzero') != 0)
 
 
 def _expand(t: ShapeTable, node: Node, given: list[list[Dim]]) -> list[Dim] | None:
@@ -172,7 +172,7 @@ def _reduce(t: ShapeTable, node: Node, given: list[list[Dim]]) -> list[Dim] | No
     if axes is None and _input(node, 1) != '':
         return None
     if axes is None or len(axes) == 0:
-        axes = list(range(len(given[0]))) if int_of(node, 'noop_with_empty_axes', 0) == 0 else []
+        axes = list(range(len(given[0]))) if int_of(node, 'noop_with_empty_axes') == 0 else []
     return _without(given[0], axes, int_of(node, 'keepdims', 1) != 0)
 
 
@@ -180,7 +180,7 @@ def _concat(t: ShapeTable, node: Node, given: list[list[Dim]]) -> list[Dim] | No
     if len(given) == 0:
         return None
     shape: list[Dim] = list(given[0])
-    axis: int = _axis(int_of(node, 'axis', 0), len(shape))
+    axis: int = _axis(int_of(node, 'axis'), len(shape))
     for other in given[1:]:
         if len(other) != len(shape) or axis < 0:
             return None
@@ -232,7 +232,7 @@ def _sliced_symbol(t: ShapeTable, node: Node, k: int, dim: Dim) -> Dim:
 
 
 def _split(t: ShapeTable, node: Node, given: list[list[Dim]]) -> list[Dim] | None:
-    axis: int = _axis(int_of(node, 'axis', 0), len(given[0]))
+    axis: int = _axis(int_of(node, 'axis'), len(given[0]))
     if axis < 0:
         return None
     sizes: list[int] | None = ints_of(node, 'split')

@@ -103,7 +103,7 @@ class ShapeTable:
             return
         dtype: str = ''
         if key == 'Cast':
-            dtype = DTYPE_NAMES.get(int_of(node, 'to', 0), '')
+            dtype = DTYPE_NAMES.get(int_of(node, 'to'), '')
         elif key == 'ConstantOfShape':
             value: TensorData | None = tensor_of(node, 'value')
             dtype = value.dtype if value is not None else 'float32'

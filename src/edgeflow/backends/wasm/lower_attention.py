@@ -73,10 +73,10 @@ def picked(numbers: list[int], order: list[int]) -> list[int]:
 
 
 def lower_sdpa(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    q = require_float(b, given(b, inputs, 0))
+    q = require_float(b, given(b, inputs))
     k = given(b, inputs, 1)
     v = given(b, inputs, 2)
-    output = given(b, outputs, 0)
+    output = given(b, outputs)
     same = [0, 1, 2, 3]
     q_perm = ints_of(node, 'q_perm') or same
     k_perm = ints_of(node, 'k_perm') or same
@@ -119,12 +119,12 @@ def attention_form(node: Node, inputs: list[Value | None]) -> PackedForm | None:
 
 def lower_attention(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """com.microsoft:Attention: one product gives Q, K and V side by side; attention reads them there by strides."""
-    source = require_float(b, given(b, inputs, 0))
+    source = require_float(b, given(b, inputs))
     weights = given(b, inputs, 1)
-    output = given(b, outputs, 0)
+    output = given(b, outputs)
     if at(inputs, 4) is not None or at(outputs, 1) is not None:
         raise b.unsupported('past and present keys and values')
-    if int_of(node, 'do_rotary', 0) != 0:
+    if int_of(node, 'do_rotary') != 0:
         raise b.unsupported('do_rotary')
     batch = source.shape[0]
     length = source.shape[1]
@@ -152,7 +152,7 @@ def lower_attention(b: StepBuilder, node: Node, inputs: list[Value | None], outp
         call.mask_type = MASK_ADDED
     elif mask is not None:
         set_mask(b, call, mask, number_of(node, 'mask_filter_value', -10000.0))
-    if int_of(node, 'unidirectional', 0) != 0:
+    if int_of(node, 'unidirectional') != 0:
         call.causal = 1
     sdpa_step(b, call)
 

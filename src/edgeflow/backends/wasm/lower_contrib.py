@@ -18,9 +18,9 @@ REDUCE_SUM = 0
 
 def lower_embed_layer_norm(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """EmbedLayerNormalization: inputs ids, segment ids, three tables (word, position, segment), gamma, beta, mask, position ids."""
-    ids = given(b, inputs, 0)
+    ids = given(b, inputs)
     word_table = require_float(b, given(b, inputs, 2))
-    output = given(b, outputs, 0)
+    output = given(b, outputs)
     lengths = at(outputs, 1)
     mask = at(inputs, 7)
     if lengths is not None and mask is not None:
@@ -57,15 +57,15 @@ def table_words(b: StepBuilder, ids: Value | None, table: Value | None) -> list[
 def lower_skip_layer_norm(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """SkipLayerNormalization: X, skip, gamma, beta, bias -> Y, mean, inverse deviation, sum."""
     check_stash(b, outputs)
-    skip_norm_steps(b, 'layer_norm_f32', given(b, inputs, 0), given(b, inputs, 1), at(inputs, 2), at(inputs, 3), at(inputs, 4),
-                    given(b, outputs, 0), at(outputs, 3), number_of(node, 'epsilon', 1e-12))
+    skip_norm_steps(b, 'layer_norm_f32', given(b, inputs), given(b, inputs, 1), at(inputs, 2), at(inputs, 3), at(inputs, 4),
+                    given(b, outputs), at(outputs, 3), number_of(node, 'epsilon', 1e-12))
 
 
 def lower_skip_rms_norm(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """SkipSimplifiedLayerNormalization: X, skip, gamma, bias -> Y, mean, inverse deviation, sum."""
     check_stash(b, outputs)
-    skip_norm_steps(b, 'rms_norm_f32', given(b, inputs, 0), given(b, inputs, 1), at(inputs, 2), None, at(inputs, 3),
-                    given(b, outputs, 0), at(outputs, 3), number_of(node, 'epsilon', 1e-12))
+    skip_norm_steps(b, 'rms_norm_f32', given(b, inputs), given(b, inputs, 1), at(inputs, 2), None, at(inputs, 3),
+                    given(b, outputs), at(outputs, 3), number_of(node, 'epsilon', 1e-12))
 
 
 def check_stash(b: StepBuilder, outputs: list[Value | None]) -> None:
@@ -75,26 +75,27 @@ def check_stash(b: StepBuilder, outputs: list[Value | None]) -> None:
 
 
 def lower_bias_gelu(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    activation_steps(b, ACTIVATION_IDS['gelu'], given(b, inputs, 0), at(inputs, 1), given(b, outputs, 0))
+    activation_steps(b, ACTIVATION_IDS['gelu'], given(b, inputs), at(inputs, 1), given(b, outputs))
 
 
 def lower_fast_gelu(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    activation_steps(b, ACTIVATION_IDS['gelu_tanh'], given(b, inputs, 0), at(inputs, 1), given(b, outputs, 0))
+    activation_steps(b, ACTIVATION_IDS['gelu_tanh'], given(b, inputs), at(inputs, 1), given(b, outputs))
 
 
 def lower_quick_gelu(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     alpha = number_of(node, 'alpha', QUICK_GELU_ALPHA)
     if abs(alpha - QUICK_GELU_ALPHA) > 1e-6:
         raise b.unsupported(f'alpha {alpha}; it runs with {QUICK_GELU_ALPHA}')
-    activation_steps(b, ACTIVATION_IDS['quick_gelu'], given(b, inputs, 0), None, given(b, outputs, 0))
+    activation_steps(b, ACTIVATION_IDS['quick_gelu'], given(b, inputs), None, given(b, outputs))
 
 
+# Without 'com.microsoft:', which lowerings.py puts before them.
 CONTRIB_LOWERINGS: dict[str, Lowering] = {
-    'com.microsoft:EmbedLayerNormalization': lower_embed_layer_norm,
-    'com.microsoft:SkipLayerNormalization': lower_skip_layer_norm,
-    'com.microsoft:SkipSimplifiedLayerNormalization': lower_skip_rms_norm,
-    'com.microsoft:BiasGelu': lower_bias_gelu,
-    'com.microsoft:Gelu': lower_bias_gelu,
-    'com.microsoft:FastGelu': lower_fast_gelu,
-    'com.microsoft:QuickGelu': lower_quick_gelu,
+    'EmbedLayerNormalization': lower_embed_layer_norm,
+    'SkipLayerNormalization': lower_skip_layer_norm,
+    'SkipSimplifiedLayerNormalization': lower_skip_rms_norm,
+    'BiasGelu': lower_bias_gelu,
+    'Gelu': lower_bias_gelu,
+    'FastGelu': lower_fast_gelu,
+    'QuickGelu': lower_quick_gelu,
 }

@@ -33,10 +33,10 @@ def scale_loops(shape: list[int], scale_count: int, axis: int, block: int) -> li
 
 def quantize_lowering(kernel: str) -> Lowering:
     def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-        source = given(b, inputs, 0)
+        source = given(b, inputs)
         scale = given(b, inputs, 1)
-        output = given(b, outputs, 0)
-        loops = scale_loops(source.shape, scale.count(), int_of(node, 'axis', 1), int_of(node, 'block_size', 0))
+        output = given(b, outputs)
+        loops = scale_loops(source.shape, scale.count(), int_of(node, 'axis', 1), int_of(node, 'block_size'))
         b.step(kernel, [dtype_code(source), dtype_code(output), dtype_code(scale), b.pointer(source), b.pointer(scale),
                         b.pointer(at(inputs, 2)), b.pointer(output)] + loops)
 

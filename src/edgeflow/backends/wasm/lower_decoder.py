@@ -105,14 +105,14 @@ def cached_step(b: StepBuilder, c: Cached, past_k: Value | None, past_v: Value |
 
 def lower_cached_attention(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """With a session's cache the new keys and values are appended to it; otherwise it is attention over the present ones."""
-    q = require_float(b, given(b, inputs, 0))
+    q = require_float(b, given(b, inputs))
     k = require_float(b, given(b, inputs, 1))
     v = require_float(b, given(b, inputs, 2))
     past_k = given(b, inputs, 3)
-    output = given(b, outputs, 0)
+    output = given(b, outputs)
     mask = at(inputs, 5)
     scale = number_of(node, 'scale', 1.0)
-    guard = int_of(node, 'guard', 0)
+    guard = int_of(node, 'guard')
     if past_k.cache >= 0:
         cached_step(b, Cached(
             b.pointer(q), b.pointer(k), b.pointer(v), b.pointer(output), q.shape[0], q.shape[1], k.shape[1], q.shape[2], q.shape[3], v.shape[3],
@@ -134,8 +134,8 @@ def lower_cached_attention(b: StepBuilder, node: Node, inputs: list[Value | None
 
 def lower_gqa(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """com.microsoft:GroupQueryAttention: causal, with rotary embedding and norms of Q and K if it says so."""
-    source = require_float(b, given(b, inputs, 0))
-    output = given(b, outputs, 0)
+    source = require_float(b, given(b, inputs))
+    output = given(b, outputs)
     sizes = gqa_sizes(context_of(b, node, inputs))
     batch = source.shape[0]
     rows = source.shape[1]
@@ -151,22 +151,22 @@ def lower_gqa(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: l
         v = b.pointer(require_float(b, given(b, inputs, 2)))
         q_strides = [rows * sizes.heads * width, width, sizes.heads * width, 1]
         k_strides = [rows * sizes.groups * width, width, sizes.groups * width, 1]
-    rotary = int_of(node, 'do_rotary', 0) != 0
+    rotary = int_of(node, 'do_rotary') != 0
     cached_step(b, Cached(
         b.pointer(source), k, v, b.pointer(output), batch, sizes.heads, sizes.groups, rows, width, width, q_strides, k_strides, k_strides,
         [rows * sizes.heads * width, width, sizes.heads * width, 1], number_of(node, 'scale', 0.0) or 1.0 / width ** 0.5,
         lengths=given(b, inputs, 5), cos=given(b, inputs, 7) if rotary else None, sin=given(b, inputs, 8) if rotary else None,
-        interleaved=int_of(node, 'rotary_interleaved', 0), softcap=number_of(node, 'softcap', 0.0), causal=1,
+        interleaved=int_of(node, 'rotary_interleaved'), softcap=number_of(node, 'softcap', 0.0), causal=1,
         window=max(0, int_of(node, 'local_window_size', -1)), q_norm=at(inputs, 14), k_norm=at(inputs, 15),
         epsilon=number_of(node, 'qk_norm_epsilon', 1e-6)), at(inputs, 3), at(inputs, 4), at(outputs, 1), at(outputs, 2))
 
 
 def lower_multi_head_attention(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """com.microsoft:MultiHeadAttention with Q, K and V as [batch, rows, hidden]."""
-    q = require_float(b, given(b, inputs, 0))
+    q = require_float(b, given(b, inputs))
     k = require_float(b, given(b, inputs, 1))
     v = require_float(b, given(b, inputs, 2))
-    output = given(b, outputs, 0)
+    output = given(b, outputs)
     heads = int_of(node, 'num_heads', 1)
     bias = at(inputs, 5)
     batch = q.shape[0]
@@ -203,17 +203,17 @@ def lower_multi_head_attention(b: StepBuilder, node: Node, inputs: list[Value | 
         call.mask = b.pointer(require_float(b, bias))
         call.mask_strides = broadcast_strides(bias.shape, call.dims[:4])
         call.mask_type = MASK_ADDED
-    if int_of(node, 'unidirectional', 0) != 0:
+    if int_of(node, 'unidirectional') != 0:
         call.causal = 1
         call.causal_offset = total - rows
     sdpa_step(b, call)
 
 
 def lower_rotary_halves(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = require_float(b, given(b, inputs, 0))
+    source = require_float(b, given(b, inputs))
     cos = given(b, inputs, 1)
     sin = given(b, inputs, 2)
-    output = given(b, outputs, 0)
+    output = given(b, outputs)
     b.may_reuse(output, source)
     words: list[Word] = [b.pointer(source), b.pointer(cos), b.pointer(sin), b.pointer(output)]
     words.extend(source.shape)
@@ -224,17 +224,17 @@ def lower_rotary_halves(b: StepBuilder, node: Node, inputs: list[Value | None], 
 
 def lower_rotary(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """com.microsoft:RotaryEmbedding of [batch, rows, hidden] or [batch, heads, rows, width]."""
-    source = require_float(b, given(b, inputs, 0))
+    source = require_float(b, given(b, inputs))
     positions = given(b, inputs, 1)
     cos = given(b, inputs, 2)
-    output = given(b, outputs, 0)
+    output = given(b, outputs)
     half = cos.shape[1]
     shape = source.shape
     if len(shape) == 4:
         dims: list[int] = [shape[0], shape[1], shape[2], shape[3]]
         strides = row_major(shape)[:3]
     else:
-        heads = int_of(node, 'num_heads', 0)
+        heads = int_of(node, 'num_heads')
         width = shape[2] // heads if heads > 0 else 2 * half
         dims = [shape[0], shape[2] // width, shape[1], width]
         strides = [shape[1] * shape[2], width, shape[2]]
@@ -245,16 +245,16 @@ def lower_rotary(b: StepBuilder, node: Node, inputs: list[Value | None], outputs
     words.extend(dims)
     words.extend(strides)
     words.extend(strides)
-    words.extend([b.pointer(positions), b.pointer(cos), b.pointer(given(b, inputs, 3)), half, int_of(node, 'interleaved', 0),
+    words.extend([b.pointer(positions), b.pointer(cos), b.pointer(given(b, inputs, 3)), half, int_of(node, 'interleaved'),
                   1 if positions.count() == dims[0] * dims[2] else 0, cos.shape[0]])
     b.step('rotary', words)
 
 
 def lower_gather_blocks(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """com.microsoft:GatherBlockQuantized. Types of 4 bits lie in memory as bytes; packed bytes stay packed."""
-    table = given(b, inputs, 0)
+    table = given(b, inputs)
     indices = given(b, inputs, 1)
-    output = given(b, outputs, 0)
+    output = given(b, outputs)
     width = output.shape[len(output.shape) - 1]
     packed = width != table.shape[1]
     signed = table.dtype == 'int8'
@@ -266,8 +266,8 @@ def lower_gather_blocks(b: StepBuilder, node: Node, inputs: list[Value | None], 
 
 def lower_last_row(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """The last of the middle axis: a view of one batch, copied for several."""
-    source = given(b, inputs, 0)
-    output = given(b, outputs, 0)
+    source = given(b, inputs)
+    output = given(b, outputs)
     rows = source.shape[1]
     width = source.shape[2]
     if source.shape[0] == 1 or rows == 1:

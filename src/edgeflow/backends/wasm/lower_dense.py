@@ -41,16 +41,16 @@ def f32_form(weight: Value | None, source: int, trans: bool) -> PackedForm | Non
 
 def matmul_form(node: Node, inputs: list[Value | None]) -> PackedForm | None:
     """B of MatMul and edgeflow:MatMul."""
-    if int_of(node, 'trans_a', 0) != 0:
+    if int_of(node, 'trans_a') != 0:
         return None
-    return f32_form(at(inputs, 1), 1, int_of(node, 'trans_b', 0) != 0)
+    return f32_form(at(inputs, 1), 1, int_of(node, 'trans_b') != 0)
 
 
 def gemm_form(node: Node, inputs: list[Value | None]) -> PackedForm | None:
     """B of Gemm and com.microsoft:FusedMatMul."""
-    if int_of(node, 'transA', 0) != 0:
+    if int_of(node, 'transA') != 0:
         return None
-    return f32_form(at(inputs, 1), 1, int_of(node, 'transB', 0) != 0)
+    return f32_form(at(inputs, 1), 1, int_of(node, 'transB') != 0)
 
 
 def require_float(b: StepBuilder, value: Value) -> Value:
@@ -60,7 +60,7 @@ def require_float(b: StepBuilder, value: Value) -> Value:
     return value
 
 
-def given(b: StepBuilder, values: list[Value | None], index: int) -> Value:
+def given(b: StepBuilder, values: list[Value | None], index: int = 0) -> Value:
     """Input or output `index`, which must be there."""
     value = at(values, index)
     if value is None:
@@ -106,28 +106,28 @@ def matmul_steps(
 
 def lower_matmul(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     packed = b.packed(matmul_form(node, inputs), inputs)
-    matmul_steps(b, given(b, inputs, 0), given(b, inputs, 1), packed, None, None, given(b, outputs, 0), False, False, 1.0, 0)
+    matmul_steps(b, given(b, inputs), given(b, inputs, 1), packed, None, None, given(b, outputs), False, False, 1.0, 0)
 
 
 def lower_fused_matmul(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     packed = b.packed(matmul_form(node, inputs), inputs)
-    trans_a = int_of(node, 'trans_a', 0) != 0
-    trans_b = int_of(node, 'trans_b', 0) != 0
-    matmul_steps(b, given(b, inputs, 0), given(b, inputs, 1), packed, at(inputs, 2), at(inputs, 3), given(b, outputs, 0),
+    trans_a = int_of(node, 'trans_a') != 0
+    trans_b = int_of(node, 'trans_b') != 0
+    matmul_steps(b, given(b, inputs), given(b, inputs, 1), packed, at(inputs, 2), at(inputs, 3), given(b, outputs),
                  trans_a, trans_b, number_of(node, 'alpha', 1.0), ACTIVATION_IDS[text_of(node, 'activation', '')])
 
 
 def lower_contrib_matmul(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """com.microsoft:FusedMatMul, which spells its attributes as Gemm does. A vector has nothing to exchange."""
-    a = given(b, inputs, 0)
+    a = given(b, inputs)
     weights = given(b, inputs, 1)
-    matmul_steps(b, a, weights, b.packed(gemm_form(node, inputs), inputs), None, None, given(b, outputs, 0),
-                 int_of(node, 'transA', 0) != 0 and len(a.shape) > 1, int_of(node, 'transB', 0) != 0 and len(weights.shape) > 1,
+    matmul_steps(b, a, weights, b.packed(gemm_form(node, inputs), inputs), None, None, given(b, outputs),
+                 int_of(node, 'transA') != 0 and len(a.shape) > 1, int_of(node, 'transB') != 0 and len(weights.shape) > 1,
                  number_of(node, 'alpha', 1.0), 0)
 
 
 def lower_gemm(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    output = given(b, outputs, 0)
+    output = given(b, outputs)
     beta = number_of(node, 'beta', 1.0)
     addend = at(inputs, 2)
     bias: Value | None = None
@@ -140,8 +140,8 @@ def lower_gemm(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: 
         else:
             residual = scaled_to_shape(b, addend, output, beta)
     packed = b.packed(gemm_form(node, inputs), inputs)
-    matmul_steps(b, given(b, inputs, 0), given(b, inputs, 1), packed, bias, residual, output, int_of(node, 'transA', 0) != 0,
-                 int_of(node, 'transB', 0) != 0, number_of(node, 'alpha', 1.0), 0)
+    matmul_steps(b, given(b, inputs), given(b, inputs, 1), packed, bias, residual, output, int_of(node, 'transA') != 0,
+                 int_of(node, 'transB') != 0, number_of(node, 'alpha', 1.0), 0)
 
 
 def scaled_to_shape(b: StepBuilder, value: Value, like: Value, factor: float) -> Value:
@@ -171,8 +171,8 @@ def lower_rms_norm(b: StepBuilder, node: Node, inputs: list[Value | None], outpu
 
 def norm_steps(b: StepBuilder, kernel: str, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """LayerNormalization and RMSNormalization: the last dims from `axis` on are normalised."""
-    source = require_float(b, given(b, inputs, 0))
-    output = given(b, outputs, 0)
+    source = require_float(b, given(b, inputs))
+    output = given(b, outputs)
     if at(outputs, 1) is not None or at(outputs, 2) is not None:
         raise b.unsupported('its outputs for training (mean, inverse deviation) are not given')
     rank = len(source.shape)
@@ -219,8 +219,8 @@ def skip_row_count(b: StepBuilder, source: Value, skip: Value) -> int:
 
 
 def lower_skip_layer_norm(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    skip_norm_steps(b, 'layer_norm_f32', given(b, inputs, 0), given(b, inputs, 1), at(inputs, 2), at(inputs, 3), at(inputs, 4),
-                    given(b, outputs, 0), at(outputs, 1), number_of(node, 'epsilon', 1e-5))
+    skip_norm_steps(b, 'layer_norm_f32', given(b, inputs), given(b, inputs, 1), at(inputs, 2), at(inputs, 3), at(inputs, 4),
+                    given(b, outputs), at(outputs, 1), number_of(node, 'epsilon', 1e-5))
 
 
 def lower_softmax(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
@@ -233,8 +233,8 @@ def lower_log_softmax(b: StepBuilder, node: Node, inputs: list[Value | None], ou
 
 def softmax_steps(b: StepBuilder, kernel: str, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """Before version 13 all dims from `axis` (default 1) on are one; from then on it is `axis` (default -1) alone."""
-    source = require_float(b, given(b, inputs, 0))
-    output = given(b, outputs, 0)
+    source = require_float(b, given(b, inputs))
+    output = given(b, outputs)
     flat = b.opset < 13
     rank = max(1, len(source.shape))
     axis = int_of(node, 'axis', 1 if flat else -1)
@@ -257,12 +257,12 @@ def activation_steps(b: StepBuilder, activation: int, source: Value, bias: Value
 
 def lower_gelu(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     name = 'gelu_tanh' if text_of(node, 'approximate', 'none') == 'tanh' else 'gelu'
-    activation_steps(b, ACTIVATION_IDS[name], given(b, inputs, 0), None, given(b, outputs, 0))
+    activation_steps(b, ACTIVATION_IDS[name], given(b, inputs), None, given(b, outputs))
 
 
 def lower_bias_act(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     name = text_of(node, 'activation', '')
-    activation_steps(b, ACTIVATION_IDS[name], given(b, inputs, 0), at(inputs, 1), given(b, outputs, 0))
+    activation_steps(b, ACTIVATION_IDS[name], given(b, inputs), at(inputs, 1), given(b, outputs))
 
 
 DENSE_LOWERINGS: dict[str, Lowering] = {

@@ -55,8 +55,8 @@ def unary_lowering(name: str) -> Lowering:
     """The lowering of an operator that is one function of the kernel `unary`."""
 
     def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-        source = given(b, inputs, 0)
-        output = given(b, outputs, 0)
+        source = given(b, inputs)
+        output = given(b, outputs)
         if source.dtype == 'float32' and name in FAST:
             activation_steps(b, ACTIVATION_IDS[FAST[name]], source, None, output)
             return
@@ -95,7 +95,7 @@ def binary_lowering(name: str) -> Lowering:
     """The lowering of an operator that is one operation of the kernel `binary`."""
 
     def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-        _binary(b, BINARY_IDS[name], given(b, inputs, 0), given(b, inputs, 1), given(b, outputs, 0))
+        _binary(b, BINARY_IDS[name], given(b, inputs), given(b, inputs, 1), given(b, outputs))
 
     return lower
 
@@ -104,19 +104,19 @@ def swapped_lowering(name: str) -> Lowering:
     """Greater is Less with its inputs exchanged."""
 
     def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-        _binary(b, BINARY_IDS[name], given(b, inputs, 1), given(b, inputs, 0), given(b, outputs, 0))
+        _binary(b, BINARY_IDS[name], given(b, inputs, 1), given(b, inputs), given(b, outputs))
 
     return lower
 
 
 def lower_mod(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    op = FMOD if int_of(node, 'fmod', 0) == 1 else BINARY_IDS['Mod']
-    _binary(b, op, given(b, inputs, 0), given(b, inputs, 1), given(b, outputs, 0))
+    op = FMOD if int_of(node, 'fmod') == 1 else BINARY_IDS['Mod']
+    _binary(b, op, given(b, inputs), given(b, inputs, 1), given(b, outputs))
 
 
 def lower_bit_shift(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     op = SHIFT_LEFT if text_of(node, 'direction', '') == 'LEFT' else SHIFT_RIGHT
-    _binary(b, op, given(b, inputs, 0), given(b, inputs, 1), given(b, outputs, 0))
+    _binary(b, op, given(b, inputs), given(b, inputs, 1), given(b, outputs))
 
 
 def variadic_lowering(name: str) -> Lowering:
@@ -124,8 +124,8 @@ def variadic_lowering(name: str) -> Lowering:
     op = BINARY_IDS['Add'] if name == 'Sum' or name == 'Mean' else BINARY_IDS[name]
 
     def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-        output = given(b, outputs, 0)
-        first = given(b, inputs, 0)
+        output = given(b, outputs)
+        first = given(b, inputs)
         if len(inputs) == 1:
             b.alias(output, first)
             return
@@ -141,7 +141,7 @@ def variadic_lowering(name: str) -> Lowering:
 
 def _reuse_first(b: StepBuilder, output: Value, inputs: list[Value | None]) -> None:
     """Only what the first step reads, and no later one, may be overwritten by it."""
-    first = given(b, inputs, 0)
+    first = given(b, inputs)
     for i in range(2, len(inputs)):
         if given(b, inputs, i).root() is first.root():
             return
@@ -150,8 +150,8 @@ def _reuse_first(b: StepBuilder, output: Value, inputs: list[Value | None]) -> N
 
 def lower_clip(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """Bounds are inputs from version 11 on, attributes before."""
-    source = given(b, inputs, 0)
-    output = given(b, outputs, 0)
+    source = given(b, inputs)
+    output = given(b, outputs)
     low = at(inputs, 1)
     high = at(inputs, 2)
     current = source
@@ -172,10 +172,10 @@ def lower_clip(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: 
 
 
 def lower_where(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    condition = given(b, inputs, 0)
+    condition = given(b, inputs)
     left = given(b, inputs, 1)
     right = given(b, inputs, 2)
-    output = given(b, outputs, 0)
+    output = given(b, outputs)
     reuse_if_alike(b, output, left, [condition, right])
     reuse_if_alike(b, output, right, [condition, left])
     strides = [broadcast_strides(value.shape, output.shape) for value in [condition, left, right]]
@@ -184,12 +184,12 @@ def lower_where(b: StepBuilder, node: Node, inputs: list[Value | None], outputs:
 
 
 def lower_identity(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    b.alias(given(b, outputs, 0), given(b, inputs, 0))
+    b.alias(given(b, outputs), given(b, inputs))
 
 
 def lower_dropout(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """At inference nothing is dropped."""
-    b.alias(given(b, outputs, 0), given(b, inputs, 0))
+    b.alias(given(b, outputs), given(b, inputs))
     mask = at(outputs, 1)
     if mask is not None:
         copy_steps(b, 1, b.table([1]), b.pointer(mask), [mask.count()], [0], [1])
@@ -210,9 +210,9 @@ def cast_step(b: StepBuilder, source: Value, output: Value) -> None:
 
 
 def lower_cast(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = given(b, inputs, 0)
-    output = given(b, outputs, 0)
-    code = int_of(node, 'to', 0) if node.op == 'Cast' else 0
+    source = given(b, inputs)
+    output = given(b, outputs)
+    code = int_of(node, 'to') if node.op == 'Cast' else 0
     if code == DTYPE_CODES['int4'] or code == DTYPE_CODES['uint4']:
         # Held as one byte each; the way through packed nibbles wraps them to four bits.
         nibbles = b.pointer(b.scratch((output.count() + 1) // 2))

@@ -16,10 +16,10 @@ REDUCTIONS: dict[str, int] = {'none': -1, 'add': 0, 'mul': 2, 'min': 7, 'max': 8
 
 
 def lower_gather(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = given(b, inputs, 0)
+    source = given(b, inputs)
     indices = given(b, inputs, 1)
-    output = given(b, outputs, 0)
-    parts = axis_parts(source.shape, int_of(node, 'axis', 0))
+    output = given(b, outputs)
+    parts = axis_parts(source.shape, int_of(node, 'axis'))
     _gather_step(b, source, indices, output, parts)
 
 
@@ -30,9 +30,9 @@ def _gather_step(b: StepBuilder, source: Value, indices: Value, output: Value, p
 
 def lower_compress(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """A gather: which elements are kept is known, or the output would have no shape yet."""
-    source = given(b, inputs, 0)
-    output = given(b, outputs, 0)
-    parts = axis_parts(source.shape, int_of(node, 'axis', 0)) if 'axis' in node.attributes else [1, source.count(), 1]
+    source = given(b, inputs)
+    output = given(b, outputs)
+    parts = axis_parts(source.shape, int_of(node, 'axis')) if 'axis' in node.attributes else [1, source.count(), 1]
     condition = b.ints(given(b, inputs, 1))
     kept: list[int] = []
     for i in range(min(len(condition), parts[1])):
@@ -56,11 +56,11 @@ def _axis_words(source: Value, indices: Value, axis: int) -> list[Word]:
 
 
 def lower_gather_elements(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = given(b, inputs, 0)
+    source = given(b, inputs)
     indices = given(b, inputs, 1)
-    output = given(b, outputs, 0)
+    output = given(b, outputs)
     words: list[Word] = [item_size(source), b.pointer(source), b.pointer(indices), dtype_code(indices), b.pointer(output)]
-    b.step('gather_elements', words + _axis_words(source, indices, int_of(node, 'axis', 0)))
+    b.step('gather_elements', words + _axis_words(source, indices, int_of(node, 'axis')))
 
 
 def _index_words(shape: list[int]) -> list[Word]:
@@ -72,10 +72,10 @@ def _index_words(shape: list[int]) -> list[Word]:
 
 
 def lower_gather_nd(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = given(b, inputs, 0)
+    source = given(b, inputs)
     indices = given(b, inputs, 1)
-    output = given(b, outputs, 0)
-    batch = int_of(node, 'batch_dims', 0)
+    output = given(b, outputs)
+    batch = int_of(node, 'batch_dims')
     last = len(indices.shape) - 1
     depth = indices.shape[last]
     indexed = source.shape[batch:batch + depth]
@@ -97,10 +97,10 @@ def _copy_data(b: StepBuilder, source: Value, output: Value, others: list[Value 
 
 
 def lower_scatter_nd(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = given(b, inputs, 0)
+    source = given(b, inputs)
     indices = given(b, inputs, 1)
     updates = given(b, inputs, 2)
-    output = given(b, outputs, 0)
+    output = given(b, outputs)
     _copy_data(b, source, output, [indices, updates])
     last = len(indices.shape) - 1
     depth = indices.shape[last]
@@ -111,19 +111,19 @@ def lower_scatter_nd(b: StepBuilder, node: Node, inputs: list[Value | None], out
 
 
 def lower_scatter_elements(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = given(b, inputs, 0)
+    source = given(b, inputs)
     indices = given(b, inputs, 1)
     updates = given(b, inputs, 2)
-    output = given(b, outputs, 0)
+    output = given(b, outputs)
     _copy_data(b, source, output, [indices, updates])
     words: list[Word] = [dtype_code(source), b.pointer(output), b.pointer(indices), dtype_code(indices), b.pointer(updates),
                          REDUCTIONS[text_of(node, 'reduction', 'none')]]
-    b.step('scatter_elements', words + _axis_words(source, indices, int_of(node, 'axis', 0)))
+    b.step('scatter_elements', words + _axis_words(source, indices, int_of(node, 'axis')))
 
 
 def lower_one_hot(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    indices = given(b, inputs, 0)
-    output = given(b, outputs, 0)
+    indices = given(b, inputs)
+    output = given(b, outputs)
     rank = len(output.shape)
     axis = int_of(node, 'axis', -1)
     axis = axis + rank if axis < 0 else axis
@@ -138,8 +138,8 @@ def lower_one_hot(b: StepBuilder, node: Node, inputs: list[Value | None], output
 
 
 def lower_reverse_sequence(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = given(b, inputs, 0)
-    output = given(b, outputs, 0)
+    source = given(b, inputs)
+    output = given(b, outputs)
     batch_axis = int_of(node, 'batch_axis', 1)
     block = element_count(source.shape[2:])
     batch = source.shape[batch_axis]

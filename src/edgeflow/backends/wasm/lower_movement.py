@@ -20,7 +20,7 @@ ONE_F64 = 1072693248
 
 def lower_view(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """Reshape, Squeeze, Unsqueeze, Flatten: another shape for the same elements."""
-    b.alias(given(b, outputs, 0), given(b, inputs, 0))
+    b.alias(given(b, outputs), given(b, inputs))
 
 
 def view_or_copy(b: StepBuilder, source: Value, output: Value, start: int, strides: list[int]) -> None:
@@ -41,36 +41,36 @@ def _in_order(shape: list[int], strides: list[int]) -> bool:
 
 
 def lower_transpose(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = given(b, inputs, 0)
+    source = given(b, inputs)
     rank = len(source.shape)
     perm = ints_of(node, 'perm')
     if perm is None:
         perm = [rank - 1 - i for i in range(rank)]
     strides = row_major(source.shape)
-    view_or_copy(b, source, given(b, outputs, 0), 0, [strides[axis] for axis in perm])
+    view_or_copy(b, source, given(b, outputs), 0, [strides[axis] for axis in perm])
 
 
 def lower_expand(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = given(b, inputs, 0)
-    output = given(b, outputs, 0)
+    source = given(b, inputs)
+    output = given(b, outputs)
     view_or_copy(b, source, output, 0, broadcast_strides(source.shape, output.shape))
 
 
 def lower_slice(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = given(b, inputs, 0)
+    source = given(b, inputs)
     strides = row_major(source.shape)
     start = 0
     ranges = slice_of(context_of(b, node, inputs))
     for i in range(len(ranges)):
         start = start + ranges[i][0] * strides[i]
         strides[i] = strides[i] * ranges[i][2]
-    view_or_copy(b, source, given(b, outputs, 0), start, strides)
+    view_or_copy(b, source, given(b, outputs), start, strides)
 
 
 def lower_split(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = given(b, inputs, 0)
+    source = given(b, inputs)
     rank = len(source.shape)
-    axis = int_of(node, 'axis', 0)
+    axis = int_of(node, 'axis')
     axis = axis + rank if axis < 0 else axis
     strides = row_major(source.shape)
     sizes = split_sizes(context_of(b, node, inputs), source.shape[axis])
@@ -83,12 +83,12 @@ def lower_split(b: StepBuilder, node: Node, inputs: list[Value | None], outputs:
 
 
 def lower_concat(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    output = given(b, outputs, 0)
+    output = given(b, outputs)
     rank = len(output.shape)
     axis = int_of(node, 'axis', 1 if b.opset < 4 else 0)
     axis = axis + rank if axis < 0 else axis
     if len(inputs) == 1:
-        b.alias(output, given(b, inputs, 0))
+        b.alias(output, given(b, inputs))
         return
     item = item_size(output)
     outer = element_count(output.shape[:axis])
@@ -103,8 +103,8 @@ def lower_concat(b: StepBuilder, node: Node, inputs: list[Value | None], outputs
 
 
 def lower_tile(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = given(b, inputs, 0)
-    output = given(b, outputs, 0)
+    source = given(b, inputs)
+    output = given(b, outputs)
     if output.count() == source.count():
         b.alias(output, source)
         return
@@ -155,15 +155,15 @@ def _tensor_words(tensor: TensorData, held: str) -> list[int]:
 
 
 def lower_constant_of_shape(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    output = given(b, outputs, 0)
+    output = given(b, outputs)
     tensor = tensor_of(node, 'value')
     fill_step(b, output, b.table(literal_words('float32', 0) if tensor is None else _tensor_words(tensor, output.dtype)))
 
 
 def lower_pad(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """The middle is copied; then the border: a fill before it all, or axis by axis from what already lies in the output."""
-    source = given(b, inputs, 0)
-    output = given(b, outputs, 0)
+    source = given(b, inputs)
+    output = given(b, outputs)
     item = item_size(output)
     mode = text_of(node, 'mode', 'constant')
     pads = pads_of(context_of(b, node, inputs))
@@ -242,15 +242,15 @@ def _mirrored(mode: str, offset: int, size: int) -> int:
 
 
 def lower_range(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    output = given(b, outputs, 0)
-    b.step('range', [dtype_code(output), b.pointer(given(b, inputs, 0)), b.pointer(given(b, inputs, 2)), b.pointer(output), output.count()])
+    output = given(b, outputs)
+    b.step('range', [dtype_code(output), b.pointer(given(b, inputs)), b.pointer(given(b, inputs, 2)), b.pointer(output), output.count()])
 
 
 def lower_eye_like(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    output = given(b, outputs, 0)
+    output = given(b, outputs)
     rows = output.shape[0]
     columns = output.shape[1]
-    k = int_of(node, 'k', 0)
+    k = int_of(node, 'k')
     fill_step(b, output, b.table(literal_words(output.dtype, 0)))
     row = max(0, -k)
     column = max(0, k)
@@ -261,8 +261,8 @@ def lower_eye_like(b: StepBuilder, node: Node, inputs: list[Value | None], outpu
 
 
 def lower_trilu(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = given(b, inputs, 0)
-    output = given(b, outputs, 0)
+    source = given(b, inputs)
+    output = given(b, outputs)
     rank = len(source.shape)
     b.may_reuse(output, source)
     b.step('trilu', [item_size(output), b.pointer(source), b.pointer(output), element_count(source.shape[:rank - 2]), source.shape[rank - 2],
@@ -277,24 +277,24 @@ def _reorder(b: StepBuilder, source: Value, output: Value, dims: list[int], perm
 
 
 def lower_depth_to_space(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = given(b, inputs, 0)
+    source = given(b, inputs)
     block = int_of(node, 'blocksize', 1)
     n = source.shape[0]
     channels = source.shape[1] // (block * block)
     height = source.shape[2]
     width = source.shape[3]
     if text_of(node, 'mode', 'DCR') == 'CRD':
-        _reorder(b, source, given(b, outputs, 0), [n, channels, block, block, height, width], [0, 1, 4, 2, 5, 3])
+        _reorder(b, source, given(b, outputs), [n, channels, block, block, height, width], [0, 1, 4, 2, 5, 3])
     else:
-        _reorder(b, source, given(b, outputs, 0), [n, block, block, channels, height, width], [0, 3, 4, 1, 5, 2])
+        _reorder(b, source, given(b, outputs), [n, block, block, channels, height, width], [0, 3, 4, 1, 5, 2])
 
 
 def lower_space_to_depth(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = given(b, inputs, 0)
+    source = given(b, inputs)
     block = int_of(node, 'blocksize', 1)
     dims = [source.shape[0], source.shape[1], source.shape[2] // block, block, source.shape[3] // block, block]
     perm = [0, 1, 3, 5, 2, 4] if text_of(node, 'mode', 'DCR') == 'CRD' else [0, 3, 5, 1, 2, 4]
-    _reorder(b, source, given(b, outputs, 0), dims, perm)
+    _reorder(b, source, given(b, outputs), dims, perm)
 
 
 MOVEMENT_LOWERINGS: dict[str, Lowering] = {

@@ -54,19 +54,19 @@ def packed_i8(b: StepBuilder, node: Node, inputs: list[Value | None], start: int
 
 
 def lower_dynamic_quantize(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = require_float(b, given(b, inputs, 0))
-    b.step('quantize_dynamic', [b.pointer(source), b.pointer(given(b, outputs, 0)), b.pointer(given(b, outputs, 1)),
+    source = require_float(b, given(b, inputs))
+    b.step('quantize_dynamic', [b.pointer(source), b.pointer(given(b, outputs)), b.pointer(given(b, outputs, 1)),
                                 b.pointer(given(b, outputs, 2)), source.count()])
 
 
 def lower_qmatmul(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """edgeflow:QMatMul. Its A is quantised here unless it comes quantised too (inputs 6, 7, 8)."""
-    source = require_float(b, given(b, inputs, 0))
+    source = require_float(b, given(b, inputs))
     weight = given(b, inputs, 1)
     scale = given(b, inputs, 2)
     zero = at(inputs, 3)
     residual = at(inputs, 5)
-    output = given(b, outputs, 0)
+    output = given(b, outputs)
     quantized = at(inputs, 6)
     if quantized is None:
         codes: Word = b.pointer(b.scratch(source.count()))
@@ -90,9 +90,9 @@ def lower_qmatmul(b: StepBuilder, node: Node, inputs: list[Value | None], output
 
 def lower_matmul_integer(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """MatMulInteger. A matrix B takes all rows of A at once; with batches of B, which are rare, each pair is a step."""
-    source = given(b, inputs, 0)
+    source = given(b, inputs)
     weight = given(b, inputs, 1)
-    output = given(b, outputs, 0)
+    output = given(b, outputs)
     a_zero = at(inputs, 2)
     b_zero = at(inputs, 3)
     rank = len(weight.shape)
@@ -127,8 +127,8 @@ def _all_initializers(values: list[Value | None], indices: list[int]) -> bool:
 
 def nbits_packing(node: Node, inputs: list[Value | None]) -> PackedForm:
     """How MatMulNBits' weights, scales and zero points are packed together."""
-    k = int_of(node, 'K', 0)
-    n = int_of(node, 'N', 0)
+    k = int_of(node, 'K')
+    n = int_of(node, 'N')
     bits = int_of(node, 'bits', 4)
     block = int_of(node, 'block_size', 32)
     with_zeros = len(node.inputs) > 3 and node.inputs[3] != ''
@@ -148,20 +148,20 @@ def nbits_form(node: Node, inputs: list[Value | None]) -> PackedForm | None:
 
 
 def lower_matmul_nbits(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = require_float(b, given(b, inputs, 0))
-    output = given(b, outputs, 0)
+    source = require_float(b, given(b, inputs))
+    output = given(b, outputs)
     packed = b.packed(nbits_form(node, inputs), inputs)
     if packed is None:
         form = nbits_packing(node, inputs)
         packed = b.scratch(form.size)
         form.pack(b, inputs, packed)
-    k = int_of(node, 'K', 0)
-    n = int_of(node, 'N', 0)
+    k = int_of(node, 'K')
+    n = int_of(node, 'N')
     block = int_of(node, 'block_size', 32)
     m = element_count(source.shape[:len(source.shape) - 1])
     blocks = ceil_div(k, block)
     # accuracy_level 4: the activations may have 8 bits.
-    codes = int_of(node, 'accuracy_level', 0) == 4 and int_of(node, 'bits', 4) == 4
+    codes = int_of(node, 'accuracy_level') == 4 and int_of(node, 'bits', 4) == 4
     scratch = b.scratch(m * blocks * (block + 8) if codes else 32 * blocks * block if m >= 4 else 0)
     b.step('gemm_nbits', [b.pointer(source), b.pointer(packed), b.pointer(output), b.pointer(at(inputs, 5)), 0, m, n, k, k, n, n, block,
                           int_of(node, 'bits', 4), 0, b.pointer(scratch), 0 if at(inputs, 3) is None else 1, 1 if codes else 0])
@@ -169,8 +169,8 @@ def lower_matmul_nbits(b: StepBuilder, node: Node, inputs: list[Value | None], o
 
 def bnb4_packing(node: Node) -> PackedForm:
     """MatMulBnb4's weights become float32: its blocks run across rows, which no product kernel follows."""
-    k = int_of(node, 'K', 0)
-    n = int_of(node, 'N', 0)
+    k = int_of(node, 'K')
+    n = int_of(node, 'N')
 
     def pack(b: StepBuilder, values: list[Value | None], target: Value) -> None:
         plain = b.scratch(FLOAT * n * k)
@@ -187,16 +187,16 @@ def bnb4_form(node: Node, inputs: list[Value | None]) -> PackedForm | None:
 
 
 def lower_matmul_bnb4(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = require_float(b, given(b, inputs, 0))
+    source = require_float(b, given(b, inputs))
     packed = b.packed(bnb4_form(node, inputs), inputs)
     if packed is None:
         form = bnb4_packing(node)
         packed = b.scratch(form.size)
         form.pack(b, inputs, packed)
-    k = int_of(node, 'K', 0)
-    n = int_of(node, 'N', 0)
+    k = int_of(node, 'K')
+    n = int_of(node, 'N')
     m = element_count(source.shape[:len(source.shape) - 1])
-    b.step('gemm_f32', [b.pointer(source), b.pointer(packed), b.pointer(given(b, outputs, 0)), 0, 0, m, n, k, k, n, n, b.real(1.0), 0])
+    b.step('gemm_f32', [b.pointer(source), b.pointer(packed), b.pointer(given(b, outputs)), 0, 0, m, n, k, k, n, n, b.real(1.0), 0])
 
 
 QUANTIZED_LOWERINGS: dict[str, Lowering] = {

@@ -28,8 +28,8 @@ def _loops(shape: list[int], strides: list[int], axes: list[int]) -> Loops:
 
 def reduce_lowering(name: str) -> Lowering:
     def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-        source = given(b, inputs, 0)
-        output = given(b, outputs, 0)
+        source = given(b, inputs)
+        output = given(b, outputs)
         axes = reduced_axes(context_of(b, node, inputs))
         if source.count() == output.count() and source.count() > 0 and name in IDENTITIES:
             b.alias(output, source)
@@ -73,18 +73,18 @@ def lower_arg_min(b: StepBuilder, node: Node, inputs: list[Value | None], output
 
 
 def _arg_steps(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None], least: int) -> None:
-    source = given(b, inputs, 0)
-    flags = least + (2 if int_of(node, 'select_last_index', 0) == 1 else 0)
-    parts = axis_parts(source.shape, int_of(node, 'axis', 0))
-    b.step('arg_reduce', _extreme_words(b, source, b.pointer(given(b, outputs, 0)), parts, flags))
+    source = given(b, inputs)
+    flags = least + (2 if int_of(node, 'select_last_index') == 1 else 0)
+    parts = axis_parts(source.shape, int_of(node, 'axis'))
+    b.step('arg_reduce', _extreme_words(b, source, b.pointer(given(b, outputs)), parts, flags))
 
 
 def cumulate_lowering(flag: int) -> Lowering:
     def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-        source = given(b, inputs, 0)
-        output = given(b, outputs, 0)
+        source = given(b, inputs)
+        output = given(b, outputs)
         axis = b.ints(given(b, inputs, 1))[0]
-        flags = flag + (1 if int_of(node, 'exclusive', 0) == 1 else 0) + (2 if int_of(node, 'reverse', 0) == 1 else 0)
+        flags = flag + (1 if int_of(node, 'exclusive') == 1 else 0) + (2 if int_of(node, 'reverse') == 1 else 0)
         b.may_reuse(output, source)
         b.step('cumulate', _extreme_words(b, source, b.pointer(output), axis_parts(source.shape, axis), flags))
 
@@ -92,7 +92,7 @@ def cumulate_lowering(flag: int) -> Lowering:
 
 
 def lower_top_k(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = given(b, inputs, 0)
+    source = given(b, inputs)
     values = at(outputs, 0)
     indices = at(outputs, 1)
     written = values if values is not None else given(b, outputs, 1)
@@ -107,8 +107,8 @@ def lower_top_k(b: StepBuilder, node: Node, inputs: list[Value | None], outputs:
 
 def lower_hardmax(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """1 at the first largest element, else 0. Before version 13 all dims from `axis` on are one."""
-    source = given(b, inputs, 0)
-    output = given(b, outputs, 0)
+    source = given(b, inputs)
+    output = given(b, outputs)
     flat = b.opset < 13
     parts: list[int] = axis_parts(source.shape, int_of(node, 'axis', 1 if flat else -1))
     if flat:

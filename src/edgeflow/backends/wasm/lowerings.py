@@ -16,18 +16,20 @@ from edgeflow.backends.wasm.weights import FormOf
 from edgeflow.plan.builder import Lowering
 
 
-def _merged(tables: list[dict[str, Lowering]]) -> dict[str, Lowering]:
+def _merged(tables: list[dict[str, Lowering]], contrib: dict[str, Lowering]) -> dict[str, Lowering]:
     merged: dict[str, Lowering] = {}
     for table in tables:
         for key in table:
             merged[key] = table[key]
+    for key, lowering in contrib.items():
+        merged['com.microsoft:' + key] = lowering
     return merged
 
 
 LOWERINGS: dict[str, Lowering] = _merged([
     ELEMENTWISE_LOWERINGS, MOVEMENT_LOWERINGS, INDEXING_LOWERINGS, REDUCE_LOWERINGS, CONVERT_LOWERINGS, DENSE_LOWERINGS,
-    ATTENTION_LOWERINGS, QUANTIZED_LOWERINGS, CONTRIB_LOWERINGS, DECODER_LOWERINGS,
-])
+    ATTENTION_LOWERINGS, QUANTIZED_LOWERINGS, DECODER_LOWERINGS,
+], CONTRIB_LOWERINGS)
 
 # Asked while weights are loaded: the values of inputs that are no initializers are None.
 FORMS: dict[str, FormOf] = {

@@ -37,7 +37,7 @@ def _attention(c: InferContext) -> list[Type]:
         if len(sizes) != 3 or sizes[0] + sizes[1] + sizes[2] != weight[1]:
             raise c.fail(f'three qkv_hidden_sizes that add up to {weight[1]}', f'{sizes}')
         hidden = sizes[2]
-    heads = c.attr_int('num_heads', 0)
+    heads = c.attr_int('num_heads')
     if heads < 1 or hidden % heads != 0:
         raise c.fail(f'num_heads that divides {hidden}', f'{heads}')
     result = [Type(c.dtype(0), [shape[0], shape[1], hidden])]
@@ -90,8 +90,8 @@ def _matmul_blocks(c: InferContext) -> list[Type]:
     """MatMulNBits and MatMulBnb4: A times a quantised [N, K] matrix."""
     dtype = c.check_dtype(0, FLOATS)
     rank = c.check_rank(0, 1, -1)
-    k = c.attr_int('K', 0)
-    n = c.attr_int('N', 0)
+    k = c.attr_int('K')
+    n = c.attr_int('N')
     shape = c.shape(0)
     if k < 1 or n < 1 or shape[rank - 1] != k:
         raise c.fail(f'A with {k} columns (K) and N of 1 or more', f'shape {shape}, N {n}')
@@ -99,10 +99,10 @@ def _matmul_blocks(c: InferContext) -> list[Type]:
 
 
 def _matmul_nbits(c: InferContext) -> list[Type]:
-    k = c.attr_int('K', 0)
-    n = c.attr_int('N', 0)
+    k = c.attr_int('K')
+    n = c.attr_int('N')
     bits = c.attr_int('bits', 4)
-    block = c.attr_int('block_size', 0)
+    block = c.attr_int('block_size')
     if bits not in [2, 4, 8] or block < 16 or k < 1 or n < 1:
         raise c.unsupported(f'bits {bits}, block_size {block}, K {k}, N {n}')
     blocks = (k + block - 1) // block
@@ -130,9 +130,9 @@ def _matmul_nbits(c: InferContext) -> list[Type]:
 
 
 def _matmul_bnb4(c: InferContext) -> list[Type]:
-    k = c.attr_int('K', 0)
-    n = c.attr_int('N', 0)
-    block = c.attr_int('block_size', 0)
+    k = c.attr_int('K')
+    n = c.attr_int('N')
+    block = c.attr_int('block_size')
     if block < 16 or k < 1 or n < 1 or c.attr_int('quant_type', 1) not in [0, 1]:
         raise c.unsupported(f'block_size {block}, K {k}, N {n}')
     count = 1
@@ -148,29 +148,30 @@ def _matmul_bnb4(c: InferContext) -> list[Type]:
 
 def _fused_matmul(c: InferContext) -> list[Type]:
     """numpy.matmul of A and B, each with its last two dims exchanged if asked, times alpha."""
-    if c.attr_int('transBatchA', 0) != 0 or c.attr_int('transBatchB', 0) != 0:
+    if c.attr_int('transBatchA') != 0 or c.attr_int('transBatchB') != 0:
         raise c.unsupported('transBatchA and transBatchB must be 0')
     dtype = c.check_dtype(0, FLOATS)
     c.check_same_dtype(0, 1)
     a = c.shape(0)
     b = c.shape(1)
-    if c.attr_int('transA', 0) != 0 and c.check_rank(0, 1, -1) > 1:
+    if c.attr_int('transA') != 0 and c.check_rank(0, 1, -1) > 1:
         a = transposed(a)
-    if c.attr_int('transB', 0) != 0 and c.check_rank(1, 1, -1) > 1:
+    if c.attr_int('transB') != 0 and c.check_rank(1, 1, -1) > 1:
         b = transposed(b)
     return [Type(dtype, matmul_shape(c, a, b))]
 
 
+# Without 'com.microsoft:', which table.py puts before them.
 CONTRIB_OPS: dict[str, OpSpec] = {
-    'com.microsoft:FusedMatMul': op(_fused_matmul, 2),
-    'com.microsoft:Gelu': op(_same),
-    'com.microsoft:QuickGelu': op(_same),
-    'com.microsoft:BiasGelu': op(_bias_activation, 2),
-    'com.microsoft:FastGelu': op(_bias_activation, 1, 2),
-    'com.microsoft:Attention': op(_attention, 2, 7),
-    'com.microsoft:EmbedLayerNormalization': op(_embed_layer_norm, 7, 9),
-    'com.microsoft:SkipLayerNormalization': op(_skip_layer_norm, 3, 5),
-    'com.microsoft:SkipSimplifiedLayerNormalization': op(_skip_layer_norm, 3, 4),
-    'com.microsoft:MatMulNBits': op(_matmul_nbits, 3, 6),
-    'com.microsoft:MatMulBnb4': op(_matmul_bnb4, 3),
+    'FusedMatMul': op(_fused_matmul, 2),
+    'Gelu': op(_same),
+    'QuickGelu': op(_same),
+    'BiasGelu': op(_bias_activation, 2),
+    'FastGelu': op(_bias_activation, 1, 2),
+    'Attention': op(_attention, 2, 7),
+    'EmbedLayerNormalization': op(_embed_layer_norm, 7, 9),
+    'SkipLayerNormalization': op(_skip_layer_norm, 3, 5),
+    'SkipSimplifiedLayerNormalization': op(_skip_layer_norm, 3, 4),
+    'MatMulNBits': op(_matmul_nbits, 3, 6),
+    'MatMulBnb4': op(_matmul_bnb4, 3),
 }

@@ -19,8 +19,8 @@ class HeadSizes:
 
 def gqa_sizes(c: InferContext) -> HeadSizes:
     """The sizes that a GroupQueryAttention says."""
-    heads = c.attr_int('num_heads', 0)
-    groups = c.attr_int('kv_num_heads', 0)
+    heads = c.attr_int('num_heads')
+    groups = c.attr_int('kv_num_heads')
     c.check_rank(0, 3, 3)
     packed = not c.has(1)
     columns = c.shape(0)[2]
@@ -40,7 +40,7 @@ def _gqa(c: InferContext) -> list[Type]:
     for i in [9, 10, 11]:
         if c.has(i):
             raise c.unsupported(f'input {i} (position ids, attention bias, sinks)')
-    if c.attr_int('smooth_softmax', 0) == 1 or c.attr_int('qk_output', 0) != 0:
+    if c.attr_int('smooth_softmax') == 1 or c.attr_int('qk_output') != 0:
         raise c.unsupported('smooth_softmax and qk_output')
     batch = c.shape(0)[0]
     length = c.shape(0)[1]
@@ -83,7 +83,7 @@ def _multi_head_attention(c: InferContext) -> list[Type]:
     for i in [3, 4, 8, 9]:
         if c.has(i):
             raise c.unsupported(f'input {i}; it runs with attention_bias, past_key and past_value')
-    heads = c.attr_int('num_heads', 0)
+    heads = c.attr_int('num_heads')
     q = c.shape(0)
     k = c.shape(1)
     v = c.shape(2)
@@ -99,8 +99,8 @@ def _rotary_halves(c: InferContext) -> list[Type]:
     """X [batch, heads, rows, width], cos and sin that can be broadcast to it; `half`: half of the width."""
     c.check_rank(0, 4, 4)
     shape = c.shape(0)
-    if 2 * c.attr_int('half', 0) != shape[3]:
-        raise c.fail(f"half of the width as 'half' of {shape}", f"{c.attr_int('half', 0)}")
+    if 2 * c.attr_int('half') != shape[3]:
+        raise c.fail(f"half of the width as 'half' of {shape}", f"{c.attr_int('half')}")
     for i in [1, 2]:
         c.check_rank(i, 4, 4)
         if c.shape(i)[3] != shape[3] or c.broadcast([c.shape(i), shape]) != shape:
@@ -110,7 +110,7 @@ def _rotary_halves(c: InferContext) -> list[Type]:
 
 def _rotary(c: InferContext) -> list[Type]:
     c.check_rank(0, 3, 4)
-    if c.attr_int('is_packed_batching', 0) != 0 or c.attr_float('scale', 1.0) != 1.0:
+    if c.attr_int('is_packed_batching') != 0 or c.attr_float('scale', 1.0) != 1.0:
         raise c.unsupported('is_packed_batching and scale')
     return [Type(c.check_dtype(0, FLOATS), c.shape(0))]
 
@@ -120,7 +120,7 @@ def _gather_blocks(c: InferContext) -> list[Type]:
     block = c.attr_int('block_size', 128)
     dtype = c.check_dtype(0, ['int4', 'uint4', 'uint8', 'int8'])
     c.check_rank(0, 2, 2)
-    if c.axis(c.attr_int('gather_axis', 0), 2) != 0 or c.axis(c.attr_int('quantize_axis', 1), 2) != 1 or block < 16 or bits not in [4, 8]:
+    if c.axis(c.attr_int('gather_axis'), 2) != 0 or c.axis(c.attr_int('quantize_axis', 1), 2) != 1 or block < 16 or bits not in [4, 8]:
         raise c.unsupported(f'bits {bits}, block_size {block}, and axes that are not 0 (gather) and 1 (quantize)')
     columns = c.shape(0)[1]
     # Types of 4 bits lie in a byte each once they are in memory; packed ones are declared as bytes.

@@ -48,8 +48,8 @@ def _gemm(c: InferContext) -> list[Type]:
     dtype = c.check_same_dtype(0, 1)
     c.check_rank(0, 2, 2)
     c.check_rank(1, 2, 2)
-    a = c.shape(0) if c.attr_int('transA', 0) == 0 else [c.shape(0)[1], c.shape(0)[0]]
-    b = c.shape(1) if c.attr_int('transB', 0) == 0 else [c.shape(1)[1], c.shape(1)[0]]
+    a = c.shape(0) if c.attr_int('transA') == 0 else [c.shape(0)[1], c.shape(0)[0]]
+    b = c.shape(1) if c.attr_int('transB') == 0 else [c.shape(1)[1], c.shape(1)[0]]
     if a[1] != b[0]:
         raise c.fail('equal inner dims', f'{a} and {b}')
     shape = [a[0], b[1]]
@@ -70,7 +70,7 @@ def check_scale(c: InferContext, index: int, axis_default: int) -> None:
     count: int = 1
     for dim in scale:
         count = count * dim
-    block = c.attr_int('block_size', 0)
+    block = c.attr_int('block_size')
     if block == 0 and count == 1 and len(scale) <= 1:
         return
     axis = c.axis(c.attr_int('axis', axis_default), len(shape))
@@ -93,7 +93,7 @@ def _quantize(c: InferContext) -> list[Type]:
         check_scale(c, 2, 1)
         if c.shape(2) != c.shape(1):
             raise c.fail('a zero point of the shape of the scale', f'{c.shape(1)} and {c.shape(2)}')
-    elif c.attr_int('output_dtype', 0) != 0:
+    elif c.attr_int('output_dtype') != 0:
         dtype = c.attr_dtype('output_dtype', 0)
     if dtype not in QUANTIZED:
         raise c.unsupported(f'output type {dtype}')
@@ -108,7 +108,7 @@ def _dequantize(c: InferContext) -> list[Type]:
         c.check_same_dtype(0, 2)
         if c.shape(2) != c.shape(1):
             raise c.fail('a zero point of the shape of the scale', f'{c.shape(1)} and {c.shape(2)}')
-    dtype = c.attr_dtype('output_dtype', 0) if c.attr_int('output_dtype', 0) != 0 else c.dtype(1)
+    dtype = c.attr_dtype('output_dtype', 0) if c.attr_int('output_dtype') != 0 else c.dtype(1)
     return [Type(dtype, c.shape(0))]
 
 
@@ -136,7 +136,7 @@ def _per_channel(c: InferContext) -> list[Type]:
 
 
 def _batch_norm(c: InferContext) -> list[Type]:
-    if c.attr_int('training_mode', 0) != 0:
+    if c.attr_int('training_mode') != 0:
         raise c.unsupported('training_mode must be 0')
     return _per_channel(c)
 
@@ -144,7 +144,7 @@ def _batch_norm(c: InferContext) -> list[Type]:
 def _group_norm(c: InferContext) -> list[Type]:
     c.check_dtype(0, FLOATS)
     c.check_rank(0, 2, -1)
-    groups = c.attr_int('num_groups', 0)
+    groups = c.attr_int('num_groups')
     channels = c.shape(0)[1]
     if groups < 1 or channels % groups != 0:
         raise c.fail(f'num_groups that divides {channels}', f'{groups}')

@@ -53,7 +53,7 @@ def _pow(c: InferContext) -> list[Type]:
 def _mod(c: InferContext) -> list[Type]:
     dtype = c.check_dtype(0, NUMBERS)
     c.check_same_dtype(0, 1)
-    if dtype in FLOATS and c.opset < 28 and c.attr_int('fmod', 0) != 1:
+    if dtype in FLOATS and c.opset < 28 and c.attr_int('fmod') != 1:
         raise c.fail('fmod = 1 for float types', f'fmod = {c.attr_int("fmod", 0)}')
     return [Type(dtype, c.broadcast([c.shape(0), c.shape(1)]))]
 

@@ -38,10 +38,10 @@ def _matmul(c: InferContext) -> list[Type]:
     _check_activation(c)
     a = c.shape(0)
     b = c.shape(1)
-    if c.attr_int('trans_a', 0) != 0:
+    if c.attr_int('trans_a') != 0:
         c.check_rank(0, 2, -1)
         a = transposed(a)
-    if c.attr_int('trans_b', 0) != 0:
+    if c.attr_int('trans_b') != 0:
         c.check_rank(1, 2, -1)
         b = transposed(b)
     shape = matmul_shape(c, a, b)

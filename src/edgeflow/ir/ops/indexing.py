@@ -11,7 +11,7 @@ INDEX = ['int64', 'int32']
 def _gather(c: InferContext) -> list[Type]:
     source = c.type(0)
     c.check_dtype(1, INDEX)
-    axis = c.axis(c.attr_int('axis', 0), c.check_rank(0, 1, -1))
+    axis = c.axis(c.attr_int('axis'), c.check_rank(0, 1, -1))
     return c.shaped(source.shape[:axis] + c.shape(1) + source.shape[axis + 1:])
 
 
@@ -28,7 +28,7 @@ def _check_same_but(c: InferContext, index: int, axis: int) -> None:
 
 def _gather_elements(c: InferContext) -> list[Type]:
     c.check_dtype(1, INDEX)
-    axis = c.axis(c.attr_int('axis', 0), c.check_rank(0, 1, -1))
+    axis = c.axis(c.attr_int('axis'), c.check_rank(0, 1, -1))
     _check_same_but(c, 1, axis)
     return c.shaped(c.shape(1))
 
@@ -37,7 +37,7 @@ def _gather_nd(c: InferContext) -> list[Type]:
     c.check_dtype(1, ['int64'])
     source = c.shape(0)
     indices = c.shape(1)
-    batch = c.attr_int('batch_dims', 0)
+    batch = c.attr_int('batch_dims')
     if len(source) < 1 or len(indices) < 1 or batch < 0 or batch >= len(source) or batch >= len(indices):
         raise c.fail('batch_dims less than both ranks', f'{batch}, shapes {source} and {indices}')
     depth = indices[len(indices) - 1]
@@ -72,7 +72,7 @@ def _scatter_elements(c: InferContext) -> list[Type]:
     c.check_dtype(1, INDEX)
     c.check_same_dtype(0, 2)
     _check_reduction(c)
-    axis = c.axis(c.attr_int('axis', 0), c.check_rank(0, 1, -1))
+    axis = c.axis(c.attr_int('axis'), c.check_rank(0, 1, -1))
     _check_same_but(c, 1, axis)
     if c.shape(2) != c.shape(1):
         raise c.fail(f'updates of shape {c.shape(1)}', f'{c.shape(2)}')
@@ -114,7 +114,7 @@ def _compress(c: InferContext) -> list[Type]:
     kept = 0
     condition = c.ints(1)
     source = c.shape(0)
-    axis = c.axis(c.attr_int('axis', 0), len(source)) if c.has_attr('axis') else -1
+    axis = c.axis(c.attr_int('axis'), len(source)) if c.has_attr('axis') else -1
     dim = element_count(source) if axis < 0 else source[axis]
     for i in range(min(len(condition), dim)):
         if condition[i] != 0:
@@ -128,7 +128,7 @@ def _reverse_sequence(c: InferContext) -> list[Type]:
     c.check_rank(0, 2, -1)
     c.check_dtype(1, ['int64'])
     batch = c.attr_int('batch_axis', 1)
-    time = c.attr_int('time_axis', 0)
+    time = c.attr_int('time_axis')
     if batch + time != 1 or batch * time != 0:
         raise c.fail('batch_axis and time_axis 0 and 1', f'{batch} and {time}')
     if c.shape(1) != [c.shape(0)[batch]]:

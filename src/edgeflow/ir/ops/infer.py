@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.dtype import DTYPE_NAMES
-from edgeflow.ir.graph import Attribute, Graph, Node, TensorData
+from edgeflow.ir.graph import Attribute, Node, TensorData
 
 FLOATS = ['float32', 'float16', 'float64', 'bfloat16']
 INTEGERS = ['int64', 'int32', 'uint8', 'int8', 'uint16', 'int16', 'uint32', 'uint64']
@@ -123,7 +123,7 @@ class InferContext:
     def _wrong(self, name: str, wanted: str) -> EdgeflowError:
         return self.fail(f"attribute '{name}' to be {wanted}", 'another kind' if self.has_attr(name) else 'nothing')
 
-    def attr_int(self, name: str, default: int) -> int:
+    def attr_int(self, name: str, default: int = 0) -> int:
         value = self._attribute(name)
         if value is None:
             return default
@@ -165,12 +165,6 @@ class InferContext:
             return None
         if not isinstance(value, TensorData):
             raise self._wrong(name, 'a tensor')
-        return value
-
-    def attr_graph(self, name: str) -> Graph:
-        value = self._attribute(name)
-        if not isinstance(value, Graph):
-            raise self._wrong(name, 'a graph')
         return value
 
     def attr_dtype(self, name: str, default: int) -> str:

@@ -20,7 +20,7 @@ def _reshape(c: InferContext) -> list[Type]:
     wanted = c.ints(1) if c.has(1) else c.attr_ints('shape')
     if wanted is None:
         raise c.fail('a shape', 'nothing')
-    allow_zero = c.attr_int('allowzero', 0) == 1
+    allow_zero = c.attr_int('allowzero') == 1
     shape: list[int] = []
     free = -1
     known: int = 1
@@ -165,7 +165,7 @@ def split_sizes(c: InferContext, dim: int) -> list[int]:
 
 def _split(c: InferContext) -> list[Type]:
     source = c.type(0)
-    axis = c.axis(c.attr_int('axis', 0), len(source.shape))
+    axis = c.axis(c.attr_int('axis'), len(source.shape))
     result: list[Type] = []
     for size in split_sizes(c, source.shape[axis]):
         shape = source.shape[:]
@@ -275,7 +275,7 @@ def shape_part(c: InferContext) -> list[int]:
     """The dims that a Shape node gives: all, or those from `start` to `end`."""
     shape = c.shape(0)
     rank = len(shape)
-    start = c.attr_int('start', 0)
+    start = c.attr_int('start')
     end = c.attr_int('end', rank)
     start = min(max(start + rank if start < 0 else start, 0), rank)
     end = min(max(end + rank if end < 0 else end, 0), rank)
@@ -356,7 +356,7 @@ def _trilu(c: InferContext) -> list[Type]:
 def _depth_to_space(c: InferContext) -> list[Type]:
     c.check_rank(0, 4, 4)
     shape = c.shape(0)
-    block = c.attr_int('blocksize', 0)
+    block = c.attr_int('blocksize')
     if block < 1 or shape[1] % (block * block) != 0:
         raise c.fail('a blocksize whose square divides the channels', f'blocksize {block}, shape {shape}')
     return c.shaped([shape[0], shape[1] // (block * block), shape[2] * block, shape[3] * block])
@@ -365,7 +365,7 @@ def _depth_to_space(c: InferContext) -> list[Type]:
 def _space_to_depth(c: InferContext) -> list[Type]:
     c.check_rank(0, 4, 4)
     shape = c.shape(0)
-    block = c.attr_int('blocksize', 0)
+    block = c.attr_int('blocksize')
     if block < 1 or shape[2] % block != 0 or shape[3] % block != 0:
         raise c.fail('a blocksize that divides height and width', f'blocksize {block}, shape {shape}')
     return c.shaped([shape[0], shape[1] * block * block, shape[2] // block, shape[3] // block])

@@ -10,7 +10,7 @@ def reduced_axes(c: InferContext) -> list[int]:
     rank = len(c.shape(0))
     given = c.ints(1) if c.has(1) else c.attr_ints('axes')
     if given is None or len(given) == 0:
-        if c.attr_int('noop_with_empty_axes', 0) == 1:
+        if c.attr_int('noop_with_empty_axes') == 1:
             return []
         return [i for i in range(rank)]
     return sorted(c.axes(given, rank))
@@ -36,7 +36,7 @@ def _reduce(allowed: list[str]) -> Infer:
 def _arg_reduce(c: InferContext) -> list[Type]:
     c.check_dtype(0, NUMBERS)
     shape = c.shape(0)
-    axis = c.axis(c.attr_int('axis', 0), len(shape))
+    axis = c.axis(c.attr_int('axis'), len(shape))
     if shape[axis] == 0:
         raise c.fail(f'at least one element along axis {axis}', f'shape {shape}')
     return [Type('int64', reduced_shape(shape, [axis], c.attr_int('keepdims', 1) == 1))]

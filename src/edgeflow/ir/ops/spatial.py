@@ -35,7 +35,7 @@ def find_windows(c: InferContext, spatial: list[int], kernel: list[int]) -> Wind
     dilations = _list(c, 'dilations', count, 1)
     pads = _list(c, 'pads', 2 * count, 0)[:]
     auto = c.attr_str('auto_pad', 'NOTSET')
-    ceil = c.attr_int('ceil_mode', 0) == 1
+    ceil = c.attr_int('ceil_mode') == 1
     output: list[int] = []
     for i in range(count):
         if strides[i] < 1 or dilations[i] < 1 or kernel[i] < 1 or pads[i] < 0 or pads[count + i] < 0:

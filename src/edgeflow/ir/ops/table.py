@@ -16,16 +16,18 @@ from edgeflow.ir.ops.reduce import REDUCE_OPS
 from edgeflow.ir.ops.spatial import SPATIAL_OPS
 
 
-def _merged(groups: list[dict[str, OpSpec]]) -> dict[str, OpSpec]:
+def _merged(groups: list[dict[str, OpSpec]], contrib: dict[str, OpSpec]) -> dict[str, OpSpec]:
     table: dict[str, OpSpec] = {}
     for group in groups:
         for key, spec in group.items():
             table[key] = spec
+    for key, spec in contrib.items():
+        table['com.microsoft:' + key] = spec
     return table
 
 
 OPS: dict[str, OpSpec] = _merged(
-    ELEMENTWISE_OPS + [MOVEMENT_OPS, INDEXING_OPS, REDUCE_OPS, DENSE_OPS, SPATIAL_OPS, CONTRIB_OPS, DECODER_OPS, FUSED_OPS])
+    ELEMENTWISE_OPS + [MOVEMENT_OPS, INDEXING_OPS, REDUCE_OPS, DENSE_OPS, SPATIAL_OPS, DECODER_OPS, FUSED_OPS], CONTRIB_OPS)
 
 
 def find_spec(node: Node, opset: int) -> OpSpec:

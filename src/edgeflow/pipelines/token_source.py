@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from edgeflow.backends.generation import Chooser, NextToken, use_choosers
+from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import gather, new_abort_controller, on_abort
 from edgeflow.host.port import AbortSignal, NumericArray
 from edgeflow.runtime.generation import GenerationSession
@@ -105,7 +106,13 @@ class SessionSource:
             self._begun = True
             for row in rows:
                 self._sessions[row] = await self._session(row)
-        chosen: list[NextToken] = await gather([self._step(row) for row in rows])
+        try:
+            chosen: list[NextToken] = await gather([self._step(row) for row in rows])
+        except EdgeflowError:
+            # Whoever has left does not want to hear that the sessions are closed, which a step under way may find.
+            if self._closed:
+                return []
+            raise
         tokens: list[StepToken] = []
         for i in range(len(rows)):
             row = rows[i]

@@ -167,7 +167,7 @@ class ShapeTable:
         if dims is None or len(dims) > 1 or (len(dims) == 1 and (dims[0] < 0 or dims[0] > LARGEST)):
             return None
         value: TensorData | None = tensor_of(node, 'value')
-        filler: list[float] = elements(value) if value is not None else [0]
+        filler: list[float] = elements(value) if value is not None else [0.0]
         if len(filler) != 1:
             return None
         whole: bool = value is not None and value.dtype in WHOLE_DTYPES

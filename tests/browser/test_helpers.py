@@ -52,6 +52,8 @@ def test_an_idle_worker_takes_shares_and_results_stay_the_same(page: Page, do: D
     assert do('return [same(await run()), same(await run())];') == [True] * 2
     assert page.workers[1].evaluate('self.partials') == 24, 'two stretches in each of six layers'
     assert do('return (await Promise.all([run(), run(), run()])).map(same);') == [True] * 3
+    held = do('return library.memoryStats().models[0].total;')
+    assert do('for (let i = 0; i < 100; i++) await run(); return library.memoryStats().models[0].total;') == held, 'helpers take memory once'
     do('model.dispose();')
     wait_for_workers(page, 0)
 

@@ -28,11 +28,10 @@ class Pieces:
         self.address: int = address
         self.starts: list[int] = sorted(chunks.keys())
         self.parts: list[Bytes] = [chunks[start] for start in self.starts]
-        self.size: int = 0
-        for i in range(len(self.parts)):
-            if self.starts[i] != self.size:
-                raise EdgeflowError('internal', f'expected a piece of the file at {self.size}, got one at {self.starts[i]}', {})
-            self.size += len(self.parts[i])
+        sizes: dict[int, int] = {}
+        for start in self.starts:
+            sizes[start] = len(chunks[start])
+        self.size: int = joined_size(sizes)
 
     def find(self, position: int) -> int:
         """The number of the piece that has the byte at `position`."""
@@ -56,6 +55,16 @@ class Pieces:
             found.append(self.parts[i][at - self.starts[i]:stop - self.starts[i]])
             at = stop
         return found
+
+
+def joined_size(sizes: dict[int, int]) -> int:
+    """Bytes of the pieces that begin at the keys, together; 'internal' if one is missing or lies over another."""
+    size = 0
+    for start in sorted(sizes.keys()):
+        if start != size:
+            raise EdgeflowError('internal', f'expected a piece of the file at {size}, got one at {start}', {})
+        size += sizes[start]
+    return size
 
 
 class Scanner:

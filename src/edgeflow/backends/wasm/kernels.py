@@ -12,6 +12,7 @@ from edgeflow.host.platform import (
     compile_wasm, copy_bytes, load_asset, new_deferred, start_task, start_wasm, wasm_features,
 )
 from edgeflow.host.port import Bytes, Deferred, WasmInstance, WasmModule
+from edgeflow.onnx.pieces import joined_size
 
 @dataclass(frozen=True)
 class Image:
@@ -86,12 +87,7 @@ class Preparation:
         instance = self._instance
         if self._failure is not None or instance is None:
             raise self._failure if self._failure is not None else EdgeflowError('internal', 'no instance was started', {})
-        size = 0
-        for start in sorted(self._sizes.keys()):
-            if start != size:
-                raise EdgeflowError('internal', f'expected a piece of the file at {size}, got one at {start}', {})
-            size += self._sizes[start]
-        return Image(instance, first_address(instance), size)
+        return Image(instance, first_address(instance), joined_size(self._sizes))
 
     async def _start(self) -> None:
         try:

@@ -94,3 +94,17 @@ def assert_close(variant: str, got: np.ndarray, expected: np.ndarray) -> None:
         # much as the codes' rounding itself. So single values may be further off, but not the mean.
         np.testing.assert_allclose(a, b, rtol=0, atol=(5e-2 if variant == 'rounded_fp16' else 2e-2) * largest)
         assert np.sqrt(np.sum((a - b) ** 2)) <= 1e-2 * largest * np.sqrt(a.size)
+
+
+async def check_case(case: Case, tolerance: str) -> None:
+    """Run a case and compare all its outputs, with the tolerance of this variant."""
+    model = await load(case.model)
+    try:
+        results = await model.run(case.inputs())
+        expected = case.arrays('out:')
+        assert sorted(results) == sorted(expected)
+        for name, array in expected.items():
+            assert results[name].shape == list(array.shape)
+            assert_close(tolerance, results[name].data.reshape(array.shape), array)
+    finally:
+        model.dispose()

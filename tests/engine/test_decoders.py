@@ -7,7 +7,7 @@ import pytest
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.runtime.tensor import tensor
-from tests.engine.cases import Case, assert_close, decoder_cases, load, tolerance_of
+from tests.engine.cases import Case, assert_close, check_case, decoder_cases, load, tolerance_of
 from tests.engine.node_models import check_node
 
 RANDOM = np.random.default_rng(5)
@@ -23,16 +23,7 @@ def test_there_are_cases() -> None:
 
 @pytest.mark.parametrize('case', decoder_cases(), ids=str)
 async def test_outputs_are_those_of_onnxruntime(case: Case) -> None:
-    model = await load(case.model)
-    try:
-        results = await model.run(case.inputs())
-        expected = case.arrays('out:')
-        assert sorted(results) == sorted(expected)
-        for name, array in expected.items():
-            assert results[name].shape == list(array.shape)
-            assert_close(tolerance_of(case), results[name].data.reshape(array.shape), array)
-    finally:
-        model.dispose()
+    await check_case(case, tolerance_of(case))
 
 
 async def test_a_merged_decoder_plans_each_branch_once_and_checks_the_batch() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.runtime.tensor import tensor
-from tests.engine.cases import Case, assert_close, load, text_encoder_cases
+from tests.engine.cases import Case, assert_close, check_case, load, text_encoder_cases
 
 CASES = text_encoder_cases()
 
@@ -18,16 +18,7 @@ def test_there_are_cases() -> None:
 
 @pytest.mark.parametrize('case', CASES, ids=str)
 async def test_outputs_are_those_of_onnxruntime(case: Case) -> None:
-    model = await load(case.model)
-    try:
-        results = await model.run(case.inputs())
-        expected = case.arrays('out:')
-        assert sorted(results) == sorted(expected)
-        for name, array in expected.items():
-            assert results[name].shape == list(array.shape)
-            assert_close(case.variant, results[name].data.reshape(array.shape), array)
-    finally:
-        model.dispose()
+    await check_case(case, case.variant)
 
 
 BERT = [case for case in CASES if case.model == 'bert-mini-sentence/onnx/model.onnx']

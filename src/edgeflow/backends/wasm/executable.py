@@ -1,4 +1,7 @@
-"""A model on WASM: weights in memory, plans by input shapes, runs."""
+"""A model on WASM: weights in memory, plans by input shapes, runs.
+
+One file because loading, planning and the ways to run (at once, in slices, with helpers) share the plan's tape and arena, and nothing else sees them.
+"""
 
 from __future__ import annotations
 

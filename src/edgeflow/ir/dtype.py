@@ -12,6 +12,8 @@ DTYPE_NAMES: dict[int, str] = {code: name for name, code in DTYPE_CODES.items()}
 ITEM_BITS: dict[str, int] = {
     'float32': 32, 'uint8': 8, 'int8': 8, 'uint16': 16, 'int16': 16, 'int32': 32, 'int64': 64, 'bool': 8,
     'float16': 16, 'float64': 64, 'uint32': 32, 'uint64': 64, 'bfloat16': 16, 'uint4': 4, 'int4': 4,
+    # Their numbers: interpreted runs keep the strings themselves (backends/wasm/more/tensors.py).
+    'string': 32,
 }
 
 

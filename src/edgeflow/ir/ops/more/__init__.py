@@ -1,0 +1,1 @@
+"""Operators that few published models have."""

@@ -36,8 +36,8 @@ def budget() -> int:
 
 
 def downloaded() -> list[Path]:
-    """All files that a page may download, of the two .wasm files the larger one."""
-    return [DIST / 'edgeflow.js', DIST / 'edgeflow-jinja.js', max(DIST.glob('*.wasm'), key=lambda path: path.stat().st_size)]
+    """All files that a page may download, of the two .wasm files of common operators the larger one."""
+    return [DIST / 'edgeflow.js', DIST / 'edgeflow-jinja.js', max(DIST.glob('edgeflow-[sr]*.wasm'), key=lambda path: path.stat().st_size)]
 
 
 def sizes() -> list[Size]:

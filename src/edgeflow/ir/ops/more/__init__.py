@@ -1,1 +1,0 @@
-"""Operators that few published models have."""

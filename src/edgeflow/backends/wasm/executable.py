@@ -21,6 +21,7 @@ from edgeflow.backends.wasm.machine import WasmMachine, check_operators
 from edgeflow.backends.wasm.more.interpreter import Interpreter
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_copy, join_bytes, new_bytes, now, pause
+from edgeflow.ir.dtype import DTYPE_CODES
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes import absorb_transposes, constants_to_initializers, eliminate_dead_nodes
 from edgeflow.passes.fold_constants import fold_constants
@@ -36,9 +37,6 @@ from edgeflow.plan.values import Pointer, Step, Value
 
 MOST_PLANS = 16
 MOST_PLAN_BYTES = 67108864
-
-# Kinds of values that no plan has.
-UNPLANNED = ['string', 'sequence', 'none']
 
 # A run that can be cancelled pauses after SLICE_MS, between calls of run_tape that aim at PART_MS each.
 SLICE_MS = 6.0
@@ -108,8 +106,8 @@ class WasmExecutable:
         """As _begin_run(); None if there can be no plan."""
         if self._interpreter is not None:
             return None
-        for feed in feeds.values():
-            if len(feed.items) > 0 or feed.dtype in UNPLANNED:
+        for info in self._graph.inputs:
+            if info.dtype == 'string' or info.dtype not in DTYPE_CODES:
                 return None
         try:
             return self._begin_run(machine, feeds, outputs)

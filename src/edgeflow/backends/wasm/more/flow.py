@@ -155,9 +155,10 @@ async def _batched_scan(c: Call) -> list[Datum | None]:
             sources = [_first(c, source, lengths[row]) for source in sources]
         results = await _scan_rows(c, states, sources, [[0] * scanned, directions, [0] * made, [0] * made])
         for i in range(len(results)):
-            result = results[i]
-            if not isinstance(result, Value):
+            found: Datum | None = results[i]
+            if not isinstance(found, Value):
                 raise c.invalid('tensors as outputs of the body', 'another kind')
+            result: Value = found
             if len(rows) <= i:
                 rows.append([])
             if i >= count and result.shape[0] < length:

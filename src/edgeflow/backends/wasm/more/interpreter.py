@@ -206,15 +206,15 @@ class Interpreter:
             if value.kind == 'map':
                 items.append(Feed('string', [len(items)], new_array('uint8', 0), cast('list[object]', value.keys)))
             return Feed(value.kind, [len(value.items)], new_array('uint8', 0), items)
-        if value.dtype == 'string':
-            return Feed('string', value.shape, new_array('uint8', 0), cast('list[object]', self._t.strings(value)))
+        tensor: Value = value
+        if tensor.dtype == 'string':
+            return Feed('string', tensor.shape, new_array('uint8', 0), cast('list[object]', self._t.strings(tensor)))
         wanted = dtype[9:-1] if dtype[:9] == 'optional(' else dtype
-        if wanted != value.dtype and memory_dtype(wanted) == value.dtype:
-            value = self._t.converted(value, wanted)
-        literal = value.root().literal
-        if literal is not None:
-            value = self._t.make(value.dtype, value.shape, cast('list[float]', self._t.ints(value)))
-        return Feed(value.dtype, value.shape, array_copy(value.dtype, self._machine.engine.read_bytes(value)))
+        if wanted != tensor.dtype and memory_dtype(wanted) == tensor.dtype:
+            tensor = self._t.converted(tensor, wanted)
+        if tensor.root().literal is not None:
+            tensor = self._t.make(tensor.dtype, tensor.shape, cast('list[float]', self._t.ints(tensor)))
+        return Feed(tensor.dtype, tensor.shape, array_copy(tensor.dtype, self._machine.engine.read_bytes(tensor)))
 
 
 def _is_textual(c: Call) -> bool:
@@ -231,8 +231,8 @@ def content_type(dtype: str) -> str:
 
 
 def _mark(value: Datum, used: set[int]) -> None:
-    if isinstance(value, Held):
+    if isinstance(value, Value):
+        used.add(value.root().number)
+    else:
         for item in value.items:
             _mark(item, used)
-    else:
-        used.add(value.root().number)

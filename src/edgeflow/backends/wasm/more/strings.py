@@ -39,8 +39,8 @@ def _split(c: Call) -> list[Datum | None]:
 def _parts(text: str, delimiter: str, most: int) -> list[str]:
     """As Python's str.split(); without a delimiter, between runs of white space."""
     parts: list[str] = []
+    rest: str = text
     if delimiter != '':
-        rest = text
         while most < 0 or len(parts) < most:
             at = rest.find(delimiter)
             if at < 0:
@@ -104,10 +104,10 @@ def _count_grams(c: Call) -> list[Datum | None]:
     for size in range(1, len(starts)):
         for at in range(starts[size - 1], starts[size], size):
             numbers[_gram(pool[at:at + size])] = len(numbers)
-    width = 0
+    width: int = 0
     for place in places:
         width = max(width, place + 1)
-    rows = source.shape[0] if len(source.shape) == 2 else 1
+    rows: int = source.shape[0] if len(source.shape) == 2 else 1
     length = len(words) // max(rows, 1)
     counts = [0.0] * (rows * width)
     for row in range(rows):

@@ -61,8 +61,8 @@ class Call:
 
     def value(self, index: int) -> Value:
         """Input `index`, a tensor."""
-        found = self.datum(index)
-        if not isinstance(found, Value):
+        found: Datum = self.datum(index)
+        if isinstance(found, Held):
             raise self.invalid(f'a tensor as input {index}', f'a {found.kind}')
         return found
 
@@ -72,16 +72,16 @@ class Call:
 
     def items(self, index: int) -> list[Datum]:
         """The items of input `index`, a sequence."""
-        found = self.datum(index)
-        if isinstance(found, Value) or found.kind != 'sequence':
-            raise self.invalid(f'a sequence as input {index}', 'another kind')
-        return found.items
+        found: Datum = self.datum(index)
+        if isinstance(found, Held) and found.kind == 'sequence':
+            return found.items
+        raise self.invalid(f'a sequence as input {index}', 'another kind')
 
     def tensors(self, index: int) -> list[Value]:
         """The items of input `index`, a sequence of tensors."""
         tensors: list[Value] = []
         for item in self.items(index):
-            if not isinstance(item, Value):
+            if isinstance(item, Held):
                 raise self.invalid(f'tensors in the sequence of input {index}', f'a {item.kind}')
             tensors.append(item)
         return tensors

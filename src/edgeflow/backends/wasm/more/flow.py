@@ -61,7 +61,7 @@ def _is_true(c: Call, value: Datum) -> bool:
 
 
 def _tensor(c: Call, value: Datum) -> Value:
-    if not isinstance(value, Value):
+    if isinstance(value, Held):
         raise c.invalid('a tensor as output of the body', f'a {value.kind}')
     return value
 

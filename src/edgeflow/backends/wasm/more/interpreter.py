@@ -233,6 +233,7 @@ def content_type(dtype: str) -> str:
 def _mark(value: Datum, used: set[int]) -> None:
     if isinstance(value, Value):
         used.add(value.root().number)
-    else:
-        for item in value.items:
-            _mark(item, used)
+        return
+    held: Held = value
+    for item in held.items:
+        _mark(item, used)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from edgeflow.backends.wasm.more.chance import CHANCE_RULES
 from edgeflow.backends.wasm.more.flow import FLOW_RULES
 from edgeflow.backends.wasm.more.selection import SELECTION_RULES
 from edgeflow.backends.wasm.more.sequences import SEQUENCE_RULES
 from edgeflow.backends.wasm.more.strings import STRING_RULES
+from edgeflow.backends.wasm.more.training import TRAINING_RULES
 from edgeflow.backends.wasm.more.values import Interpret, InterpretFlow
 
 
@@ -19,4 +21,4 @@ def _merged(tables: list[dict[str, Interpret]]) -> dict[str, Interpret]:
 
 FLOW: dict[str, InterpretFlow] = FLOW_RULES
 
-HOST: dict[str, Interpret] = _merged([SEQUENCE_RULES, SELECTION_RULES, STRING_RULES])
+HOST: dict[str, Interpret] = _merged([SEQUENCE_RULES, SELECTION_RULES, STRING_RULES, CHANCE_RULES, TRAINING_RULES])

@@ -43,4 +43,7 @@ FLOW_OPS: dict[str, OpSpec] = {
     'RandomUniformLike': host(1),
     'Bernoulli': host(1, 1, 15),
     'Multinomial': host(1, 1, 7),
+    'ai.onnx.preview.training:Adagrad': host(5, -1),
+    'ai.onnx.preview.training:Adam': host(6, -1),
+    'ai.onnx.preview.training:Momentum': host(5, -1),
 }

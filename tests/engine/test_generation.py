@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -271,8 +272,11 @@ class SecondBest:
 
 @pytest.mark.parametrize('path', [SMOL, 'llama3-mini-genai/onnx/model_mha.onnx', 'qwen2-mini-genai/onnx/model_fp16.onnx'])
 async def test_a_chooser_sees_the_logits_of_the_last_token(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr('edgeflow.backends.generation._makers', [])
-    use_choosers(lambda choosing: SecondBest())
+    async def second_best() -> Callable[[object], SecondBest]:
+        return lambda choosing: SecondBest()
+
+    monkeypatch.setattr('edgeflow.backends.generation._fetchers', [])
+    use_choosers(second_best)
     model = await load(path)
     session = await model.open_session()
     chosen = await session.begin([3, 1, 4, 1, 5], {'which': 'second'})

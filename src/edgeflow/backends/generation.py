@@ -12,12 +12,11 @@ session's chooser where the logits are: they never leave the backend's thread. D
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from edgeflow.backends.contract import Executable, Feed, MemoryUse, RunControl
-from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import NumericArray
 
 
@@ -37,22 +36,21 @@ class Chooser(Protocol):
         """The next token for these float32 logits, one for each token of the vocabulary."""
 
 
-# Makes choosers of the plain values that describe them; one, since a page and its workers are the same program.
-_makers: list[Callable[[object], Chooser]] = []
+# Gives what makes choosers of the plain values that describe them; one, since a page and its workers are the same program.
+_fetchers: list[Callable[[], Awaitable[Callable[[object], Chooser]]]] = []
 
 
-def use_choosers(make: Callable[[object], Chooser]) -> None:
-    """Say what makes choosers: called once, where the module that has them is loaded."""
-    _makers.append(make)
+def use_choosers(fetch: Callable[[], Awaitable[Callable[[object], Chooser]]]) -> None:
+    """Say how to get what makes choosers: called once, by whoever knows the module that has it."""
+    _fetchers.append(fetch)
 
 
-def chooser_of(choosing: object) -> Chooser | None:
+async def chooser_of(choosing: object) -> Chooser | None:
     """The chooser that these plain values describe; None for None: the likeliest token, found where the logits are."""
     if choosing is None:
         return None
-    if len(_makers) == 0:
-        raise EdgeflowError('invalid-argument', 'expected None: nothing here makes choosers', {})
-    return _makers[0](choosing)
+    make = await _fetchers[0]()
+    return make(choosing)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
+from edgeflow.backends.generation import Chooser, use_choosers
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import to_dict
@@ -71,6 +72,14 @@ async def _zero_shot_classification() -> Builder:
     from edgeflow.pipelines.zero_shot_classification import ZeroShotClassificationPipeline
     return lambda task, model, tokenizer, config: ZeroShotClassificationPipeline(task, model, tokenizer, config)
 
+
+async def _choosers() -> Callable[[object], Chooser]:
+    from edgeflow.pipelines.token_source import make_chooser
+    return make_chooser
+
+
+# In workers too, where tokens are chosen.
+use_choosers(_choosers)
 
 DECODER = 'decoder_model_merged'
 

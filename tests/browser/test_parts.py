@@ -48,7 +48,7 @@ def test_a_part_that_is_missing_is_told_and_asked_for_again(page: Page, server: 
         else:
             route.continue_()
 
-    page.route('**/edgeflow-tasks.js', answer, times=2)
+    page.route('**/edgeflow-tasks.js*', answer, times=2)
     got = page.evaluate("""async () => {
       const { pipeline, memoryStats } = await import('/dist/edgeflow.js');
       const make = () => pipeline('fill-mask', '/models/modernbert-mlm-mini', { dtype: 'fp32' });
@@ -64,7 +64,7 @@ def test_a_part_that_is_missing_is_told_and_asked_for_again(page: Page, server: 
 
 
 def test_a_part_of_another_release_is_refused(page: Page, server: Server) -> None:
-    page.route('**/edgeflow-tasks.js', lambda route: route.fulfill(
+    page.route('**/edgeflow-tasks.js*', lambda route: route.fulfill(
         body="export const build='older';export default () => ({});", content_type='text/javascript'))
     message = page.evaluate("""async () => {
       const { pipeline } = await import('/dist/edgeflow.js');

@@ -18,16 +18,19 @@ def _failed(message: str) -> EdgeflowError:
 __pragma__('js', r'''
 const addresses = {};
 const opened = new Map();
+let failures = 0;
 
 async function open(name, build, core) {
   const address = addresses[name];
   try {
     const url = typeof address === 'function' ? address() : address;
-    const file = await import(/* webpackIgnore: true */ /* @vite-ignore */ url);
+    // Browsers remember an address that failed as one that fails.
+    const file = await import(/* webpackIgnore: true */ /* @vite-ignore */ failures > 0 ? `${url}?${failures}` : url);
     if (file.build !== build) throw new Error('it is of another build');
     return file.default(core());
   } catch (error) {
     opened.delete(name);
+    failures++;
     throw _failed(`edgeflow-${name}.js, expected beside edgeflow.js, cannot be used: ${error.message}`);
   }
 }

@@ -87,6 +87,7 @@ async def test_an_encoder_decoder_generates_the_tokens_of_onnxruntime(case: Want
         inputs = {'encoder_hidden_states': tensor(states_of_audio(encoder_path))}
     model = await load(case.path)
     got = await generate(model, case.prompt['decoder_input_ids'], len(case.new_ids), inputs)
+    assert model._executable.decoder()._pages is not None
     if case.margin > (0.05 if 'quantized' in case.path else 0.005):
         assert got == case.new_ids
 

@@ -273,7 +273,11 @@ class SecondBest:
 @pytest.mark.parametrize('path', [SMOL, 'llama3-mini-genai/onnx/model_mha.onnx', 'qwen2-mini-genai/onnx/model_fp16.onnx'])
 async def test_a_chooser_sees_the_logits_of_the_last_token(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('edgeflow.backends.generation._makers', [])
-    use_choosers(lambda choosing: SecondBest())
+
+    async def second_best(choosing: object) -> SecondBest:
+        return SecondBest()
+
+    use_choosers(second_best)
     model = await load(path)
     session = await model.open_session()
     chosen = await session.begin([3, 1, 4, 1, 5], {'which': 'second'})

@@ -123,7 +123,7 @@ class WasmDecoder:
         for feeding in feedings:
             session = self._session(feeding.session)
             if feeding.begins:
-                session.chooser = chooser_of(feeding.choosing)
+                session.chooser = await chooser_of(feeding.choosing)
             if len(feeding.ids) == 0 or feeding.session in chosen or feeding.session in [other.session for other in together]:
                 raise EdgeflowError('invalid-argument', 'expected tokens for each session, and each session once',
                                     {'session': feeding.session, 'got': len(feeding.ids)})

@@ -36,21 +36,18 @@ class Chooser(Protocol):
         """The next token for these float32 logits, one for each token of the vocabulary."""
 
 
-# Gives what makes choosers of the plain values that describe them; one, since a page and its workers are the same program.
-_fetchers: list[Callable[[], Awaitable[Callable[[object], Chooser]]]] = []
+# Makes a chooser of the plain values that describe it; one, since a page and its workers are the same program.
+_makers: list[Callable[[object], Awaitable[Chooser]]] = []
 
 
-def use_choosers(fetch: Callable[[], Awaitable[Callable[[object], Chooser]]]) -> None:
-    """Say how to get what makes choosers: called once, by whoever knows the module that has it."""
-    _fetchers.append(fetch)
+def use_choosers(make: Callable[[object], Awaitable[Chooser]]) -> None:
+    """Say what makes choosers: called once. It may have to be fetched when the first one is wanted."""
+    _makers.append(make)
 
 
 async def chooser_of(choosing: object) -> Chooser | None:
     """The chooser that these plain values describe; None for None: the likeliest token, found where the logits are."""
-    if choosing is None:
-        return None
-    make = await _fetchers[0]()
-    return make(choosing)
+    return None if choosing is None else await _makers[0](choosing)
 
 
 @dataclass(frozen=True)

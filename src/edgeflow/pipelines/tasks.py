@@ -68,18 +68,18 @@ async def _text2text_generation() -> Builder:
     return lambda task, model, tokenizer, config: Text2TextGenerationPipeline(task, model, tokenizer, config)
 
 
+async def _chooser(choosing: object) -> Chooser:
+    from edgeflow.pipelines.token_source import make_chooser
+    return make_chooser(choosing)
+
+
+use_choosers(_chooser)
+
+
 async def _zero_shot_classification() -> Builder:
     from edgeflow.pipelines.zero_shot_classification import ZeroShotClassificationPipeline
     return lambda task, model, tokenizer, config: ZeroShotClassificationPipeline(task, model, tokenizer, config)
 
-
-async def _choosers() -> Callable[[object], Chooser]:
-    from edgeflow.pipelines.token_source import make_chooser
-    return make_chooser
-
-
-# In workers too, where tokens are chosen.
-use_choosers(_choosers)
 
 DECODER = 'decoder_model_merged'
 

@@ -57,7 +57,6 @@ def make_chooser(choosing: object) -> Chooser:
     return SamplerChooser(Sampler(options, prompt, cast(int, given['row'])))
 
 
-
 def choosing_of(options: GenerationOptions, prompt: list[int], row: int) -> object:
     """What make_chooser() is given in the model's thread; None where the likeliest token is all that is asked for."""
     plain = not options.do_sample and options.logprobs is None and options.repetition_penalty == 1 and options.presence_penalty == 0

@@ -29,6 +29,8 @@ __pragma__('js', r'''
 const ASSETS = {
   'edgeflow-simd.wasm': () => new URL('./edgeflow-simd.wasm', import.meta.url),
   'edgeflow-relaxed.wasm': () => new URL('./edgeflow-relaxed.wasm', import.meta.url),
+  'edgeflow-more-simd.wasm': () => new URL('./edgeflow-more-simd.wasm', import.meta.url),
+  'edgeflow-more-relaxed.wasm': () => new URL('./edgeflow-more-relaxed.wasm', import.meta.url),
 };
 const SIMD_PROBE = [
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,

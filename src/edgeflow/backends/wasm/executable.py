@@ -16,6 +16,7 @@ from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.crew import Link, Member, SharePlan
 from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.kernels import Image, start_instance
+from edgeflow.backends.wasm.lowerings import needs_more
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_copy, join_bytes, new_bytes, now, pause
@@ -357,7 +358,13 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
 
     image: where the file lies already, if its large initializers are `stored` there. EdgeflowError 'unsupported-op' names the first operator that WASM does not have.
     """
-    machine = WasmMachine(await start_instance() if image is None else image.instance, shares, image)
+    more = needs_more(graph)
+    if more:
+        # The image is in an instance without the rare kernels, from where its weights are copied. Helpers lack them too.
+        leave_image(graph)
+        shares = 1
+        image = None
+    machine = WasmMachine(await start_instance(None, more) if image is None else image.instance, shares, image)
     for part in all_graphs(graph):
         constants_to_initializers.run(part)
         absorb_transposes.run(part)
@@ -372,6 +379,16 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
         await rests.rest()
     detach(graph)
     return WasmExecutable(graph, machine)
+
+
+def leave_image(graph: Graph) -> None:
+    """Make initializers that are stored in an instance's memory views of it, for another instance to copy. That memory must not grow."""
+    for part in all_graphs(graph):
+        for name in part.initializers:
+            data = part.initializers[name]
+            stored = data.stored
+            if stored is not None:
+                part.initializers[name] = TensorData(data.dtype, data.shape, stored.memory.view(stored.address, stored.length))
 
 
 def detach(graph: Graph) -> None:

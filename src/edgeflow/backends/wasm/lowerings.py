@@ -12,7 +12,9 @@ from edgeflow.backends.wasm.lower_indexing import INDEXING_LOWERINGS
 from edgeflow.backends.wasm.lower_movement import MOVEMENT_LOWERINGS
 from edgeflow.backends.wasm.lower_quantized import QUANTIZED_LOWERINGS, bnb4_form, i8_form, nbits_form
 from edgeflow.backends.wasm.lower_reduce import REDUCE_LOWERINGS
+from edgeflow.backends.wasm.more.lowerings import MORE_LOWERINGS
 from edgeflow.backends.wasm.weights import FormOf
+from edgeflow.ir.graph import Graph
 from edgeflow.plan.builder import Lowering
 
 
@@ -29,7 +31,7 @@ def _merged(tables: list[dict[str, Lowering]], contrib: dict[str, Lowering]) -> 
 LOWERINGS: dict[str, Lowering] = _merged([
     ELEMENTWISE_LOWERINGS, MOVEMENT_LOWERINGS, INDEXING_LOWERINGS, REDUCE_LOWERINGS, CONVERT_LOWERINGS, DENSE_LOWERINGS,
     ATTENTION_LOWERINGS, QUANTIZED_LOWERINGS, DECODER_LOWERINGS,
-], CONTRIB_LOWERINGS)
+] + MORE_LOWERINGS, CONTRIB_LOWERINGS)
 
 # Asked while weights are loaded: the values of inputs that are no initializers are None.
 FORMS: dict[str, FormOf] = {
@@ -43,3 +45,15 @@ FORMS: dict[str, FormOf] = {
     'com.microsoft:MatMulNBits': nbits_form,
     'com.microsoft:MatMulBnb4': bnb4_form,
 }
+
+
+def needs_more(graph: Graph) -> bool:
+    """Whether a node, of subgraphs too, has its kernels in the large binary."""
+    for node in graph.nodes:
+        for table in MORE_LOWERINGS:
+            if node.key() in table:
+                return True
+        for attribute in node.attributes.values():
+            if isinstance(attribute, Graph) and needs_more(attribute):
+                return True
+    return False

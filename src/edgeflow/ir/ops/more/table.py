@@ -1,0 +1,8 @@
+"""The operators that common models do not have, by Node.key(): one table for each family."""
+
+from __future__ import annotations
+
+from edgeflow.ir.ops.infer import OpSpec
+from edgeflow.ir.ops.more.spatial import MORE_SPATIAL_OPS
+
+MORE_OPS: list[dict[str, OpSpec]] = [MORE_SPATIAL_OPS]

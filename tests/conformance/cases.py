@@ -1,0 +1,57 @@
+"""ONNX's backend node tests: their models, inputs, and expected outputs with tolerances."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from onnx.backend.test.loader import load_model_tests
+from onnx.backend.test.runner import Runner
+
+from tests.conformance.values import Value, numpy_value, plain
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model and its runs: the inputs by name, the expected outputs in the model's order."""
+
+    name: str
+    model: bytes
+    outputs: list[str]
+    runs: list[tuple[dict[str, Value], list[object]]]
+    rtol: float
+    atol: float
+    ops: list[str]
+
+
+@functools.cache
+def node_cases() -> dict[str, Case]:
+    """All cases by name, without 'test_'."""
+    cases = {}
+    with warnings.catch_warnings(), np.errstate(all='ignore'):
+        warnings.simplefilter('ignore')
+        for case in load_model_tests(kind='node'):
+            graph = case.model.graph
+            names = [info.name for info in graph.input]
+            runs = [
+                ({name: plain(x) for name, x in zip(names, inputs, strict=False)}, [numpy_value(plain(y)) for y in outputs])
+                for inputs, outputs in case.data_sets
+            ]
+            name = case.name.removeprefix('test_')
+            ops = sorted({node.op_type for node in graph.node})
+            cases[name] = Case(name, case.model.SerializeToString(), [info.name for info in graph.output], runs, case.rtol, case.atol, ops)
+    return cases
+
+
+def complaint(case: Case, run: int, outputs: dict[str, Value]) -> str | None:
+    """What is wrong with the outputs of a run, by ONNX's own comparison; None if nothing is."""
+    try:
+        got = [numpy_value(outputs[name]) for name in case.outputs]
+        with np.errstate(all='ignore'):
+            Runner.assert_similar_outputs(case.runs[run][1], got, case.rtol, case.atol)
+    except (AssertionError, KeyError, TypeError, ValueError, AttributeError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return f'wrong: {" ".join(lines)[:160]}'
+    return None

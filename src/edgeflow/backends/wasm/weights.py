@@ -22,7 +22,7 @@ from edgeflow.host.platform import drop_memory, hold_memory
 from edgeflow.host.port import Bytes
 from edgeflow.ir.dtype import DTYPE_CODES, ITEM_BITS, PACKED, PACKED_BITS, byte_size, element_count
 from edgeflow.ir.graph import Graph, Node, TensorData
-from edgeflow.plan.builder import PackedForm, StepBuilder
+from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
 from edgeflow.plan.planner import initializer_key, memory_dtype, scope_key
 from edgeflow.plan.values import Value
 
@@ -295,6 +295,9 @@ class NoConstants:
         raise EdgeflowError('platform', f"packing reads no elements (of '{value.name}')", {})
 
     def packed(self, form: PackedForm, inputs: list[Value | None]) -> Value | None:
+        return None
+
+    def lowering(self, key: str) -> Lowering | None:
         return None
 
 

@@ -16,7 +16,7 @@ OPSET = 24
 
 
 class Composer:
-    """Lowers operators of ai.onnx one after the other within the node that `b` is lowering."""
+    """Lowers operators one after the other within the node that `b` is lowering. They are named as Node.key() does."""
 
     def __init__(self, b: StepBuilder) -> None:
         self.b: StepBuilder = b
@@ -28,7 +28,8 @@ class Composer:
     def ops(self, op: str, inputs: list[Value | None], attributes: dict[str, Attribute] | None, count: int, into: Value | None = None) -> list[Value]:
         """The first `count` outputs."""
         b = self.b
-        node = Node(op, '', '', ['x'] * len(inputs), ['y'] * count, attributes if attributes is not None else {})
+        at = op.rfind(':')
+        node = Node(op[at + 1:], op[:max(0, at)], '', ['x'] * len(inputs), ['y'] * count, attributes if attributes is not None else {})
         opset = b.opset
         b.opset = OPSET
         types = infer_types(context_of(b, node, inputs))

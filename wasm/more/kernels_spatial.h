@@ -2,4 +2,4 @@
 // (notation: ../kernels_tensor.h).
 #pragma once
 
-#define SPATIAL_KERNELS(X)
+#define MORE_SPATIAL_KERNELS(X)

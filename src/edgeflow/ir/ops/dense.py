@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgeflow.ir.dtype import element_count
 from edgeflow.ir.ops.infer import FLOATS, INTEGERS, InferContext, OpSpec, Type, op
 
 BYTES8 = ['uint8', 'int8']
@@ -91,7 +92,7 @@ def _quantize(c: InferContext) -> list[Type]:
     if c.has(2):
         dtype = c.check_dtype(2, QUANTIZED)
         check_scale(c, 2, 1)
-        if c.shape(2) != c.shape(1):
+        if element_count(c.shape(2)) != element_count(c.shape(1)):
             raise c.fail('a zero point of the shape of the scale', f'{c.shape(1)} and {c.shape(2)}')
     elif c.attr_int('output_dtype') != 0:
         dtype = c.attr_dtype('output_dtype', 0)
@@ -106,7 +107,7 @@ def _dequantize(c: InferContext) -> list[Type]:
     check_scale(c, 1, 1)
     if c.has(2):
         c.check_same_dtype(0, 2)
-        if c.shape(2) != c.shape(1):
+        if element_count(c.shape(2)) != element_count(c.shape(1)):
             raise c.fail('a zero point of the shape of the scale', f'{c.shape(1)} and {c.shape(2)}')
     dtype = c.attr_dtype('output_dtype', 0) if c.attr_int('output_dtype') != 0 else c.dtype(1)
     return [Type(dtype, c.shape(0))]

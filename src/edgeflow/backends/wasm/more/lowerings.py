@@ -3,7 +3,11 @@ family. Their kernels are in the large binary (wasm/more)."""
 
 from __future__ import annotations
 
+from edgeflow.backends.wasm.more.lower_attention import MORE_ATTENTION_LOWERINGS
 from edgeflow.backends.wasm.more.lower_spatial import MORE_SPATIAL_LOWERINGS
 from edgeflow.plan.builder import Lowering
 
-MORE_LOWERINGS: list[dict[str, Lowering]] = [MORE_SPATIAL_LOWERINGS]
+MORE_LOWERINGS: list[dict[str, Lowering]] = [
+    MORE_ATTENTION_LOWERINGS,
+    MORE_SPATIAL_LOWERINGS,
+]

@@ -66,12 +66,24 @@ def planned(case: Case) -> list[Case]:
     return made
 
 
+def lengths(values: list[object]) -> list[object]:
+    """How the values nest: a list for a sequence, whether there is anything for all else."""
+    return [lengths(x) if isinstance(x, list) else x is not None for x in values]
+
+
+def flat(values: list[object]) -> list[object]:
+    """The values with the items of sequences in their places: ONNX's comparison cannot take scalars within a sequence."""
+    return [y for x in values for y in (flat(x) if isinstance(x, list) else [x])]
+
+
 def complaint(case: Case, run: int, outputs: dict[str, Value]) -> str | None:
     """What is wrong with the outputs of a run, by ONNX's own comparison; None if nothing is."""
     try:
-        got = [numpy_value(outputs[name]) for name in case.outputs]
+        expected, got = case.runs[run][1], [numpy_value(outputs[name]) for name in case.outputs]
+        if lengths(got) != lengths(expected):
+            return f'wrong: sequences of lengths {lengths(got)}; expected {lengths(expected)}'
         with np.errstate(all='ignore'):
-            Runner.assert_similar_outputs(case.runs[run][1], got, case.rtol, case.atol)
+            Runner.assert_similar_outputs(flat(expected), flat(got), case.rtol, case.atol)
     except (AssertionError, KeyError, TypeError, ValueError, AttributeError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         return f'wrong: {" ".join(lines)[:160]}'

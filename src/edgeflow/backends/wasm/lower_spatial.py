@@ -135,14 +135,19 @@ def lower_average_pool(b: StepBuilder, node: Node, inputs: list[Value | None], o
 
 
 def lower_max_pool(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    if at(outputs, 1) is not None:
-        raise b.unsupported('its indices are not given')
     source = given(b, inputs)
-    output = given(b, outputs)
-    wide = output if output.dtype == 'float32' else b.typed_scratch('float32', output.shape)
-    pool_step(b, 'MaxPool', float_value(b, source), wide, pool_windows(context_of(b, node, inputs)), False)
-    if wide is not output:
-        cast_step(b, wide, output)
+    wide = float_value(b, source)
+    windows = pool_windows(context_of(b, node, inputs))
+    output = at(outputs, 0)
+    indices = at(outputs, 1)
+    if output is not None:
+        made = output if output.dtype == 'float32' else b.typed_scratch('float32', output.shape)
+        pool_step(b, 'MaxPool', wide, made, windows, False)
+        if made is not output:
+            cast_step(b, made, output)
+    if indices is not None:
+        words: list[Word] = [b.pointer(wide), b.pointer(indices), element_count(source.shape[:2]), int_of(node, 'storage_order')]
+        b.step('max_indices_f32', words + window_words(source.shape[2:], windows))
 
 
 def global_pool_lowering(reduction: int) -> Lowering:
@@ -158,7 +163,8 @@ def global_pool_lowering(reduction: int) -> Lowering:
 
 def scaled(b: StepBuilder, source: Value, factor: Value, addend: Value, output: Value) -> None:
     """output = source * factor + addend, both broadcast."""
-    b.may_reuse(output, source)
+    if output is not source:
+        b.may_reuse(output, source)
     binary_step(b, BINARY_IDS['Mul'], source, factor, output)
     binary_step(b, BINARY_IDS['Add'], output, addend, output)
 
@@ -201,6 +207,17 @@ def lower_instance_normalization(b: StepBuilder, node: Node, inputs: list[Value 
     scaled(b, output, as_channels(b, given(b, inputs, 1), rank), as_channels(b, given(b, inputs, 2), rank), output)
 
 
+def lower_group_normalization(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    """Scale and bias are one number a group before version 21, then one a channel."""
+    x = require_float(b, given(b, inputs))
+    output = given(b, outputs)
+    scale = given(b, inputs, 1)
+    normalize_rows(b, x, output, x.shape[0] * int_of(node, 'num_groups'), number_of(node, 'epsilon', 1e-5))
+    parts = b.new_value(output.name, 'float32', [x.shape[0], scale.count(), element_count(x.shape[1:]) // max(1, scale.count())])
+    b.alias(parts, output)
+    scaled(b, parts, as_channels(b, scale, 3), as_channels(b, given(b, inputs, 2), 3), parts)
+
+
 SPATIAL_LOWERINGS: dict[str, Lowering] = {
     'Conv': lower_conv,
     'ConvInteger': lower_conv_integer,
@@ -210,6 +227,7 @@ SPATIAL_LOWERINGS: dict[str, Lowering] = {
     'GlobalAveragePool': global_pool_lowering(1),
     'GlobalMaxPool': global_pool_lowering(2),
     'BatchNormalization': lower_batch_normalization,
+    'GroupNormalization': lower_group_normalization,
     'InstanceNormalization': lower_instance_normalization,
     'Resize': lower_resize,
     'Upsample': lower_resize,

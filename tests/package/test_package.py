@@ -8,6 +8,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+from toolchain.parts import Parts
 from toolchain.paths import NODE_MODULES, ROOT
 
 FILES = {
@@ -15,6 +16,7 @@ FILES = {
     'dist/edgeflow.js', 'dist/edgeflow.js.map', 'dist/edgeflow.iife.js', 'dist/edgeflow.iife.js.map',
     'dist/edgeflow-simd.wasm', 'dist/edgeflow-relaxed.wasm', 'dist/edgeflow-more-simd.wasm', 'dist/edgeflow-more-relaxed.wasm',
     'dist/edgeflow-jinja.js', 'dist/edgeflow-jinja.js.map',
+    *(f'dist/edgeflow-{part}.js{suffix}' for part in Parts.read().patterns for suffix in ('', '.map')),
 }  # fmt: skip
 
 

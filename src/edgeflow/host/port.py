@@ -116,6 +116,8 @@ Workers
                                                                         that has workers; 0 in workers, Node and CPython
     spawn_worker(address: str | None) -> WorkerHandle                   a worker that runs the script at `address`, None: this
                                                                         library's own file. EdgeflowError 'platform' if none can be had
+    part_addresses() -> object                                          where the parts of edgeflow lie, for a worker, which is told by
+                                                                        use_part_addresses(found); CPython: imports know
     worker_port() -> WorkerPort | None                                  in a worker that spawn_worker made: the way to its page
     new_channel() -> list[object]                                      two ends of a channel, which post() can move to other threads
     open_port(end: object) -> MessagePort                               an end, in the thread that it has come to
@@ -151,6 +153,10 @@ Text libraries
     may_be_joined(text: str) -> bool                     whether what follows could do so: it ends in a letter, number, symbol, mark
     load_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> TokenizerLibrary
                                                          EdgeflowError 'invalid-tokenizer'; see text/tokenizer.py
+    match_fully(pattern: str, texts: list[str]) -> list[bool] | None    whether each text as a whole matches a regular expression of RE2's
+                                                         syntax; None: it is none
+    parse_number(text) -> float | None                   a decimal number, 'nan', 'inf'; None: it is none
+    number_text(x, dtype) -> str                         the shortest decimal that is x as 'float32' or 'float64', as numpy writes it
     parse_ahead(tokenizer_json: Bytes)                   does the first half of load_tokenizer() for the same bytes, so that a page
                                                          has two short tasks in place of a long one; CPython: nothing
 """

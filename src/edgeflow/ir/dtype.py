@@ -15,6 +15,8 @@ ITEM_BITS: dict[str, int] = {
     'float32': 32, 'uint8': 8, 'int8': 8, 'uint16': 16, 'int16': 16, 'int32': 32, 'int64': 64, 'bool': 8,
     'float16': 16, 'float64': 64, 'uint32': 32, 'uint64': 64, 'bfloat16': 16, 'float8e4m3fn': 8, 'float8e4m3fnuz': 8,
     'float8e5m2': 8, 'float8e5m2fnuz': 8, 'uint4': 8, 'int4': 8, 'float4e2m1': 8, 'float8e8m0': 8, 'uint2': 8, 'int2': 8,
+    # Their numbers: interpreted runs keep the strings themselves (backends/wasm/more/tensors.py).
+    'string': 32,
 }
 
 # Bits of an element in a file, of the types that share bytes there. In kernels' words such data has the type's number plus PACKED.

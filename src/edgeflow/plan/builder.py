@@ -99,7 +99,11 @@ class StepBuilder:
 
     def scratch(self, size: int) -> Value:
         """`size` bytes that live only while this node's steps run, 64-byte aligned, contents undefined."""
-        value = self.new_value('scratch', 'uint8', [size])
+        return self.typed_scratch('uint8', [size])
+
+    def typed_scratch(self, dtype: str, shape: list[int]) -> Value:
+        """As scratch(), for a tensor."""
+        value = self.new_value('scratch', dtype, shape)
         self.scratches.append(value)
         return value
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
@@ -42,7 +42,7 @@ class Tensor(Resource):
     def data(self) -> NumericArray:
         """The numbers, flat: a typed array in JS, a one-dimensional numpy array in Python. Not a copy.
 
-        float16 is a Float16Array where the browser has it, else a Uint16Array of the bits; bfloat16 is always the bits.
+        Of strings, a list. float16 is a Float16Array where the browser has it, else a Uint16Array of the bits; bfloat16 is always the bits.
         EdgeflowError 'disposed' after dispose().
         """
         if self._data is None:
@@ -76,24 +76,29 @@ def describe(dtype: str, shape: list[int]) -> str:
 
 
 def tensor(
-    data: float | bool | list[object] | NumericArray, shape: list[int] | None = None,
+    data: float | bool | str | list[object] | NumericArray, shape: list[int] | None = None,
     dtype: Literal[
         'float32', 'float16', 'float64', 'bfloat16', 'int8', 'int16', 'int32', 'int64',
         'uint8', 'uint16', 'uint32', 'uint64', 'bool', 'float8e4m3fn', 'float8e4m3fnuz', 'float8e5m2', 'float8e5m2fnuz', 'float8e8m0',
-        'float4e2m1', 'int4', 'uint4', 'int2', 'uint2',
+        'float4e2m1', 'int4', 'uint4', 'int2', 'uint2', 'string',
     ] | None = None,
 ) -> Tensor:
     """A tensor of the given numbers.
 
     data: a number, nested lists of numbers or bools, or a typed array (in Python a numpy array of any rank), which is not
-    copied. shape: inferred from the nesting if left out. dtype: an array's own; for lists of bools 'bool', for other
+    copied, or texts. shape: inferred from the nesting if left out. dtype: an array's own; for lists of bools 'bool', for other
     numbers 'float32' unless said, whole or not, because JS cannot tell 1 from 1.0. A uint8 array may be declared
     'bool', a uint16 array that holds the bits of 16-bit floats 'float16' or 'bfloat16', and an array of bytes one of the
     types of 8 bits and fewer, a byte for each element: integers as int8 or uint8, float8 and float4 types as their bits.
     EdgeflowError 'invalid-argument' for anything else, ragged lists, and a shape that does not fit.
     """
+    texts: list[str] = []
+    if dtype == 'string' or dtype is None:
+        natural = [0] if dtype == 'string' and data == [] else _flat_texts(data, texts)
+        if natural is not None:
+            return Tensor('string', _checked_shape(shape, natural, len(texts)), texts)
     if dtype is not None:
-        check_choice(dtype, TENSOR_DTYPES, 'dtype')
+        check_choice(dtype, TENSOR_DTYPES + ['string'], 'dtype')
     own = array_dtype(data)
     if own is not None:
         return _from_array(data, own, shape, dtype)
@@ -107,6 +112,22 @@ def tensor(
     if kind in SMALL_FLOATS and STORAGE[kind] == 'uint8':
         raise EdgeflowError('invalid-argument', f'a {kind} tensor is made of an array of its bits, not of a list', {'expected': 'uint8'})
     return Tensor(kind, _checked_shape(shape, plain[1], len(values)), array_of(kind, values))
+
+
+def _flat_texts(data: object, texts: list[str]) -> list[int] | None:
+    """Append the texts of nested lists to `texts`; the shape they have, None if something is no text."""
+    if isinstance(data, str):
+        texts.append(data)
+        return []
+    if not isinstance(data, list):
+        return None
+    inner: list[int] | None = None
+    for item in data:
+        shape = _flat_texts(item, texts)
+        if shape is None or (inner is not None and inner != shape):
+            return None
+        inner = shape
+    return [len(data)] + inner if inner is not None else None
 
 
 def _from_array(data: NumericArray, own: str, shape: list[int] | None, dtype: str | None) -> Tensor:
@@ -154,6 +175,8 @@ def _checked_shape(shape: list[int] | None, natural: list[int], size: int) -> li
 
 def numbers(dtype: str, data: NumericArray) -> list:
     """The numbers of a tensor's array as a flat list, whatever the platform keeps them in."""
+    if dtype == 'string':
+        return list(cast('list[str]', data))
     values = array_list(data)
     if dtype == 'bool':
         return [bool(x) for x in values]

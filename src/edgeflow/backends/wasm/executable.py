@@ -18,8 +18,10 @@ from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.kernels import Image, start_instance
 from edgeflow.backends.wasm.lowerings import needs_more
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
+from edgeflow.backends.wasm.more.interpreter import Interpreter
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_copy, join_bytes, new_bytes, now, pause
+from edgeflow.ir.dtype import DTYPE_CODES
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes import absorb_transposes, constants_to_initializers, eliminate_dead_nodes
 from edgeflow.passes.fold_constants import fold_constants
@@ -28,7 +30,7 @@ from edgeflow.passes.pipeline import pass_steps
 from edgeflow.passes.rename import all_graphs
 from edgeflow.plan.builder import CacheLayout, StepBuilder
 from edgeflow.plan.link import WORD, Tape, link
-from edgeflow.plan.planner import Draft, make_plan
+from edgeflow.plan.planner import Draft, initializer_key, make_plan, scope_key
 from edgeflow.plan.printer import print_plan
 from edgeflow.plan.stretches import Share
 from edgeflow.plan.values import Pointer, Step, Value
@@ -64,7 +66,8 @@ class WasmPlan:
 class WasmExecutable:
     """contract.Executable on a WasmMachine."""
 
-    def __init__(self, graph: Graph, machine: WasmMachine) -> None:
+    def __init__(self, graph: Graph, machine: WasmMachine, texts: dict[str, TensorData] | None = None) -> None:
+        """texts: the graph's tensors of strings."""
         self.lane: str = HERE
         # Where plans find past keys and values; None: in their inputs.
         self.cache: CacheLayout | None = None
@@ -74,6 +77,8 @@ class WasmExecutable:
         self._plans: dict[str, WasmPlan] = {}
         self._pausing: bool = False
         self._deciding: list[str] = deciding_inputs(graph)
+        self._texts: dict[str, TensorData] = {} if texts is None else texts
+        self._interpreter: Interpreter | None = None
         self._crew: list[Member] = []
         self._hired: int = 0
         self._helpers: list[Link] = []
@@ -84,16 +89,43 @@ class WasmExecutable:
     ) -> dict[str, Feed]:
         helpers = self._helpers
         self._helpers = []
-        if control is None and len(helpers) == 0:
-            return self.run_now(feeds, outputs)
         machine = self._living()
-        plan = self._begin_run(machine, feeds, outputs)
+        plan = self._begin_unless_interpreted(machine, feeds, outputs)
+        if plan is None:
+            return await self._interpret(machine, feeds, outputs, control)
         code = 0
         if len(helpers) > 0 and len(plan.draft.stretches) > 0:
             code = await self._run_with_help(machine, plan, self._members(machine, helpers), control)
+        elif control is None:
+            code = machine.engine.run_tape(plan.tape_address, plan.tape.step_words) if plan.tape.step_words > 0 else 0
         elif plan.tape.step_words > 0:
             code = await self._run_slices(machine, plan, 0, control)
         return self._end_run(machine, plan, outputs, code)
+
+    def _begin_unless_interpreted(self, machine: WasmMachine, feeds: dict[str, Feed], outputs: list[str]) -> WasmPlan | None:
+        """As _begin_run(); None if there can be no plan."""
+        if self._interpreter is not None:
+            return None
+        for info in self._graph.inputs:
+            if info.dtype == 'string' or info.dtype not in DTYPE_CODES:
+                return None
+        try:
+            return self._begin_run(machine, feeds, outputs)
+        except EdgeflowError as error:
+            if error.code != 'unsupported-op' or self.cache is not None:
+                raise
+            return None
+
+    async def _interpret(self, machine: WasmMachine, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None) -> dict[str, Feed]:
+        """Run node by node, now and from now on: shapes depend on data, or values are no tensors of numbers."""
+        if self._interpreter is None:
+            self.forget_plans()
+            self._interpreter = Interpreter(self._graph, machine, self._texts)
+        self._pausing = True
+        try:
+            return await self._interpreter.run(feeds, outputs, control, self._living)
+        finally:
+            self._pausing = False
 
     def run_now(self, feeds: dict[str, Feed], outputs: list[str]) -> dict[str, Feed]:
         """A run without a pause, for callers that cannot wait."""
@@ -276,6 +308,7 @@ class WasmExecutable:
         self._crew = []
         self._machine = None
         self._decoder = None
+        self._interpreter = None
         self._plans = {}
 
     def _living(self) -> WasmMachine:
@@ -375,10 +408,24 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
     fold_constants(graph, machine.fold)
     eliminate_dead_nodes.run(graph)
     check_operators(graph)
+    texts: dict[str, TensorData] = {}
+    take_texts(graph, '', texts)
     for _ in machine.load(graph):
         await rests.rest()
     detach(graph)
-    return WasmExecutable(graph, machine)
+    return WasmExecutable(graph, machine, texts)
+
+
+def take_texts(graph: Graph, scope: str, texts: dict[str, TensorData]) -> None:
+    """Move the initializers of strings, which no kernel takes, out of the graph and its subgraphs, by their keys."""
+    for name in list(graph.initializers.keys()):
+        if graph.initializers[name].dtype == 'string':
+            texts[initializer_key(scope, name)] = graph.initializers.pop(name)
+    for node in graph.nodes:
+        for attribute in node.attributes:
+            inner = node.attributes[attribute]
+            if isinstance(inner, Graph):
+                take_texts(inner, scope_key(scope, node, attribute), texts)
 
 
 def leave_image(graph: Graph) -> None:

@@ -12,6 +12,7 @@ from edgeflow.backends.wasm.lower_indexing import INDEXING_LOWERINGS
 from edgeflow.backends.wasm.lower_movement import MOVEMENT_LOWERINGS
 from edgeflow.backends.wasm.lower_quantized import QUANTIZED_LOWERINGS, bnb4_form, i8_form, nbits_form
 from edgeflow.backends.wasm.lower_reduce import REDUCE_LOWERINGS
+from edgeflow.backends.wasm.lower_spatial import SPATIAL_LOWERINGS
 from edgeflow.backends.wasm.more.lower_numeric import WIDE_LOWERINGS
 from edgeflow.backends.wasm.more.lowerings import MORE_LOWERINGS
 from edgeflow.backends.wasm.weights import FormOf
@@ -49,7 +50,7 @@ def _either(core: Lowering, wide: Lowering) -> Lowering:
 
 LOWERINGS: dict[str, Lowering] = _merged([
     ELEMENTWISE_LOWERINGS, MOVEMENT_LOWERINGS, INDEXING_LOWERINGS, REDUCE_LOWERINGS, CONVERT_LOWERINGS, DENSE_LOWERINGS,
-    ATTENTION_LOWERINGS, QUANTIZED_LOWERINGS, DECODER_LOWERINGS,
+    ATTENTION_LOWERINGS, QUANTIZED_LOWERINGS, DECODER_LOWERINGS, SPATIAL_LOWERINGS,
 ] + MORE_LOWERINGS, CONTRIB_LOWERINGS)
 
 # Asked while weights are loaded: the values of inputs that are no initializers are None.

@@ -16,6 +16,7 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import copy_bytes, new_bytes
 from edgeflow.host.port import WasmInstance
 from edgeflow.ir.dtype import PACKED_BITS
+from edgeflow.ir.ops.more.flow import FLOW_OPS
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
 from edgeflow.plan.planner import PLANNED_OPS, Draft, lower_at_once, memory_dtype
@@ -125,7 +126,7 @@ def check_operators(graph: Graph) -> None:
     """'unsupported-op' for the first node, subgraphs included, whose operator WASM does not have."""
     for node in graph.nodes:
         key = node.key()
-        if key not in LOWERINGS and key not in PLANNED_OPS:
+        if key not in LOWERINGS and key not in PLANNED_OPS and key not in FLOW_OPS:
             opset = graph.opsets.get(node.domain, 1)
             domain = 'ai.onnx' if node.domain == '' else node.domain
             raise EdgeflowError('unsupported-op', f"no backend has the operator {node.op} of {domain}, version {opset} (node '{node.name}')",

@@ -17,6 +17,7 @@ from edgeflow.backends.wasm.more.lower_numeric import WIDE_LOWERINGS
 from edgeflow.backends.wasm.more.lowerings import MORE_LOWERINGS
 from edgeflow.backends.wasm.weights import FormOf
 from edgeflow.ir.graph import Graph, Node
+from edgeflow.passes.shapes import infer_dtypes
 from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.values import Value
 
@@ -69,7 +70,10 @@ FORMS: dict[str, FormOf] = {
 
 def needs_more(graph: Graph) -> bool:
     """Whether a node, of subgraphs too, has its kernels in the large binary."""
+    types = infer_dtypes(graph)
     for node in graph.nodes:
+        if node.key() in WIDE_LOWERINGS and (len(node.outputs) > 1 or types.dtype(node.inputs[0]) not in ['', 'float32', 'float16', 'bfloat16']):
+            return True
         for table in MORE_LOWERINGS:
             if node.key() in table:
                 return True

@@ -119,7 +119,6 @@ def test_small_floats_that_are_no_numbers() -> None:
 def test_what_is_refused() -> None:
     assert 'int32' in refused(array_of('float32', [1]), None, 'int32').message
     refused(array_of('uint8', [2]), None, 'bool')
-    refused('text', None, None)
     refused(['a', 1], None, None)
     refused(None, None, None)
     refused([[1, 2], [3]], None, None)

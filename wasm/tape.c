@@ -1,15 +1,17 @@
 // The tape: a list of steps, each a kernel with its argument words.
 #include "base.h"
 #include "kernels_dense.h"
+#include "kernels_spatial.h"
 #include "kernels_tensor.h"
 #ifdef MORE_KERNELS_TOO
 #include "more/kernels_flow.h"
 #include "more/kernels_numeric.h"
 #include "more/kernels_spatial.h"
-#define KERNELS(X) DENSE_KERNELS(X) TENSOR_KERNELS(X) SPATIAL_KERNELS(X) NUMERIC_KERNELS(X) FLOW_KERNELS(X)
+#define MORE_KERNELS(X) MORE_SPATIAL_KERNELS(X) NUMERIC_KERNELS(X) FLOW_KERNELS(X)
 #else
-#define KERNELS(X) DENSE_KERNELS(X) TENSOR_KERNELS(X)
+#define MORE_KERNELS(X)
 #endif
+#define KERNELS(X) DENSE_KERNELS(X) TENSOR_KERNELS(X) SPATIAL_KERNELS(X) MORE_KERNELS(X)
 
 typedef int (*Kernel)(const word *a);
 

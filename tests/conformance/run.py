@@ -4,6 +4,7 @@
   --write           write the lists: passing.txt (what passes in both) and rest.txt (the others with their reasons)
   --filter TEXT     only cases whose name or operator contains it (`--filter op:Resize`: exactly this operator); several may be given
   --only cpython    or chromium
+  --planned         all inputs but the first as initializers; for work on operators whose shapes depend on data
   -x                end with the first failure; in CPython with its trace
   --reasons         count the failures by reason
 """
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.conformance import in_chromium, in_cpython
-from tests.conformance.cases import Case, node_cases
+from tests.conformance.cases import Case, node_cases, planned
 
 PASSING = Path(__file__).parent / 'passing.txt'
 REST = Path(__file__).parent / 'rest.txt'
@@ -81,9 +82,12 @@ def main() -> int:
     parser.add_argument('--device', default='wasm')
     parser.add_argument('-x', dest='first', action='store_true')
     parser.add_argument('--write', action='store_true')
+    parser.add_argument('--planned', action='store_true')
     parser.add_argument('--reasons', action='store_true')
     options = parser.parse_args()
     cases = chosen(options.filter)
+    if options.planned:
+        cases = [made for case in cases for made in planned(case)]
     both: dict[str, str | None] = {}
     runners = {
         'cpython': lambda: in_python(cases, options.first),
@@ -105,11 +109,11 @@ def main() -> int:
                 return 1
         report(title, verdicts, time.monotonic() - started, reasons=options.reasons)
     if options.write:
-        if options.filter or options.only:
+        if options.filter or options.only or options.planned:
             parser.error('the lists are written of all cases in both runtimes')
         write(both)
         return 0
-    return compare(both, {case.name for case in cases}) if not options.only else 0
+    return compare(both, {case.name for case in cases}) if not options.only and not options.planned else 0
 
 
 if __name__ == '__main__':

@@ -1,6 +1,6 @@
 """The values of test cases: tensors of any ONNX type, sequences, optionals; from numpy to what travels, and back.
 
-A value travels as {dtype, shape, data}, data being the bytes as ONNX's raw_data has them (types of 4 and 2 bits packed), or the
+A value travels as {dtype, shape, data}, data being the bytes as tensors have them (a byte an element for small types), or the
 strings; a sequence as a list of values; an optional that is empty as None.
 """
 
@@ -16,7 +16,8 @@ SPELLINGS = {'float': 'float32', 'double': 'float64'}
 ONNX_NAMES = {name: key for key, name in SPELLINGS.items()}
 
 # What an array holds whose elements numpy and JS do not know.
-STORAGE = {'bfloat16': 'uint16', 'bool': 'uint8'}
+STORAGE = {'bfloat16': 'uint16', 'bool': 'uint8', 'int4': 'int8', 'int2': 'int8'}
+SMALL_INTEGERS = ['int4', 'uint4', 'int2', 'uint2']
 NATIVE = ['float32', 'float64', 'float16', 'int8', 'int16', 'int32', 'int64', 'uint8', 'uint16', 'uint32', 'uint64']
 
 
@@ -50,7 +51,8 @@ def plain(value: object) -> Value:
         return Plain('string', list(array.shape), texts)
     proto = numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape))
     name = TensorProto.DataType.Name(proto.data_type).lower()
-    return Plain(SPELLINGS.get(name, name), list(array.shape), proto.raw_data)
+    data = array.astype(np.int16).astype(np.uint8).tobytes() if name in SMALL_INTEGERS else array.tobytes()
+    return Plain(SPELLINGS.get(name, name), list(array.shape), data)
 
 
 def numpy_value(value: Value) -> object:
@@ -62,5 +64,7 @@ def numpy_value(value: Value) -> object:
     if value.dtype == 'string':
         return np.array(value.data, dtype=object).reshape(value.shape)
     kind = TensorProto.DataType.Value(ONNX_NAMES.get(value.dtype, value.dtype).upper())
-    proto = helper.make_tensor('x', kind, value.shape, value.data, raw=True)
-    return numpy_helper.to_array(proto)
+    form = helper.tensor_dtype_to_np_dtype(kind)
+    if value.dtype in SMALL_INTEGERS:
+        return np.frombuffer(value.data, value.storage()).astype(form).reshape(value.shape)
+    return np.frombuffer(value.data, form).reshape(value.shape)

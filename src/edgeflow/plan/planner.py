@@ -30,7 +30,7 @@ EAGER_BYTES = 2097152
 FOLD_BYTES = 65536
 FOLD_GROWTH = 4
 
-MEMORY_DTYPES: dict[str, str] = {'float16': 'float32', 'bfloat16': 'float32', 'int4': 'int8', 'uint4': 'uint8'}
+MEMORY_DTYPES: dict[str, str] = {'float16': 'float32', 'bfloat16': 'float32'}
 
 SHAPE_OPS: list[str] = ['Shape', 'Size']
 PLANNED_OPS: list[str] = SHAPE_OPS + ['If']

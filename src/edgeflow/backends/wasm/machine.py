@@ -15,6 +15,7 @@ from edgeflow.backends.wasm.weights import Weights, check_data, upload
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import copy_bytes, new_bytes
 from edgeflow.host.port import WasmInstance
+from edgeflow.ir.dtype import PACKED_BITS
 from edgeflow.ir.ops.more.flow import FLOW_OPS
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
@@ -100,7 +101,9 @@ class WasmMachine:
             for data in inputs:
                 values.append(None if data is None else self._temporary(b, data))
             outputs = lower_at_once(node, opset, values, self, b)
-            return None if outputs is None else [self._tensor(value) for value in outputs]
+            if outputs is None or len([value for value in outputs if value.dtype in PACKED_BITS]) > 0:
+                return None
+            return [self._tensor(value) for value in outputs]
         finally:
             self.end_plan(set())
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from edgeflow.ir.ops.infer import FLOATS, INTEGERS, InferContext, OpSpec, Type, op
+from edgeflow.ir.dtype import element_count
+from edgeflow.ir.ops.infer import FLOATS, INTEGERS, SMALL, InferContext, OpSpec, Type, op
 
 BYTES8 = ['uint8', 'int8']
-QUANTIZED = ['uint8', 'int8', 'uint16', 'int16', 'uint4', 'int4']
+QUANTIZED = ['uint8', 'int8', 'uint16', 'int16'] + SMALL
 
 
 def matmul_shape(c: InferContext, a: list[int], b: list[int]) -> list[int]:
@@ -84,15 +85,18 @@ def check_scale(c: InferContext, index: int, axis_default: int) -> None:
         raise c.fail(f'a scale and zero point of shape {wanted} (blocks of {block})', f'{scale}')
 
 
+def _check_zero_point(c: InferContext) -> None:
+    if c.shape(2) != c.shape(1) and (element_count(c.shape(1)) != 1 or element_count(c.shape(2)) != 1):
+        raise c.fail('a zero point of the shape of the scale', f'{c.shape(1)} and {c.shape(2)}')
+
+
 def _quantize(c: InferContext) -> list[Type]:
     c.check_dtype(0, FLOATS + ['int32'])
     check_scale(c, 1, 1)
     dtype = 'uint8'
     if c.has(2):
         dtype = c.check_dtype(2, QUANTIZED)
-        check_scale(c, 2, 1)
-        if c.shape(2) != c.shape(1):
-            raise c.fail('a zero point of the shape of the scale', f'{c.shape(1)} and {c.shape(2)}')
+        _check_zero_point(c)
     elif c.attr_int('output_dtype') != 0:
         dtype = c.attr_dtype('output_dtype', 0)
     if dtype not in QUANTIZED:
@@ -106,8 +110,7 @@ def _dequantize(c: InferContext) -> list[Type]:
     check_scale(c, 1, 1)
     if c.has(2):
         c.check_same_dtype(0, 2)
-        if c.shape(2) != c.shape(1):
-            raise c.fail('a zero point of the shape of the scale', f'{c.shape(1)} and {c.shape(2)}')
+        _check_zero_point(c)
     dtype = c.attr_dtype('output_dtype', 0) if c.attr_int('output_dtype') != 0 else c.dtype(1)
     return [Type(dtype, c.shape(0))]
 

@@ -28,7 +28,7 @@ def _merged(groups: list[dict[str, OpSpec]], contrib: dict[str, OpSpec]) -> dict
 
 
 OPS: dict[str, OpSpec] = _merged(
-    ELEMENTWISE_OPS + MORE_OPS + [MOVEMENT_OPS, INDEXING_OPS, REDUCE_OPS, DENSE_OPS, SPATIAL_OPS, DECODER_OPS, FUSED_OPS], CONTRIB_OPS)
+    ELEMENTWISE_OPS + [MOVEMENT_OPS, INDEXING_OPS, REDUCE_OPS, DENSE_OPS, SPATIAL_OPS, DECODER_OPS, FUSED_OPS] + MORE_OPS, CONTRIB_OPS)
 
 
 def find_spec(node: Node, opset: int) -> OpSpec:

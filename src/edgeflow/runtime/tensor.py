@@ -26,6 +26,10 @@ STORAGE: dict[str, str] = {
     'float8e5m2fnuz': 'uint8', 'float8e8m0': 'uint8', 'float4e2m1': 'uint8', 'int4': 'int8', 'uint4': 'uint8', 'int2': 'int8', 'uint2': 'uint8',
 }
 
+BOUNDS: dict[str, list[int]] = {
+    'bool': [0, 1], 'uint4': [0, 15], 'int4': [-8, 7], 'uint2': [0, 3], 'int2': [-2, 1], 'float4e2m1': [0, 15],
+}
+
 
 class Tensor(Resource):
     """Numbers in row-major order. `shape` is [] for a scalar. Made by `tensor()`, by operations and by models."""
@@ -111,7 +115,7 @@ def tensor(
     kind = dtype if dtype is not None else ('bool' if _all_bools(values) else 'float32')
     if kind in SMALL_FLOATS and STORAGE[kind] == 'uint8':
         raise EdgeflowError('invalid-argument', f'a {kind} tensor is made of an array of its bits, not of a list', {'expected': 'uint8'})
-    return Tensor(kind, _checked_shape(shape, plain[1], len(values)), array_of(kind, values))
+    return Tensor(kind, _checked_shape(shape, plain[1], len(values)), array_of(kind, _within(kind, values)))
 
 
 def _flat_texts(data: object, texts: list[str]) -> list[int] | None:
@@ -140,11 +144,19 @@ def _from_array(data: NumericArray, own: str, shape: list[int] | None, dtype: st
             'invalid-argument', f'tensor data: expected an array of {dtype}, got one of {own}',
             {'expected': dtype, 'got': own},
         )
-    if dtype == 'bool':
-        for x in array_list(flat):
-            if x > 1:
-                raise EdgeflowError('invalid-argument', f'a bool tensor holds 0 and 1; got {x}', {'got': x})
+    if dtype in BOUNDS:
+        _within(dtype, array_list(flat))
     return Tensor(dtype, dims, array_view(dtype, array_bytes(flat)))
+
+
+def _within(dtype: str, values: list) -> list:
+    """The numbers, all of which the type must hold although its array would hold more."""
+    bounds = BOUNDS.get(dtype)
+    if bounds is not None:
+        for x in values:
+            if x < bounds[0] or x > bounds[1]:
+                raise EdgeflowError('invalid-argument', f'{dtype} holds {bounds[0]} to {bounds[1]}; got {x}', {'got': x})
+    return values
 
 
 def _all_bools(values: list[object]) -> bool:

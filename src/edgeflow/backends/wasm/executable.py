@@ -391,6 +391,8 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
 
     image: where the file lies already, if its large initializers are `stored` there. EdgeflowError 'unsupported-op' names the first operator that WASM does not have.
     """
+    for part in all_graphs(graph):
+        constants_to_initializers.run(part)
     more = needs_more(graph)
     if more:
         # The image is in an instance without the rare kernels, from where its weights are copied. Helpers lack them too.
@@ -399,7 +401,6 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
         image = None
     machine = WasmMachine(await start_instance(None, more) if image is None else image.instance, shares, image)
     for part in all_graphs(graph):
-        constants_to_initializers.run(part)
         absorb_transposes.run(part)
     eliminate_dead_nodes.run(graph)
     fold_constants(graph, machine.fold)

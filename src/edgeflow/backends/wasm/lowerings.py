@@ -13,10 +13,13 @@ from edgeflow.backends.wasm.lower_movement import MOVEMENT_LOWERINGS
 from edgeflow.backends.wasm.lower_quantized import QUANTIZED_LOWERINGS, bnb4_form, i8_form, nbits_form
 from edgeflow.backends.wasm.lower_reduce import REDUCE_LOWERINGS
 from edgeflow.backends.wasm.lower_spatial import SPATIAL_LOWERINGS
+from edgeflow.backends.wasm.more.lower_numeric import WIDE_LOWERINGS
 from edgeflow.backends.wasm.more.lowerings import MORE_LOWERINGS
 from edgeflow.backends.wasm.weights import FormOf
-from edgeflow.ir.graph import Graph
-from edgeflow.plan.builder import Lowering
+from edgeflow.ir.graph import Graph, Node
+from edgeflow.passes.shapes import infer_dtypes
+from edgeflow.plan.builder import Lowering, StepBuilder
+from edgeflow.plan.values import Value
 
 
 def _merged(tables: list[dict[str, Lowering]], contrib: dict[str, Lowering]) -> dict[str, Lowering]:
@@ -26,7 +29,24 @@ def _merged(tables: list[dict[str, Lowering]], contrib: dict[str, Lowering]) -> 
             merged[key] = table[key]
     for key, lowering in contrib.items():
         merged['com.microsoft:' + key] = lowering
+    for key in WIDE_LOWERINGS:
+        merged[key] = _either(merged[key], WIDE_LOWERINGS[key])
     return merged
+
+
+def _either(core: Lowering, wide: Lowering) -> Lowering:
+    """The core's lowering for float32 and a single output, else the one that takes more time and more kinds."""
+    def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+        first = inputs[0]
+        plain = first is None or first.dtype == 'float32'
+        for i in range(1, len(outputs)):
+            plain = plain and outputs[i] is None
+        if plain:
+            core(b, node, inputs, outputs)
+        else:
+            wide(b, node, inputs, outputs)
+
+    return lower
 
 
 LOWERINGS: dict[str, Lowering] = _merged([
@@ -50,7 +70,10 @@ FORMS: dict[str, FormOf] = {
 
 def needs_more(graph: Graph) -> bool:
     """Whether a node, of subgraphs too, has its kernels in the large binary."""
+    types = infer_dtypes(graph)
     for node in graph.nodes:
+        if node.key() in WIDE_LOWERINGS and (len(node.outputs) > 1 or types.dtype(node.inputs[0]) not in ['', 'float32', 'float16', 'bfloat16']):
+            return True
         for table in MORE_LOWERINGS:
             if node.key() in table:
                 return True

@@ -16,7 +16,7 @@ OPSET = 24
 
 
 class Composer:
-    """Lowers operators of ai.onnx one after the other within the node that `b` is lowering."""
+    """Lowers operators one after the other within the node that `b` is lowering. They are named as Node.key() does."""
 
     def __init__(self, b: StepBuilder) -> None:
         self.b: StepBuilder = b
@@ -28,7 +28,8 @@ class Composer:
     def ops(self, op: str, inputs: list[Value | None], attributes: dict[str, Attribute] | None, count: int, into: Value | None = None) -> list[Value]:
         """The first `count` outputs."""
         b = self.b
-        node = Node(op, '', '', ['x'] * len(inputs), ['y'] * count, attributes if attributes is not None else {})
+        at = op.rfind(':')
+        node = Node(op[at + 1:], op[:max(0, at)], '', ['x'] * len(inputs), ['y'] * count, attributes if attributes is not None else {})
         opset = b.opset
         b.opset = OPSET
         types = infer_types(context_of(b, node, inputs))
@@ -56,15 +57,19 @@ class Composer:
         """A constant list."""
         return self.b.int64s(values)
 
+    def reals(self, values: list[float], shape: list[int]) -> Value:
+        """A constant float32 tensor."""
+        b = self.b
+        table = b.new_value('reals', 'int32', [len(values)])
+        table.constant = True
+        table.literal = [b.real(x) for x in values]
+        value = b.new_value('reals', 'float32', shape)
+        b.alias(value, table)
+        return value
+
     def real(self, x: float, dtype: str = 'float32') -> Value:
         """A constant scalar of a float type, exact to float32."""
-        b = self.b
-        table = b.new_value('real', 'int32', [1])
-        table.constant = True
-        table.literal = [b.real(x)]
-        value = b.new_value('real', 'float32', [])
-        b.alias(value, table)
-        return value if dtype == 'float32' else self.cast(value, dtype)
+        return self.cast(self.reals([x], []), dtype)
 
     def whole(self, x: int, dtype: str = 'int64') -> Value:
         """A constant scalar of an integer type."""
@@ -84,6 +89,12 @@ class Composer:
         self.b.alias(view, value)
         return view
 
+    def copied(self, value: Value) -> Value:
+        """The same elements in scratch memory, where they may be changed."""
+        copy = self.value(value.dtype, value.shape)
+        copy_steps(self.b, 1, self.b.pointer(value), self.b.pointer(copy), [value.size], [1], [1])
+        return copy
+
     def transposed(self, value: Value, perm: list[int], into: Value | None = None) -> Value:
         return self.op('Transpose', [value], {'perm': perm}, into)
 
@@ -101,9 +112,9 @@ class Composer:
             self._settle(output)
 
     def _settle(self, output: Value) -> None:
-        """An output must not lie in scratch memory, which ends with the node."""
+        """An output must not lie in scratch memory, which ends with the node, nor be a literal, which lies behind a tape."""
         base = output.base
-        if base is not None and output.root() in self.b.scratches:
+        if base is not None and (output.root() in self.b.scratches or output.root().literal is not None):
             source = self.b.pointer(base, output.base_offset)
             output.base = None
             output.base_offset = 0

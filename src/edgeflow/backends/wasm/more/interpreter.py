@@ -53,6 +53,7 @@ class Interpreter:
         self._t: Tensors = Tensors(machine)
         self._frames: list[Frame] = []
         self._drops: dict[str, list[list[str]]] = {}
+        self._memo: dict[str, object] = {}
         self._used: int = 0
         self._kept: int = 0
         self._slice: float = 0.0
@@ -107,7 +108,7 @@ class Interpreter:
         made: list[Datum | None] = []
         flow = FLOW.get(key)
         host = HOST.get(key)
-        call = Call(node, opset, inputs, self._t, body, frame.held)
+        call = Call(node, opset, inputs, self._t, body, frame.held, self._memo)
         before = len(frame.held)
         if flow is not None:
             made = await flow(call)

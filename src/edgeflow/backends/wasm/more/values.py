@@ -28,15 +28,19 @@ Body = Callable[[str, list[Datum]], Awaitable[list[Datum]]]
 
 
 class Call:
-    """A node that is being interpreted. `held`: what has to stay in memory though no name refers to it."""
+    """A node that is being interpreted. 
 
-    def __init__(self, node: Node, opset: int, inputs: list[Datum | None], t: Tensors, body: Body, held: list[Datum]) -> None:
+    held: what has to stay in memory though no name refers to it. memo: what operators keep from run to run, by the name of an output.
+    """
+
+    def __init__(self, node: Node, opset: int, inputs: list[Datum | None], t: Tensors, body: Body, held: list[Datum], memo: dict[str, object]) -> None:
         self.node: Node = node
         self.opset: int = opset
         self.inputs: list[Datum | None] = inputs
         self.t: Tensors = t
         self.body: Body = body
         self.held: list[Datum] = held
+        self.memo: dict[str, object] = memo
 
     def fail(self, expected: str, got: str) -> EdgeflowError:
         """The error for data that the operator does not allow; raise it."""

@@ -104,7 +104,7 @@ class WasmExecutable:
 
     def _begin_unless_interpreted(self, machine: WasmMachine, feeds: dict[str, Feed], outputs: list[str]) -> WasmPlan | None:
         """As _begin_run(); None if there can be no plan."""
-        if self._interpreter is not None:
+        if self._interpreter is not None or len(self._texts) > 0:
             return None
         for info in self._graph.inputs:
             if info.dtype == 'string' or info.dtype not in DTYPE_CODES:

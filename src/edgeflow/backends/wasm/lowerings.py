@@ -68,11 +68,17 @@ FORMS: dict[str, FormOf] = {
 }
 
 
+# Types in their bodies are not known before they run.
+FLOW_LOOPS: list[str] = ['Loop', 'Scan', 'SequenceMap', 'ai.onnx.preview:FlexAttention']
+
+
 def needs_more(graph: Graph) -> bool:
     """Whether a node, of subgraphs too, has its kernels in the large binary."""
     types = infer_dtypes(graph)
     for node in graph.nodes:
         if node.key() in WIDE_LOWERINGS and (len(node.outputs) > 1 or types.dtype(node.inputs[0]) not in ['', 'float32', 'float16', 'bfloat16']):
+            return True
+        if node.key() in FLOW_LOOPS:
             return True
         for table in MORE_LOWERINGS:
             if node.key() in table:

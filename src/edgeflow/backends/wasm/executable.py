@@ -288,7 +288,8 @@ class WasmExecutable:
     def lost(self) -> bool:
         return False
 
-    def decoder(self) -> Decoder:
+    async def decoder(self) -> Decoder:
+        from edgeflow.backends.wasm.decoder import WasmDecoder
         if self._decoder is None:
             machine = self._living()
             self._decoder = WasmDecoder(self._graph, machine, lambda graph: WasmExecutable(graph, machine))

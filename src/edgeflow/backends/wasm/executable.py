@@ -119,6 +119,8 @@ class WasmExecutable:
     async def _interpret(self, machine: WasmMachine, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None) -> dict[str, Feed]:
         """Run node by node, now and from now on: shapes depend on data, or values are no tensors of numbers."""
         if self._interpreter is None:
+            from edgeflow.backends.wasm.more.interpreter import Interpreter
+
             self.forget_plans()
             self._interpreter = Interpreter(self._graph, machine, self._texts)
         self._pausing = True
@@ -396,6 +398,9 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
         constants_to_initializers.run(part)
     more = needs_more(graph)
     if more:
+        from edgeflow.backends.wasm.more.lowerings import install
+
+        install()
         # The image is in an instance without the rare kernels, from where its weights are copied. Helpers lack them too.
         leave_image(graph)
         shares = 1

@@ -6,6 +6,7 @@ from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.executable import load_wasm
 from edgeflow.backends.wasm.kernels import Image, kernel_module
+from edgeflow.backends.wasm.lowerings import has_rare
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.graph import Graph
 from edgeflow.options import check_choice
@@ -29,6 +30,14 @@ async def prepare_device(device: str) -> None:
         await kernel_module()
     except EdgeflowError:
         return
+
+
+async def fetch_operators(graph: Graph) -> None:
+    """Fetch the part that knows the rarer operators, if the graph has one. 'file-missing' if it cannot be had."""
+    if has_rare(graph):
+        from edgeflow.backends.wasm.more.lowerings import install
+
+        install()
 
 
 async def load_executable(graph: Graph, device: str, rests: Rests, shares: int = 1, image: Image | None = None) -> GeneratingExecutable:

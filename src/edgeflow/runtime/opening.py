@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from edgeflow.backends.choose import load_executable
+from edgeflow.backends.choose import fetch_operators, load_executable
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.kernels import Image
@@ -112,6 +112,7 @@ async def open_files(
     graph = read_model(files.skeleton(), find).graph
     await rests.rest()
     verify(graph)
+    await fetch_operators(graph)
     verify_operators(graph)
     files.clear()
     await rests.rest()

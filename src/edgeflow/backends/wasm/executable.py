@@ -398,6 +398,9 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
         constants_to_initializers.run(part)
     more = needs_more(graph)
     if more:
+        from edgeflow.backends.wasm.more.lowerings import install
+
+        install()
         # The image is in an instance without the rare kernels, from where its weights are copied. Helpers lack them too.
         leave_image(graph)
         shares = 1

@@ -13,12 +13,11 @@ from edgeflow.backends.wasm.lower_movement import MOVEMENT_LOWERINGS
 from edgeflow.backends.wasm.lower_quantized import QUANTIZED_LOWERINGS, bnb4_form, i8_form, nbits_form
 from edgeflow.backends.wasm.lower_reduce import REDUCE_LOWERINGS
 from edgeflow.backends.wasm.lower_spatial import SPATIAL_LOWERINGS
-from edgeflow.backends.wasm.more.lower_numeric import WIDE_LOWERINGS
-from edgeflow.backends.wasm.more.lowerings import MORE_LOWERINGS
 from edgeflow.backends.wasm.weights import FormOf
 from edgeflow.ir.graph import Graph, Node
 from edgeflow.passes.shapes import infer_dtypes
 from edgeflow.plan.builder import Lowering, StepBuilder
+from edgeflow.plan.planner import PLANNED_OPS
 from edgeflow.plan.values import Value
 
 
@@ -29,9 +28,45 @@ def _merged(tables: list[dict[str, Lowering]], contrib: dict[str, Lowering]) -> 
             merged[key] = table[key]
     for key, lowering in contrib.items():
         merged['com.microsoft:' + key] = lowering
-    for key in WIDE_LOWERINGS:
-        merged[key] = _either(merged[key], WIDE_LOWERINGS[key])
     return merged
+
+
+LOWERINGS: dict[str, Lowering] = _merged([
+    ELEMENTWISE_LOWERINGS, MOVEMENT_LOWERINGS, INDEXING_LOWERINGS, REDUCE_LOWERINGS, CONVERT_LOWERINGS, DENSE_LOWERINGS,
+    ATTENTION_LOWERINGS, QUANTIZED_LOWERINGS, DECODER_LOWERINGS, SPATIAL_LOWERINGS,
+], CONTRIB_LOWERINGS)
+
+# Asked while weights are loaded: the values of inputs that are no initializers are None.
+FORMS: dict[str, FormOf] = {
+    'MatMul': matmul_form,
+    'Gemm': gemm_form,
+    'MatMulInteger': i8_form,
+    'edgeflow:MatMul': matmul_form,
+    'edgeflow:QMatMul': i8_form,
+    'com.microsoft:FusedMatMul': gemm_form,
+    'com.microsoft:Attention': attention_form,
+    'com.microsoft:MatMulNBits': nbits_form,
+    'com.microsoft:MatMulBnb4': bnb4_form,
+}
+
+
+# What the part 'ops' adds: lowerings, and the operators that are interpreted.
+MORE_LOWERINGS: dict[str, Lowering] = {}
+INTERPRETED: set[str] = set()
+
+# Operators of the core whose other types and outputs are in the part.
+WIDE_OPS: list[str] = [
+    'MatMul', 'Gemm', 'Softmax', 'LogSoftmax', 'LayerNormalization', 'RMSNormalization', 'BatchNormalization', 'MaxPool',
+]
+
+
+def lowering_of(key: str) -> Lowering | None:
+    """The lowering of an operator, as far as the part is here if it is there; None if there is none."""
+    core = LOWERINGS.get(key)
+    more = MORE_LOWERINGS.get(key)
+    if core is not None and more is not None:
+        return _either(core, more)
+    return more if core is None else core
 
 
 def _either(core: Lowering, wide: Lowering) -> Lowering:
@@ -49,41 +84,28 @@ def _either(core: Lowering, wide: Lowering) -> Lowering:
     return lower
 
 
-LOWERINGS: dict[str, Lowering] = _merged([
-    ELEMENTWISE_LOWERINGS, MOVEMENT_LOWERINGS, INDEXING_LOWERINGS, REDUCE_LOWERINGS, CONVERT_LOWERINGS, DENSE_LOWERINGS,
-    ATTENTION_LOWERINGS, QUANTIZED_LOWERINGS, DECODER_LOWERINGS, SPATIAL_LOWERINGS,
-] + MORE_LOWERINGS, CONTRIB_LOWERINGS)
-
-# Asked while weights are loaded: the values of inputs that are no initializers are None.
-FORMS: dict[str, FormOf] = {
-    'MatMul': matmul_form,
-    'Gemm': gemm_form,
-    'MatMulInteger': i8_form,
-    'edgeflow:MatMul': matmul_form,
-    'edgeflow:QMatMul': i8_form,
-    'com.microsoft:FusedMatMul': gemm_form,
-    'com.microsoft:Attention': attention_form,
-    'com.microsoft:MatMulNBits': nbits_form,
-    'com.microsoft:MatMulBnb4': bnb4_form,
-}
-
-
-# Types in their bodies are not known before they run.
-FLOW_LOOPS: list[str] = ['Loop', 'Scan', 'SequenceMap', 'ai.onnx.preview:FlexAttention']
+def has_rare(graph: Graph) -> bool:
+    """Whether the core lacks an operator of a node, of subgraphs too."""
+    for node in graph.nodes:
+        if node.key() not in LOWERINGS and node.key() not in PLANNED_OPS:
+            return True
+        for attribute in node.attributes.values():
+            if isinstance(attribute, Graph) and has_rare(attribute):
+                return True
+    return False
 
 
 def needs_more(graph: Graph) -> bool:
-    """Whether a node, of subgraphs too, has its kernels in the large binary."""
+    """Whether what a node needs, of subgraphs too, is in the part and in the large binary."""
+    return has_rare(graph) or _is_wide(graph)
+
+
+def _is_wide(graph: Graph) -> bool:
     types = infer_dtypes(graph)
     for node in graph.nodes:
-        if node.key() in WIDE_LOWERINGS and (len(node.outputs) > 1 or types.dtype(node.inputs[0]) not in ['', 'float32', 'float16', 'bfloat16']):
+        if node.key() in WIDE_OPS and (len(node.outputs) > 1 or types.dtype(node.inputs[0]) not in ['', 'float32', 'float16', 'bfloat16']):
             return True
-        if node.key() in FLOW_LOOPS:
-            return True
-        for table in MORE_LOWERINGS:
-            if node.key() in table:
-                return True
         for attribute in node.attributes.values():
-            if isinstance(attribute, Graph) and needs_more(attribute):
+            if isinstance(attribute, Graph) and _is_wide(attribute):
                 return True
     return False

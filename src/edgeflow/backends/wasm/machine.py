@@ -9,14 +9,13 @@ from collections.abc import Iterator
 
 from edgeflow.backends.wasm.engine import WasmEngine, convert_step, failure
 from edgeflow.backends.wasm.kernels import Image
-from edgeflow.backends.wasm.lowerings import FORMS, LOWERINGS
+from edgeflow.backends.wasm.lowerings import FORMS, INTERPRETED, lowering_of
 from edgeflow.backends.wasm.shares import share_groups
 from edgeflow.backends.wasm.weights import Weights, check_data, upload
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import copy_bytes, new_bytes
 from edgeflow.host.port import WasmInstance
 from edgeflow.ir.dtype import PACKED_BITS
-from edgeflow.ir.ops.more.flow import FLOW_OPS
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
 from edgeflow.plan.planner import PLANNED_OPS, Draft, lower_at_once, memory_dtype
@@ -56,7 +55,7 @@ class WasmMachine:
         return kept
 
     def lowering(self, key: str) -> Lowering | None:
-        return LOWERINGS.get(key)
+        return lowering_of(key)
 
     def initializer(self, key: str) -> Value:
         return self.weights.value(key)
@@ -126,7 +125,7 @@ def check_operators(graph: Graph) -> None:
     """'unsupported-op' for the first node, subgraphs included, whose operator WASM does not have."""
     for node in graph.nodes:
         key = node.key()
-        if key not in LOWERINGS and key not in PLANNED_OPS and key not in FLOW_OPS:
+        if lowering_of(key) is None and key not in PLANNED_OPS and key not in INTERPRETED:
             opset = graph.opsets.get(node.domain, 1)
             domain = 'ai.onnx' if node.domain == '' else node.domain
             raise EdgeflowError('unsupported-op', f"no backend has the operator {node.op} of {domain}, version {opset} (node '{node.name}')",

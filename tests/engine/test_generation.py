@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper
 
 from edgeflow.backends.generation import use_choosers
 from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import new_abort_controller
 from edgeflow.host.port import NumericArray
 from edgeflow.runtime.model import Model, create_model
 from edgeflow.runtime.tensor import Tensor, tensor
@@ -227,6 +228,48 @@ async def test_a_fork_goes_on_by_itself_and_shares_what_both_have() -> None:
     with pytest.raises(EdgeflowError) as e:
         await session.fork()
     assert e.value.code == 'disposed'
+
+
+async def test_what_uses_a_session_while_a_step_of_it_runs_is_refused() -> None:
+    model = await load(SMOL)
+    session = await model.open_session()
+    await session.prompt([1, 2, 3])
+    step = asyncio.ensure_future(session.feed([4]))
+    await asyncio.sleep(0)
+    for use in [session.fork, lambda: session.feed([5]), lambda: session.prompt([1, 9])]:
+        with pytest.raises(EdgeflowError, match='at rest') as e:
+            await use()
+        assert e.value.code == 'invalid-argument'
+    assert session.ids == [1, 2, 3]
+    token = await step
+    assert session.ids == [1, 2, 3, 4]
+    other = await session.fork()
+    assert (await other.feed([token.token_id])).token_id == (await session.feed([token.token_id])).token_id
+
+
+async def test_what_a_run_in_company_did_for_a_step_that_was_cancelled_is_forgotten() -> None:
+    model = await load(SMOL)
+    decoder = model._executable.decoder()
+    one, other = await model.open_session(), await model.open_session()
+    await one.prompt([1, 2, 3])
+    await other.prompt([7, 8])
+    controller = new_abort_controller()
+    advance = decoder.advance
+
+    async def late(feedings: list, control: object = None) -> list:
+        chosen = await advance(feedings, control)
+        controller.abort()
+        await asyncio.sleep(0)
+        return chosen
+
+    decoder.advance = late
+    steps = await asyncio.gather(one.feed([4], signal=controller.signal), other.feed([9]), return_exceptions=True)
+    decoder.advance = advance
+    assert steps[0].code == 'aborted'
+    assert one.ids == [1, 2, 3]
+    fork = await one.fork()
+    expected = (await generate(model, [1, 2, 3, 5], 1))[0]
+    assert [(await session.feed([5])).token_id for session in (one, fork)] == [expected] * 2
 
 
 @pytest.mark.parametrize('path', sorted(WITHOUT_PAGES))

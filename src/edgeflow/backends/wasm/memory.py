@@ -19,7 +19,7 @@ class Heap:
 
     def __init__(self, instance: WasmInstance, start: int) -> None:
         self._instance = instance
-        self._end: int = _align(start)
+        self._end: int = align(start)
         self._free_starts: list[int] = []
         self._free_sizes: list[int] = []
         self._sizes: dict[int, int] = {}
@@ -29,7 +29,7 @@ class Heap:
 
     def allocate(self, size: int) -> int:
         """The address of `size` bytes, contents undefined. EdgeflowError 'out-of-memory'."""
-        wanted = _align(max(size, 1))
+        wanted = align(max(size, 1))
         for i in range(len(self._free_starts)):
             if self._free_sizes[i] >= wanted:
                 return self._take(i, wanted)
@@ -131,8 +131,9 @@ class Heap:
 
 def first_address(instance: WasmInstance) -> int:
     """Where the heap of an instance of the kernels begins."""
-    return _align(instance.global_value('__heap_base'))
+    return align(instance.global_value('__heap_base'))
 
 
-def _align(size: int) -> int:
+def align(size: int) -> int:
+    """The next multiple of 64."""
     return (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT

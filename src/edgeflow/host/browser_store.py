@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.browser_io import reads_files
@@ -155,18 +155,10 @@ class IndexedStore:
         self._base = base
 
     async def get(self, key: str) -> Bytes | None:
-        value = await _read_value(self._base, key)
-        return None if value is None else await _read_blob(value, 0, None)
+        return await _read_value(self._base, key)
 
-    async def parts(self, key: str, size: int, step: int) -> AsyncIterator[Bytes]:
-        value = await _read_value(self._base, key)
-        if value is None or _size(value) != size:
-            return
-        for start in range(0, size, step):
-            part = await _read_blob(value, start, start + step)
-            if part is None:
-                return
-            yield part
+    async def place(self, key: str) -> object | None:
+        return await _place_of(self._base, key)
 
     async def put(self, key: str, value: Bytes) -> None:
         await _put(self._base, key, value)
@@ -187,37 +179,40 @@ class IndexedStore:
         _close_base(self._base)
 
 
-__pragma__('js', r'''
-// What the browser has lost, or somebody removed, is as good as absent.
-async function present(reading) {
-  try {
-    return await reading;
-  } catch (error) {
-    if (error.name === 'NotFoundError' || error.name === 'NotReadableError') return null;
-    throw _storeFailure(error.message);
-  }
-}
-''')
-
-
-async def _read_value(base: object, key: str) -> object:
-    """A Blob, or bytes."""
+async def _read_value(base: object, key: str) -> Bytes | None:
     __pragma__('js', r'''
     const value = await transaction(base, 'readonly', entries => entries.get(key));
-    if (typeof value !== 'string') return value;
-    return present(filesOf(base.name).then(files => files.getFileHandle(value)).then(file => file.getFile()));
+    if (value === null || value instanceof Uint8Array) return value;
+    try {
+      const blob = typeof value === 'string' ? await (await (await filesOf(base.name)).getFileHandle(value)).getFile() : value;
+      return new Uint8Array(await blob.arrayBuffer());
+    } catch (error) {
+      // What the browser has lost is as good as absent.
+      if (error.name === 'NotFoundError' || error.name === 'NotReadableError') return null;
+      throw _storeFailure(error.message);
+    }
     ''')
 
 
-def _size(value: object) -> int:
-    __pragma__('js', 'return value.size ?? value.length;')
-
-
-async def _read_blob(value: object, start: int, end: int | None) -> Bytes | None:
+async def _place_of(base: object, key: str) -> object | None:
     __pragma__('js', r'''
-    if (!(value instanceof Blob)) return value.subarray(start, end ?? value.length);
-    const memory = await present(value.slice(start, end ?? value.size).arrayBuffer());
-    return memory && new Uint8Array(memory);
+    const value = await transaction(base, 'readonly', entries => entries.get(key));
+    return typeof value === 'string' ? [base.name, value] : null;
+    ''')
+
+
+async def read_place(place: object, size: int, memory: Callable[[], Bytes]) -> bool:
+    # Only workers have such handles; another tab may have one for itself alone.
+    __pragma__('js', r'''
+    let file;
+    try {
+      file = await (await (await filesOf(place[0])).getFileHandle(place[1])).createSyncAccessHandle({ mode: 'read-only' });
+      return file.getSize() === size && file.read(memory()) === size;
+    } catch {
+      return false;
+    } finally {
+      file?.close();
+    }
     ''')
 
 
@@ -301,10 +296,8 @@ class FolderStore:
     async def get(self, key: str) -> Bytes | None:
         return await _read_entry(self._open(), key)
 
-    async def parts(self, key: str, size: int, step: int) -> AsyncIterator[Bytes]:
-        value = await self.get(key)
-        if value is not None and len(value) == size:
-            yield value
+    async def place(self, key: str) -> object | None:
+        return None
 
     async def put(self, key: str, value: Bytes) -> None:
         await _write_entry(self._open(), key, value)

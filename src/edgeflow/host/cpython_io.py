@@ -246,6 +246,10 @@ def free_headers(url: str) -> bool:
     return True
 
 
+async def read_place(place: object, size: int, memory: Callable[[], memoryview]) -> bool:
+    return False
+
+
 async def storage_room() -> list[int | None]:
     return [None, None]
 
@@ -322,10 +326,8 @@ class _SqliteStore:
             return None if row is None else memoryview(bytearray(row[0]))
         return await self._run(work)
 
-    async def parts(self, key: str, size: int, step: int) -> AsyncIterator[memoryview]:
-        value = await self.get(key)
-        if value is not None and len(value) == size:
-            yield value
+    async def place(self, key: str) -> object | None:
+        return None
 
     async def put(self, key: str, value: memoryview) -> None:
         def work() -> None:

@@ -90,6 +90,9 @@ Files and network
     reads_files() -> bool                                               False in browsers: there a path is a relative URL
     async open_store(name: str) -> KeyValueStore                        IndexedDB, in Node a folder / sqlite3; both at
                                                                         $EDGEFLOW_CACHE, else the user's cache folder
+    async read_place(place: object, size: int, memory: Callable[[], Bytes]) -> bool        read a value of `size` bytes, from where KeyValueStore.place()
+                                                                        says it is, into memory that is asked for when it is filled;
+                                                                        False where that is not possible (now, here, or any more)
     free_headers(url: str) -> bool                                      whether a request may have any header: False in browsers for
                                                                         other origins, whose servers would be asked first (CORS)
     async storage_room() -> list[int | None]                            [bytes used, bytes allowed] by the platform; None: it does not say
@@ -225,8 +228,8 @@ class KeyValueStore(Protocol):
 
     async def get(self, key: str) -> Bytes | None: ...
 
-    def parts(self, key: str, size: int, step: int) -> AsyncIterator[Bytes]:
-        """A value of `size` bytes in order, in parts of about `step` bytes where the platform can; nothing if it is not there or has another size."""
+    async def place(self, key: str) -> object | None:
+        """Where a value is, for read_place() in any thread; None if it is nowhere or cannot be read so."""
 
     async def put(self, key: str, value: Bytes) -> None:
         """All of the value or nothing. It is read before put() first waits, so its memory may be moved as soon as put() was called."""

@@ -34,6 +34,9 @@ class Receiver(Protocol):
     async def room(self) -> None:
         """Wait until most of what was received has come to where it will be used."""
 
+    async def read_stored(self, location: str, start: int, size: int, place: object, total: int | None) -> bool:
+        """As receive(), of what it can read for itself at a place (host.port.read_place); whether it could."""
+
     async def external_files(self) -> list[str]:
         """The external data files that the .onnx file, which is here, names."""
 
@@ -56,6 +59,10 @@ class ModelFiles:
 
     async def room(self) -> None:
         """There always is."""
+
+    async def read_stored(self, location: str, start: int, size: int, place: object, total: int | None) -> bool:
+        """This thread, a page's own, cannot."""
+        return False
 
     def reset(self, location: str) -> None:
         """Forget a file."""

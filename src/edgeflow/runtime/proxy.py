@@ -190,6 +190,21 @@ class Place:
         if self._told is not None:
             await self._told.room()
 
+    async def read_stored(self, location: str, start: int, size: int, place: object, total: int | None) -> bool:
+        """opening.Receiver."""
+        worker = await self._ready()
+        if worker is None:
+            return False
+        self.size += size
+        parcel = self._parcel('stored')
+        parcel.fields['location'] = location
+        parcel.fields['start'] = start
+        parcel.fields['size'] = size
+        parcel.fields['place'] = place
+        parcel.fields['total'] = total
+        answer = await worker.ask(parcel).answer()
+        return cast(bool, answer['read'])
+
     async def external_files(self) -> list[str]:
         """opening.Receiver."""
         worker = await self._ready()

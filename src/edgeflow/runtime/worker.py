@@ -80,6 +80,8 @@ class Server:
         elif kind == 'piece':
             self._of(message).receive(
                 cast(str, message['location']), cast(int, message['start']), cast('Bytes', message['data']), cast('int | None', message['total']))
+        elif kind == 'stored':
+            start_task(lambda: self._read_stored(Order(message)))
         elif kind == 'external':
             start_task(lambda: self._name_files(Order(message)))
         elif kind == 'reset':
@@ -125,6 +127,14 @@ class Server:
 
     def _give_back(self, data: Bytes) -> None:
         self._port.post({'kind': 'spent', 'data': data}, [bytes_memory(data)])
+
+    async def _read_stored(self, order: Order) -> None:
+        """Read a piece of a file from where it is stored."""
+        message = order.message
+        parcel = Parcel('answer')
+        parcel.fields['read'] = await self._of(message).read_stored(
+            cast(str, message['location']), cast(int, message['start']), cast(int, message['size']), message['place'], cast('int | None', message['total']))
+        self._reply(order, parcel)
 
     async def _name_files(self, order: Order) -> None:
         """Tell which external data files a model names: beside what is under way, as its download waits for it."""

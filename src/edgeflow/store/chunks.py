@@ -21,8 +21,7 @@ STORED = 2
 MOST_BYTES = 1 << 40
 # Writes under way beside the network: enough to keep the store busy, few enough to bound what waits in memory.
 MOST_WRITES = 6
-PARALLEL_READS = 2
-READ_STEP = 1 << 20
+PARALLEL_READS = 4
 HASH_SLICE = 1 << 20
 
 
@@ -76,28 +75,32 @@ class Chunks:
         async def read_some() -> None:
             while len(queue) > 0 and not self.course.given_up:
                 index = queue.pop(0)
-                takers = self._takers(index)
-                read = 0
-                async for part in files.parts(record, index, READ_STEP):
-                    size = len(part)
-                    self._hand(takers, index * record.chunk_size + read, part)
-                    read += size
-                    self.loaded += size
-                    self.course.tell()
+                if not await self._give_place(files, record, index):
+                    data = await files.read(record, index)
+                    if data is None:
+                        self.states[index] = MISSING
+                        continue
+                    self._deliver(index, data)
                     await self._room()
-                    if self.course.given_up:
-                        return
-                if read < record.length(index):
-                    self.states[index] = MISSING
-                    self.loaded -= read
-                else:
-                    self._received(takers, index)
+                self.loaded += record.length(index)
+                self.course.tell()
 
         self.reused = self.loaded
         self.course.tell()
         await gather([read_some() for _ in range(PARALLEL_READS)])
         self.course.check_wanted()
         self.reused = self.loaded
+
+    async def _give_place(self, files: FileStore, record: FileRecord, index: int) -> bool:
+        """Let the only client that wants a stored chunk read it where it is; whether it did."""
+        takers = self._takers(index)
+        if len(takers) != 1 or takers[0].on_place is None:
+            return False
+        place = await files.place(record, index)
+        if place is None or not await takers[0].on_place(index * record.chunk_size, record.length(index), place):
+            return False
+        takers[0].received.add(index)
+        return True
 
     def _takers(self, index: int) -> list[Client]:
         """The clients that are to be given a chunk."""
@@ -179,22 +182,15 @@ class Chunks:
                 await client.room()
 
     def _deliver(self, index: int, data: Bytes) -> None:
+        """Hand a chunk to all that want it; the last may move its memory, the others get copies."""
         takers = self._takers(index)
-        self._hand(takers, index * self.record.chunk_size, data)
-        self._received(takers, index)
-
-    def _hand(self, takers: list[Client], start: int, data: Bytes) -> None:
-        """Give bytes to clients; the last may move their memory, the others get copies."""
         for i in range(len(takers)):
             take = takers[i].on_chunk
+            takers[i].received.add(index)
             if take is not None:
-                take(start, data if i == len(takers) - 1 else copied(data))
+                take(index * self.record.chunk_size, data if i == len(takers) - 1 else copied(data))
         if len(takers) == 0:
             reuse_memory_of(data)
-
-    def _received(self, takers: list[Client], index: int) -> None:
-        for client in takers:
-            client.received.add(index)
 
     async def _write(self, files: FileStore, record: FileRecord, index: int, data: Lent) -> None:
         self._writes += 1

@@ -6,7 +6,6 @@ meet; what an interrupted write leaves behind has no record and is swept.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -101,11 +100,10 @@ class FileStore:
         data = await base.get(chunk_key(record, index))
         return data if data is not None and len(data) == record.length(index) else None
 
-    async def parts(self, record: FileRecord, index: int, step: int) -> AsyncIterator[Bytes]:
-        """The bytes of a chunk in parts, of `step` bytes if the platform can; too few where they are lost."""
+    async def place(self, record: FileRecord, index: int) -> object | None:
+        """Where a chunk is, for threads that can read it there; None if they cannot."""
         base = await self.base()
-        async for part in base.parts(chunk_key(record, index), record.length(index), step):
-            yield part
+        return await base.place(chunk_key(record, index))
 
     async def put(self, record: FileRecord, index: int, data: Lent) -> None:
         """Store a chunk. 'quota-exceeded'."""

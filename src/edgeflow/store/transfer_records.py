@@ -47,16 +47,18 @@ class Client:
     """Who waits for a file. on_chunk(start, bytes): takes the bytes, and may move their memory; None: it need only be stored.
 
     on_reset: what it was given was of another version; all of it comes again. room: waits until it has taken in what it was given.
+    on_place(start, size, place): reads stored bytes itself from where they are; whether it could.
     """
 
     def __init__(
         self, on_chunk: Callable[[int, Bytes], None] | None, on_progress: Callable[[Transfer], None], on_reset: Callable[[], None],
-        room: Callable[[], Awaitable[None]] | None = None,
+        room: Callable[[], Awaitable[None]] | None = None, on_place: Callable[[int, int, object], Awaitable[bool]] | None = None,
     ) -> None:
         self.on_chunk: Callable[[int, Bytes], None] | None = on_chunk
         self.on_progress: Callable[[Transfer], None] = on_progress
         self.on_reset: Callable[[], None] = on_reset
         self.room: Callable[[], Awaitable[None]] | None = room
+        self.on_place: Callable[[int, int, object], Awaitable[bool]] | None = on_place
         self.generation: str = ''
         self.received: set[int] = set()
 

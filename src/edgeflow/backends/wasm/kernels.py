@@ -9,7 +9,7 @@ from edgeflow.backends.wasm.memory import align, first_address
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
-    compile_wasm, copy_bytes, load_asset, new_deferred, start_task, start_wasm, wasm_features,
+    compile_wasm, copy_bytes, load_asset, new_deferred, read_place, start_task, start_wasm, wasm_features,
 )
 from edgeflow.host.port import Bytes, Deferred, WasmInstance, WasmModule
 from edgeflow.onnx.pieces import joined_size
@@ -85,11 +85,28 @@ class Preparation:
         self._end: int = 0
         self._failure: Exception | None = None
 
-    def receive(self, location: str, start: int, data: Bytes, total: int | None) -> None:
-        """A piece of a file, whose memory is given up; in any order. total: the file's size as it was announced, if it was."""
+    def _file(self, location: str) -> Extent:
         if location not in self._files:
             self._files[location] = Extent()
-        self._files[location].sizes[start] = len(data)
+        return self._files[location]
+
+    async def read_stored(self, location: str, start: int, size: int, place: object, total: int | None) -> bool:
+        """As receive(), of a piece that can be read where it is stored; whether it was."""
+        file = self._file(location)
+        try:
+            image = await self.image()
+            self._make_room(image.instance, file, max(start + size, 0 if total is None else total))
+        except EdgeflowError as error:
+            self._failure = error
+            return True
+        if await read_place(place, size, lambda: image.instance.view(file.address + start, size)):
+            file.sizes[start] = size
+            return True
+        return False
+
+    def receive(self, location: str, start: int, data: Bytes, total: int | None) -> None:
+        """A piece of a file, whose memory is given up; in any order. total: the file's size as it was announced, if it was."""
+        self._file(location).sizes[start] = len(data)
         piece = _Piece(location, start, data, total)
         if self._instance is not None:
             self._store(self._instance, piece)

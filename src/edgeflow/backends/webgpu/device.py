@@ -1,0 +1,80 @@
+"""A GPU device with its compiled kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgeflow.backends.webgpu.builder import Dispatch, GpuFeatures
+from edgeflow.host.platform import open_gpu, shader_source
+from edgeflow.host.port import GpuDevice
+
+WANTED = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix']
+
+
+def features_of(device: GpuDevice) -> GpuFeatures:
+    """What lowerings may use on this device."""
+    has = device.features
+    return GpuFeatures(
+        'shader-f16' in has, device.subgroup_size if 'subgroups' in has else 0, False, 'chromium-experimental-subgroup-matrix' in has,
+        'timestamp-query' in has, device.limit('maxStorageBufferBindingSize'), device.limit('maxComputeWorkgroupStorageSize'),
+        min(device.limit('maxComputeInvocationsPerWorkgroup'), device.limit('maxComputeWorkgroupSizeX')),
+        device.limit('maxComputeWorkgroupsPerDimension'), device.limit('maxStorageBuffersPerShaderStage'), device.software,
+    )
+
+
+class Gpu:
+    """The device that all models of this thread share, and the pipelines that were compiled for it, by their label."""
+
+    def __init__(self, device: GpuDevice) -> None:
+        self.device: GpuDevice = device
+        self.features: GpuFeatures = features_of(device)
+        self._pipelines: dict[str, object] = {}
+        self._forms: dict[str, str] = {}
+
+    def compiled(self, label: str) -> object:
+        """A pipeline that compile() has made."""
+        return self._pipelines[label]
+
+    def forms(self, label: str) -> str:
+        """The forms of its bindings, as GpuDevice.group() takes them."""
+        return self._forms[label]
+
+    async def compile(self, dispatches: list[Dispatch]) -> None:
+        """Compile the kernels of these dispatches that are not yet."""
+        for dispatch in dispatches:
+            label = dispatch.label()
+            if label not in self._pipelines:
+                code = shader_text(dispatch)
+                self._forms[label] = binding_forms(code)
+                self._pipelines[label] = await self.device.pipeline(label, code, dispatch.constants, self._forms[label])
+
+
+def shader_text(dispatch: Dispatch) -> str:
+    """The WGSL of a variant: marks replaced, extensions that it uses enabled."""
+    text = shader_source(dispatch.kernel)
+    for mark in sorted(dispatch.code.keys(), reverse=True):
+        text = text.replace(mark, dispatch.code[mark])
+    head = ''
+    if 'f16' in text:
+        head = 'enable f16;\n'
+    if 'subgroup' in text:
+        head = head + 'enable subgroups;\n'
+    return head + text
+
+
+def binding_forms(code: str) -> str:
+    """One letter a binding, by its number: u uniform, r read, w read_write."""
+    forms: list[str] = []
+    for part in code.split('@binding(')[1:]:
+        number = int(part[:part.index(')')])
+        kind = part[:part.index('>')]
+        while len(forms) <= number:
+            forms.append('r')
+        forms[number] = 'u' if 'uniform' in kind else 'w' if 'read_write' in kind else 'r'
+    return ''.join(forms)
+
+
+async def open_device(on_lost: Callable[[str], None]) -> Gpu | None:
+    """The GPU; None where there is none."""
+    device = await open_gpu(WANTED, on_lost)
+    return None if device is None else Gpu(device)

@@ -1,0 +1,20 @@
+"""All lowerings of the WebGPU backend by Node.key()."""
+
+from __future__ import annotations
+
+from edgeflow.backends.webgpu.builder import GpuLowering
+from edgeflow.backends.webgpu.lower_first import FIRST_LOWERINGS
+
+
+def _merged(tables: list[dict[str, GpuLowering]]) -> dict[str, GpuLowering]:
+    merged: dict[str, GpuLowering] = {}
+    for table in tables:
+        for key, lowering in table.items():
+            merged[key] = lowering
+    return merged
+
+
+# A later table wins.
+GPU_LOWERINGS: dict[str, GpuLowering] = _merged([
+    FIRST_LOWERINGS,
+])

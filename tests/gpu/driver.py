@@ -2,7 +2,8 @@
 
 None where an input is left out. `weights`: which inputs are initializers: int8 and uint8 ones stay packed bytes on the GPU, float16 ones are
 float16 there if the device can; all other inputs are activations. Constant inputs, whose elements a lowering reads while planning (axes, shapes),
-are in `known`. NotTaken: the lowering left the node to WASM.
+are in `known`. NotTaken: the lowering left the node to WASM. What a kernel reports
+through fault_flags() is EdgeflowError 'run-failed'.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from edgeflow.backends.webgpu.builder import Dispatch, GpuBuilder, gpu_offset, gpu_size, kind_of
 from edgeflow.backends.webgpu.device import Gpu, open_device
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
+from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import GpuCommand, GpuPiece
 from edgeflow.ir.graph import Node
 from edgeflow.plan.planner import memory_dtype, new_outputs
@@ -116,11 +118,13 @@ async def _execute(b: GpuBuilder, arrays: dict[int, np.ndarray], results: list[V
         if root.number not in buffers:
             size = gpu_size(root)
             buffers[root.number] = device.buffer(size)
-            if root.literal is not None:
+            if root is b.faults:
+                data = bytes(size)
+            elif root.literal is not None:
                 data = to_bytes(np.array(root.literal), root)
             else:
                 data = to_bytes(arrays[root.number], root) if root.number in arrays else b'\xff' * size
-            device.write(buffers[root.number], 0, memoryview(data))
+            device.write(buffers[root.number], 0, memoryview(bytes(data)))
         return GpuPiece(buffers[root.number], gpu_offset(value), gpu_size(value))
 
     commands: list[GpuCommand] = []
@@ -150,7 +154,14 @@ async def _execute(b: GpuBuilder, arrays: dict[int, np.ndarray], results: list[V
             pieces.append(bound)
         commands.append(GpuCommand(gpu().compiled(dispatch.label()), device.group(forms, pieces), dispatch.groups))
     reads = [piece(value) for value in results if value is not None]
+    if b.faults is not None:
+        reads.append(piece(b.faults))
     data = iter(await device.run(commands, reads))
     for buffer in [*buffers.values(), *uniforms, *copies]:
         device.free(buffer)
-    return [None if value is None else from_bytes(next(data), value) for value in results]
+    arrays_out = [None if value is None else from_bytes(next(data), value) for value in results]
+    if b.faults is not None:
+        failed = np.frombuffer(next(data), np.uint32)
+        if failed.any():
+            raise EdgeflowError('run-failed', f'{b.failing[int(failed.argmax())]} failed', {})
+    return arrays_out

@@ -22,6 +22,9 @@ KINDS: dict[str, str] = {
 }
 KIND_BYTES: dict[str, int] = {'f32': 4, 'i32': 4, 'u32': 4, 'f16': 2, 'bytes': 1}
 
+# How many nodes of a plan have a flag of their own.
+MOST_FAULTS = 4096
+
 # So that a buffer can be bound as an array of vec4 whatever its length.
 ROUND = 16
 
@@ -102,6 +105,9 @@ class GpuBuilder(StepBuilder):
     def __init__(self, constants: Constants, features: GpuFeatures) -> None:
         super().__init__(constants)
         self.features: GpuFeatures = features
+        # The nodes that may fail, by their place in `faults`.
+        self.failing: list[str] = []
+        self.faults: Value | None = None
 
     def kind(self, value: Value | None) -> str:
         """kind_of(value); '' for None."""
@@ -122,6 +128,17 @@ class GpuBuilder(StepBuilder):
             return
         pointers: list[Word] = [Pointer(value, 0) for value in bindings]
         self.steps.append(Dispatch(kernel, pointers, words, groups, {} if constants is None else constants, {} if code is None else code))
+
+    def fault(self) -> int:
+        """The place of this node in fault_flags(): a kernel that meets bad data (an index out of range) writes 1 there, and the run fails."""
+        self.failing.append(self.where())
+        return min(len(self.failing), MOST_FAULTS) - 1
+
+    def fault_flags(self) -> Value:
+        """What a kernel that can fail binds read_write: array<u32>, all 0 when a run begins."""
+        if self.faults is None:
+            self.faults = self.new_value('faults', 'uint32', [MOST_FAULTS])
+        return self.faults
 
     def temporary(self, dtype: str, shape: list[int]) -> Value:
         """A value that lives between this node's dispatches."""

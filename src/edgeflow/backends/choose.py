@@ -6,7 +6,6 @@ from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.executable import load_wasm
 from edgeflow.backends.wasm.kernels import Image, kernel_module
-from edgeflow.backends.webgpu.executable import load_webgpu
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.graph import Graph
 from edgeflow.options import check_choice
@@ -38,5 +37,6 @@ async def load_executable(graph: Graph, device: str, rests: Rests, shares: int =
     shares: among how many threads a run can be divided. 'platform' if there is no such device. image: the file in the memory of the instance that will run it.
     """
     if device == 'webgpu':
+        from edgeflow.backends.webgpu.executable import load_webgpu
         return await load_webgpu(graph, rests, image)
     return await load_wasm(graph, rests, shares, image)

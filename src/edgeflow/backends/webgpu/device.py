@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edgeflow.backends.webgpu.builder import Dispatch, GpuFeatures
-from edgeflow.host.platform import open_gpu, shader_source
+from edgeflow.host.gpu import open_gpu, shader_source
 from edgeflow.host.port import GpuDevice
 
 WANTED = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix']

@@ -22,7 +22,8 @@ from edgeflow.backends.webgpu.plan import (
 )
 from edgeflow.backends.webgpu.weights import load_weights
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_bytes, array_copy, array_view, narrowed, read_u32
+from edgeflow.host.gpu import narrowed
+from edgeflow.host.platform import array_bytes, array_copy, array_view, read_u32
 from edgeflow.host.port import Bytes, GpuCommand, GpuPiece
 from edgeflow.ir.graph import Graph, TensorData
 from edgeflow.passes.inline_constant_if import deciding_inputs

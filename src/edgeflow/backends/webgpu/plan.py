@@ -11,7 +11,8 @@ from edgeflow.backends.webgpu.device import Gpu
 from edgeflow.backends.webgpu.machine import GpuMachine
 from edgeflow.backends.webgpu.memory import ALIGNMENT, assign_slots
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_bytes, array_of, copy_bytes, join_bytes, narrowed, new_bytes, widened, write_i32s
+from edgeflow.host.gpu import narrowed, widened
+from edgeflow.host.platform import array_bytes, array_of, copy_bytes, join_bytes, new_bytes, write_i32s
 from edgeflow.host.port import Bytes, GpuBuffer, GpuCommand, GpuPiece
 from edgeflow.ir.graph import Graph
 from edgeflow.plan.arena import align

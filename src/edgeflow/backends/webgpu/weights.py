@@ -15,7 +15,7 @@ from edgeflow.backends.webgpu.builder import KINDS, ROUND
 from edgeflow.backends.webgpu.device import Gpu
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
 from edgeflow.backends.webgpu.memory import GpuMemory
-from edgeflow.host.platform import narrowed
+from edgeflow.host.gpu import narrowed
 from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Graph, TensorData
 from edgeflow.plan.planner import initializer_key, memory_dtype, scope_key

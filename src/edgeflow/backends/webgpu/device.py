@@ -28,6 +28,8 @@ class Gpu:
     def __init__(self, device: GpuDevice) -> None:
         self.device: GpuDevice = device
         self.features: GpuFeatures = features_of(device)
+        # Hear of its loss.
+        self.losers: list[Callable[[], None]] = []
         self._pipelines: dict[str, object] = {}
         self._forms: dict[str, str] = {}
 
@@ -74,10 +76,20 @@ def binding_forms(code: str) -> str:
     return ''.join(forms)
 
 
-async def open_device(on_lost: Callable[[str], None]) -> Gpu | None:
+async def open_device() -> Gpu | None:
     """The GPU; None where there is none."""
-    device = await open_gpu(WANTED, on_lost)
-    return None if device is None else Gpu(device)
+    opened: list[Gpu] = []
+
+    def lose(reason: str) -> None:
+        for gpu in opened:
+            for hear in gpu.losers:
+                hear()
+
+    device = await open_gpu(WANTED, lose)
+    if device is None:
+        return None
+    opened.append(Gpu(device))
+    return opened[0]
 
 
 class _Shared:
@@ -93,5 +105,5 @@ _shared = _Shared()
 async def shared_gpu() -> Gpu | None:
     """The device that all models of this thread share; None where there is no GPU."""
     if _shared.gpu is None or _shared.gpu.device.lost:
-        _shared.gpu = await open_device(lambda reason: None)
+        _shared.gpu = await open_device()
     return _shared.gpu

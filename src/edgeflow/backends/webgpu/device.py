@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edgeflow.backends.webgpu.builder import Dispatch, GpuFeatures
-from edgeflow.host.platform import open_gpu, shader_source
+from edgeflow.host.gpu import open_gpu, shader_source
 from edgeflow.host.port import GpuDevice
 
 WANTED = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix']
@@ -78,3 +78,20 @@ async def open_device(on_lost: Callable[[str], None]) -> Gpu | None:
     """The GPU; None where there is none."""
     device = await open_gpu(WANTED, on_lost)
     return None if device is None else Gpu(device)
+
+
+class _Shared:
+    """The device of this thread; opened when it is first asked for, and again when it was lost."""
+
+    def __init__(self) -> None:
+        self.gpu: Gpu | None = None
+
+
+_shared = _Shared()
+
+
+async def shared_gpu() -> Gpu | None:
+    """The device that all models of this thread share; None where there is no GPU."""
+    if _shared.gpu is None or _shared.gpu.device.lost:
+        _shared.gpu = await open_device(lambda reason: None)
+    return _shared.gpu

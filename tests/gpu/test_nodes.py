@@ -50,6 +50,10 @@ def attribute(given: onnx.AttributeProto) -> Attribute:
     return list(value) if given.type in (onnx.AttributeProto.INTS, onnx.AttributeProto.FLOATS) else value
 
 
+def as_array(given: object) -> np.ndarray:
+    return numpy_helper.to_array(given) if isinstance(given, onnx.TensorProto) else np.asarray(given)
+
+
 def run_case(case: TestCase) -> None:
     """Run it and compare; NotTaken where the lowering leaves it to WASM."""
     graph = case.model.graph
@@ -58,13 +62,13 @@ def run_case(case: TestCase) -> None:
     inputs, expected = case.data_sets[0]
     feeds = dict(zip((info.name for info in graph.input), inputs, strict=True))
     results = dict(zip((info.name for info in graph.output), expected, strict=True))
-    arrays = [np.asarray(feeds[name]) if name else None for name in node.input]
+    arrays = [as_array(feeds[name]) if name else None for name in node.input]
     got = run_node(node.op_type, arrays, {item.name: attribute(item) for item in node.attribute}, outputs=len(node.output), opset=opset,
                    known=PLANNED.get(node.op_type, []), wanted=[i for i, name in enumerate(node.output) if name])
     for name, array in zip(node.output, got, strict=True):
         if name:
             assert array is not None
-            wanted = results[name]
+            wanted = as_array(results[name])
             assert array.shape == wanted.shape
             exact = wanted.dtype.kind in 'iub'
             loose = 1e-3 if wanted.dtype == np.float16 else 1e-5

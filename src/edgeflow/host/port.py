@@ -112,6 +112,15 @@ WebAssembly
     isolated() -> bool                                                 whether threads can share memory here
     async instantiate_wasm(code: Bytes) -> WasmInstance                 both
 
+WebGPU (from edgeflow.host.gpu)
+    async open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevice | None      the best adapter's device with those of the
+                                                                       wanted features that it offers and its largest limits; None:
+                                                                       there is none. on_lost: hears why, once, when it is lost
+    shader_source(name: str) -> str                                    the text of wgsl/`name`.wgsl, its includes filled in
+    narrowed(dtype: str, data: Bytes) -> Bytes | None                  elements as 32-bit words, as they lie on the GPU; None: an
+                                                                       int64 does not fit. Types of 32 bits: `data` itself
+    widened(dtype: str, data: Bytes) -> Bytes                          the other way round
+
 Workers
     default_workers() -> int                                            how many workers suit this platform: the cores in a page
                                                                         that has workers; 0 in workers, Node and CPython
@@ -386,3 +395,72 @@ class TokenizerLibrary(Protocol):
     def token_id(self, token: str) -> int | None: ...
 
     def token(self, token_id: int) -> str | None: ...
+
+
+class GpuBuffer(Protocol):
+    """GPU memory."""
+
+
+@dataclass(frozen=True)
+class GpuPiece:
+    """`size` bytes of a buffer from `offset` on."""
+
+    buffer: GpuBuffer
+    offset: int
+    size: int
+
+
+@dataclass
+class GpuCommand:
+    """A dispatch, or where `pipeline` is None a copy from `source` to `target`."""
+
+    pipeline: object | None
+    group: object | None
+    groups: list[int]
+    source: GpuPiece | None = None
+    target: GpuPiece | None = None
+
+
+class GpuDevice(Protocol):
+    """A device and its queue.
+
+    features: those wanted that it has, by WebGPU's names. name: for people. software: whether the adapter is a program on the CPU.
+    subgroup_size: the smallest size of a subgroup, 0 where it is not told. Whatever is done on a lost device raises EdgeflowError 'device-lost'.
+    """
+
+    name: str
+    features: list[str]
+    software: bool
+    subgroup_size: int
+    lost: bool
+
+    def limit(self, name: str) -> int:
+        """A limit by WebGPU's name."""
+
+    def buffer(self, size: int, uniform: bool = False) -> GpuBuffer:
+        """A storage buffer that can be copied to and from, or a uniform one."""
+
+    def free(self, buffer: GpuBuffer) -> None: ...
+
+    def write(self, buffer: GpuBuffer, offset: int, data: Bytes) -> None:
+        """Copy bytes into a buffer before what is submitted next; their number is rounded up to a multiple of 4."""
+
+    async def pipeline(self, label: str, code: str, constants: dict[str, int], forms: str) -> object:
+        """Compile a kernel with entry `main`. forms: one letter a binding: u uniform, r storage that is read, w storage that is written."""
+
+    def group(self, forms: str, pieces: list[GpuPiece]) -> object:
+        """What a dispatch binds."""
+
+    def watch(self) -> None:
+        """Look for errors in what is made until settled(), which raises them: 'out-of-memory', 'device-lost', 'internal'."""
+
+    async def settled(self) -> None: ...
+
+    def submit(self, commands: list[GpuCommand]) -> None:
+        """Submit the commands, in order."""
+
+    async def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> list[Bytes]:
+        """Submit the commands at once, in order, and give what `reads` then hold."""
+
+    def destroy(self) -> None:
+        """Give it up; on_lost hears of it."""

@@ -73,7 +73,8 @@ class _Session:
 class WasmDecoder:
     """generation.Decoder."""
 
-    def __init__(self, graph: Graph, machine: WasmMachine, runner: Callable[[Graph], Runner]) -> None:
+    def __init__(self, graph: Graph, machine: WasmMachine, runner: Callable[[Graph], Runner], in_pages: bool = True) -> None:
+        """in_pages: whether the runner's plans can work on pages in the machine's memory."""
         self._machine = machine
         self._sessions: dict[int, _Session] = {}
         self._numbers: int = 0
@@ -90,6 +91,8 @@ class WasmDecoder:
         self._states: Runner = self._whole
         self._appended: list[str] = []
         self._pages: Pages | None = None
+        if not in_pages:
+            return
         try:
             pages = Pages(machine.engine, find_pasts(graph))
             self._run = runner(past_positions(short))

@@ -1,0 +1,28 @@
+"""All lowerings of the WebGPU backend by Node.key()."""
+
+from __future__ import annotations
+
+from edgeflow.backends.webgpu.builder import GpuLowering
+from edgeflow.backends.webgpu.lower_elementwise import ELEMENTWISE_LOWERINGS
+from edgeflow.backends.webgpu.lower_first import FIRST_LOWERINGS
+from edgeflow.backends.webgpu.lower_indexing import INDEXING_LOWERINGS
+from edgeflow.backends.webgpu.lower_movement import MOVEMENT_LOWERINGS
+from edgeflow.backends.webgpu.lower_reduce import REDUCE_LOWERINGS
+
+
+def _merged(tables: list[dict[str, GpuLowering]]) -> dict[str, GpuLowering]:
+    merged: dict[str, GpuLowering] = {}
+    for table in tables:
+        for key, lowering in table.items():
+            merged[key] = lowering
+    return merged
+
+
+# A later table wins.
+GPU_LOWERINGS: dict[str, GpuLowering] = _merged([
+    FIRST_LOWERINGS,
+    ELEMENTWISE_LOWERINGS,
+    MOVEMENT_LOWERINGS,
+    INDEXING_LOWERINGS,
+    REDUCE_LOWERINGS,
+])

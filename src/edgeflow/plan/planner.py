@@ -179,8 +179,7 @@ class _Planner:
         groups = live_groups(self.groups, outputs)
         for group in groups:
             _check_cache(self.b, group)
-        # What works on a session's pages cannot be divided: they are in this machine's memory.
-        shared = self.machine.share(groups, inputs, outputs, self.b) if self.b.cache is None else Shared(groups, [])
+        shared = self.machine.share(groups, inputs, outputs, self.b)
         lives = find_lifetimes(shared.groups, inputs if shared.inputs is None else shared.inputs, outputs if shared.outputs is None else shared.outputs)
         hold_stretches(lives, shared)
         reuse_memory(lives, self.b.reuses)

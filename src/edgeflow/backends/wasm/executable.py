@@ -17,6 +17,7 @@ from edgeflow.backends.wasm.crew import Link, Member, SharePlan
 from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.kernels import Image, start_instance
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
+from edgeflow.backends.wasm.pages import Pages
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_copy, join_bytes, new_bytes, now, pause
 from edgeflow.ir.graph import Graph, Node, TensorData
@@ -262,7 +263,8 @@ class WasmExecutable:
         from edgeflow.backends.wasm.decoder import WasmDecoder
         if self._decoder is None:
             machine = self._living()
-            self._decoder = WasmDecoder(self._graph, machine, lambda graph: WasmExecutable(graph, machine))
+            self._decoder = WasmDecoder(
+                self._graph, lambda graph: WasmExecutable(graph, machine), lambda pasts: Pages(machine.engine, pasts), self.memory)
         return self._decoder
 
     def lend(self, helpers: list[HelperLink]) -> None:

@@ -75,7 +75,8 @@ class WasmMachine:
         convert_step(b, source, target)
 
     def share(self, groups: list[NodeSteps], inputs: list[Value], outputs: list[Value], b: StepBuilder) -> Shared:
-        return share_groups(groups, outputs, b, self._shares)
+        # What works on a session's pages cannot be divided: they are in this machine's memory.
+        return Shared(groups, []) if b.cache is not None else share_groups(groups, outputs, b, self._shares)
 
     def read_ints(self, value: Value) -> list[int]:
         return self.engine.read_ints(value)

@@ -134,7 +134,9 @@ class GpuBuilder(StepBuilder):
         self.steps.append(Dispatch(kernel, pointers, words, groups, {} if constants is None else constants, {} if code is None else code))
 
     def fault(self) -> int:
-        """The place of this node in fault_flags(): a kernel that meets bad data (an index out of range) writes 1 there, and the run fails."""
+        """The place of this node in fault_flags(): a kernel that meets bad data writes a code of wasm/errors.h there (1: an index is out of
+        range), and the run fails.
+        """
         self.failing.append(self.where())
         return min(len(self.failing), MOST_FAULTS) - 1
 

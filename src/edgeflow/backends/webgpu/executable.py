@@ -12,12 +12,14 @@ from edgeflow.backends.wasm.engine import failure
 from edgeflow.backends.wasm.executable import count_ops, detach, improve, plan_key, relink, run_part
 from edgeflow.backends.wasm.kernels import Image, start_instance
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
-from edgeflow.backends.webgpu.builder import Dispatch
+from edgeflow.backends.wasm.pages import PageMemory, PastInput
+from edgeflow.backends.webgpu.builder import MOST_FAULTS, Dispatch
 from edgeflow.backends.webgpu.crossings import Crossing
 from edgeflow.backends.webgpu.device import Gpu, shared_gpu
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
 from edgeflow.backends.webgpu.machine import NO_KERNEL, NO_TYPE, GpuMachine
 from edgeflow.backends.webgpu.memory import GpuMemory
+from edgeflow.backends.webgpu.pages import GpuPages
 from edgeflow.backends.webgpu.plan import (
     DOWN, GPU, UP, WASM, Action, Binder, GpuPlan, free_gpu_plan, make_gpu_plan, piece_of, plain_bytes, zero_flags,
 )
@@ -82,7 +84,10 @@ class GpuExecutable:
     async def _prepared(self, machine: GpuMachine, feeds: dict[str, Feed], outputs: list[str]) -> GpuPlan:
         """The plan for these feeds, which are where it has them."""
         machine.gpu.device.watch()
+        pages = machine.pages
         try:
+            if self.cache is not None and pages is not None:
+                pages.realize()
             plan = await self._plan_for(machine, feeds, outputs)
             self._feed(machine, plan, feeds)
         except Exception:
@@ -92,12 +97,17 @@ class GpuExecutable:
         return plan
 
     async def _settled(self, machine: GpuMachine) -> None:
+        pages = machine.pages
         try:
             await machine.gpu.device.settled()
         except Exception:
             # Some buffer of a plan or slot is not there.
             self._forget_plans(machine)
+            if pages is not None:
+                pages.settle(False)
             raise
+        if pages is not None:
+            pages.settle(True)
 
     def _forget_plans(self, machine: GpuMachine) -> None:
         self._free_plans(machine)
@@ -140,7 +150,7 @@ class GpuExecutable:
         plan = self._plans.pop(key, None)
         if plan is None:
             machine.reasons = {}
-            plan = await make_gpu_plan(self._graph, shapes, outputs, machine, known)
+            plan = await make_gpu_plan(self._graph, shapes, outputs, machine, known, self.cache)
             self._placement = placement_of(machine, plan)
             if len(self._plans) >= MOST_PLANS:
                 free_gpu_plan(machine, self._plans.pop(list(self._plans.keys())[0]))
@@ -227,6 +237,8 @@ class GpuExecutable:
             plans = plans + sibling._plan_bytes()
         memory = machine.memory
         far = memory.weight_bytes + memory.slot_bytes + plans
+        for size in memory.whole.values():
+            far = far + size
         return MemoryUse(
             machine.wasm.engine.instance.memory_size() + far, machine.wasm.weights.bytes + memory.weight_bytes,
             machine.wasm.engine.arena_size + memory.slot_bytes, plans, far)
@@ -252,7 +264,8 @@ class GpuExecutable:
         from edgeflow.backends.wasm.decoder import WasmDecoder
         if self._decoder is None:
             machine = self._living()
-            self._decoder = WasmDecoder(self._graph, machine.wasm, lambda graph: self._sibling(machine, graph), False)
+            self._decoder = WasmDecoder(
+                self._graph, lambda graph: self._sibling(machine, graph), lambda pasts: page_memory(machine, pasts), self.memory)
         return self._decoder
 
     def _sibling(self, machine: GpuMachine, graph: Graph) -> GpuExecutable:
@@ -314,6 +327,13 @@ def placement_of(machine: GpuMachine, plan: GpuPlan) -> Placement:
     return placement
 
 
+def page_memory(machine: GpuMachine, pasts: list[PastInput]) -> PageMemory:
+    """The pages of a model's sessions."""
+    pages = GpuPages(machine.gpu.device, machine.memory, pasts)
+    machine.pages = pages
+    return pages
+
+
 def exact(piece: GpuPiece, value: Value) -> GpuPiece:
     """Only the elements of `value`, all of which are words."""
     return GpuPiece(piece.buffer, piece.offset, value.count() * WORD)
@@ -321,9 +341,10 @@ def exact(piece: GpuPiece, value: Value) -> GpuPiece:
 
 def check_flags(plan: GpuPlan, flags: Bytes) -> None:
     """'run-failed' for the first node that met bad data."""
-    for i in range(len(plan.failing)):
-        if read_u32(flags, i * WORD) != 0:
-            raise EdgeflowError('run-failed', f'{plan.failing[i]} failed: an index is out of range', {'what': plan.failing[i]})
+    for i in range(min(len(plan.failing), MOST_FAULTS)):
+        code = read_u32(flags, i * WORD)
+        if code != 0:
+            raise failure(code, plan.failing[i], 'on the GPU')
 
 
 async def load_webgpu(graph: Graph, rests: Rests, image: Image | None = None) -> GpuExecutable:

@@ -10,8 +10,10 @@ from edgeflow.backends.wasm.machine import WasmMachine
 from edgeflow.backends.webgpu.builder import Dispatch, GpuBuilder, GpuLowering, gpu_size, kind_of
 from edgeflow.backends.webgpu.crossings import Crossings, cross
 from edgeflow.backends.webgpu.device import Gpu
+from edgeflow.backends.webgpu.lower_cached import CACHED_LOWERINGS
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
 from edgeflow.backends.webgpu.memory import GpuMemory
+from edgeflow.backends.webgpu.pages import GpuPages
 from edgeflow.ir.graph import Node
 from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
 from edgeflow.plan.planner import is_eager
@@ -24,6 +26,14 @@ TOO_LARGE = 'a tensor larger than the GPU binds'
 NOT_TAKEN = 'no kernel for these types and shapes'
 
 
+def reads_pages(inputs: list[Value | None]) -> bool:
+    """Whether one of these lies in sessions' pages."""
+    for value in inputs:
+        if value is not None and value.root().cache >= 0:
+            return True
+    return False
+
+
 class GpuMachine:
     """One model's machine. `crossings`: of the plan made last. reasons: why nodes of it run on WASM, by operator."""
 
@@ -33,21 +43,28 @@ class GpuMachine:
         self.memory: GpuMemory = memory
         self.crossings: Crossings | None = None
         self.reasons: dict[str, str] = {}
+        self.pages: GpuPages | None = None
 
     def lowering(self, key: str) -> Lowering | None:
         wasm = self.wasm.lowering(key)
         gpu = GPU_LOWERINGS.get(key)
-        if gpu is None:
+        cached = CACHED_LOWERINGS.get(key)
+        if gpu is None and cached is None:
             self.reasons[key] = NO_KERNEL
             return wasm
 
         def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
             if isinstance(b, GpuBuilder):
-                reason = self._refusal(gpu, b, node, inputs, outputs)
+                in_pages = reads_pages(inputs)
+                # What else reads a past that lies in pages has no result that is wanted, or the planner says so.
+                chosen = cached if in_pages else gpu
+                reason = NO_KERNEL if chosen is None else self._refusal(chosen, b, node, inputs, outputs)
                 if reason == '':
                     return
                 if reason is not None:
                     self.reasons[key] = reason
+                if in_pages and cached is not None:
+                    raise b.unsupported(NOT_TAKEN)
             if wasm is None:
                 raise b.unsupported('the GPU cannot run it with these types and shapes, and WASM has no such operator')
             wasm(b, node, inputs, outputs)
@@ -59,7 +76,7 @@ class GpuMachine:
         if is_eager(inputs, outputs) and not self._reads_far(inputs):
             return None
         for value in inputs + outputs:
-            if value is None or value.root().literal is not None:
+            if value is None or value.root().literal is not None or value.root().cache >= 0:
                 continue
             if kind_of(value) == '':
                 return NO_TYPE

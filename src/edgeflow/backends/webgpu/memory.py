@@ -18,6 +18,8 @@ class GpuMemory:
         self.weight_bytes: int = 0
         # The keys of the weights that are float16.
         self.halves: set[str] = set()
+        # The sizes of those weights that are bound as they are, and may be replaced by larger ones.
+        self.whole: dict[str, int] = {}
         self.slots: list[GpuBuffer] = []
         self._slot_sizes: list[int] = []
         # Counts up whenever a slot has another buffer than before.
@@ -30,6 +32,12 @@ class GpuMemory:
         self.weights[key] = buffer
         self.weight_bytes = self.weight_bytes + size
         return buffer
+
+    def set_whole(self, key: str, buffer: GpuBuffer, size: int) -> None:
+        """`buffer` is what this key means from now on."""
+        self.weights[key] = buffer
+        self.whole[key] = size
+        self.version = self.version + 1
 
     def ensure_slots(self, sizes: list[int]) -> None:
         """Make the slots at least so large."""
@@ -62,6 +70,7 @@ class GpuMemory:
         for buffer in self.weights.values():
             self._device.free(buffer)
         self.weights = {}
+        self.whole = {}
         self.weight_bytes = 0
 
 

@@ -16,6 +16,7 @@ from edgeflow.host.platform import array_bytes, array_of, copy_bytes, join_bytes
 from edgeflow.host.port import Bytes, GpuBuffer, GpuCommand, GpuPiece
 from edgeflow.ir.graph import Graph
 from edgeflow.plan.arena import align
+from edgeflow.plan.builder import CacheLayout
 from edgeflow.plan.link import WORD, link
 from edgeflow.plan.planner import Draft, make_plan
 from edgeflow.plan.values import Pointer, Step, Value
@@ -60,11 +61,15 @@ class GpuPlan:
     version: int = -1
 
 
-async def make_gpu_plan(graph: Graph, shapes: dict[str, list[int]], outputs: list[str], machine: GpuMachine, known: dict[str, list[int]]) -> GpuPlan:
+async def make_gpu_plan(
+    graph: Graph, shapes: dict[str, list[int]], outputs: list[str], machine: GpuMachine, known: dict[str, list[int]],
+    cache: CacheLayout | None = None,
+) -> GpuPlan:
     """Plan, compile what is not compiled yet, and write what the plan keeps in memory. EdgeflowErrors: those of make_plan(), 'out-of-memory', 'device-lost'."""
     wasm = machine.wasm
     engine = wasm.engine
     b = GpuBuilder(machine, machine.gpu.features)
+    b.cache = cache
     wasm.begin_plan()
     address = 0
     try:
@@ -283,7 +288,7 @@ def piece_of(machine: GpuMachine, plan: GpuPlan, value: Value) -> GpuPiece:
     if not root.constant:
         return GpuPiece(machine.memory.slots[root.offset], offset, size)
     if root.initializer != '':
-        return GpuPiece(machine.memory.weights[root.initializer], offset, size)
+        return GpuPiece(machine.memory.weights[root.initializer], offset, machine.memory.whole.get(root.initializer, size))
     return GpuPiece(plan.constants, plan.constant_offsets[root.number] + offset, size)
 
 

@@ -7,6 +7,7 @@ from edgeflow.backends.webgpu.lower_elementwise import ELEMENTWISE_LOWERINGS
 from edgeflow.backends.webgpu.lower_first import FIRST_LOWERINGS
 from edgeflow.backends.webgpu.lower_indexing import INDEXING_LOWERINGS
 from edgeflow.backends.webgpu.lower_movement import MOVEMENT_LOWERINGS
+from edgeflow.backends.webgpu.lower_norm import NORM_LOWERINGS
 from edgeflow.backends.webgpu.lower_reduce import REDUCE_LOWERINGS
 
 
@@ -25,4 +26,5 @@ GPU_LOWERINGS: dict[str, GpuLowering] = _merged([
     MOVEMENT_LOWERINGS,
     INDEXING_LOWERINGS,
     REDUCE_LOWERINGS,
+    NORM_LOWERINGS,
 ])

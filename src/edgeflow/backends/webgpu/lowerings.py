@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgeflow.backends.webgpu.builder import GpuLowering
 from edgeflow.backends.webgpu.lower_attention import ATTENTION_LOWERINGS
+from edgeflow.backends.webgpu.lower_decoder import DECODER_LOWERINGS
 from edgeflow.backends.webgpu.lower_elementwise import ELEMENTWISE_LOWERINGS
 from edgeflow.backends.webgpu.lower_first import FIRST_LOWERINGS
 from edgeflow.backends.webgpu.lower_indexing import INDEXING_LOWERINGS
@@ -29,4 +30,5 @@ GPU_LOWERINGS: dict[str, GpuLowering] = _merged([
     REDUCE_LOWERINGS,
     NORM_LOWERINGS,
     ATTENTION_LOWERINGS,
+    DECODER_LOWERINGS,
 ])

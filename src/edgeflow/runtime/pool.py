@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import cast
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import new_channel, new_deferred, reuse_memory_of
+from edgeflow.host.platform import new_channel, new_deferred, part_addresses, reuse_memory_of
 from edgeflow.host.port import Bytes, Deferred, WasmModule, WorkerHandle
 from edgeflow.runtime.messages import Parcel, read_error
 
@@ -36,6 +36,8 @@ class PoolWorker:
         self.models: int = 0
         self.started: bool = False
         self.lost: str | None = None
+        # The models whose GPU it has lost.
+        self.bereft: set[int] = set()
         self._handle: WorkerHandle = handle
         self._version: str = version
         self._calls: dict[int, Call] = {}
@@ -57,6 +59,7 @@ class PoolWorker:
             self._has_kernels = True
             parcel = Parcel('start')
             parcel.fields['kernels'] = module
+            parcel.fields['parts'] = part_addresses()
             self.tell(parcel)
 
     def idle(self) -> bool:
@@ -134,6 +137,9 @@ class PoolWorker:
         kind = message['kind']
         if kind == 'ready':
             self._begin(cast(str, message['version']))
+            return
+        if kind == 'lost':
+            self.bereft.add(cast(int, message['number']))
             return
         if kind == 'spent':
             reuse_memory_of(cast(Bytes, message['data']))

@@ -255,6 +255,9 @@ class WasmExecutable:
     def lost(self) -> bool:
         return False
 
+    def on_loss(self, callback: Callable[[], None]) -> None:
+        """Its memory is not lost."""
+
     def decoder(self) -> Decoder:
         if self._decoder is None:
             machine = self._living()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from edgeflow.backends.webgpu.builder import Dispatch, GpuFeatures
 from edgeflow.host.gpu import open_gpu, shader_source
+from edgeflow.host.platform import gather
 from edgeflow.host.port import GpuDevice
 
 WANTED = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix']
@@ -28,6 +29,8 @@ class Gpu:
     def __init__(self, device: GpuDevice) -> None:
         self.device: GpuDevice = device
         self.features: GpuFeatures = features_of(device)
+        # Hear of its loss.
+        self.losers: list[Callable[[], None]] = []
         self._pipelines: dict[str, object] = {}
         self._forms: dict[str, str] = {}
 
@@ -40,13 +43,20 @@ class Gpu:
         return self._forms[label]
 
     async def compile(self, dispatches: list[Dispatch]) -> None:
-        """Compile the kernels of these dispatches that are not yet."""
+        """Compile the kernels of these dispatches that are not yet, all at once."""
+        missing: dict[str, Dispatch] = {}
         for dispatch in dispatches:
             label = dispatch.label()
             if label not in self._pipelines:
-                code = shader_text(dispatch)
-                self._forms[label] = binding_forms(code)
-                self._pipelines[label] = await self.device.pipeline(label, code, dispatch.constants, self._forms[label])
+                missing[label] = dispatch
+        await gather([self._compile(label, dispatch) for label, dispatch in missing.items()])
+
+    async def _compile(self, label: str, dispatch: Dispatch) -> None:
+        code = shader_text(dispatch)
+        forms = binding_forms(code)
+        pipeline = await self.device.pipeline(label, code, dispatch.constants, forms)
+        self._forms[label] = forms
+        self._pipelines[label] = pipeline
 
 
 def shader_text(dispatch: Dispatch) -> str:
@@ -74,10 +84,20 @@ def binding_forms(code: str) -> str:
     return ''.join(forms)
 
 
-async def open_device(on_lost: Callable[[str], None]) -> Gpu | None:
+async def open_device() -> Gpu | None:
     """The GPU; None where there is none."""
-    device = await open_gpu(WANTED, on_lost)
-    return None if device is None else Gpu(device)
+    opened: list[Gpu] = []
+
+    def lose(reason: str) -> None:
+        for gpu in opened:
+            for hear in gpu.losers:
+                hear()
+
+    device = await open_gpu(WANTED, lose)
+    if device is None:
+        return None
+    opened.append(Gpu(device))
+    return opened[0]
 
 
 class _Shared:
@@ -93,5 +113,5 @@ _shared = _Shared()
 async def shared_gpu() -> Gpu | None:
     """The device that all models of this thread share; None where there is no GPU."""
     if _shared.gpu is None or _shared.gpu.device.lost:
-        _shared.gpu = await open_device(lambda reason: None)
+        _shared.gpu = await open_device()
     return _shared.gpu

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from edgeflow.backends.contract import HERE, Feed, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
+from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.engine import failure
 from edgeflow.backends.wasm.executable import count_ops, detach, improve, plan_key, relink, run_part
 from edgeflow.backends.wasm.kernels import Image, start_instance
@@ -15,7 +16,7 @@ from edgeflow.backends.webgpu.builder import Dispatch
 from edgeflow.backends.webgpu.crossings import Crossing
 from edgeflow.backends.webgpu.device import Gpu, shared_gpu
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
-from edgeflow.backends.webgpu.machine import NO_KERNEL, GpuMachine
+from edgeflow.backends.webgpu.machine import NO_KERNEL, NO_TYPE, GpuMachine
 from edgeflow.backends.webgpu.memory import GpuMemory
 from edgeflow.backends.webgpu.plan import (
     DOWN, GPU, UP, WASM, Action, Binder, GpuPlan, free_gpu_plan, make_gpu_plan, piece_of, plain_bytes, zero_flags,
@@ -28,6 +29,7 @@ from edgeflow.host.port import Bytes, GpuCommand, GpuPiece
 from edgeflow.ir.graph import Graph, TensorData
 from edgeflow.passes.inline_constant_if import deciding_inputs
 from edgeflow.passes.rename import all_graphs
+from edgeflow.plan.builder import CacheLayout
 from edgeflow.plan.link import WORD
 from edgeflow.plan.printer import print_plan
 from edgeflow.plan.values import Value
@@ -44,6 +46,13 @@ class GpuExecutable:
         self._machine: GpuMachine | None = machine
         self._plans: dict[str, GpuPlan] = {}
         self._deciding: list[str] = deciding_inputs(graph)
+        self._decoder: WasmDecoder | None = None
+        # Of runs by the decoder; they own no weights.
+        self._siblings: list[GpuExecutable] = []
+        # Where plans find past keys and values; None: in their inputs.
+        self.cache: CacheLayout | None = None
+        self._on_loss: list[Callable[[], None]] = []
+        self._placement: Placement = expected_placement(graph)
 
     async def run(
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
@@ -51,12 +60,7 @@ class GpuExecutable:
     ) -> dict[str, Feed]:
         machine = self._living()
         device = machine.gpu.device
-        device.watch()
-        try:
-            plan = await self._plan_for(machine, feeds, outputs)
-            self._feed(machine, plan, feeds)
-        finally:
-            await device.settled()
+        plan = await self._prepared(machine, feeds, outputs)
         pending: list[GpuCommand] = []
         for action in plan.actions:
             if action.kind == GPU:
@@ -74,6 +78,37 @@ class GpuExecutable:
                 pending = []
                 self._check(control)
         return await self._end_run(machine, plan, outputs, pending)
+
+    async def _prepared(self, machine: GpuMachine, feeds: dict[str, Feed], outputs: list[str]) -> GpuPlan:
+        """The plan for these feeds, which are where it has them."""
+        machine.gpu.device.watch()
+        try:
+            plan = await self._plan_for(machine, feeds, outputs)
+            self._feed(machine, plan, feeds)
+        except Exception:
+            await self._settled(machine)
+            raise
+        await self._settled(machine)
+        return plan
+
+    async def _settled(self, machine: GpuMachine) -> None:
+        try:
+            await machine.gpu.device.settled()
+        except Exception:
+            # Some buffer of a plan or slot is not there.
+            self._forget_plans(machine)
+            raise
+
+    def _forget_plans(self, machine: GpuMachine) -> None:
+        self._free_plans(machine)
+        for sibling in self._siblings:
+            sibling._free_plans(machine)
+        machine.memory.free_slots()
+
+    def _free_plans(self, machine: GpuMachine) -> None:
+        for plan in self._plans.values():
+            free_gpu_plan(machine, plan)
+        self._plans = {}
 
     def _check(self, control: RunControl | None) -> None:
         if control is not None and control.cancelled():
@@ -104,7 +139,9 @@ class GpuExecutable:
             key = f'{key} {name}={known[name]}'
         plan = self._plans.pop(key, None)
         if plan is None:
+            machine.reasons = {}
             plan = await make_gpu_plan(self._graph, shapes, outputs, machine, known)
+            self._placement = placement_of(machine, plan)
             if len(self._plans) >= MOST_PLANS:
                 free_gpu_plan(machine, self._plans.pop(list(self._plans.keys())[0]))
         self._plans[key] = plan
@@ -185,24 +222,43 @@ class GpuExecutable:
         machine = self._machine
         if machine is None:
             return MemoryUse(0, 0, 0, 0)
+        plans = self._plan_bytes()
+        for sibling in self._siblings:
+            plans = plans + sibling._plan_bytes()
+        memory = machine.memory
+        far = memory.weight_bytes + memory.slot_bytes + plans
+        return MemoryUse(
+            machine.wasm.engine.instance.memory_size() + far, machine.wasm.weights.bytes + memory.weight_bytes,
+            machine.wasm.engine.arena_size + memory.slot_bytes, plans, far)
+
+    def _plan_bytes(self) -> int:
         plans = 0
         for plan in self._plans.values():
             plans = plans + plan.bytes
-        memory = machine.memory
-        return MemoryUse(
-            machine.wasm.engine.instance.memory_size() + memory.weight_bytes + memory.slot_bytes + plans,
-            machine.wasm.weights.bytes + memory.weight_bytes, machine.wasm.engine.arena_size + memory.slot_bytes, plans)
+        return plans
 
     def placement(self) -> Placement:
-        nodes: dict[str, int] = {}
-        count_ops(self._graph, nodes)
-        return Placement('webgpu', nodes)
+        return self._placement
 
     def lost(self) -> bool:
         return self._machine is not None and self._machine.gpu.device.lost
 
+    def on_loss(self, callback: Callable[[], None]) -> None:
+        if self._machine is not None:
+            self._machine.gpu.losers.append(callback)
+            self._on_loss.append(callback)
+
     def decoder(self) -> Decoder:
-        raise EdgeflowError('unsupported-op', "sessions of decoders run on device 'wasm'", {})
+        if self._decoder is None:
+            machine = self._living()
+            self._decoder = WasmDecoder(self._graph, machine.wasm, lambda graph: self._sibling(machine, graph), False)
+        return self._decoder
+
+    def _sibling(self, machine: GpuMachine, graph: Graph) -> GpuExecutable:
+        """What runs another graph on the same weights; it ends with this one."""
+        made = GpuExecutable(graph, machine)
+        self._siblings.append(made)
+        return made
 
     def lend(self, helpers: list[HelperLink]) -> None:
         """The GPU needs no helpers."""
@@ -214,16 +270,47 @@ class GpuExecutable:
         machine = self._machine
         if machine is None:
             return
-        for plan in self._plans.values():
-            free_gpu_plan(machine, plan)
+        self._forget_plans(machine)
         machine.memory.dispose()
+        machine.gpu.losers = [hear for hear in machine.gpu.losers if hear not in self._on_loss]
+        for sibling in self._siblings:
+            sibling._machine = None
+        self._siblings = []
+        self._decoder = None
         self._machine = None
-        self._plans = {}
 
     def _living(self) -> GpuMachine:
         if self._machine is None:
             raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})
         return self._machine
+
+
+def expected_placement(graph: Graph) -> Placement:
+    """What the operators alone tell."""
+    counts: dict[str, int] = {}
+    count_ops(graph, counts)
+    placement = Placement('webgpu', {}, {}, {})
+    for key, count in counts.items():
+        if key in GPU_LOWERINGS:
+            placement.nodes[key] = count
+        else:
+            placement.fallback[key] = count
+            placement.reasons[key] = NO_KERNEL
+    return placement
+
+
+def placement_of(machine: GpuMachine, plan: GpuPlan) -> Placement:
+    """Where the nodes of a plan that was just made run."""
+    placement = Placement('webgpu', {}, {}, {})
+    for group in plan.draft.groups:
+        key = group.node.key()
+        step = group.steps[0]
+        if isinstance(step, Dispatch):
+            placement.nodes[key] = placement.nodes.get(key, 0) + 1
+        elif not isinstance(step, Crossing):
+            placement.fallback[key] = placement.fallback.get(key, 0) + 1
+            placement.reasons[key] = machine.reasons.get(key, NO_TYPE)
+    return placement
 
 
 def exact(piece: GpuPiece, value: Value) -> GpuPiece:
@@ -248,13 +335,17 @@ async def load_webgpu(graph: Graph, rests: Rests, image: Image | None = None) ->
     check_operators(graph, list(GPU_LOWERINGS.keys()))
     memory = GpuMemory(gpu.device)
     gpu.device.watch()
+    there: set[str] = set()
     try:
-        there: set[str] = set()
-        for keys in load_weights(graph, first, gpu, memory):
-            there = keys
-            await rests.rest()
-    finally:
-        await gpu.device.settled()
+        try:
+            for keys in load_weights(graph, first, gpu, memory):
+                there = keys
+                await rests.rest()
+        finally:
+            await gpu.device.settled()
+    except Exception:
+        memory.dispose()
+        raise
     machine = GpuMachine(first, gpu, memory)
     if image is not None:
         # What the file took is given back with its instance.

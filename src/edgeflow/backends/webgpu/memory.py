@@ -46,15 +46,23 @@ class GpuMemory:
             self._slot_sizes[i] = sizes[i]
             self.version = self.version + 1
 
-    def dispose(self) -> None:
-        """Free the weights and the slots."""
-        for buffer in list(self.weights.values()) + self.slots:
-            self._device.free(buffer)
-        self.weights = {}
+    def free_slots(self) -> None:
+        """Free the slots; no plan refers to them."""
+        for i in range(len(self.slots)):
+            if self._slot_sizes[i] > 0:
+                self._device.free(self.slots[i])
         self.slots = []
         self._slot_sizes = []
-        self.weight_bytes = 0
         self.slot_bytes = 0
+        self.version = self.version + 1
+
+    def dispose(self) -> None:
+        """Free the weights and the slots."""
+        self.free_slots()
+        for buffer in self.weights.values():
+            self._device.free(buffer)
+        self.weights = {}
+        self.weight_bytes = 0
 
 
 def assign_slots(lives: list[Lifetime]) -> list[int]:

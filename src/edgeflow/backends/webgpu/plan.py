@@ -74,7 +74,7 @@ async def make_gpu_plan(graph: Graph, shapes: dict[str, list[int]], outputs: lis
             raise EdgeflowError('internal', 'the plan was not divided', {})
         steps = [step for step in draft.steps() if not isinstance(step, Dispatch) and not isinstance(step, Crossing)]
         await bring_home(machine, steps, crossings.outputs)
-        await machine.gpu.compile([step for step in draft.steps() if isinstance(step, Dispatch)])
+        await machine.gpu.compile(dispatches_of(draft))
         constant_bytes, constant_offsets = constants_of(machine, draft, crossings)
         tape = link(steps, engine.kernels, output_literals(draft))
         engine.ensure_arena(draft.arena_size)
@@ -146,9 +146,7 @@ def constants_of(machine: GpuMachine, draft: Draft, crossings: Crossings) -> tup
     offsets: dict[int, int] = {}
     parts: list[Bytes] = []
     size = 0
-    for step in draft.steps():
-        if not isinstance(step, Dispatch):
-            continue
+    for step in dispatches_of(draft):
         for value in step.bindings():
             root = value.root()
             if not root.constant or root.number in offsets or root.initializer in machine.memory.weights:
@@ -182,17 +180,25 @@ def constant_words(machine: GpuMachine, root: Value) -> Bytes:
 
 def uniform_bytes(draft: Draft) -> Bytes:
     """The parameters of all dispatches, each at a multiple of ALIGNMENT."""
+    steps = dispatches_of(draft)
     size = 0
-    for step in draft.steps():
-        if isinstance(step, Dispatch):
-            size = size + align(max(len(step.parameters), 1) * WORD, ALIGNMENT)
+    for step in steps:
+        size = size + align(max(len(step.parameters), 1) * WORD, ALIGNMENT)
     data = new_bytes(size)
     at = 0
+    for step in steps:
+        write_i32s(data, at, step.parameters)
+        at = at + align(max(len(step.parameters), 1) * WORD, ALIGNMENT)
+    return data
+
+
+def dispatches_of(draft: Draft) -> list[Dispatch]:
+    """The dispatches among the steps."""
+    found: list[Dispatch] = []
     for step in draft.steps():
         if isinstance(step, Dispatch):
-            write_i32s(data, at, step.parameters)
-            at = at + align(max(len(step.parameters), 1) * WORD, ALIGNMENT)
-    return data
+            found.append(step)
+    return found
 
 
 def step_names(draft: Draft) -> list[str]:
@@ -229,10 +235,10 @@ class Binder:
                 self._dispatch(step, at)
                 at = at + size
             elif isinstance(step, Crossing):
-                pointers = [word.value for word in step.words if isinstance(word, Pointer)]
                 action = self._action(UP if step.kernel == UPLOAD else DOWN)
-                action.near.append(pointers[0])
-                action.far.append(pointers[1])
+                for word in step.words:
+                    if isinstance(word, Pointer):
+                        (action.far if word.value.far else action.near).append(word.value)
             else:
                 action = self._action(WASM)
                 if action.last == 0:

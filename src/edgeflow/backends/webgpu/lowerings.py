@@ -11,6 +11,7 @@ from edgeflow.backends.webgpu.lower_indexing import INDEXING_LOWERINGS
 from edgeflow.backends.webgpu.lower_movement import MOVEMENT_LOWERINGS
 from edgeflow.backends.webgpu.lower_norm import NORM_LOWERINGS
 from edgeflow.backends.webgpu.lower_reduce import REDUCE_LOWERINGS
+from edgeflow.backends.webgpu.lower_spatial import SPATIAL_LOWERINGS
 
 
 def _merged(tables: list[dict[str, GpuLowering]]) -> dict[str, GpuLowering]:
@@ -30,5 +31,6 @@ GPU_LOWERINGS: dict[str, GpuLowering] = _merged([
     REDUCE_LOWERINGS,
     NORM_LOWERINGS,
     ATTENTION_LOWERINGS,
+    SPATIAL_LOWERINGS,
     DECODER_LOWERINGS,
 ])

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy
+
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import GpuCommand, GpuPiece
 
@@ -139,6 +141,15 @@ class Device:
             compute.end()
         return encoder
 
+    def watch(self) -> None:
+        """Errors are raised at once here."""
+
+    async def settled(self) -> None:
+        self._guarded(lambda: None)
+
+    def submit(self, commands: list[GpuCommand]) -> None:
+        self._guarded(lambda: self._device.queue.submit([self._encode(commands).finish()]))
+
     async def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> list[memoryview]:
         def work() -> list[memoryview]:
             encoder = self._encode(commands)
@@ -189,3 +200,25 @@ class Device:
                 self._on_lost(text)
                 raise EdgeflowError('device-lost', 'the GPU device was lost', {}) from None
             raise EdgeflowError('internal', f'the GPU refused a command: {text}', {}) from None
+
+
+# Elements that take another number of bytes on the GPU, where they are 32-bit words.
+WIDE: dict[str, type] = {
+    'int64': numpy.int64, 'bool': numpy.uint8, 'uint8': numpy.uint8, 'uint16': numpy.uint16, 'int8': numpy.int8, 'int16': numpy.int16,
+}
+
+
+def narrowed(dtype: str, data: memoryview) -> memoryview | None:
+    if dtype not in WIDE:
+        return data
+    elements = numpy.frombuffer(data, WIDE[dtype])
+    words = elements.astype(numpy.int32)
+    if dtype == 'int64' and not (words == elements).all():
+        return None
+    return memoryview(words).cast('B')
+
+
+def widened(dtype: str, data: memoryview) -> memoryview:
+    if dtype not in WIDE:
+        return data
+    return memoryview(numpy.frombuffer(data, numpy.int32).astype(WIDE[dtype])).cast('B')

@@ -116,6 +116,9 @@ WebGPU
                                                                        wanted features that it offers and its largest limits; None:
                                                                        there is none. on_lost: hears why, once, when it is lost
     shader_source(name: str) -> str                                    the text of wgsl/`name`.wgsl, its includes filled in
+    narrowed(dtype: str, data: Bytes) -> Bytes | None                  elements as 32-bit words, as they lie on the GPU; None: an
+                                                                       int64 does not fit. Types of 32 bits: `data` itself
+    widened(dtype: str, data: Bytes) -> Bytes                          the other way round
 
 Workers
     default_workers() -> int                                            how many workers suit this platform: the cores in a page
@@ -440,6 +443,14 @@ class GpuDevice(Protocol):
 
     def group(self, forms: str, pieces: list[GpuPiece]) -> object:
         """What a dispatch binds."""
+
+    def watch(self) -> None:
+        """Look for errors in what is made until settled(), which raises them: 'out-of-memory', 'device-lost', 'internal'."""
+
+    async def settled(self) -> None: ...
+
+    def submit(self, commands: list[GpuCommand]) -> None:
+        """Submit the commands, in order."""
 
     async def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> list[Bytes]:
         """Submit the commands at once, in order, and give what `reads` then hold."""

@@ -15,7 +15,7 @@ from toolchain.paths import BUILD, ROOT
 
 SOURCES = ROOT / 'wgsl'
 # Where host/browser_gpu.js imports it, among the modules as they are and as the bundler takes them.
-TARGETS = [BUILD / form / 'edgeflow' / 'host' / 'shaders.js' for form in ('js', 'bundle')]
+TARGETS = [BUILD / form / 'edgeflow' / 'host' / 'shaders.js' for form in ('js', 'parts/webgpu')]
 INCLUDE = re.compile(r'^[ \t]*//[ \t]*include[ \t]+(\S+)[ \t]*$', re.MULTILINE)
 
 

@@ -32,7 +32,7 @@ class NotTaken(Exception):
 
 @functools.cache
 def gpu() -> Gpu:
-    opened = asyncio.run(open_device(lambda reason: None))
+    opened = asyncio.run(open_device())
     assert opened is not None, 'no GPU adapter'
     return opened
 

@@ -18,7 +18,6 @@ from edgeflow.host.browser_arrays import (  # noqa: F401
 from edgeflow.host.browser_cache import (  # noqa: F401
     drop_memory, epoch_ms, free_headers, held_of, held_size, hold_memory, new_sha256, persist_storage, storage_room, with_lock,
 )
-from edgeflow.host.browser_gpu import narrowed, open_gpu, shader_source, widened  # noqa: F401
 from edgeflow.host.browser_io import (  # noqa: F401
     fetch, forget_spare_memory, is_url, new_abort_controller, on_abort, read_file, reads_files, reuse_memory_of, signal_aborted,
 )

@@ -21,7 +21,6 @@ from edgeflow.host.cpython_arrays import (  # noqa: F401
     array_view, as_bytes, bytes_of, copy_bytes, float_bits, join_bytes, new_array, new_bytes, plain_list,
     read_f32, read_f64, read_i32, read_i64, read_u32, utf8_decode, utf8_encode, write_i32s,
 )
-from edgeflow.host.cpython_gpu import narrowed, open_gpu, shader_source, widened  # noqa: F401
 from edgeflow.host.cpython_io import (  # noqa: F401
     AbortController, drop_memory, fetch, forget_spare_memory, free_headers, held_of, held_size, hold_memory, is_url, load_asset, new_sha256, on_abort, open_store,
     persist_storage, read_file, reads_files, reuse_memory_of, signal_aborted, storage_room, with_lock,

@@ -111,7 +111,7 @@ WebAssembly
     isolated() -> bool                                                 whether threads can share memory here
     async instantiate_wasm(code: Bytes) -> WasmInstance                 both
 
-WebGPU
+WebGPU (from edgeflow.host.gpu)
     async open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevice | None      the best adapter's device with those of the
                                                                        wanted features that it offers and its largest limits; None:
                                                                        there is none. on_lost: hears why, once, when it is lost

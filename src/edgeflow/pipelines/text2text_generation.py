@@ -38,6 +38,10 @@ class Text2TextGenerationPipeline(TextGenerationPipeline):
 
     decoder: Model | None = None
 
+    def take_second(self, model: Model) -> None:
+        """Internal: the decoder."""
+        self.decoder = model
+
     def writer(self) -> Model:
         """Internal: the model that makes the tokens."""
         return cast(Model, self.decoder)

@@ -71,24 +71,24 @@ def read_infos(fields: object) -> list[ValueInfo]:
 
 def memory_fields(use: MemoryUse) -> list[int]:
     """A MemoryUse as plain values."""
-    return [use.total, use.weights, use.arena, use.plans]
+    return [use.total, use.weights, use.arena, use.plans, use.gpu]
 
 
 def read_memory(fields: object) -> MemoryUse:
     """The other way round."""
     row = cast('list[int]', fields)
-    return MemoryUse(row[0], row[1], row[2], row[3])
+    return MemoryUse(row[0], row[1], row[2], row[3], row[4])
 
 
 def placement_fields(placement: Placement) -> list[object]:
     """A Placement as plain values."""
-    return [placement.device, placement.nodes]
+    return [placement.device, placement.nodes, placement.fallback, placement.reasons]
 
 
 def read_placement(fields: object) -> Placement:
     """The other way round."""
     row = cast('list', fields)
-    return Placement(row[0], row[1])
+    return Placement(row[0], row[1], row[2], row[3])
 
 
 def error_fields(error: Exception) -> dict[str, object]:

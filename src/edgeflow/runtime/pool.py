@@ -36,6 +36,8 @@ class PoolWorker:
         self.models: int = 0
         self.started: bool = False
         self.lost: str | None = None
+        # The models whose GPU it has lost.
+        self.bereft: set[int] = set()
         self._handle: WorkerHandle = handle
         self._version: str = version
         self._calls: dict[int, Call] = {}
@@ -134,6 +136,9 @@ class PoolWorker:
         kind = message['kind']
         if kind == 'ready':
             self._begin(cast(str, message['version']))
+            return
+        if kind == 'lost':
+            self.bereft.add(cast(int, message['number']))
             return
         if kind == 'spent':
             reuse_memory_of(cast(Bytes, message['data']))

@@ -255,6 +255,9 @@ class WasmExecutable:
     def lost(self) -> bool:
         return False
 
+    def on_loss(self, callback: Callable[[], None]) -> None:
+        """Its memory is not lost."""
+
     def decoder(self) -> Decoder:
         if self._decoder is None:
             machine = self._living()
@@ -358,6 +361,16 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
     image: where the file lies already, if its large initializers are `stored` there. EdgeflowError 'unsupported-op' names the first operator that WASM does not have.
     """
     machine = WasmMachine(await start_instance() if image is None else image.instance, shares, image)
+    await improve(graph, machine, rests)
+    check_operators(graph, [])
+    for _ in machine.load(graph):
+        await rests.rest()
+    detach(graph)
+    return WasmExecutable(graph, machine)
+
+
+async def improve(graph: Graph, machine: WasmMachine, rests: Rests) -> None:
+    """Run the passes, which compute constants on `machine`."""
     for part in all_graphs(graph):
         constants_to_initializers.run(part)
         absorb_transposes.run(part)
@@ -367,11 +380,6 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
         await rests.rest()
     fold_constants(graph, machine.fold)
     eliminate_dead_nodes.run(graph)
-    check_operators(graph)
-    for _ in machine.load(graph):
-        await rests.rest()
-    detach(graph)
-    return WasmExecutable(graph, machine)
 
 
 def detach(graph: Graph) -> None:

@@ -64,6 +64,8 @@ class Weights:
         self._weights: dict[str, Weight] = {}
         self._packings: list[_Packing] = []
         self._numbers: int = 0
+        # The keys of those that are not in this memory at all.
+        self._elsewhere: set[str] = set()
         self.bytes: int = 0
 
     def value(self, key: str) -> Value:
@@ -77,8 +79,9 @@ class Weights:
             return None
         return self._weights[first.initializer].packed.get(form.key)
 
-    def load(self, graph: Graph, forms: dict[str, FormOf]) -> Iterator[None]:
-        """Put all initializers of `graph` into memory, with a halt after each. EdgeflowError 'out-of-memory'."""
+    def load(self, graph: Graph, forms: dict[str, FormOf], elsewhere: set[str]) -> Iterator[None]:
+        """Put all initializers of `graph` but those of the keys `elsewhere` into memory, with a halt after each. EdgeflowError 'out-of-memory'."""
+        self._elsewhere = elsewhere
         self._add(graph, '')
         self._demand(graph, [''], [graph], forms)
         self._reserve()
@@ -139,7 +142,8 @@ class Weights:
         """The initializer that `name` means to a node of the innermost graph."""
         for i in range(len(graphs) - 1, -1, -1):
             if name in graphs[i].initializers:
-                return self._weights[initializer_key(scopes[i], name)].value
+                key = initializer_key(scopes[i], name)
+                return None if key in self._elsewhere else self._weights[key].value
         return None
 
     def _want_packed(self, node: Node, form: PackedForm, inputs: list[Value | None]) -> None:

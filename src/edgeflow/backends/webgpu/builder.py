@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.ir.graph import Node
 from edgeflow.plan.builder import Constants, StepBuilder
 from edgeflow.plan.values import Pointer, Step, Value, Word
@@ -105,6 +106,9 @@ class GpuBuilder(StepBuilder):
     def __init__(self, constants: Constants, features: GpuFeatures) -> None:
         super().__init__(constants)
         self.features: GpuFeatures = features
+        # How often nodes and outputs of the graph read a value, by its name; and the chains that made values, by their number.
+        self.uses: dict[str, int] = {}
+        self.chains: dict[int, Chain] = {}
         # The nodes that may fail, by their place in `faults`.
         self.failing: list[str] = []
         self.faults: Value | None = None

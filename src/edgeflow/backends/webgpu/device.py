@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edgeflow.backends.webgpu.builder import Dispatch, GpuFeatures
-from edgeflow.host.platform import open_gpu, shader_source
+from edgeflow.host.gpu import open_gpu, shader_source
 from edgeflow.host.port import GpuDevice
 
 WANTED = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix']
@@ -28,6 +28,8 @@ class Gpu:
     def __init__(self, device: GpuDevice) -> None:
         self.device: GpuDevice = device
         self.features: GpuFeatures = features_of(device)
+        # Hear of its loss.
+        self.losers: list[Callable[[], None]] = []
         self._pipelines: dict[str, object] = {}
         self._forms: dict[str, str] = {}
 
@@ -74,7 +76,34 @@ def binding_forms(code: str) -> str:
     return ''.join(forms)
 
 
-async def open_device(on_lost: Callable[[str], None]) -> Gpu | None:
+async def open_device() -> Gpu | None:
     """The GPU; None where there is none."""
-    device = await open_gpu(WANTED, on_lost)
-    return None if device is None else Gpu(device)
+    opened: list[Gpu] = []
+
+    def lose(reason: str) -> None:
+        for gpu in opened:
+            for hear in gpu.losers:
+                hear()
+
+    device = await open_gpu(WANTED, lose)
+    if device is None:
+        return None
+    opened.append(Gpu(device))
+    return opened[0]
+
+
+class _Shared:
+    """The device of this thread; opened when it is first asked for, and again when it was lost."""
+
+    def __init__(self) -> None:
+        self.gpu: Gpu | None = None
+
+
+_shared = _Shared()
+
+
+async def shared_gpu() -> Gpu | None:
+    """The device that all models of this thread share; None where there is no GPU."""
+    if _shared.gpu is None or _shared.gpu.device.lost:
+        _shared.gpu = await open_device()
+    return _shared.gpu

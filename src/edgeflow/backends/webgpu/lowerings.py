@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from edgeflow.backends.webgpu.builder import GpuLowering
+from edgeflow.backends.webgpu.lower_elementwise import ELEMENTWISE_LOWERINGS
 from edgeflow.backends.webgpu.lower_first import FIRST_LOWERINGS
+from edgeflow.backends.webgpu.lower_indexing import INDEXING_LOWERINGS
+from edgeflow.backends.webgpu.lower_movement import MOVEMENT_LOWERINGS
+from edgeflow.backends.webgpu.lower_reduce import REDUCE_LOWERINGS
 
 
 def _merged(tables: list[dict[str, GpuLowering]]) -> dict[str, GpuLowering]:
@@ -17,4 +21,8 @@ def _merged(tables: list[dict[str, GpuLowering]]) -> dict[str, GpuLowering]:
 # A later table wins.
 GPU_LOWERINGS: dict[str, GpuLowering] = _merged([
     FIRST_LOWERINGS,
+    ELEMENTWISE_LOWERINGS,
+    MOVEMENT_LOWERINGS,
+    INDEXING_LOWERINGS,
+    REDUCE_LOWERINGS,
 ])

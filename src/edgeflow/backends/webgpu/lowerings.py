@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgeflow.backends.webgpu.builder import GpuLowering
+from edgeflow.backends.webgpu.lower_dense import DENSE_LOWERINGS
 from edgeflow.backends.webgpu.lower_elementwise import ELEMENTWISE_LOWERINGS
 from edgeflow.backends.webgpu.lower_first import FIRST_LOWERINGS
 from edgeflow.backends.webgpu.lower_indexing import INDEXING_LOWERINGS
@@ -25,4 +26,5 @@ GPU_LOWERINGS: dict[str, GpuLowering] = _merged([
     MOVEMENT_LOWERINGS,
     INDEXING_LOWERINGS,
     REDUCE_LOWERINGS,
+    DENSE_LOWERINGS,
 ])

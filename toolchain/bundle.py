@@ -115,7 +115,7 @@ def _bundle_forms() -> None:
     for name, flags in FORMS.items():
         esbuild([str(ENTRY), f'--outfile={DIST / name}', *COMMON, private, *flags])
     for name, entry in part_files().items():
-        head, tail = parts.wrapping(entry.parent.name, (MODULES / parts.REGISTRY).read_text())
+        head, tail = parts.wrapping((MODULES / parts.REGISTRY).read_text())
         esbuild([str(entry), f'--outfile={DIST / name}', *COMMON, private, *FORMS['edgeflow.js'], f'--banner:js={head}', f'--footer:js={tail}'])
         (DIST / name).write_text(parts.wrapped((DIST / name).read_text()))
 

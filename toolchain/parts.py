@@ -132,20 +132,22 @@ class Parts:
         return _IMPORT.sub(replacement, text)
 
     def _registry(self, core: dict[tuple[str, str], int], build: str) -> str:
-        lines = [f"import {{ openPart }} from '{relative(OPENER, REGISTRY)}';\n"]
+        lines = [f"import {{ addressParts, openPart }} from '{relative(OPENER, REGISTRY)}';\n"]
         for (target, name), index in core.items():
             if target != REGISTRY:
                 lines.append(f"import {{ {name} as ${index} }} from '{relative(target, REGISTRY)}';\n")
         here = [name if target == REGISTRY else f'${index}' for (target, name), index in core.items()]
         lines.append(f"const core = () => [{', '.join(here)}];\n")
+        addresses = ', '.join(f"{part}: () => new URL('./edgeflow-{part}.js', import.meta.url).href" for part in self.patterns)
+        lines.append(f"const build = '{build}';\naddressParts({{ {addresses} }});\n")
         for part in self.patterns:
-            lines.append(f"export const ${part} = () => openPart('{part}', '{build}', () => import('./edgeflow-{part}.js'), core);\n")
+            lines.append(f"export const ${part} = () => openPart('{part}', build, core);\n")
         return ''.join(lines)
 
 
-def wrapping(part: str, registry: str) -> tuple[str, str]:
+def wrapping(registry: str) -> tuple[str, str]:
     """What stands before and after the module of a part in its file."""
-    build = re.search(rf"'{part}', '(\w+)'", registry)[1]
+    build = re.search(r"build = '(\w+)'", registry)[1]
     return f"export const build='{build}';export default {FREE_NAME}=>{{", '}'
 
 

@@ -1,11 +1,11 @@
 // include snippets/lanes.wgsl
 // include snippets/units.wgsl
-// Normalisation of rows of n units of $F, after additions: (v - mean) / sqrt(mean square + epsilon) * gamma + beta.
+// Normalisation of rows of n units of F, after additions: (v - mean) / sqrt(mean square + epsilon) * gamma + beta.
 struct Params { rows: u32, n: u32, share: f32, epsilon: f32, skips: u32, turn: u32, each: u32, run: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 $BINDINGS
 
-fn value(row: u32, i: u32) -> $F { return $VALUE; }
+fn value(row: u32, i: u32) -> F { return $VALUE; }
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
@@ -13,7 +13,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let lane = local % LANES;
   let n = select(0u, p.n, row < p.rows);
   $MEAN
-  var squares = $F();
+  var squares = F();
   for (var i = lane; i < n; i += LANES) {
     let v = value(row, i) - mean;
     squares += v * v;

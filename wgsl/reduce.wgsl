@@ -1,3 +1,5 @@
+// include snippets/units.wgsl
+// include snippets/real.wgsl
 // Reduction of n elements of each row to one of type $A. The places of both are loops over dims.
 override GROUP: u32 = 64u;
 override LANES: u32 = 1u;
@@ -8,7 +10,7 @@ struct Params { rows: u32, n: u32, start: $A, share: f32, $PARAMS }
 @group(0) @binding(2) var<storage, read_write> y: array<$O>;
 
 fn join(a: $A, b: $A) -> $A { return $JOIN1; }
-fn joined(a: $F, b: $F) -> $F { return $JOIN4; }
+fn joined(a: $V, b: $V) -> $V { return $JOIN4; }
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32) {
@@ -16,10 +18,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let lane = local % LANES;
   let n = select(0u, p.n, row < p.rows);
   $ROW
-  var all = $F(p.start);
+  var all = $V(p.start);
   for (var i = lane; i < n; i += LANES) {
     $PLACE
-    let v = $F(x[at]);
+    let v = $V(x[at]);
     all = joined(all, $EACH);
   }
   var one = $FOLD;

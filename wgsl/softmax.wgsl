@@ -1,5 +1,6 @@
 // include snippets/lanes.wgsl
 // include snippets/units.wgsl
+// include snippets/real.wgsl
 // Softmax, or its logarithm, of rows of n units that are `step` apart; $S holds a unit.
 struct Params { rows: u32, n: u32, step: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
@@ -13,12 +14,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
   let here = row < p.rows;
   let start = (row / p.step) * p.n * p.step + row % p.step;
   let n = select(0u, p.n, here);
-  var high = $F(-3.4028234e38);
-  for (var i = lane; i < n; i += LANES) { high = max(high, $F(x[start + i * p.step])); }
+  var high = F(-3.4028234e38);
+  for (var i = lane; i < n; i += LANES) { high = max(high, F(x[start + i * p.step])); }
   let top = lanes_most(local, most_of(high));
-  var all = $F();
+  var all = F();
   for (var i = lane; i < n; i += LANES) {
-    let e = exp($F(x[start + i * p.step]) - top);
+    let e = expo(F(x[start + i * p.step]) - top);
     $EACH
     all += e;
   }

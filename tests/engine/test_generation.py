@@ -87,6 +87,7 @@ async def test_an_encoder_decoder_generates_the_tokens_of_onnxruntime(case: Want
         inputs = {'encoder_hidden_states': tensor(states_of_audio(encoder_path))}
     model = await load(case.path)
     got = await generate(model, case.prompt['decoder_input_ids'], len(case.new_ids), inputs)
+    assert model._executable.decoder()._pages is not None
     if case.margin > (0.05 if 'quantized' in case.path else 0.005):
         assert got == case.new_ids
 
@@ -272,7 +273,11 @@ class SecondBest:
 @pytest.mark.parametrize('path', [SMOL, 'llama3-mini-genai/onnx/model_mha.onnx', 'qwen2-mini-genai/onnx/model_fp16.onnx'])
 async def test_a_chooser_sees_the_logits_of_the_last_token(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('edgeflow.backends.generation._makers', [])
-    use_choosers(lambda choosing: SecondBest())
+
+    async def second_best(choosing: object) -> SecondBest:
+        return SecondBest()
+
+    use_choosers(second_best)
     model = await load(path)
     session = await model.open_session()
     chosen = await session.begin([3, 1, 4, 1, 5], {'which': 'second'})

@@ -2,6 +2,17 @@
 
 fn is_nan(x: F) -> B { return (bitcast<U>(x) & U(0x7fffffffu)) > U(0x7f800000u); }
 
+// NaN made of bits of x, so that no compiler may assume that there is none.
+fn none_of(x: F) -> F { return bitcast<F>(bitcast<U>(x) | U(0x7fc00000u)); }
+
+// The builtin may be wrong for NaN and where the result is infinite.
+fn expo(x: F) -> F {
+  let e = exp(0.5 * x);
+  return select(e * e, x, is_nan(x));
+}
+
+fn loga(x: F) -> F { return select(select(none_of(x), -1.0 / abs(x), x == F()), log(x), x > F()); }
+
 fn least(x: F, y: F) -> F { return select(select(y, x, x < y), x, is_nan(x)); }
 
 fn most(x: F, y: F) -> F { return select(select(y, x, x > y), x, is_nan(x)); }
@@ -12,20 +23,20 @@ fn limit(x: F, low: F, high: F) -> F { return select(select(x, low, x < low), hi
 fn erf(x: F) -> F {
   let a = abs(x);
   let t = 1.0 / (1.0 + 0.3275911 * a);
-  let y = 1.0 - ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t * exp(-a * a);
+  let y = 1.0 - ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t * expo(-a * a);
   return select(y, -y, x < F(0.0));
 }
 
 // The builtin may overflow.
 fn tanh_real(x: F) -> F {
-  let e = exp(-2.0 * abs(x));
+  let e = expo(-2.0 * abs(x));
   let t = (1.0 - e) / (1.0 + e);
   return select(t, -t, x < F(0.0));
 }
 
-fn sigmoid(x: F) -> F { return 1.0 / (1.0 + exp(-x)); }
+fn sigmoid(x: F) -> F { return 1.0 / (1.0 + expo(-x)); }
 
-fn softplus(x: F) -> F { return select(x, F(0.0), x < F(0.0)) + log(1.0 + exp(-abs(x))); }
+fn softplus(x: F) -> F { return select(x, F(0.0), x < F(0.0)) + loga(1.0 + expo(-abs(x))); }
 
 fn gelu(x: F) -> F { return 0.5 * x * (1.0 + erf(0.7071067811865476 * x)); }
 
@@ -52,8 +63,6 @@ fn power(x: F, y: F) -> F {
   let half = 0.5 * y;
   let even = half == floor(half);
   let signed = select(-a, a, even);
-  // What is no number is made of bits: no compiler may then assume that it cannot be.
-  let none = bitcast<F>(bitcast<U>(a) | U(0x7fc00000u));
-  let r = select(a, select(none, signed, whole), x < F(0.0));
+  let r = select(a, select(none_of(a), signed, whole), x < F(0.0));
   return select(select(r, x + y, is_nan(x) | is_nan(y)), F(1.0), y == F(0.0));
 }

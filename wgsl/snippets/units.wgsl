@@ -1,3 +1,4 @@
-// The elements of a unit together.
-fn sum_of(v: $F) -> f32 { return $SUM; }
-fn most_of(v: $F) -> f32 { return $MOST; }
+// A unit, one element or four, and its elements together.
+$TYPES
+fn sum_of(v: F) -> f32 { return $SUM; }
+fn most_of(v: F) -> f32 { return $MOST; }

@@ -12,12 +12,11 @@ session's chooser where the logits are: they never leave the backend's thread. D
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from edgeflow.backends.contract import Executable, Feed, MemoryUse, RunControl
-from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import NumericArray
 
 
@@ -37,22 +36,18 @@ class Chooser(Protocol):
         """The next token for these float32 logits, one for each token of the vocabulary."""
 
 
-# Makes choosers of the plain values that describe them; one, since a page and its workers are the same program.
-_makers: list[Callable[[object], Chooser]] = []
+# Makes a chooser of the plain values that describe it; one, since a page and its workers are the same program.
+_makers: list[Callable[[object], Awaitable[Chooser]]] = []
 
 
-def use_choosers(make: Callable[[object], Chooser]) -> None:
-    """Say what makes choosers: called once, where the module that has them is loaded."""
+def use_choosers(make: Callable[[object], Awaitable[Chooser]]) -> None:
+    """Say what makes choosers: called once. It may have to be fetched when the first one is wanted."""
     _makers.append(make)
 
 
-def chooser_of(choosing: object) -> Chooser | None:
+async def chooser_of(choosing: object) -> Chooser | None:
     """The chooser that these plain values describe; None for None: the likeliest token, found where the logits are."""
-    if choosing is None:
-        return None
-    if len(_makers) == 0:
-        raise EdgeflowError('invalid-argument', 'expected None: nothing here makes choosers', {})
-    return _makers[0](choosing)
+    return None if choosing is None else await _makers[0](choosing)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
+from edgeflow.backends.generation import Chooser, use_choosers
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import to_dict
@@ -65,6 +66,14 @@ async def _text_generation() -> Builder:
 async def _text2text_generation() -> Builder:
     from edgeflow.pipelines.text2text_generation import Text2TextGenerationPipeline
     return lambda task, model, tokenizer, config: Text2TextGenerationPipeline(task, model, tokenizer, config)
+
+
+async def _chooser(choosing: object) -> Chooser:
+    from edgeflow.pipelines.token_source import make_chooser
+    return make_chooser(choosing)
+
+
+use_choosers(_chooser)
 
 
 async def _zero_shot_classification() -> Builder:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from edgeflow.backends.generation import Chooser, NextToken, use_choosers
+from edgeflow.backends.generation import Chooser, NextToken
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import gather, new_abort_controller, on_abort
 from edgeflow.host.port import AbortSignal, NumericArray
@@ -55,9 +55,6 @@ def make_chooser(choosing: object) -> Chooser:
             history.append(token)
         return BeamChooser(options, history)
     return SamplerChooser(Sampler(options, prompt, cast(int, given['row'])))
-
-
-use_choosers(make_chooser)
 
 
 def choosing_of(options: GenerationOptions, prompt: list[int], row: int) -> object:

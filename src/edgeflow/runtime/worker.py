@@ -11,7 +11,7 @@ from edgeflow.backends.wasm.crew import Link
 from edgeflow.backends.wasm.helper import Helper
 from edgeflow.backends.wasm.kernels import Preparation, use_kernels
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import bytes_memory, open_port, start_task, worker_port
+from edgeflow.host.platform import bytes_memory, open_port, start_task, use_part_addresses, worker_port
 from edgeflow.host.port import Bytes, WorkerPort
 from edgeflow.runtime.decoding import answer_decoding
 from edgeflow.runtime.messages import (
@@ -71,6 +71,7 @@ class Server:
         kind = message['kind']
         if kind == 'start':
             use_kernels(message['kernels'])
+            use_part_addresses(message['parts'])
         elif kind == 'cancel':
             self._cancel(cast(int, message['call']))
         elif kind == 'link':

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from edgeflow.backends.webgpu.builder import Dispatch, GpuFeatures
 from edgeflow.backends.webgpu.unroll import unrolled
 from edgeflow.host.gpu import open_gpu, shader_source
+from edgeflow.host.platform import gather
 from edgeflow.host.port import GpuDevice
 
 WANTED = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix']
@@ -43,13 +44,20 @@ class Gpu:
         return self._forms[label]
 
     async def compile(self, dispatches: list[Dispatch]) -> None:
-        """Compile the kernels of these dispatches that are not yet."""
+        """Compile the kernels of these dispatches that are not yet, all at once."""
+        missing: dict[str, Dispatch] = {}
         for dispatch in dispatches:
             label = dispatch.label()
             if label not in self._pipelines:
-                code = shader_text(dispatch)
-                self._forms[label] = binding_forms(code)
-                self._pipelines[label] = await self.device.pipeline(label, code, dispatch.constants, self._forms[label])
+                missing[label] = dispatch
+        await gather([self._compile(label, dispatch) for label, dispatch in missing.items()])
+
+    async def _compile(self, label: str, dispatch: Dispatch) -> None:
+        code = shader_text(dispatch)
+        forms = binding_forms(code)
+        pipeline = await self.device.pipeline(label, code, dispatch.constants, forms)
+        self._forms[label] = forms
+        self._pipelines[label] = pipeline
 
 
 def shader_text(dispatch: Dispatch) -> str:

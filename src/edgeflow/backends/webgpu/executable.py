@@ -7,6 +7,7 @@ from collections.abc import Callable
 from edgeflow.backends.contract import HERE, Feed, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
+from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.engine import failure
 from edgeflow.backends.wasm.executable import count_ops, detach, improve, plan_key, relink, run_part
 from edgeflow.backends.wasm.kernels import Image, start_instance
@@ -28,6 +29,7 @@ from edgeflow.host.port import Bytes, GpuCommand, GpuPiece
 from edgeflow.ir.graph import Graph, TensorData
 from edgeflow.passes.inline_constant_if import deciding_inputs
 from edgeflow.passes.rename import all_graphs
+from edgeflow.plan.builder import CacheLayout
 from edgeflow.plan.link import WORD
 from edgeflow.plan.printer import print_plan
 from edgeflow.plan.values import Value
@@ -44,6 +46,11 @@ class GpuExecutable:
         self._machine: GpuMachine | None = machine
         self._plans: dict[str, GpuPlan] = {}
         self._deciding: list[str] = deciding_inputs(graph)
+        self._decoder: WasmDecoder | None = None
+        # Of runs by the decoder; they own no weights.
+        self._siblings: list[GpuExecutable] = []
+        # Where plans find past keys and values; None: in their inputs.
+        self.cache: CacheLayout | None = None
         self._on_loss: list[Callable[[], None]] = []
         self._placement: Placement = expected_placement(graph)
 
@@ -93,10 +100,15 @@ class GpuExecutable:
             raise
 
     def _forget_plans(self, machine: GpuMachine) -> None:
+        self._free_plans(machine)
+        for sibling in self._siblings:
+            sibling._free_plans(machine)
+        machine.memory.free_slots()
+
+    def _free_plans(self, machine: GpuMachine) -> None:
         for plan in self._plans.values():
             free_gpu_plan(machine, plan)
         self._plans = {}
-        machine.memory.free_slots()
 
     def _check(self, control: RunControl | None) -> None:
         if control is not None and control.cancelled():
@@ -210,14 +222,20 @@ class GpuExecutable:
         machine = self._machine
         if machine is None:
             return MemoryUse(0, 0, 0, 0)
-        plans = 0
-        for plan in self._plans.values():
-            plans = plans + plan.bytes
+        plans = self._plan_bytes()
+        for sibling in self._siblings:
+            plans = plans + sibling._plan_bytes()
         memory = machine.memory
         far = memory.weight_bytes + memory.slot_bytes + plans
         return MemoryUse(
             machine.wasm.engine.instance.memory_size() + far, machine.wasm.weights.bytes + memory.weight_bytes,
             machine.wasm.engine.arena_size + memory.slot_bytes, plans, far)
+
+    def _plan_bytes(self) -> int:
+        plans = 0
+        for plan in self._plans.values():
+            plans = plans + plan.bytes
+        return plans
 
     def placement(self) -> Placement:
         return self._placement
@@ -231,7 +249,16 @@ class GpuExecutable:
             self._on_loss.append(callback)
 
     def decoder(self) -> Decoder:
-        raise EdgeflowError('unsupported-op', "sessions of decoders run on device 'wasm'", {})
+        if self._decoder is None:
+            machine = self._living()
+            self._decoder = WasmDecoder(self._graph, machine.wasm, lambda graph: self._sibling(machine, graph), False)
+        return self._decoder
+
+    def _sibling(self, machine: GpuMachine, graph: Graph) -> GpuExecutable:
+        """What runs another graph on the same weights; it ends with this one."""
+        made = GpuExecutable(graph, machine)
+        self._siblings.append(made)
+        return made
 
     def lend(self, helpers: list[HelperLink]) -> None:
         """The GPU needs no helpers."""
@@ -246,6 +273,10 @@ class GpuExecutable:
         self._forget_plans(machine)
         machine.memory.dispose()
         machine.gpu.losers = [hear for hear in machine.gpu.losers if hear not in self._on_loss]
+        for sibling in self._siblings:
+            sibling._machine = None
+        self._siblings = []
+        self._decoder = None
         self._machine = None
 
     def _living(self) -> GpuMachine:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgeflow.backends.webgpu.builder import GpuBuilder
+from edgeflow.backends.webgpu.chain_text import types_text
 
 MOST_LANES = 256
 # Threads that keep a GPU busy.
@@ -31,7 +32,9 @@ def row_groups(b: GpuBuilder, rows: int, lanes: dict[str, int]) -> list[int]:
 
 
 def unit_code(kind: str, width: int) -> dict[str, str]:
-    """Marks of kernels whose rows are read in units of one or four: $F the unit computed with, $S the unit stored."""
-    if width == 1:
-        return {'$F': 'f32', '$S': kind, '$SUM': 'v', '$MOST': 'v'}
-    return {'$F': 'vec4f', '$S': f'vec4<{kind}>', '$SUM': '(v.x + v.y) + (v.z + v.w)', '$MOST': 'max(max(v.x, v.y), max(v.z, v.w))'}
+    """Marks of wgsl/snippets/units.wgsl for rows that are read in units of one or four; $S: the unit as it is stored."""
+    code = {'$TYPES': types_text(width), '$S': kind if width == 1 else f'vec4<{kind}>', '$SUM': 'v', '$MOST': 'v'}
+    if width == 4:
+        code['$SUM'] = '(v.x + v.y) + (v.z + v.w)'
+        code['$MOST'] = 'max(max(v.x, v.y), max(v.z, v.w))'
+    return code

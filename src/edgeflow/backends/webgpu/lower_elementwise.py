@@ -23,9 +23,9 @@ FLOAT_UNARY: dict[str, str] = {
     'Sqrt': 'sqrt(%0)', 'Reciprocal': '1.0 / %0', 'Relu': 'select(%0, F(), %0 < F())', 'HardSigmoid': 'limit(@0 * %0 + @1, F(), F(1.0))',
     'HardSwish': '%0 * limit(%0 / 6.0 + 0.5, F(), F(1.0))', 'Softsign': '%0 / (1.0 + abs(%0))', 'LeakyRelu': 'select(%0, @0 * %0, %0 < F())',
     'ThresholdedRelu': 'select(F(), %0, %0 > F(@0))', 'Shrink': 'select(select(F(), %0 - @1, %0 > F(@0)), %0 + @1, %0 < F(-@0))',
-    'Sigmoid': 'sigmoid(%0)', 'Softplus': 'softplus(%0)', 'Elu': 'select(%0, @0 * (exp(%0) - 1.0), %0 < F())',
-    'Selu': '@1 * select(%0, @0 * (exp(%0) - 1.0), %0 < F())', 'Celu': 'select(%0, @0 * (exp(%0 / @0) - 1.0), %0 < F())',
-    'Mish': '%0 * tanh_real(softplus(%0))', 'Swish': '%0 * sigmoid(@0 * %0)', 'Exp': 'exp(%0)', 'Log': 'log(%0)', 'Sin': 'sine(%0, F())',
+    'Sigmoid': 'sigmoid(%0)', 'Softplus': 'softplus(%0)', 'Elu': 'select(%0, @0 * (expo(%0) - 1.0), %0 < F())',
+    'Selu': '@1 * select(%0, @0 * (expo(%0) - 1.0), %0 < F())', 'Celu': 'select(%0, @0 * (expo(%0 / @0) - 1.0), %0 < F())',
+    'Mish': '%0 * tanh_real(softplus(%0))', 'Swish': '%0 * sigmoid(@0 * %0)', 'Exp': 'expo(%0)', 'Log': 'loga(%0)', 'Sin': 'sine(%0, F())',
     'Cos': 'sine(%0, F(1.0))', 'Tan': 'sine(%0, F()) / sine(%0, F(1.0))', 'Tanh': 'tanh_real(%0)', 'Erf': 'erf(%0)', 'IsNaN': 'is_nan(%0)',
 }
 INT_UNARY: dict[str, str] = {'Abs': 'abs(%0)', 'Neg': '-%0', 'Sign': 'sign(%0)', 'Relu': 'max(%0, I())'}

@@ -24,7 +24,7 @@ MOST_INT = 2147483647
 REDUCTIONS: dict[str, tuple[str, str, str]] = {
     'ReduceSum': ('a + b', 'v', 'one'), 'ReduceMean': ('a + b', 'v', 'one * p.share'), 'ReduceProd': ('a * b', 'v', 'one'),
     'ReduceMax': ('most', 'v', 'one'), 'ReduceMin': ('least', 'v', 'one'), 'ReduceL1': ('a + b', 'abs(v)', 'one'),
-    'ReduceL2': ('a + b', 'v * v', 'sqrt(one)'), 'ReduceSumSquare': ('a + b', 'v * v', 'one'), 'ReduceLogSum': ('a + b', 'v', 'log(one)'),
+    'ReduceL2': ('a + b', 'v * v', 'sqrt(one)'), 'ReduceSumSquare': ('a + b', 'v * v', 'one'), 'ReduceLogSum': ('a + b', 'v', 'loga(one)'),
 }
 WHOLE: list[str] = ['ReduceSum', 'ReduceProd', 'ReduceMax', 'ReduceMin', 'ReduceL1', 'ReduceSumSquare']
 
@@ -117,12 +117,16 @@ def reduce_axes(b: GpuBuilder, name: str, source: Value, output: Value, axes: li
     inner_text = place_text('g', 'j', dims, inner_strides, fields, words)
     unit = type if width == 1 else f'vec4<{type}>'
     lanes = lanes_of(b, rows, units)
-    b.dispatch('reduce', [source, output], words, row_groups(b, rows, lanes), lanes, {
-        '$PARAMS': ', '.join(fields), '$A': type, '$F': unit, '$S': kind if width == 1 else f'vec4<{kind}>', '$O': b.kind(output),
+    code = unit_code(kind, width)
+    if width == 4 and name == 'ReduceLogSum':
+        end = 'loga(F(one)).x'
+    code.update({
+        '$PARAMS': ', '.join(fields), '$A': type, '$V': unit, '$O': b.kind(output),
         '$JOIN1': _join_text(join, type, 1), '$JOIN4': _join_text(join, type, width), '$EACH': each,
         '$FOLD': 'all' if width == 1 else 'join(join(all.x, all.y), join(all.z, all.w))', '$LAST': end,
         '$ROW': 'var r = row; var base = 0u;\n' + row_text.replace('at +=', 'base +='),
         '$PLACE': 'var j = i; var at = base;\n' + inner_text})
+    b.dispatch('reduce', [source, output], words, row_groups(b, rows, lanes), lanes, code)
     return True
 
 
@@ -154,8 +158,7 @@ def softmax(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list
     # Exponentials wait in the output, unless that is too coarse for them.
     held = kind == 'f32' and not log
     code['$EACH'] = 'y[start + i * p.step] = e;' if held else ''
-    value = f'{code["$F"]}(x[at])'
-    code['$LAST'] = f'{value} - top - log(sum)' if log else 'y[at] / sum' if held else f'exp({value} - top) / sum'
+    code['$LAST'] = 'F(x[at]) - top - log(sum)' if log else 'y[at] / sum' if held else 'expo(F(x[at]) - top) / sum'
     b.dispatch('softmax', [source, output], [rows, n // width, inner], row_groups(b, rows, lanes), lanes, code)
     return True
 

@@ -19,6 +19,10 @@ fn starts(z: u32) -> vec3u {
   return vec3u(p.start_a, p.start_b, p.start_y) + z / p.inner * vec3u(p.outer_a, p.outer_b, p.outer_y) + z % p.inner * vec3u(p.inner_a, p.inner_b, p.inner_y);
 }
 
+// The lowest bytes.
+fn plain(x: vec4u) -> vec4f { return vec4f(x & vec4u(255u)); }
+fn signed(x: vec4u) -> vec4f { return vec4f(bitcast<vec4i>(x << vec4u(24u)) >> vec4u(24u)); }
+
 // What a column of B adds to the place of its first element.
 fn column(n: u32) -> u32 { return $COLUMN; }
 

@@ -8,6 +8,7 @@ from edgeflow.backends.webgpu.lower_elementwise import ELEMENTWISE_LOWERINGS
 from edgeflow.backends.webgpu.lower_first import FIRST_LOWERINGS
 from edgeflow.backends.webgpu.lower_indexing import INDEXING_LOWERINGS
 from edgeflow.backends.webgpu.lower_movement import MOVEMENT_LOWERINGS
+from edgeflow.backends.webgpu.lower_quantized import QUANTIZED_LOWERINGS
 from edgeflow.backends.webgpu.lower_reduce import REDUCE_LOWERINGS
 
 
@@ -27,4 +28,5 @@ GPU_LOWERINGS: dict[str, GpuLowering] = _merged([
     INDEXING_LOWERINGS,
     REDUCE_LOWERINGS,
     DENSE_LOWERINGS,
+    QUANTIZED_LOWERINGS,
 ])

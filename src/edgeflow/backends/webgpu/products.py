@@ -14,6 +14,7 @@ from edgeflow.backends.webgpu.lower_elementwise import ACTIVATIONS
 from edgeflow.ir.dtype import element_count
 from edgeflow.plan.values import Value
 
+FLOATS: list[str] = ['f32', 'f16']
 # Most dispatches of one product, whose batches do not step evenly.
 MOST_PARTS = 64
 
@@ -69,9 +70,22 @@ def slices_of(k: int, most: int) -> int:
     return slices
 
 
+@dataclass(frozen=True)
+class Codes:
+    """A matrix B that is no array of floats. load: WGSL of load_b in wgsl/snippets/product.wgsl, where `at` is the column; across: it gives
+    four rows of a column, else four columns of a row. b_row, b_column: what p.b_row and p.b_column say in it. tables: the arrays that it reads by their names.
+    """
+
+    across: bool
+    load: str
+    b_row: int
+    b_column: int
+    tables: list[tuple[str, Value]]
+
+
 @dataclass
 class Product:
-    """y = act(alpha * a @ b + bias) + residual, or with `addend` alpha * a @ b + beta * addend, broadcast by its strides.
+    """y = act(alpha * a @ b * scale + bias) + residual, or with `addend` alpha * a @ b + beta * addend, broadcast by its strides.
 
     Strides are in elements. a_dims, b_dims: leading dims, as numpy.matmul pairs them.
     """
@@ -96,6 +110,9 @@ class Product:
     addend_row: int = 0
     addend_column: int = 0
     beta: float = 1.0
+    # One number, or one a column.
+    scale: Value | None = None
+    codes: Codes | None = None
 
 
 def matmul_product(a: Value, b: Value, y: Value, trans_a: bool, trans_b: bool) -> Product:
@@ -118,10 +135,8 @@ def matmul_product(a: Value, b: Value, y: Value, trans_a: bool, trans_b: bool) -
 
 def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     """Write the dispatches of a product; False if there is no kernel for it."""
-    for value in [product.a, product.b]:
-        if b.kind(value) not in ['f32', 'f16']:
-            return False
-    if b.kind(product.y) != 'f32':
+    codes = product.codes
+    if b.kind(product.a) not in FLOATS or (codes is None and b.kind(product.b) not in FLOATS) or b.kind(product.y) != 'f32':
         return False
     m = product.m
     n = product.n
@@ -129,29 +144,40 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     parts = batches(product.a_dims, product.b_dims, m * k, k * n, m * n)
     batch = parts[0].inner * parts[0].outer
     by_fours = product.a_column == 1 and k % 4 == 0
-    rows = product.b_column == 1 and n % 4 == 0
-    across = not rows and product.b_row == 1 and k % 4 == 0
+    rows = codes is None and product.b_column == 1 and n % 4 == 0
+    across = codes.across if codes is not None else not rows and product.b_row == 1 and k % 4 == 0
     division = choose(b.features, m, n, k, batch, across)
     groups = division.groups(m, n, batch)
     if len(parts) > MOST_PARTS or max(groups[1], batch) > b.features.groups:
         return False
     code = division_code(division, k, across)
     code['$A'] = element(b, product.a, by_fours)
-    code['$B'] = element(b, product.b, rows or across)
     edge = k % (division.depth if division.depth > 0 else 4) != 0
     guard = 'if (k >= p.k) { return vec4f(); } ' if edge else ''
     code['$LOAD_A'] = guard + 'return vec4f(a[at + k / 4u]);' if by_fours else LOAD_ONES
-    code['$LOAD_B'] = (guard + 'return vec4f(b[at + k * p.b_row]);' if rows else guard + 'return vec4f(b[at + k / 4u]);' if across else
-                       guard + 'let i = at + k * p.b_row; return vec4f(' + four('b', 'i', 'p.b_column') + ');')
-    code['$COLUMN'] = 'n / 4u' if rows else 'n * p.b_column'
+    declared: list[str] = []
     bindings = [product.a, product.b, product.y]
-    store_code(b, product, bindings, code)
+    if codes is not None:
+        code['$B'] = 'u32' if b.kind(product.b) == 'bytes' else b.kind(product.b)
+        code['$LOAD_B'] = guard + codes.load
+        code['$COLUMN'] = 'n'
+        for name, value in codes.tables:
+            declare(b, name, value, False, bindings, declared)
+    else:
+        code['$B'] = element(b, product.b, rows or across)
+        code['$COLUMN'] = 'n / 4u' if rows else 'n * p.b_column'
+        code['$LOAD_B'] = (guard + 'return vec4f(b[at + k * p.b_row]);' if rows else guard + 'return vec4f(b[at + k / 4u]);' if across else
+                           guard + 'let i = at + k * p.b_row; return vec4f(' + four('b', 'i', 'p.b_column') + ');')
+    store_code(b, product, bindings, declared, code)
+    if len(bindings) > b.features.buffers:
+        return False
     a_unit = 4 if by_fours else 1
-    b_unit = 4 if rows or across else 1
+    b_unit = 4 if codes is None and (rows or across) else 1
     y_unit = 4 if n % 4 == 0 else 1
+    b_row = codes.b_row if codes is not None else product.b_row // b_unit if rows else product.b_row
+    b_column = codes.b_column if codes is not None else product.b_column // b_unit if across else product.b_column
     for part in parts:
-        words = [m, n, k, b.real(product.alpha), product.a_row // a_unit, product.a_column, product.b_row // b_unit if rows else product.b_row,
-                 product.b_column // b_unit if across else product.b_column, product.addend_row, product.addend_column, b.real(product.beta)]
+        words = [m, n, k, b.real(product.alpha), product.a_row // a_unit, product.a_column, b_row, b_column, product.addend_row, product.addend_column, b.real(product.beta)]
         b.dispatch('matmul' if division.depth > 0 else 'matmul_slices', bindings, words + part_words(part, a_unit, b_unit, y_unit), groups, None, code)
     return True
 
@@ -244,27 +270,33 @@ def four(name: str, start: str, step: str) -> str:
     return ', '.join([f'f32({name}[{start} + {i}u * {step}])' for i in range(4)])
 
 
-def store_code(b: GpuBuilder, product: Product, bindings: list[Value], code: dict[str, str]) -> None:
-    """$Y, $BINDINGS and $STORE; appends what is bound beside a, b, y."""
+def declare(b: GpuBuilder, name: str, value: Value, by_fours: bool, bindings: list[Value], declared: list[str]) -> None:
+    """Bind one array more."""
+    bindings.append(value)
+    kind = 'u32' if b.kind(value) == 'bytes' else element(b, value, by_fours)
+    declared.append(f'@group(0) @binding({len(bindings)}) var<storage, read> {name}: array<{kind}>;')
+
+
+def store_code(b: GpuBuilder, product: Product, bindings: list[Value], declared: list[str], code: dict[str, str]) -> None:
+    """$Y, $BINDINGS and $STORE; appends what is bound beside a and b, whose declarations are `declared` so far."""
     by_fours = product.n % 4 == 0
     code['$Y'] = 'vec4f' if by_fours else 'f32'
-    declared: list[str] = []
     lines: list[str] = ['let at = start + (m * p.n + n) / 4u;' if by_fours else 'let at = start + m * p.n + n;']
-
-    def bound(value: Value, name: str, fours: bool) -> None:
-        bindings.append(value)
-        declared.append(f'@group(0) @binding({len(bindings)}) var<storage, read> {name}: array<{element(b, value, fours)}>;')
-
+    if product.scale is not None:
+        whole = by_fours and product.scale.count() > 1
+        declare(b, 'scale', product.scale, whole, bindings, declared)
+        lines.append('v *= f32(scale[0]);' if product.scale.count() == 1 else 'v *= vec4f(scale[n / 4u]);' if whole else
+                     'v *= vec4f(' + four('scale', 'n', '1u') + ');')
     if product.bias is not None:
-        bound(product.bias, 'bias', by_fours)
+        declare(b, 'bias', product.bias, by_fours, bindings, declared)
         lines.append('v += vec4f(bias[n / 4u]);' if by_fours else 'v += vec4f(' + four('bias', 'n', '1u') + ');')
     if product.activation != '':
         lines.append('v = ' + ACTIVATIONS[product.activation].replace('%0', 'v') + ';')
     if product.residual is not None:
-        bound(product.residual, 'residual', by_fours)
+        declare(b, 'residual', product.residual, by_fours, bindings, declared)
         lines.append('v += vec4f(residual[at]);' if by_fours else 'v += vec4f(' + four('residual', 'at', '1u') + ');')
     if product.addend is not None:
-        bound(product.addend, 'addend', False)
+        declare(b, 'addend', product.addend, False, bindings, declared)
         lines.append('let i = m * p.r_row + n * p.r_column;')
         lines.append('v += p.beta * vec4f(' + four('addend', 'i', 'p.r_column') + ');')
     if by_fours:

@@ -189,3 +189,27 @@ def test_rows_of_a_quantised_table(packed: bool, zeros: bool) -> None:
                    {'bits': 4, 'block_size': block, 'gather_axis': 0, 'quantize_axis': 1}, weights=[0, 2, 3])
     middle = np.repeat(points, block, 1).astype(np.float32) if zeros else 8.0
     np.testing.assert_allclose(y, ((codes - middle) * np.repeat(scales, block, 1))[indices], rtol=1e-6)
+
+
+@pytest.mark.parametrize('mask', ['', 'lengths', 'keys', 'queries', 'bias', 'causal'])
+def test_attention_of_onnxruntime(mask: str) -> None:
+    batch, length, heads, width = 2, 5, 2, 8
+    x, weights, bias = normal((batch, length, 12)), normal((12, 3 * heads * width), 1), normal((3 * heads * width,), 2)
+    random = np.random.default_rng(3)
+    inputs = [x, weights, bias]
+    added = np.zeros(())
+    if mask == 'lengths':
+        inputs.append(np.array([3, 5], np.int32))
+        added = np.where(np.arange(length) < inputs[3][:, None], 0, -50.0)[:, None, None]
+    elif mask == 'keys' or mask == 'queries':
+        inputs.append(random.integers(0, 2, (batch, length) if mask == 'keys' else (batch, length, length)).astype(np.int32))
+        added = np.where(inputs[3], 0, -50.0).reshape(batch, 1, -1, length)
+    elif mask == 'bias':
+        inputs += [None, None, normal((1, heads, length, length), 4)]
+        added = inputs[5]
+    elif mask == 'causal':
+        added = np.where(np.tri(length), 0, -np.inf)
+    [y] = run_node('com.microsoft:Attention', inputs, {'num_heads': heads, 'mask_filter_value': -50.0, 'unidirectional': int(mask == 'causal')})
+    q, k, v = ((x @ weights + bias).reshape(batch, length, 3, heads, width).transpose(2, 0, 3, 1, 4))
+    expected = attended(q, k, v, width ** -0.5, added)
+    np.testing.assert_allclose(y, expected.transpose(0, 2, 1, 3).reshape(batch, length, -1), rtol=1e-4, atol=1e-5)

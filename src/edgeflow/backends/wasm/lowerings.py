@@ -87,7 +87,7 @@ def _either(core: Lowering, wide: Lowering) -> Lowering:
 def has_rare(graph: Graph) -> bool:
     """Whether the core lacks an operator of a node, of subgraphs too."""
     for node in graph.nodes:
-        if node.key() not in LOWERINGS and node.key() not in PLANNED_OPS:
+        if node.key() not in LOWERINGS and node.key() not in PLANNED_OPS and node.key() != 'Constant':
             return True
         for attribute in node.attributes.values():
             if isinstance(attribute, Graph) and has_rare(attribute):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeflow.backends.wasm.more.values import Call, Datum, Interpret
-from edgeflow.host.platform import find_matches, match_fully, number_text, parse_number
+from edgeflow.host.strings import find_matches, match_fully, number_text, parse_number
 from edgeflow.ir.attributes import int_of, ints_of, text_of
 from edgeflow.ir.dtype import DTYPE_NAMES
 from edgeflow.plan.values import Value

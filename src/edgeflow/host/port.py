@@ -26,7 +26,7 @@ Arrays (JS: typed arrays; CPython: one-dimensional numpy arrays)
     array_bytes(array) -> Bytes                          a view
     array_list(array) -> list                            numbers (int64 too: EdgeflowError beyond 2^53 - 1, where JS numbers
                                                          are not exact), bools for bool where the platform has them
-    array_ints(array) -> list[int]                       whole numbers; those beyond 2^53 - 1 are clamped to it (the INT64_MAX
+    array_ints(array) -> list[int]                       whole numbers; NaN as 0; those beyond 2^53 - 1 are clamped to it (the INT64_MAX
                                                          that Slice means as "to the end" stays usable)
     array_dtype(array) -> str | None                     None: not a numeric array (then it may be a list)
     array_size(array) -> int ; array_shape(array) -> list[int]          JS: always [size]; numpy arrays may have any rank

@@ -66,13 +66,6 @@ def _attention(c: InferContext) -> list[Type]:
             Type(dtype, [d.batch, d.heads, d.rows, total])]
 
 
-def _flex_attention(c: InferContext) -> list[Type]:
-    c.check_dtype(0, FLOATS)
-    c.check_rank(0, 4, 4)
-    d = attention_dims(c)
-    return [Type(c.dtype(0), [d.batch, d.heads, d.rows, d.value_width])]
-
-
 def rotary_dims(c: InferContext) -> list[int]:
     """batch, heads, rows, width, and half of what is turned."""
     shape = c.shape(0)
@@ -153,7 +146,6 @@ def _causal_conv(c: InferContext) -> list[Type]:
 
 MORE_ATTENTION_OPS: dict[str, OpSpec] = {
     'Attention': op(_attention, 3, 7, 23),
-    'ai.onnx.preview:FlexAttention': op(_flex_attention, 3),
     'RotaryEmbedding': op(_rotary, 3, 4, 23),
     'TensorScatter': op(_tensor_scatter, 2, 3, 24),
     'SwiGLU': op(_swiglu, 2),

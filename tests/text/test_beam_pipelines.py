@@ -25,7 +25,7 @@ async def test_the_texts_are_those_of_transformers(model: str) -> None:
         ids: list[int] = []
         await made.run(case['text'], **case['options'], eos_token_id=case['eos_token_id'], on_token=lambda event, ids=ids: ids.append(event.token_id))
         assert ids == case['new_ids'], case['options']
-    writer = made.writer()._executable.decoder()
+    writer = await made.writer()._executable.decoder()
     assert writer._sessions == {}
     assert writer.cache_memory().arena == 0
     made.dispose()
@@ -39,7 +39,7 @@ async def test_rows_are_searched_at_the_same_time_in_shared_runs(model: str) -> 
     alone = [await generator.run(text, **options) for text in texts]
     if model != 'smollm2-mini':
         alone = [one for (one,) in alone]
-    decoder = generator.writer()._executable.decoder()
+    decoder = await generator.writer()._executable.decoder()
     runs: list[int] = []
     advance = decoder.advance
 
@@ -67,7 +67,7 @@ async def test_a_stream_searches_without_beams_and_drawing_beams_are_refused() -
 
 async def test_a_search_that_is_cancelled_frees_its_beams() -> None:
     generator = await pipeline('text-generation', str(MODELS / 'smollm2-mini'), dtype='fp32')
-    decoder = generator.model._executable.decoder()
+    decoder = await generator.model._executable.decoder()
     controller = new_abort_controller()
     advance = decoder.advance
     steps: list[int] = []

@@ -98,5 +98,5 @@ class Decoder(Protocol):
 class GeneratingExecutable(Executable, Protocol):
     """An executable that can generate text if its model is a decoder."""
 
-    def decoder(self) -> Decoder:
+    async def decoder(self) -> Decoder:
         """Its sessions; always the same object. EdgeflowError 'unsupported-op' if the model is no decoder."""

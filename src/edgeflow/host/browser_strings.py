@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 
+__pragma__('js', r'''
+// RE2's spelling in JS. Without the flag u, more escapes are allowed.
+function compiled(pattern, wrap, more) {
+  let flags = more;
+  const source = pattern.replace(/^\(\?([ims]+)\)/, (whole, given) => (flags += given.replace('m', ''), ''))
+    .replaceAll('(?P<', '(?<').replaceAll('\\A', '^').replaceAll('\\z', '$');
+  for (const mode of ['u', '']) {
+    try {
+      return new RegExp(wrap ? `^(?:${source})$` : source, flags + mode);
+    } catch { /* tried in the other mode, or no expression */ }
+  }
+  return null;
+}
+''')
+
+
 def match_fully(pattern: str, texts: list[str]) -> list[bool] | None:
     __pragma__('js', r'''
-    let flags = '';
-    const source = pattern.replace(/^\(\?([ims]+)\)/, (whole, given) => (flags = given, ''))
-      .replaceAll('(?P<', '(?<').replaceAll('\\A', '^').replaceAll('\\z', '$');
-    for (const mode of ['u', '']) {
-      try {
-        const expression = new RegExp(`^(?:${source})$`, flags.replace('m', '') + mode);
-        return texts.map(text => expression.test(text));
-      } catch { /* without the flag u, more escapes are allowed */ }
-    }
-    return null;
+    const expression = compiled(pattern, true, '');
+    return expression && texts.map(text => expression.test(text));
+    ''')
+
+
+def find_matches(pattern: str, text: str) -> list[str] | None:
+    __pragma__('js', r'''
+    const expression = compiled(pattern, false, 'g');
+    return expression && (text.match(expression) ?? []).filter(found => found !== '');
     ''')
 
 

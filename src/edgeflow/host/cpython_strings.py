@@ -7,12 +7,21 @@ import re
 import numpy
 
 
-def match_fully(pattern: str, texts: list[str]) -> list[bool] | None:
+def _compiled(pattern: str) -> re.Pattern | None:
     try:
-        expression = re.compile(pattern.replace('\\z', '\\Z'), re.ASCII)
+        return re.compile(pattern.replace('\\z', '\\Z'), re.ASCII)
     except re.error:
         return None
-    return [expression.fullmatch(text) is not None for text in texts]
+
+
+def match_fully(pattern: str, texts: list[str]) -> list[bool] | None:
+    expression = _compiled(pattern)
+    return None if expression is None else [expression.fullmatch(text) is not None for text in texts]
+
+
+def find_matches(pattern: str, text: str) -> list[str] | None:
+    expression = _compiled(pattern)
+    return None if expression is None else [found[0] for found in expression.finditer(text) if found[0] != '']
 
 
 def parse_number(text: str) -> float | None:

@@ -6,9 +6,9 @@ from typing import cast
 
 from edgeflow.backends.contract import Feed
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import native_mapping, new_array
+from edgeflow.host.platform import native_mapping, new_array, to_dict
 from edgeflow.ir.graph import ValueInfo
-from edgeflow.runtime.tensor import Tensor
+from edgeflow.runtime.tensor import Tensor, tensor
 
 
 def tensor_feed(tensor: Tensor) -> Feed:
@@ -19,7 +19,7 @@ def tensor_feed(tensor: Tensor) -> Feed:
 
 
 def nested_feed(info: ValueInfo, dtype: str, given: object) -> Feed:
-    """A list of tensors for 'seq(...)', None or what it holds for 'optional(...)'. EdgeflowError 'invalid-input' for all else."""
+    """A list of tensors for 'seq(...)', None or what it holds for 'optional(...)', a dict for 'map(...)'. EdgeflowError 'invalid-input' for all else."""
     if dtype[:9] == 'optional(':
         return Feed('none', [0], new_array('uint8', 0)) if given is None else nested_feed(info, dtype[9:-1], given)
     if dtype[:4] == 'seq(' and isinstance(given, list):
@@ -27,8 +27,19 @@ def nested_feed(info: ValueInfo, dtype: str, given: object) -> Feed:
         return Feed('sequence', [len(items)], new_array('uint8', 0), items)
     if isinstance(given, Tensor) and given.dtype == dtype:
         return tensor_feed(given)
-    raise EdgeflowError('invalid-input', f"input '{info.name}': expected {info.dtype}: lists of tensors for seq, None for an empty optional",
+    if dtype[:4] == 'map(' and not isinstance(given, Tensor):
+        return _map_feed(dtype[dtype.find(',') + 1:-1], to_dict(given))
+    raise EdgeflowError('invalid-input', f"input '{info.name}': expected {info.dtype}: a list of tensors for seq, None for an empty optional, a dict for map",
                         {'name': info.name, 'expected': info.dtype})
+
+
+def _map_feed(dtype: str, entries: dict[str, object]) -> Feed:
+    """A dict of numbers or texts."""
+    items: list[object] = []
+    for value in entries.values():
+        items.append(tensor_feed(tensor(cast('float | str', value), [], cast('None', dtype))))
+    items.append(Feed('string', [len(items)], new_array('uint8', 0), cast('list[object]', list(entries.keys()))))
+    return Feed('map', [len(items)], new_array('uint8', 0), items)
 
 
 def given_value(feed: Feed) -> Tensor:

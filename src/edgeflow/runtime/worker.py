@@ -13,7 +13,6 @@ from edgeflow.backends.wasm.kernels import Preparation, use_kernels
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import bytes_memory, open_port, start_task, use_part_addresses, worker_port
 from edgeflow.host.port import Bytes, WorkerPort
-from edgeflow.runtime.decoding import answer_decoding
 from edgeflow.runtime.messages import (
     Parcel, error_fields, infos_fields, memory_fields, placement_fields, read_feeds,
 )
@@ -202,7 +201,8 @@ class Server:
         if order.cancelled():
             raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
         if message['kind'] == 'decode':
-            return await answer_decoding(executable.decoder(), message, order)
+            from edgeflow.runtime.decoding import answer_decoding
+            return await answer_decoding(await executable.decoder(), message, order)
         control = order if message['cancellable'] else None
         helpers: list[HelperLink] = []
         for worker in cast('list[int]', message['helpers']):

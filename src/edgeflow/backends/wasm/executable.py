@@ -104,7 +104,7 @@ class WasmExecutable:
 
     def _begin_unless_interpreted(self, machine: WasmMachine, feeds: dict[str, Feed], outputs: list[str]) -> WasmPlan | None:
         """As _begin_run(); None if there can be no plan."""
-        if self._interpreter is not None:
+        if self._interpreter is not None or len(self._texts) > 0:
             return None
         for info in self._graph.inputs:
             if info.dtype == 'string' or info.dtype not in DTYPE_CODES:
@@ -288,7 +288,8 @@ class WasmExecutable:
     def lost(self) -> bool:
         return False
 
-    def decoder(self) -> Decoder:
+    async def decoder(self) -> Decoder:
+        from edgeflow.backends.wasm.decoder import WasmDecoder
         if self._decoder is None:
             machine = self._living()
             self._decoder = WasmDecoder(self._graph, machine, lambda graph: WasmExecutable(graph, machine))

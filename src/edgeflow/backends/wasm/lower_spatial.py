@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from edgeflow.backends.wasm.lower_dense import ACTIVATION_IDS, ceil_div, given, require_float
-from edgeflow.backends.wasm.lower_elementwise import BINARY_IDS, UNARY_IDS, binary_step, cast_step
+from edgeflow.backends.wasm.lower_elementwise import BINARY_IDS, binary_step, cast_step
 from edgeflow.backends.wasm.lower_resize import lower_resize
+from edgeflow.backends.wasm.moments import deviation_steps, moment_steps, real_step
 from edgeflow.backends.wasm.rules import context_of
 from edgeflow.ir.attributes import int_of, number_of, text_of
 from edgeflow.ir.dtype import element_count
@@ -177,18 +178,27 @@ def as_channels(b: StepBuilder, value: Value, rank: int) -> Value:
 
 
 def lower_batch_normalization(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    """y = x * factor + (bias - mean * factor), factor = scale / sqrt(variance + epsilon)."""
+    """y = x * factor + (bias - mean * factor), factor = scale / sqrt(variance + epsilon). In training mean and variance are the batch's."""
     x = require_float(b, given(b, inputs))
     rank = max(2, len(x.shape))
-    mean = given(b, inputs, 3)
-    factor = b.typed_scratch('float32', mean.shape)
-    addend = b.typed_scratch('float32', mean.shape)
-    epsilon = b.table([b.real(number_of(node, 'epsilon', 1e-5))])
-    n = mean.count()
-    b.step('binary', [BINARY_IDS['Add'], 1, 1, 1, b.pointer(given(b, inputs, 4)), epsilon, b.pointer(factor), 1, n, 1, 0])
-    b.step('unary', [UNARY_IDS['Sqrt'], 1, 1, b.pointer(factor), b.pointer(factor), n, 0, 0])
+    means = [given(b, inputs, 3), given(b, inputs, 4)]
+    shape = means[0].shape
+    factor = b.typed_scratch('float32', shape)
+    addend = b.typed_scratch('float32', shape)
+    if int_of(node, 'training_mode') != 0:
+        own = [b.typed_scratch('float32', shape), b.typed_scratch('float32', shape)]
+        moment_steps(b, x, own[0], own[1], x.shape[0], shape[0], x.count() // max(1, x.shape[0] * shape[0]))
+        momentum = number_of(node, 'momentum', 0.9)
+        for i in range(2):
+            running = at(outputs, i + 1)
+            if running is not None:
+                real_step(b, BINARY_IDS['Mul'], means[i], momentum, running)
+                real_step(b, BINARY_IDS['Mul'], own[i], 1 - momentum, factor)
+                binary_step(b, BINARY_IDS['Add'], running, factor, running)
+        means = own
+    deviation_steps(b, means[1], number_of(node, 'epsilon', 1e-5), factor, False)
     binary_step(b, BINARY_IDS['Div'], given(b, inputs, 1), factor, factor)
-    binary_step(b, BINARY_IDS['Mul'], mean, factor, addend)
+    binary_step(b, BINARY_IDS['Mul'], means[0], factor, addend)
     binary_step(b, BINARY_IDS['Sub'], given(b, inputs, 2), addend, addend)
     scaled(b, x, as_channels(b, factor, rank), as_channels(b, addend, rank), given(b, outputs))
 

@@ -139,9 +139,10 @@ def _per_channel(c: InferContext) -> list[Type]:
 
 
 def _batch_norm(c: InferContext) -> list[Type]:
+    made = _per_channel(c)
     if c.attr_int('training_mode') != 0:
-        raise c.unsupported('training_mode must be 0')
-    return _per_channel(c)
+        return made + [c.type(3), c.type(4)]
+    return made
 
 
 def _group_norm(c: InferContext) -> list[Type]:

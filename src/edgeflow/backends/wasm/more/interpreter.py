@@ -197,6 +197,8 @@ class Interpreter:
             return self._t.make_texts(feed.shape, cast('list[str]', feed.items))
         if feed.dtype == 'sequence' or feed.dtype == 'none':
             return Held(feed.dtype, [self._enter(item) for item in cast('list[Feed]', feed.items)])
+        if feed.dtype == 'map':
+            return Held('map', [self._enter(item) for item in cast('list[Feed]', feed.items[:-1])], cast('list[str]', cast('Feed', feed.items[-1]).items))
         return self._t.raw(feed.dtype, feed.shape, feed.data)
 
     def _leave(self, value: Datum, dtype: str) -> Feed:

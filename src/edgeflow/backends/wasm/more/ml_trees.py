@@ -7,6 +7,7 @@ from typing import cast
 
 from edgeflow.backends.wasm.more.ml_scores import DOMAIN, class_count, highest_of, make_labels, make_scores, rows_of, transformed, two_scores
 from edgeflow.backends.wasm.more.values import Call, Datum, Interpret
+from edgeflow.host.platform import array_list, array_of
 from edgeflow.ir.attributes import int_of, tensor_of, text_of
 from edgeflow.ir.elements import elements
 
@@ -183,7 +184,7 @@ def _sums(c: Call, forest: Forest, count: int, how: str) -> list[list[float]]:
     for i in range(len(forest.features)):
         if forest.modes[i] != LEAF and (forest.features[i] < 0 or forest.features[i] >= width):
             raise c.fail(f'features below {width}', f'{forest.features[i]}')
-    results: list[list[float]] = []
+    sums: list[float] = []
     for row in rows_of(c):
         totals: list[float] = [0.0] * count
         seen: list[bool] = [False] * count
@@ -202,8 +203,11 @@ def _sums(c: Call, forest: Forest, count: int, how: str) -> list[list[float]]:
                     weight = totals[target] + weight
                 totals[target] = weight
                 seen[target] = True
-        results.append([x / len(forest.roots) for x in totals] if how == 'AVERAGE' else totals)
-    return results
+        sums.extend([x / len(forest.roots) for x in totals] if how == 'AVERAGE' else totals)
+    if c.value(0).dtype == 'float32':
+        # Weights are rounded: what sklearn holds for equal must stay so.
+        sums = array_list(array_of('float32', sums))
+    return [sums[i:i + count] for i in range(0, len(sums), count)]
 
 
 def _regress(c: Call) -> list[Datum | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeflow.backends.wasm.more.values import Call, Datum, Interpret
-from edgeflow.host.platform import match_fully, number_text, parse_number
+from edgeflow.host.platform import find_matches, match_fully, number_text, parse_number
 from edgeflow.ir.attributes import int_of, ints_of, text_of
 from edgeflow.ir.dtype import DTYPE_NAMES
 from edgeflow.plan.values import Value
@@ -86,6 +86,55 @@ def _match(c: Call) -> list[Datum | None]:
     return [c.t.make('bool', c.value(0).shape, found)]
 
 
+def _tokenize(c: Call) -> list[Datum | None]:
+    """com.microsoft's Tokenizer: what an expression finds, or what lies between separators; rows are filled up with pad_value."""
+    source = c.value(0)
+    expression = text_of(c.node, 'tokenexp', '')
+    separators = c.attr_texts('separators')
+    least = int_of(c.node, 'mincharnum', 1)
+    stops = c.attr_texts('stopwords')
+    marked = int_of(c.node, 'mark') == 1
+    rows: list[list[str]] = []
+    width: int = 0
+    for text in c.texts(0):
+        found: list[str] | None = [text]
+        if expression != '':
+            found = find_matches(expression, text)
+        elif separators == ['']:
+            found = [letter for letter in text]
+        else:
+            for separator in separators:
+                found = _between(found, separator)
+        if found is None:
+            raise c.invalid('a regular expression', f'{expression} {separators}')
+        kept = [token for token in found if len(token) >= least and token not in stops]
+        rows.append(['\x02'] + kept + ['\x03'] if marked else kept)
+        width = max(width, len(rows[-1]))
+    filler = text_of(c.node, 'pad_value', '')
+    texts: list[str] = []
+    for row in rows:
+        texts.extend(row + [filler] * (width - len(row)))
+    return [c.t.make_texts(source.shape + [width], texts)]
+
+
+def _between(parts: list[str] | None, separator: str) -> list[str] | None:
+    """What is left of the parts between the matches of a separator; None if it is no expression."""
+    if parts is None:
+        return None
+    pieces: list[str] = []
+    for part in parts:
+        rest: str = part
+        matches = find_matches(separator, part)
+        if matches is None:
+            return None
+        for match in matches:
+            at = rest.find(match)
+            pieces.append(rest[:at])
+            rest = rest[at + len(match):]
+        pieces.append(rest)
+    return [piece for piece in pieces if piece != '']
+
+
 def _count_grams(c: Call) -> list[Datum | None]:
     """TfIdfVectorizer: how often the n-grams of a pool occur, with up to max_skip_count items left out between two of theirs."""
     source = c.value(0)
@@ -154,5 +203,5 @@ def cast_text(c: Call) -> list[Datum | None]:
 
 STRING_RULES: dict[str, Interpret] = {
     'StringConcat': _concat, 'StringSplit': _split, 'StringNormalizer': _normalize, 'RegexFullMatch': _match,
-    'TfIdfVectorizer': _count_grams,
+    'TfIdfVectorizer': _count_grams, 'com.microsoft:Tokenizer': _tokenize,
 }

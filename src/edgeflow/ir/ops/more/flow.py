@@ -37,6 +37,7 @@ FLOW_OPS: dict[str, OpSpec] = {
     'StringNormalizer': host(1, 1, 10),
     'RegexFullMatch': host(1, 1, 20),
     'TfIdfVectorizer': host(1, 1, 9),
+    'com.microsoft:Tokenizer': host(1),
     'RandomNormal': host(0, 0),
     'RandomUniform': host(0, 0),
     'RandomNormalLike': host(1),

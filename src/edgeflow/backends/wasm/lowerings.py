@@ -13,7 +13,7 @@ from edgeflow.backends.wasm.lower_movement import MOVEMENT_LOWERINGS
 from edgeflow.backends.wasm.lower_quantized import QUANTIZED_LOWERINGS, bnb4_form, i8_form, nbits_form
 from edgeflow.backends.wasm.lower_reduce import REDUCE_LOWERINGS
 from edgeflow.backends.wasm.lower_spatial import SPATIAL_LOWERINGS
-from edgeflow.backends.wasm.more.lower_numeric import WIDE_LOWERINGS
+from edgeflow.backends.wasm.more.lower_numeric import NARROWED, WIDE_LOWERINGS, narrowed_lowering
 from edgeflow.backends.wasm.more.lowerings import MORE_LOWERINGS
 from edgeflow.backends.wasm.weights import FormOf
 from edgeflow.ir.graph import Graph, Node
@@ -31,16 +31,18 @@ def _merged(tables: list[dict[str, Lowering]], contrib: dict[str, Lowering]) -> 
         merged['com.microsoft:' + key] = lowering
     for key in WIDE_LOWERINGS:
         merged[key] = _either(merged[key], WIDE_LOWERINGS[key])
+    for key in NARROWED:
+        merged[key] = _either(merged[key], narrowed_lowering(merged[key]))
     return merged
 
 
 def _either(core: Lowering, wide: Lowering) -> Lowering:
-    """The core's lowering for float32 and a single output, else the one that takes more time and more kinds."""
+    """The core's lowering where all is float32, else the one that takes more kinds."""
     def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
         first = inputs[0]
         plain = first is None or first.dtype == 'float32'
-        for i in range(1, len(outputs)):
-            plain = plain and outputs[i] is None
+        for value in inputs:
+            plain = plain and (value is None or value.dtype != 'float64')
         if plain:
             core(b, node, inputs, outputs)
         else:
@@ -72,8 +74,10 @@ def needs_more(graph: Graph) -> bool:
     """Whether a node, of subgraphs too, has its kernels in the large binary."""
     types = infer_dtypes(graph)
     for node in graph.nodes:
-        if node.key() in WIDE_LOWERINGS and (len(node.outputs) > 1 or types.dtype(node.inputs[0]) not in ['', 'float32', 'float16', 'bfloat16']):
-            return True
+        if node.key() in WIDE_LOWERINGS or node.key() in NARROWED:
+            for name in node.inputs[:2]:
+                if types.dtype(name) not in ['', 'float32', 'float16', 'bfloat16']:
+                    return True
         for table in MORE_LOWERINGS:
             if node.key() in table:
                 return True

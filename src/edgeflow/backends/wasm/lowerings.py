@@ -63,7 +63,8 @@ KNOWN_OPS: list[str] = PLANNED_OPS + VISION_OPS + ['Constant']
 
 # Operators of the core whose other types and outputs are in the part.
 WIDE_OPS: list[str] = [
-    'MatMul', 'Gemm', 'Softmax', 'LogSoftmax', 'LayerNormalization', 'RMSNormalization', 'BatchNormalization', 'MaxPool',
+    'MatMul', 'Gemm', 'Softmax', 'LogSoftmax', 'LayerNormalization', 'RMSNormalization', 'Gelu', 'BatchNormalization', 'MaxPool', 'Conv',
+    'ConvTranspose', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool', 'InstanceNormalization', 'GroupNormalization',
 ]
 
 
@@ -72,15 +73,17 @@ def lowering_of(key: str) -> Lowering | None:
     core = LOWERINGS.get(key)
     more = MORE_LOWERINGS.get(key)
     if core is not None and more is not None:
-        return _either(core, more)
+        return either(core, more)
     return more if core is None else core
 
 
-def _either(core: Lowering, wide: Lowering) -> Lowering:
-    """The core's lowering for float32 and a single output, else the one that takes more time and more kinds."""
+def either(core: Lowering, wide: Lowering) -> Lowering:
+    """The core's lowering where all is float32 and there is one output, else the one that takes more kinds."""
     def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
         first = inputs[0]
         plain = first is None or first.dtype == 'float32'
+        for value in inputs:
+            plain = plain and (value is None or value.dtype != 'float64')
         for i in range(1, len(outputs)):
             plain = plain and outputs[i] is None
         if plain:
@@ -111,8 +114,12 @@ def needs_more(graph: Graph) -> bool:
 def _is_wide(graph: Graph) -> bool:
     types = infer_dtypes(graph)
     for node in graph.nodes:
-        if node.key() in WIDE_OPS and (len(node.outputs) > 1 or types.dtype(node.inputs[0]) not in ['', 'float32', 'float16', 'bfloat16']):
-            return True
+        if node.key() in WIDE_OPS:
+            wide: bool = len(node.outputs) > 1
+            for name in node.inputs[:2]:
+                wide = wide or types.dtype(name) not in ['', 'float32', 'float16', 'bfloat16']
+            if wide:
+                return True
         for attribute in node.attributes.values():
             if isinstance(attribute, Graph) and _is_wide(attribute):
                 return True

@@ -72,7 +72,7 @@ static void lstm_step(const float *x, const float *r, float *h, float *c, const 
   }
   apply(f, out, n, clip);
   for (int i = 0; i < n; i++) h[i] = c[i];
-  apply(f + 2, h, n, clip);
+  apply(f + 2, h, n, 0);  // gates are clipped, the cell is not, as in onnxruntime
   for (int i = 0; i < n; i++) h[i] *= out[i];
 }
 

@@ -6,7 +6,6 @@ from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.executable import load_wasm
 from edgeflow.backends.wasm.kernels import Image, kernel_module
-from edgeflow.backends.wasm.lowerings import has_rare, needs_more
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.graph import Graph
 from edgeflow.options import check_choice
@@ -32,20 +31,12 @@ async def prepare_device(device: str) -> None:
         return
 
 
-async def fetch_operators(graph: Graph) -> None:
-    """Fetch the part that knows the rarer operators, if the graph has one. 'file-missing' if it cannot be had."""
-    if has_rare(graph):
-        from edgeflow.backends.wasm.more.lowerings import install
-
-        install()
-
-
 async def load_executable(graph: Graph, device: str, rests: Rests, shares: int = 1, image: Image | None = None) -> GeneratingExecutable:
     """The graph, straight from the reader, ready to run on `device`, one of choose_device()'s.
 
-    A graph with rare operators runs on WASM. shares: among how many threads a run can be divided. 'platform' if there is no such device. image: the file in the memory of the instance that will run it.
+    shares: among how many threads a run can be divided. 'platform' if there is no such device. image: the file in the memory of the instance that will run it.
     """
-    if device == 'webgpu' and not needs_more(graph):
+    if device == 'webgpu':
         from edgeflow.backends.webgpu.executable import load_webgpu
         return await load_webgpu(graph, rests, image)
     return await load_wasm(graph, rests, shares, image)

@@ -7,7 +7,7 @@ import math
 from edgeflow.backends.wasm.lower_dense import ACTIVATION_IDS, activation_steps, given
 from edgeflow.backends.wasm.strides import broadcast_strides, collapse, copy_steps, item_size, loop_words, reuse_if_alike
 from edgeflow.ir.attributes import int_of, number_of, text_of
-from edgeflow.ir.dtype import DTYPE_CODES
+from edgeflow.ir.dtype import DTYPE_CODES, SMALL_FLOATS
 from edgeflow.ir.graph import Node
 from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.values import Value, Word, at
@@ -227,11 +227,13 @@ def lower_cast(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: 
     else:
         if source.dtype == 'string' or output.dtype == 'string':
             raise b.unsupported('strings have no kernels')
-        cast_step(b, source, output, cast_flags(node))
+        cast_step(b, source, output, cast_flags(node, output))
 
 
-def cast_flags(node: Node) -> int:
-    """What base.h adds to the type that is written."""
+def cast_flags(node: Node, output: Value) -> int:
+    """What base.h adds to the type that is written, if it is a float of 8 bits or fewer."""
+    if output.dtype not in SMALL_FLOATS:
+        return 0
     modes: dict[str, int] = {'up': 0, 'down': 512, 'nearest': 1024}
     return (0 if int_of(node, 'saturate', 1) != 0 else 256) + modes.get(text_of(node, 'round_mode', 'up'), 0)
 

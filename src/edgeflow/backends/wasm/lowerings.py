@@ -12,7 +12,6 @@ from edgeflow.backends.wasm.lower_indexing import INDEXING_LOWERINGS
 from edgeflow.backends.wasm.lower_movement import MOVEMENT_LOWERINGS
 from edgeflow.backends.wasm.lower_quantized import QUANTIZED_LOWERINGS, bnb4_form, i8_form, nbits_form
 from edgeflow.backends.wasm.lower_reduce import REDUCE_LOWERINGS
-from edgeflow.backends.wasm.lower_spatial import SPATIAL_LOWERINGS
 from edgeflow.backends.wasm.weights import FormOf
 from edgeflow.ir.graph import Graph, Node
 from edgeflow.passes.shapes import infer_dtypes
@@ -33,7 +32,7 @@ def _merged(tables: list[dict[str, Lowering]], contrib: dict[str, Lowering]) -> 
 
 LOWERINGS: dict[str, Lowering] = _merged([
     ELEMENTWISE_LOWERINGS, MOVEMENT_LOWERINGS, INDEXING_LOWERINGS, REDUCE_LOWERINGS, CONVERT_LOWERINGS, DENSE_LOWERINGS,
-    ATTENTION_LOWERINGS, QUANTIZED_LOWERINGS, DECODER_LOWERINGS, SPATIAL_LOWERINGS,
+    ATTENTION_LOWERINGS, QUANTIZED_LOWERINGS, DECODER_LOWERINGS,
 ], CONTRIB_LOWERINGS)
 
 # Asked while weights are loaded: the values of inputs that are no initializers are None.
@@ -54,9 +53,18 @@ FORMS: dict[str, FormOf] = {
 MORE_LOWERINGS: dict[str, Lowering] = {}
 INTERPRETED: set[str] = set()
 
+# What the part 'vision' has.
+VISION_OPS: list[str] = [
+    'Conv', 'ConvInteger', 'ConvTranspose', 'MaxPool', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool', 'BatchNormalization',
+    'GroupNormalization', 'InstanceNormalization', 'Resize', 'Upsample',
+]
+# What needs no lowering, and what passes replace.
+KNOWN_OPS: list[str] = PLANNED_OPS + VISION_OPS + ['Constant']
+
 # Operators of the core whose other types and outputs are in the part.
 WIDE_OPS: list[str] = [
-    'MatMul', 'Gemm', 'Softmax', 'LogSoftmax', 'LayerNormalization', 'RMSNormalization', 'BatchNormalization', 'MaxPool',
+    'MatMul', 'Gemm', 'Softmax', 'LogSoftmax', 'LayerNormalization', 'RMSNormalization', 'Gelu', 'BatchNormalization', 'MaxPool', 'Conv',
+    'ConvTranspose', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool', 'InstanceNormalization', 'GroupNormalization',
 ]
 
 
@@ -65,15 +73,17 @@ def lowering_of(key: str) -> Lowering | None:
     core = LOWERINGS.get(key)
     more = MORE_LOWERINGS.get(key)
     if core is not None and more is not None:
-        return _either(core, more)
+        return either(core, more)
     return more if core is None else core
 
 
-def _either(core: Lowering, wide: Lowering) -> Lowering:
-    """The core's lowering for float32 and a single output, else the one that takes more time and more kinds."""
+def either(core: Lowering, wide: Lowering) -> Lowering:
+    """The core's lowering where all is float32 and there is one output, else the one that takes more kinds."""
     def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
         first = inputs[0]
         plain = first is None or first.dtype == 'float32'
+        for value in inputs:
+            plain = plain and (value is None or value.dtype != 'float64')
         for i in range(1, len(outputs)):
             plain = plain and outputs[i] is None
         if plain:
@@ -84,27 +94,32 @@ def _either(core: Lowering, wide: Lowering) -> Lowering:
     return lower
 
 
-def has_rare(graph: Graph) -> bool:
-    """Whether the core lacks an operator of a node, of subgraphs too."""
+def lacks(graph: Graph, among: list[str] | None) -> bool:
+    """Whether an operator of a node, of subgraphs too, is one of `among` (None: is in no part but the rare one)."""
     for node in graph.nodes:
-        if node.key() not in LOWERINGS and node.key() not in PLANNED_OPS and node.key() != 'Constant':
+        key = node.key()
+        if key in among if among is not None else key not in LOWERINGS and key not in KNOWN_OPS:
             return True
         for attribute in node.attributes.values():
-            if isinstance(attribute, Graph) and has_rare(attribute):
+            if isinstance(attribute, Graph) and lacks(attribute, among):
                 return True
     return False
 
 
 def needs_more(graph: Graph) -> bool:
     """Whether what a node needs, of subgraphs too, is in the part and in the large binary."""
-    return has_rare(graph) or _is_wide(graph)
+    return lacks(graph, None) or _is_wide(graph)
 
 
 def _is_wide(graph: Graph) -> bool:
     types = infer_dtypes(graph)
     for node in graph.nodes:
-        if node.key() in WIDE_OPS and (len(node.outputs) > 1 or types.dtype(node.inputs[0]) not in ['', 'float32', 'float16', 'bfloat16']):
-            return True
+        if node.key() in WIDE_OPS:
+            wide: bool = len(node.outputs) > 1
+            for name in node.inputs[:2]:
+                wide = wide or types.dtype(name) not in ['', 'float32', 'float16', 'bfloat16']
+            if wide:
+                return True
         for attribute in node.attributes.values():
             if isinstance(attribute, Graph) and _is_wide(attribute):
                 return True

@@ -127,6 +127,11 @@ def _layer_norm(c: InferContext) -> list[Type]:
     return [Type(source.dtype, source.shape), Type('float32', stash), Type('float32', stash)]
 
 
+def _rms_norm(c: InferContext) -> list[Type]:
+    """As the above, of the scale's type."""
+    return [Type(c.dtype(1), _layer_norm(c)[0].shape)]
+
+
 def _per_channel(c: InferContext) -> list[Type]:
     """Inputs 1.. are vectors with one number a channel (axis 1)."""
     c.check_dtype(0, FLOATS)
@@ -169,7 +174,7 @@ DENSE_OPS: dict[str, OpSpec] = {
     'DequantizeLinear': op(_dequantize, 2, 3, 10),
     'LayerNormalization': op(_layer_norm, 2, 3),
     'SimplifiedLayerNormalization': op(_layer_norm, 2),
-    'RMSNormalization': op(_layer_norm, 2, 2, 23),
+    'RMSNormalization': op(_rms_norm, 2, 2, 23),
     'BatchNormalization': op(_batch_norm, 5),
     'InstanceNormalization': op(_per_channel, 3),
     'GroupNormalization': op(_group_norm, 3, 3, 18),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeflow.backends.wasm.rules import context_of
 from edgeflow.backends.wasm.strides import copy_steps
-from edgeflow.ir.dtype import DTYPE_CODES, element_count, held_size
+from edgeflow.ir.dtype import DTYPE_CODES
 from edgeflow.ir.graph import Attribute, Node
 from edgeflow.ir.ops.table import infer_types
 from edgeflow.plan.builder import StepBuilder
@@ -47,11 +47,7 @@ class Composer:
 
     def value(self, dtype: str, shape: list[int]) -> Value:
         """Scratch memory for a tensor."""
-        held = memory_dtype(dtype)
-        value = self.b.scratch(held_size(held, element_count(shape)))
-        value.dtype = held
-        value.shape = shape
-        return value
+        return self.b.typed_scratch(memory_dtype(dtype), shape)
 
     def ints(self, values: list[int]) -> Value:
         """A constant list."""

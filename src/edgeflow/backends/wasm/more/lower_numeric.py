@@ -241,8 +241,8 @@ def norm_lowering(centred: bool) -> Lowering:
         scale = c.op('Reciprocal', [c.op('Sqrt', [c.op('Add', [spread, c.real(number_of(node, 'epsilon', 1e-5), source.dtype)])])])
         if at(outputs, 2) is not None:
             c.give(c.cast(scale, 'float32'), at(outputs, 2))
-        value = c.op('Mul', [value, scale])
         weights = given(b, inputs, 1)
+        value = c.cast(c.op('Mul', [value, scale]), weights.dtype)
         bias = at(inputs, 2)
         value = c.op('Mul', [value, weights], None, given(b, outputs) if bias is None else None)
         if bias is not None:
@@ -251,7 +251,43 @@ def norm_lowering(centred: bool) -> Lowering:
     return lower
 
 
-# For operators of the core: what is taken where a node's type is not float32, or where it has outputs that the core does not give.
+def lower_any_gelu(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    source = given(b, inputs)
+    kind = dtype_code(source)
+    b.step('unary', [GELU + (1 if text_of(node, 'approximate', 'none') == 'tanh' else 0), kind, kind, b.pointer(source), b.pointer(given(b, outputs)),
+                     source.count(), 0, 0])
+
+
+def narrowed_lowering(core: Lowering) -> Lowering:
+    """The lowering for float32, with casts before and behind it."""
+    def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+        c = Composer(b)
+        source = given(b, inputs)
+        narrow: list[Value | None] = []
+        for value in inputs:
+            narrow.append(c.cast(value, 'float32') if value is not None and (value is source or value.dtype == 'float64') else value)
+        made: list[Value | None] = []
+        for value in outputs:
+            made.append(c.value('float32', value.shape) if value is not None and value.dtype in ['float64', source.dtype] else value)
+        core(b, node, narrow, made)
+        for i in range(len(outputs)):
+            output = outputs[i]
+            result = made[i]
+            if output is not None and result is not None and result is not output:
+                c.give(c.cast(result, output.dtype), output)
+
+    return lower
+
+
+# Operators whose kernels are for float32 alone: other types are converted, with its precision.
+NARROWED: list[str] = [
+    'Conv', 'ConvTranspose', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool', 'InstanceNormalization', 'GroupNormalization',
+    'LpPool', 'GlobalLpPool', 'LRN', 'GridSample', 'DeformConv', 'RoiAlign', 'Col2Im', 'RotaryEmbedding',
+]
+
+GELU = 26
+
+# For operators of the core: what is taken where a node's types are not float32.
 WIDE_LOWERINGS: dict[str, Lowering] = {
     'MatMul': lower_any_matmul,
     'Gemm': lower_any_gemm,
@@ -259,6 +295,7 @@ WIDE_LOWERINGS: dict[str, Lowering] = {
     'LogSoftmax': softmax_lowering(True),
     'LayerNormalization': norm_lowering(True),
     'RMSNormalization': norm_lowering(False),
+    'Gelu': lower_any_gelu,
 }
 
 MORE_NUMERIC_LOWERINGS: dict[str, Lowering] = {

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from edgeflow.backends.wasm.lower_dense import ceil_div, given, require_float
-from edgeflow.backends.wasm.lower_spatial import as_channels, pool_step, window_words
 from edgeflow.backends.wasm.more.compose import Composer
 from edgeflow.backends.wasm.rules import context_of
+from edgeflow.backends.wasm.windows import as_channels, pool_step, window_words
 from edgeflow.ir.attributes import int_of, ints_of, number_of, text_of
 from edgeflow.ir.dtype import DTYPE_CODES, element_count
 from edgeflow.ir.graph import Node
 from edgeflow.ir.ops.more.spatial import block_windows, deform_windows, unpooled_shape
-from edgeflow.ir.ops.spatial import Windows, pool_windows
+from edgeflow.ir.ops.windows import Windows, pool_windows
 from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.values import Value, Word, at
 

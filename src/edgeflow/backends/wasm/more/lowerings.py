@@ -3,9 +3,9 @@ family. Their kernels are in the large binary (wasm/more)."""
 
 from __future__ import annotations
 
-from edgeflow.backends.wasm.lowerings import INTERPRETED, MORE_LOWERINGS
+from edgeflow.backends.wasm.lowerings import INTERPRETED, LOWERINGS, MORE_LOWERINGS, either
 from edgeflow.backends.wasm.more.lower_attention import MORE_ATTENTION_LOWERINGS
-from edgeflow.backends.wasm.more.lower_numeric import MORE_NUMERIC_LOWERINGS, WIDE_LOWERINGS
+from edgeflow.backends.wasm.more.lower_numeric import MORE_NUMERIC_LOWERINGS, NARROWED, WIDE_LOWERINGS, narrowed_lowering
 from edgeflow.backends.wasm.more.lower_quantized import MORE_QUANTIZED_LOWERINGS
 from edgeflow.backends.wasm.more.lower_recurrent import MORE_RECURRENT_LOWERINGS
 from edgeflow.backends.wasm.more.lower_signal import MORE_SIGNAL_LOWERINGS
@@ -28,7 +28,9 @@ TABLES: list[dict[str, Lowering]] = [
 
 
 def install() -> None:
-    """Add this part's operators to the tables that planning looks them up in."""
+    """Add this part's operators to the tables that planning looks them up in. Those of the part 'vision' are there."""
+    if len(MORE_LOWERINGS) > 0:
+        return
     for rules in MORE_OPS:
         for key in rules:
             OPS[key] = rules[key]
@@ -37,3 +39,9 @@ def install() -> None:
     for table in TABLES:
         for key in table:
             MORE_LOWERINGS[key] = table[key]
+    for key in NARROWED:
+        core = LOWERINGS.get(key)
+        if core is not None:
+            MORE_LOWERINGS[key] = narrowed_lowering(core)
+        else:
+            MORE_LOWERINGS[key] = either(MORE_LOWERINGS[key], narrowed_lowering(MORE_LOWERINGS[key]))

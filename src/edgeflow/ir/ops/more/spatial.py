@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeflow.ir.ops.infer import FLOATS, InferContext, OpSpec, Type, op
-from edgeflow.ir.ops.spatial import Windows, find_windows, pool_windows
+from edgeflow.ir.ops.windows import Windows, find_windows, pool_windows
 
 
 def _same(c: InferContext) -> list[Type]:

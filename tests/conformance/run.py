@@ -20,8 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.conformance import in_chromium, in_cpython
-from tests.conformance.cases import SUITES, Case, all_cases
-from tests.conformance.sklearn_cases import sklearn_cases, planned
+from tests.conformance.cases import SUITES, Case, all_cases, planned
+from tests.conformance.sklearn_cases import sklearn_cases
 
 PASSING = Path(__file__).parent / 'passing.txt'
 REST = Path(__file__).parent / 'rest.txt'

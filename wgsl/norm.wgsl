@@ -1,6 +1,6 @@
 // include snippets/lanes.wgsl
 // include snippets/units.wgsl
-// Normalisation of rows of n units of F, after additions: (v - mean) / sqrt(mean square + epsilon) * gamma + beta.
+// Normalisation of rows of n units, after additions: (v - mean) / sqrt(mean square + epsilon) * gamma + beta.
 struct Params { rows: u32, n: u32, share: f32, epsilon: f32, skips: u32, turn: u32, each: u32, run: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 $BINDINGS
@@ -23,6 +23,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: ve
     let v = value(row, i);
     $TOTAL
     let g = (row % p.turn) * p.each + i / p.run;
-    y[row * p.n + i] = $S((v - mean) * f $GAMMA);
+    $STORE
   }
 }

@@ -22,6 +22,8 @@ PLANNED: dict[str, list[int]] = {
     'Squeeze': [1], 'Tile': [1], 'TopK': [1], 'Unsqueeze': [1], 'Trilu': [1], 'Resize': [1, 2, 3], 'Upsample': [1],
     **{name: [1] for name in GPU_LOWERINGS if name.startswith('Reduce')},
 }
+# Their expected values have four digits.
+ROUNDED = ['test_averagepool_2d_ceil_last_window_starts_on_pad']
 TYPES = {onnx.TensorProto.DataType.Value(name) for name in ('FLOAT', 'FLOAT16', 'INT8', 'INT16', 'INT32', 'INT64', 'UINT8', 'UINT16', 'UINT32', 'BOOL')}
 
 
@@ -71,7 +73,7 @@ def run_case(case: TestCase) -> None:
             wanted = as_array(results[name])
             assert array.shape == wanted.shape
             exact = wanted.dtype.kind in 'iub'
-            loose = 1e-3 if wanted.dtype == np.float16 else 1e-5
+            loose = 1e-3 if wanted.dtype == np.float16 or case.name in ROUNDED else 1e-5
             np.testing.assert_allclose(array.astype(np.float64), wanted.astype(np.float64), rtol=0 if exact else loose, atol=0 if exact else loose)
 
 

@@ -56,13 +56,12 @@ fn sine(x: F, quarter: F) -> F {
   return select(y, -y, turn >= F(2.0));
 }
 
-// The builtin's result is open where x is below 0.
+// The builtin's result is open where x is below 0, and may be wrong at 0.
 fn power(x: F, y: F) -> F {
-  let a = pow(abs(x), y);
-  let whole = y == floor(y);
+  let a = select(pow(abs(x), y), select(F(0.0), 1.0 / abs(x), y < F(0.0)), x == F(0.0));
   let half = 0.5 * y;
-  let even = half == floor(half);
-  let signed = select(-a, a, even);
-  let r = select(a, select(none_of(a), signed, whole), x < F(0.0));
+  let signed = select(-a, a, half == floor(half));
+  let low = select(select(none_of(a), a, abs(x) > F(3.4028234e38)), signed, y == floor(y));
+  let r = select(a, low, x < F(0.0));
   return select(select(r, x + y, is_nan(x) | is_nan(y)), F(1.0), y == F(0.0));
 }

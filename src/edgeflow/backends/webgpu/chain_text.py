@@ -102,8 +102,7 @@ class ChainWriter:
         element = self.storage(value)
         whole = self.width == 1 or step == 0
         for argument in op.arguments:
-            index = self.chain.ops[argument]
-            whole = whole and (self.width == 1 or (index.read >= 0 and self.last_stride(index.read) == 0))
+            whole = whole and self.uniform(argument)
         if len(op.arguments) > 0:
             self.pick(number, op, at)
             at = f'a{number}'
@@ -117,8 +116,7 @@ class ChainWriter:
         for i in range(len(strides) - 1):
             together = together and strides[i] % 4 == 0
         for i in range(len(op.arguments)):
-            index = self.chain.ops[op.arguments[i]]
-            together = together and op.spans[2 * i] % 4 == 0 and index.read >= 0 and self.last_stride(index.read) == 0
+            together = together and op.spans[2 * i] % 4 == 0 and self.uniform(op.arguments[i])
         if together and self.b.kind(value) == 'bytes':
             name = self.bind(value, 'read', 'u32')
             place = at if len(op.arguments) == 0 else at + '.x'
@@ -137,6 +135,14 @@ class ChainWriter:
             self.lines.append(f'let a{number} = U({at})' + self.ramp('U', 'u32', op.read, step) + ';')
         elements = [self.element(value, name, f'a{number}.{lane}') for lane in LANES]
         self.lines.append(f'let v{number} = {convert}(vec4({", ".join(elements)}));')
+
+    def uniform(self, number: int) -> bool:
+        """Whether the result of a step is the same for all elements of a unit."""
+        op = self.chain.ops[number]
+        same = self.width == 1 or op.read < 0 or self.last_stride(op.read) == 0
+        for argument in op.arguments:
+            same = same and self.uniform(argument)
+        return same
 
     def last_stride(self, read: int) -> int:
         strides = self.loops.strides[read + 1]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edgeflow.backends.wasm.strides import row_major
+from edgeflow.ir.graph import Graph
 from edgeflow.plan.values import Value
 
 # More steps make a kernel's compilation slow rather than its run fast.
@@ -118,6 +119,18 @@ class Chain:
             if value is not None and value not in values:
                 values.append(value)
         return values
+
+
+def count_uses(graph: Graph, uses: dict[str, int]) -> None:
+    """Add how often the nodes and outputs of a graph and its subgraphs read each value."""
+    for node in graph.nodes:
+        for name in node.inputs:
+            uses[name] = uses.get(name, 0) + 1
+        for value in node.attributes.values():
+            if isinstance(value, Graph):
+                count_uses(value, uses)
+    for info in graph.outputs:
+        uses[info.name] = uses.get(info.name, 0) + 1
 
 
 def broadcast_view(shape: list[int], to: list[int]) -> View:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edgeflow.backends.webgpu.builder import Dispatch, GpuFeatures
+from edgeflow.backends.webgpu.unroll import unrolled
 from edgeflow.host.gpu import open_gpu, shader_source
 from edgeflow.host.platform import gather
 from edgeflow.host.port import GpuDevice
@@ -60,10 +61,11 @@ class Gpu:
 
 
 def shader_text(dispatch: Dispatch) -> str:
-    """The WGSL of a variant: marks replaced, extensions that it uses enabled."""
+    """The WGSL of a variant: marks replaced, loops written out (unroll.py), extensions that it uses enabled."""
     text = shader_source(dispatch.kernel)
     for mark in sorted(dispatch.code.keys(), reverse=True):
         text = text.replace(mark, dispatch.code[mark])
+    text = unrolled(text)
     head = ''
     if 'f16' in text:
         head = 'enable f16;\n'

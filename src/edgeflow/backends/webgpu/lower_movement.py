@@ -168,7 +168,7 @@ def lower_concat(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs:
             if element_count(value.shape[axis:]) % 4 != 0:
                 width = 1
     if kind == '' or len(parts) == 0:
-        return False
+        return kind != ''
     if len(parts) == 1:
         b.alias(output, parts[0])
         return True

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edgeflow.backends.wasm.executable import WasmPlan, free_plan, output_literals, used_constants
 from edgeflow.backends.webgpu.builder import MOST_FAULTS, Dispatch, GpuBuilder, gpu_offset, gpu_size, kind_of
+from edgeflow.backends.webgpu.chains import count_uses
 from edgeflow.backends.webgpu.crossings import UPLOAD, Crossing, Crossings
 from edgeflow.backends.webgpu.device import Gpu
 from edgeflow.backends.webgpu.machine import GpuMachine
@@ -70,6 +71,7 @@ async def make_gpu_plan(
     engine = wasm.engine
     b = GpuBuilder(machine, machine.gpu.features)
     b.cache = cache
+    count_uses(graph, b.uses)
     wasm.begin_plan()
     address = 0
     try:

@@ -124,6 +124,7 @@ class WasmDecoder:
         together: list[Feeding] = []
         for feeding in feedings:
             session = self._session(feeding.session)
+            self._rewind(session, feeding.at)
             if feeding.begins:
                 session.chooser = await chooser_of(feeding.choosing)
             if len(feeding.ids) == 0 or feeding.session in chosen or feeding.session in [other.session for other in together]:
@@ -141,19 +142,17 @@ class WasmDecoder:
                 chosen[part[k].session] = results[k]
         return [chosen[feeding.session] for feeding in feedings]
 
-    async def fork(self, session: int) -> int:
+    async def fork(self, session: int, length: int) -> int:
         found = self._session(session)
         copy = _Session(found.chooser, found.inputs, list(found.ids), PageList(), PageList(True), found.states, dict(found.state), found.stated)
         if self._pages is not None:
             copy.held = self._pages.share(found.held)
             copy.fixed = self._pages.share(found.fixed)
+        self._rewind(copy, length)
         return self._add(copy)
 
     def rewind(self, session: int, length: int) -> None:
         self._rewind(self._session(session), length)
-
-    def length(self, session: int) -> int:
-        return len(self._session(session).ids)
 
     def close(self, session: int) -> None:
         found = self._sessions.pop(session, None)

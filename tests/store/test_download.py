@@ -208,10 +208,11 @@ async def test_a_budget_makes_old_files_give_way(faults: FaultServer, monkeypatc
     assert e.value.code == 'quota-exceeded' and '100000' in e.value.message
 
 
-async def test_what_a_model_takes_is_stored_too_from_the_same_memory(faults: FaultServer) -> None:
-    """Whoever takes a chunk may do with its memory what they like: it is stored before."""
+@pytest.mark.parametrize('small', [0, CHUNK + 1])
+async def test_what_a_model_takes_is_stored_too(faults: FaultServer, small: int) -> None:
+    """Whoever takes a chunk may do with its memory what they like: it is stored before, or was copied."""
     file = ServedFile(DATA)
-    source = Source(faults.add(file), limits=Limits(CHUNK))
+    source = Source(faults.add(file), limits=Limits(CHUNK, small=small))
     got: dict[int, bytes] = {}
 
     def take(start: int, data: memoryview) -> None:
@@ -243,7 +244,7 @@ async def test_a_client_without_room_holds_the_network_up_and_the_store(faults: 
             got[start] = bytes(data)
             most = max(most, len(got) - taken[0])
 
-        limits = Limits(CHUNK, 1)
+        limits = Limits(CHUNK, 1, small=0)
         assert await obtain(Source(url, limits=limits), Client(take, lambda transfer: None, lambda: None, room), None)
         assert b''.join(got[start] for start in sorted(got)) == DATA
         assert most <= chunks.MOST_WRITES + chunks.PARALLEL_READS

@@ -46,6 +46,7 @@ class Chunks:
         self.hashed: int = 0
         self._mismatches: int = 0
         self._writes: int = 0
+        self._owed: int = 0
         self._written: Deferred = new_deferred()
 
     def take_record(self, record: FileRecord) -> None:
@@ -168,12 +169,23 @@ class Chunks:
         while self._writes >= MOST_WRITES:
             await self._wait_write()
         files = self.files
-        record = self.record
-        if files is None:
+        if files is None or len(data) < self.course.source.limits.small:
+            if files is not None:
+                self._begin_write(files, index, copied(data), True)
             self._deliver(index, data)
         else:
-            start_task(lambda: self._write(files, record, index, Lent(data)))
+            self._owed += 1
+            self._begin_write(files, index, data, False)
         await self._room()
+
+    def _begin_write(self, files: FileStore, index: int, data: Bytes, small: bool) -> None:
+        record = self.record
+        start_task(lambda: self._write(files, record, index, Lent(data), small))
+
+    async def handed_on(self) -> None:
+        """Wait until the clients have all that is here."""
+        while self._owed > 0:
+            await self._wait_write()
 
     async def _room(self) -> None:
         """Wait until the clients have taken in most of what they were given."""
@@ -192,29 +204,31 @@ class Chunks:
         if len(takers) == 0:
             reuse_memory_of(data)
 
-    async def _write(self, files: FileStore, record: FileRecord, index: int, data: Lent) -> None:
+    async def _write(self, files: FileStore, record: FileRecord, index: int, data: Lent, small: bool) -> None:
         self._writes += 1
         try:
-            await files.put(record, index, data)
+            await files.put(record, index, data, small)
             if record.generation == self.record.generation and index < len(self.states):
                 self.states[index] = STORED
                 self.course.tell()
         except EdgeflowError as error:
             if error.code == 'quota-exceeded':
-                await self._full(files, record, index, data, error)
+                await self._full(files, record, index, data, small, error)
             else:
                 self._no_room(error)
             if len(data.data) < record.length(index):
                 self.course.fail(error)
-        if record.generation == self.record.generation:
-            self._deliver(index, data.data)
+        if not small:
+            self._owed -= 1
+            if record.generation == self.record.generation:
+                self._deliver(index, data.data)
         self._end_write()
 
-    async def _full(self, files: FileStore, record: FileRecord, index: int, data: Lent, error: EdgeflowError) -> None:
+    async def _full(self, files: FileStore, record: FileRecord, index: int, data: Lent, small: bool, error: EdgeflowError) -> None:
         """No room: other files give way; without any, this one is not kept."""
         try:
             while self.files is not None and await files.evict_one(record.url):
-                await files.put(record, index, data)
+                await files.put(record, index, data, small)
                 self.states[index] = STORED
                 return
         except EdgeflowError as again:

@@ -105,10 +105,14 @@ class FileStore:
         base = await self.base()
         return await base.place(chunk_key(record, index))
 
-    async def put(self, record: FileRecord, index: int, data: Lent) -> None:
+    async def put(self, record: FileRecord, index: int, data: Lent, small: bool) -> None:
         """Store a chunk. 'quota-exceeded'."""
         base = await self.base()
-        await base.put_lent(chunk_key(record, index), data)
+        key = chunk_key(record, index)
+        if small:
+            await base.put(key, data.data)
+        else:
+            await base.put_lent(key, data)
 
     async def drop(self, record: FileRecord) -> None:
         """Forget a file; its record goes first, so that no moment shows it with chunks missing."""

@@ -90,7 +90,8 @@ def task_classes(module: Module) -> dict[str, list[str]]:
     tables = {name: found[0].value for name, found in module.defined.items() if isinstance(getattr(found[0], 'value', None), ast.Dict)}
     classes: dict[str, list[str]] = {}
     for key, entry in zip(tables['TASKS'].keys, tables['TASKS'].values, strict=True):
-        [made] = [node.body.func.id for node in ast.walk(entry) if isinstance(node, ast.Lambda)]
+        [builder] = [module.defined[argument.id][0] for argument in entry.args if isinstance(argument, ast.Name) and argument.id.startswith('_')]
+        [made] = [node.body.func.id for node in ast.walk(builder) if isinstance(node, ast.Lambda)]
         names = classes.setdefault(made, [])
         names.append(key.value)
         names += [a.value for a, t in zip(tables['ALIASES'].keys, tables['ALIASES'].values, strict=True) if t.value == key.value]

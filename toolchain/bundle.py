@@ -8,6 +8,7 @@ What the JS of host/browser.py may rely on, and must keep to:
   does), so bytes are checked for '\\0asm' before they are believed.
 - The chat templates' engine is a file of its own, edgeflow-jinja.js, which `import('./edgeflow-jinja.js')` fetches when a template is
   first used; that call stays as it is in both forms, and bundlers split there.
+- So do the parts (parts.py): edgeflow-NAME.js is a function of what it needs of edgeflow.js, which is of the same build.
 - Node's modules come from `process.getBuiltinModule('node:fs')`, not from `import('node:fs')`: webpack fails on the latter.
 - Loading the module changes no global and no built-in prototype: package.json says `sideEffects: false`, and a test checks it.
 - Properties whose names begin with one underscore or $ and a letter (members.py), and those that properties.py lists, are private to the
@@ -23,12 +24,14 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from toolchain import properties
+from toolchain import parts, properties
 from toolchain.paths import BUILD, BUNDLED_PACKAGES, DIST, NODE_MODULES, ROOT
 from toolchain.stamp import when_changed
 
 MODULES = BUILD / 'bundle'
 ENTRY = MODULES / 'edgeflow' / 'index.js'
+PARTS = BUILD / 'parts'
+ALL = BUILD / 'all.js'
 SCRIPT_URL = BUILD / 'script_url.js'
 # Methods that only the compiler and its runtime call.
 SPECIAL = 'str repr len bool eq contains getitem setitem delitem iter next aiter anext enter exit aenter aexit call post_init'.split()
@@ -48,7 +51,7 @@ PLAIN = [
     '--legal-comments=none', '--charset=utf8', '--log-level=warning', '--log-limit=20',
 ]
 COMMON = [
-    *PLAIN, f'--mangle-cache={SHORT_NAMES}', f'--external:./{JINJA}',
+    *PLAIN, f'--mangle-cache={SHORT_NAMES}', '--external:./edgeflow-*.js',
 ]  # fmt: skip
 FORMS = {
     'edgeflow.js': ['--format=esm', '--define:edgeflowClassic=false'],
@@ -68,7 +71,7 @@ def esbuild(arguments: list[str]) -> None:
 
 def bundle_inputs() -> list[Path]:
     packages = [NODE_MODULES / name / 'package.json' for name in [*BUNDLED_PACKAGES, 'esbuild']]
-    modules = [path for folder in ('edgeflow', 'runtime') for path in (MODULES / folder).glob('**/*.js')]
+    modules = [path for folder in (MODULES / 'edgeflow', MODULES / 'runtime', PARTS) for path in folder.glob('**/*.js')]
     return [*modules, *packages, properties.LIST, ROOT / 'toolchain' / 'bundle.py']
 
 
@@ -78,7 +81,7 @@ def bundle() -> None:
     SCRIPT_URL.write_text("export const edgeflowScriptUrl = globalThis.document?.currentScript?.src || globalThis.location?.href;\n")
     sources = [JINJA_ENTRY, *(NODE_MODULES / name / 'package.json' for name in ('@huggingface/jinja', 'esbuild')), ROOT / 'toolchain' / 'bundle.py']
     when_changed('bundle-jinja', sources, [DIST / JINJA], _bundle_jinja)
-    outputs = [DIST / f'{name}{suffix}' for name in FORMS for suffix in ('', '.map')]
+    outputs = [DIST / f'{name}{suffix}' for name in [*FORMS, *part_files()] for suffix in ('', '.map')]
     when_changed('bundle', bundle_inputs(), outputs, _bundle_forms)
     _write_licences()
 
@@ -96,12 +99,25 @@ def _bundle_jinja() -> None:
     esbuild([str(JINJA_ENTRY), f'--outfile={DIST / JINJA}', *PLAIN, f'--mangle-props={JINJA_PRIVATE}', '--format=esm'])
 
 
+def part_files() -> dict[str, Path]:
+    """The files of the parts, and the module that each is made of."""
+    return {f'edgeflow-{folder.name}.js': folder / parts.ENTRY for folder in sorted(PARTS.glob('*')) if (folder / parts.ENTRY).is_file()}
+
+
 def _bundle_forms() -> None:
     names = '|'.join(['_[a-zA-Z].*', f"__({'|'.join(SPECIAL)})__", r'\$[a-zA-Z].*', *properties.read()])
     private = f'--mangle-props=^({names})$'
     SHORT_NAMES.unlink(missing_ok=True)
+    # Both forms and all parts need the same short names, none of which is a name of another: so one run sees everything first.
+    entries = [ENTRY, *part_files().values()]
+    ALL.write_text(''.join(f"export * as all{index} from './{path.relative_to(BUILD).as_posix()}';\n" for index, path in enumerate(entries)))
+    esbuild([str(ALL), f'--outfile={BUILD / "all.min.js"}', *COMMON, private, *FORMS['edgeflow.js']])
     for name, flags in FORMS.items():
         esbuild([str(ENTRY), f'--outfile={DIST / name}', *COMMON, private, *flags])
+    for name, entry in part_files().items():
+        head, tail = parts.wrapping((MODULES / parts.REGISTRY).read_text())
+        esbuild([str(entry), f'--outfile={DIST / name}', *COMMON, private, *FORMS['edgeflow.js'], f'--banner:js={head}', f'--footer:js={tail}'])
+        (DIST / name).write_text(parts.wrapped((DIST / name).read_text()))
 
 
 def _write_licences() -> None:
@@ -115,7 +131,7 @@ def _write_licences() -> None:
 
 def copy_assets() -> None:
     """The .wasm files and the template engine beside the unbundled host module, where `import.meta.url` looks for them in tests."""
-    for path in [*DIST.glob('*.wasm'), *DIST.glob(JINJA)]:
+    for path in [*DIST.glob('*.wasm'), DIST / JINJA]:
         target = BUILD / 'js' / 'edgeflow' / 'host' / path.name
         if target.parent.is_dir() and (not target.exists() or target.read_bytes() != path.read_bytes()):
             shutil.copyfile(path, target)

@@ -17,6 +17,7 @@ from pathlib import Path
 from toolchain.annotations import (
     Module, Untypable, argument_name, decorated, frozen, indent, is_name, is_none, literal, setter, task_classes, without_none,
 )  # fmt: skip
+from toolchain.parts import Parts
 from toolchain.paths import DIST, SOURCE
 from toolchain.tsdoc import Doc, camel, comment
 
@@ -51,6 +52,7 @@ class Declarations:
         self.bases: set[str] = set()
         self.variables: list[str] = []
         self.disposes = False
+        self.parts = Parts.read()
         self.tasks = task_classes(self.module(TASK_TABLE)) if (source / 'pipelines' / 'tasks.py').is_file() else {}
 
     def module(self, name: str) -> Module:
@@ -63,7 +65,9 @@ class Declarations:
         names = [*root.defined, *root.imported]
         for name in names:
             if not name.startswith('_') and name not in ('annotations', 'TYPE_CHECKING'):
-                self.exported.add(name)
+                # What a part brings is no value that a page could import: its classes are types only.
+                if self.parts.of(root.imported.get(name, ('', ''))[0]) is None:
+                    self.exported.add(name)
                 self.pending.append((name, root))
         for name in self.exported:
             found = self.find(name, root)

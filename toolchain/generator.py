@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
-from toolchain import members
+from toolchain import members, parts
 from toolchain.builtins import BUILTIN_EXCEPTIONS, BUILTINS, Builtins
 from toolchain.calls import Calls
 from toolchain.classes import ALIASED_FROM, Classes, is_super_init
@@ -88,6 +88,7 @@ class Scope:
         self.bound_names: set[str] = set()
         self.params: set[str] = set()
         self.narrow: dict[str, Type] = {}
+        self.fetched: set[str] = set()
 
     def take_temps(self) -> list[str]:
         temps, self.temps = self.temps, []
@@ -244,6 +245,8 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
     def imported_name(self, identifier: str, node: ast.AST | None) -> str:
         source, original = self.module.imports[identifier]
         local = variable_name(identifier)
+        if any(identifier in scope.fetched for scope in self.scope_stack):
+            return local
         if original is None:
             self.namespaces[local] = self.project.target(source)
             return local
@@ -377,6 +380,8 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
                 continue
             if symbol.module == self.module.name or symbol.kind == "class" and is_empty_protocol(symbol.info):
                 continue
+            if self.project.parts.of(symbol.module) is not None:
+                continue  # a type for annotations; its values come with the part
             if symbol.kind == "function" and symbol.module == "edgeflow.options" and symbol.name == "public":
                 continue
             original, name = variable_name(symbol.name), variable_name(local)
@@ -390,7 +395,23 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
         if self.function_scope_of() is not self.scope_stack[0]:
             self.error(node, "an import inside a function is not in the subset; write it at the top of the module")
 
-    visit_ImportFrom = visit_Import
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        """At the top of a module: import_lines(). Inside an async function: the module's part is fetched here (parts.py)."""
+        scope = self.function_scope_of()
+        if scope is self.scope_stack[0]:
+            return
+        names = []
+        for alias in node.names:
+            local = alias.asname or alias.name
+            scope.fetched.add(local)
+            symbol = self.project.resolve(self.module.name, local)
+            if symbol is None or symbol.kind == "module":
+                self.error(node, f"{node.module} has no {alias.name!r} to import here; import a function, class or constant of it")
+                continue
+            there, here = variable_name(symbol.name), variable_name(local)
+            names.append(there if there == here else f"{there}: {here}")
+        if names:
+            self.line(f"const {{ {', '.join(names)} }} = await {parts.note(self.js_module_path(symbol.module))};", node)
 
     # -- functions -------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 
 from toolchain.generator import CompileError
+from toolchain.scopes import child_blocks
 from toolchain.names import FORBIDDEN_ATTRIBUTES, JS_GLOBALS, attribute_name, variable_name
 from toolchain.symbols import Module, Project, is_type_checking
 
@@ -60,13 +61,26 @@ class Gate(ast.NodeVisitor):
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
         if self.depth:
-            self.reject(node, "import inside a function or class; write it at the top of the module")
+            self.check_fetch(node)
         if node.level:
             self.reject(node, "relative import; write the absolute module name")
             return
         if any(alias.name == "*" for alias in node.names):
             self.reject(node, "star import; write the names")
         self.check_import(node, node.module or "")
+
+    def check_fetch(self, node: ast.ImportFrom) -> None:
+        """An import that fetches a part: its names live as long as the block that it stands in."""
+        function = self.depth[-1]
+        if not isinstance(function, ast.AsyncFunctionDef):
+            self.reject(node, "import inside a function that is not async, or in a class; only an async function can wait for a part (transcrypt.toml), others write it at the top")
+            return
+        block = next(body for parent in ast.walk(function) for _, body in child_blocks(parent) if node in body)
+        inside = {id(child) for statement in block[block.index(node):] for child in ast.walk(statement)}
+        names = {alias.asname or alias.name for alias in node.names}
+        for child in ast.walk(function):
+            if isinstance(child, ast.Name) and child.id in names and id(child) not in inside:
+                self.reject(child, f"{child.id} is used outside of the block that imports it; write the import before, in the block of all its uses")
 
     def check_import(self, node: ast.AST, name: str) -> None:
         root = name.split(".")[0]

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from toolchain.parts import Parts
 from toolchain.pytypes import ANY, Type, from_annotation, join, UNKNOWN
 
 _ALIAS_HEADS = frozenset(
@@ -153,6 +154,7 @@ class Project:
         self.subclassed: set[str] = set()
         self.instance_constants: set[str] = set()
         self.public: set[str] | None = None  # the words of the declarations that users see, where there are any
+        self.parts: Parts = Parts({})  # which modules are fetched when they are needed
         self.private: set[str] = set()  # classes whose members only code with known types reads, see members.py
 
     def add(self, name: str, path: Path, source_name: str, source: str, tree: ast.Module) -> Module:

@@ -17,8 +17,9 @@ from pathlib import Path
 
 from toolchain import dts, members, properties, subset
 from toolchain.generator import CompileError, EsGenerator
-from toolchain.literals import MODULE, Literals, plain
+from toolchain.literals import Literals, module_path, plain
 from toolchain.lowering import lower
+from toolchain.parts import Parts
 from toolchain.sourcemap import with_inline_map
 from toolchain.symbols import Module, Project
 
@@ -63,6 +64,7 @@ class Build:
         self.config = settings(root)
         self.errors: list[CompileError] = []
         self.project = Project(self.config["alias"])
+        self.project.parts = Parts.read(root)
         self.sources: list[Module] = []
         self.tests: list[Module] = []
         self.loose: dict[str, str] = {}
@@ -80,6 +82,7 @@ class Build:
 
     def compile(self) -> dict[str, str]:
         """Output path -> JS text; errors are collected."""
+        parts = self.project.parts
         self.project.link()
         package = self.root / self.config["source"]["root"] / self.config["source"]["package"]
         self.project.public = properties.words(dts.Declarations(package).generate())
@@ -97,20 +100,33 @@ class Build:
             self.errors += generator.errors
             if module in self.sources:
                 loose.update({name: f"{module.source_name}:{node.lineno}" for name, node in generator.loose_members.items()})
-        literals = Literals(texts[js_path(module)] for module in self.sources)
+        by_path = {js_path(module): module for module in self.sources}
+        for path, message in parts.check({path: text for path, text in texts.items() if path in by_path}):
+            self.errors.append(CompileError(by_path[path].source_name, 1, message))
+        literals = {}
+        for part in [None, *parts.patterns]:
+            literals[part] = Literals([texts[path] for path in by_path if parts.of_path(path) == part], module_path(part))
         names = members.shared_names(
             [texts[js_path(module)] for module in self.sources],
             members.replaceable(self.project, self.sources, set(loose), properties.written_by_hand(self.sources)),
         )
         self.loose = {name: place for name, place in loose.items() if name in members.declared(self.project)}
-        outputs = {f"js/{MODULE}": literals.module(), f"bundle/{MODULE}": literals.module()}
+        shared = {constants.path: constants.module() for constants in literals.values()}
+        outputs = {f"js/{path}": text for path, text in shared.items()}
         for module in modules:
             path = js_path(module)
             is_test = module in self.tests
-            text = plain(texts[path]) if is_test else literals.shared(texts[path], path)
-            for folder, known in [("js", {})] if is_test else [("js", {}), ("bundle", names)]:
-                outputs[f"{folder}/{path}"] = with_inline_map(members.resolved(text, known), self.source_reference(module, path), module.source)
+            text = plain(texts[path]) if is_test else literals[parts.of_path(path)].shared(texts[path], path)
+            outputs[f"js/{path}"] = self.mapped(parts.resolved(members.resolved(text, {}), path, False), module, path)
+            if not is_test:
+                shared[path] = members.resolved(text, names)
+        for path, text in parts.outputs(shared).items():
+            below = path.split("/", 2 if path.startswith("parts/") else 1)[-1]
+            outputs[path] = self.mapped(text, by_path[below], below) if below in by_path else text
         return outputs
+
+    def mapped(self, text: str, module: Module, path: str) -> str:
+        return with_inline_map(text, self.source_reference(module, path), module.source)
 
     def shortened(self) -> list[str]:
         """The property names that the bundler may shorten."""
@@ -145,7 +161,7 @@ def copy_runtime(folder: Path) -> None:
 
 def write(folder: Path, outputs: dict[str, str]) -> None:
     """Write what changed, and remove modules that no source has any more."""
-    for part in {path.split("/")[0] for path in outputs}:
+    for part in {path.split("/")[0] for path in outputs} - {"parts"}:
         copy_runtime(folder / part)
         (folder / part / "package.json").write_text('{ "type": "module", "sideEffects": false }\n')
     for path, text in outputs.items():
@@ -153,7 +169,7 @@ def write(folder: Path, outputs: dict[str, str]) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists() or target.read_text(encoding="utf-8") != text:
             target.write_text(text, encoding="utf-8")
-    roots = {"/".join(path.split("/")[:2]) for path in outputs}
+    roots = {"/".join(path.split("/")[:2]) for path in outputs} | {"parts"}
     for root in roots:
         for file in (folder / root).rglob("*.js"):
             if file.relative_to(folder).as_posix() not in outputs:

@@ -3,19 +3,21 @@
 // The cache of a row lies either in pages (TABLE: a session's own memory, written in place and never copied), or in the graph's own
 // past and present tensors. A page holds PAGE keys of all layers, packed as the matrix product wants its right operand: for a layer
 // and head the keys as panels of 8 [PAGE / 8][D][8], the values as panels [round_panel(DV) / 8][PAGE][8].
-// The table has 3 words a row: keys cached so far, how many of the S new ones count, address of the list of its pages.
+// The table has 6 words a row, twice the same 3: keys cached so far, how many of the S new ones count, address of the list of their pages;
+// first those of the text itself, then those of the encoder's states, which every query sees and to which nothing is appended.
 #include "dense.h"
 
 SMALL_CODE
 
-enum { PAGE = 64, QUERY_ROWS = 48 };
+enum { PAGE = 64, QUERY_ROWS = 48, ROW_WORDS = 6 };
 
 // Where each argument word lies.
 enum {
   Q, KEY, VALUE, PAST_K, PAST_V, PRESENT_K, PRESENT_V, OUT, MASK, TABLE, LAYER_K, LAYER_V,
   BATCH, HEADS, GROUPS, S, D, DV, P, T,
   Q_B, Q_H, Q_S, Q_D, K_B, K_H, K_S, K_D, V_B, V_H, V_S, V_D, O_B, O_H, O_S, O_D, M_B, M_H, M_S, M_T,
-  MASK_TYPE, LENGTHS, COS, SIN, ROTARY, ROTARY_ROWS, INTERLEAVED, SCALE, SOFTCAP, CAUSAL, WINDOW, Q_NORM, K_NORM, EPSILON, GUARD, SCRATCH
+  MASK_TYPE, LENGTHS, COS, SIN, ROTARY, ROTARY_ROWS, INTERLEAVED, SCALE, SOFTCAP, CAUSAL, WINDOW, Q_NORM, K_NORM, EPSILON, GUARD, SCRATCH,
+  BIAS, F_B, F_H, F_S, F_T
 };
 
 enum { MASK_NONE, MASK_ADDED, MASK_KEEP };
@@ -43,7 +45,8 @@ static int load_head(const int32_t *a, const float *from, ptrdiff_t step, int n,
 }
 
 // Scores of one query to exponentials; returns their sum. `seen`: keys up to here; the rest, up to `n`, becomes 0.
-static float exponentials(const int32_t *a, float *x, ptrdiff_t mask, int seen, int n) {
+// `type`, `mask`, `step`: what is added to the scores, or says which of them count.
+static float exponentials(const int32_t *a, float *x, int type, const char *mask, ptrdiff_t step, int seen, int n) {
   int first = 0;
   if (a[WINDOW] > 0 && seen > a[WINDOW]) first = seen - a[WINDOW];
   FEW for (int i = 0; i < first; i++) x[i] = 0.0f;
@@ -57,12 +60,11 @@ static float exponentials(const int32_t *a, float *x, ptrdiff_t mask, int seen, 
   } else {
     scale_row(from, count, REAL(SCALE));
   }
-  if (a[MASK_TYPE] && !a[TABLE]) {
-    const ptrdiff_t step = a[M_T];
+  if (type) {
     FEW for (int i = first; i < seen; i++) {
-      if (a[MASK_TYPE] == MASK_ADDED) {
-        x[i] += FLOATS(MASK)[mask + i * step];
-      } else if (!BYTES(MASK)[mask + i * step]) {
+      if (type == MASK_ADDED) {
+        x[i] += ((const float *)mask)[i * step];
+      } else if (!mask[i * step]) {
         x[i] = -__builtin_inff();
       }
     }
@@ -73,12 +75,14 @@ static float exponentials(const int32_t *a, float *x, ptrdiff_t mask, int seen, 
 }
 
 // A session sees what was cached, and of the new tokens those before: this says whether the graph's own mask means just that. Its
-// columns are the P places of a past, then the S new tokens.
+// columns are the P places of a past, of which the last ones count, then the S new tokens. Of an encoder all that is cached is seen.
 static int check_mask(const int32_t *a, int b, int past, int fresh) {
-  for (int s = 0; s < fresh; s++) {
-    const ptrdiff_t at = (ptrdiff_t)b * a[M_B] + (ptrdiff_t)s * a[M_S];
-    FEW for (int i = 0; i < past + s + 1; i++) {
-      const ptrdiff_t place = at + (ptrdiff_t)(i < past ? i : a[P] + i - past) * a[M_T];
+  const int first = fresh ? a[P] - past : 0, rows = fresh ? fresh : a[S];
+  for (int s = 0; s < rows; s++) {
+    const ptrdiff_t at = (ptrdiff_t)b * a[M_B] + (ptrdiff_t)s * a[M_S] + (ptrdiff_t)first * a[M_T];
+    const int seen = fresh ? past + s + 1 : past;
+    FEW for (int i = 0; i < seen; i++) {
+      const ptrdiff_t place = at + (ptrdiff_t)i * a[M_T];
       if (a[MASK_TYPE] == MASK_ADDED ? FLOATS(MASK)[place] != 0.0f : !BYTES(MASK)[place]) return ERROR_MASK;
     }
   }
@@ -92,7 +96,7 @@ int k_cached_attention(const int32_t *a) {
   float *queries = FLOATS(SCRATCH), *scores = queries + (size_t)m * d, *results = scores + (size_t)min_int(m, QUERY_ROWS) * ld;
   float *head = results + (size_t)min_int(m, QUERY_ROWS) * dv8, *packed_k = head + round_panel(d), *packed_v = packed_k + (size_t)ld * d;
   const int page = row ? PAGE : t;
-  for (int b = 0; b < a[BATCH]; b++, row += 3) {
+  for (int b = 0; b < a[BATCH]; b++, row += ROW_WORDS) {
     int past = a[P], fresh = s;
     if (a[TABLE]) {
       past = row[0];
@@ -155,9 +159,13 @@ int k_cached_attention(const int32_t *a) {
         float sums[QUERY_ROWS];
         for (int r = 0; r < rows; r++) {
           const int query = (at + r) % s, h = g * heads + (at + r) / s;
-          const int seen = a[CAUSAL] || a[TABLE] ? min_int(past + query + 1, all) : all;
-          const ptrdiff_t mask = (ptrdiff_t)b * a[M_B] + (ptrdiff_t)h * a[M_H] + (ptrdiff_t)query * a[M_S];
-          sums[r] = exponentials(a, scores + (size_t)r * ld, mask, seen, a[TABLE] ? pages * PAGE : page);
+          const int seen = fresh && (a[CAUSAL] || a[TABLE]) ? min_int(past + query + 1, all) : all;
+          // With a table the mask is that of a causal decoder, which check_mask() has seen; a bias by distance comes by itself.
+          const int32_t *m_b = a + (a[TABLE] ? F_B : M_B);
+          const int type = !a[TABLE] ? a[MASK_TYPE] : a[BIAS] ? MASK_ADDED : MASK_NONE;
+          const ptrdiff_t place = (ptrdiff_t)b * m_b[0] + (ptrdiff_t)h * m_b[1] + (ptrdiff_t)query * m_b[2] + (a[TABLE] ? a[P] - past : 0) * m_b[3];
+          const char *mask = (const char *)(a[TABLE] ? a[BIAS] : a[MASK]) + (type == MASK_ADDED ? 4 * place : place);
+          sums[r] = exponentials(a, scores + (size_t)r * ld, type, mask, m_b[3], seen, a[TABLE] ? pages * PAGE : page);
         }
         for (int p = 0; p < pages; p++) {
           const Gemm pv = {scores + p * PAGE, a[TABLE] ? PAGE_V(p) : packed_v, results, 0, p ? results : 0, rows, dv8, page,

@@ -49,7 +49,7 @@
   X(pack_nbits)                                                                                                                   \
   /* A, Bpacked, C, bias|0, residual|0, M, N, K, lda, ldc, ldr, block, bits, activation, scratch, zp_kind, codes                  \
      C = act(A @ dequantized B + bias) + residual; scratch: 32 * blocks * block bytes (0 if M < 4).                               \
-     codes (bits 4 only): A too is rounded, to 8 bits with a scale for each block of a row; scratch:                              \
+     codes (not bits 2): A too is rounded, to 8 bits with a scale for each block of a row; scratch:                              \
      M * blocks * (block + 8) bytes */                                                                                            \
   X(gemm_nbits)                                                                                                                   \
   /* src (uint8), absmax, dst, count, block, quant_type (0 FP4, 1 NF4)    com.microsoft MatMulBnb4's B, flat [N * K] floats;      \
@@ -66,7 +66,7 @@
      40 words in this order; a query that sees no key at all gives what softmax gives: NaN if all its scores are -infinity, the   \
      mean of V if all are one finite number */                                                                                    \
   X(sdpa_f32)                                                                                                                     \
-  /* Attention that appends to a cache; causal where it says so and always with a table. cached_attention.c names its 56 words.     \
+  /* Attention that appends to a cache; causal where it says so and always with a table. cached_attention.c names its 61 words.     \
      T: keys in present; with a table the most that any row can see, rounded up to 64.                                           \
      scratch: 4 * (M * D + R * (T8 + Dv8) + D8 + (table ? 0 : T8 * (D + Dv8))) bytes; M = S * heads / groups, R = min(M, 48),    \
      x8 = x rounded up to 8 */                                                                                                    \

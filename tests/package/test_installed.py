@@ -27,6 +27,10 @@ MAIN = """
 import * as edgeflow from 'edgeflow';
 import { runModel } from './run_model.js';
 window.run = (url, cases) => runModel(edgeflow, url, cases);
+window.write = async url => {
+  const generator = await edgeflow.pipeline('text-generation', url, { dtype: 'fp32' });
+  return (await generator('Once', { maxNewTokens: 3, doSample: true, seed: 1 }))[0].generatedText;
+};
 """
 NODE = """
 import { readFileSync } from 'node:fs';
@@ -122,6 +126,19 @@ def test_vite_builds_it(app: Path, browser: Browser, server: Server) -> None:
     assert len(downloaded) == 1
     assert downloaded[0].startswith('/assets/edgeflow-relaxed')
     assert [re.sub(r'.*/assets/edgeflow-[^/]*\.js', 'the copy', address) for address in workers] == ['the copy']
+
+
+def test_parts_are_found_in_what_vite_built(app: Path, browser: Browser, server: Server) -> None:
+    """Sampling is a part, which the page and its worker fetch from where Vite has put it."""
+    subprocess.run(['node', str(VITE), 'build', '--logLevel', 'warn'], cwd=app, check=True)
+    with Server({'/': app / 'dist'}) as built:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(built.url('/'))
+        page.wait_for_function('window.write !== undefined', timeout=60_000)
+        text = page.evaluate('url => window.write(url)', server.url('/models/smollm2-mini'))
+        context.close()
+    assert text.startswith('Once')
 
 
 @pytest.fixture

@@ -14,6 +14,8 @@ REFUSED = [
     ("from dataclasses import *\n", 1, "star import"),
     ("from . import x\n", 1, "relative import"),
     ("def f() -> None:\n    import math\n", 2, "inside a function"),
+    ("def f() -> None:\n    from math import pi\n", 2, "not async"),
+    ("async def f(x: bool) -> float:\n    if x:\n        from math import pi\n    return pi\n", 4, "outside of the block"),
     ("class A:\n    pass\nclass B:\n    pass\nclass C(A, B):\n    pass\n", 5, "multiple inheritance"),
     ("class A(metaclass=type):\n    pass\n", 1, "metaclass"),
     ("class A:\n    def __add__(self, other: int) -> int:\n        return 1\n", 2, "operator overloading"),

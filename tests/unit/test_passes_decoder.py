@@ -8,6 +8,7 @@ from edgeflow.ir.verify import verify
 from edgeflow.passes import absorb_transposes
 from edgeflow.passes.inline_constant_if import deciding_inputs
 from edgeflow.passes.last_logits import LOGITS, TOKEN, last_logits
+from edgeflow.passes.past_positions import POSITIONS, past_positions
 from edgeflow.passes.pipeline import run_passes
 from edgeflow.runtime.opening import declared_inputs
 
@@ -111,6 +112,85 @@ def test_the_past_inputs_of_attention_are_found() -> None:
     except EdgeflowError as error:
         assert error.code == 'unsupported-op'
         assert "'past_of_something'" in error.message
+
+
+def biased(starts: str, query: str, last: bool) -> Graph:
+    """Attention whose mask is a bias by distance and the rest. starts: where keys are counted from; query: where queries are."""
+    graph = attention(False, False)
+    bias: list[Node] = [
+        node('Shape', ['past_k'], 'dims'), node('Gather', ['dims', 'axis'], 'past'), node('Shape', ['k'], 'new_dims'),
+        node('Gather', ['new_dims', 'axis'], 'new'), node('Add', ['past', 'new'], 'end'), node('Range', [starts, 'end', 'one'], 'keys'),
+        node('Range', [query, 'end', 'one'], 'queries'), node('Unsqueeze', ['keys', 'first'], 'across'), node('Unsqueeze', ['queries', 'second'], 'down'),
+        node('Sub', ['across', 'down'], 'distance'), node('Min', ['distance', 'none'], 'before'), node('Neg', ['before'], 'bucket'),
+        node('Gather', ['table', 'bucket'], 'looked'), Node('Transpose', '', 'lt', ['looked'], ['heads'], {'perm': [2, 0, 1]}),
+        node('Unsqueeze', ['heads', 'first'], 'whole'),
+    ]
+    if last:
+        bias.extend([node('Neg', ['new'], 'minus'), node('Unsqueeze', ['minus', 'first'], 'from'), node('Slice', ['whole', 'from', 'most', 'two'], 'bias')])
+    else:
+        bias.append(node('Identity', ['whole'], 'bias'))
+    bias.append(node('Add', ['bias', 'mask'], 'sum'))
+    graph.nodes = bias + graph.nodes
+    for made in graph.nodes:
+        if made.outputs == ['masked']:
+            made.inputs[1] = 'sum'
+    graph.initializers.update({
+        'axis': ints([2], []), 'none': ints([0], []), 'one': ints([1], []), 'first': ints([0], [1]), 'second': ints([1], [1]),
+        'most': ints([9999], [1]), 'table': floats([0.0] * 48, [8, 6]),
+    })
+    return graph
+
+
+def test_a_bias_by_distance_comes_apart_from_the_rest_of_the_mask() -> None:
+    assert fused(biased('none', 'past', False)).inputs[8:] == ['whole', 'mask']
+    # Queries counted from 0, of which the last ones are taken.
+    assert fused(biased('none', 'none', True)).inputs[8:] == ['bias', 'mask']
+    # Where they are not, or both are counted from the past, it is no distance from a query behind the past.
+    assert len(fused(biased('none', 'none', False)).inputs) == 8
+    assert len(fused(biased('past', 'past', False)).inputs) == 8
+
+
+def test_attention_to_a_past_that_nothing_is_added_to() -> None:
+    graph = attention(False, False)
+    graph.nodes = [made for made in graph.nodes if made.op != 'Concat']
+    for made in graph.nodes:
+        made.inputs = [name.replace('present', 'past') for name in made.inputs]
+    graph.outputs = graph.outputs[:1]
+    made = fused(graph)
+    assert made.inputs == ['q', 'past_k', 'past_v', 'past_k', 'past_v', 'mask', 'past_k', 'past_v']
+    assert find_pasts(graph) == [PastInput('past_k', 2, 4, False, True), PastInput('past_v', 2, 4, True, True)]
+
+
+def counted(last: list[Node]) -> Graph:
+    nodes: list[Node] = [
+        node('Shape', ['past_k'], 'dims'), node('Gather', ['dims', 'axis'], 'past'), node('Add', ['past', 'axis'], 'end'),
+        node('Range', ['past', 'end', 'axis'], 'places'), node('Unsqueeze', ['places', 'axis'], 'row'),
+    ]
+    inputs = [ValueInfo('x', 'float32', ['b', 's', 4]), ValueInfo('past_k', 'float32', ['b', 2, 'p', 4]), ValueInfo('encoder_hidden_states', 'float32', None)]
+    constants = {'axis': ints([2], []), 'table': floats([0.0] * 8, [2, 4])}
+    return Graph('main', inputs, [ValueInfo('y', 'float32', None)], nodes + last, constants, {'': 17})
+
+
+def test_positions_counted_from_the_past_become_an_input() -> None:
+    graph = counted([node('Gather', ['table', 'row'], 'e'), node('Cast', ['e'], 'c'), node('Add', ['x', 'c'], 'y')])
+    changed = past_positions(graph)
+    assert changed.nodes[5].inputs == ['table', POSITIONS]
+    assert changed.inputs[3].name == POSITIONS
+    assert graph.nodes[5].inputs == ['table', 'row']
+
+
+def test_what_else_depends_on_the_past_s_length_is_refused() -> None:
+    # Positions that are not only added; a length as a number; states that the cache has instead.
+    refused: list[list[Node]] = [
+        [node('Gather', ['table', 'row'], 'e'), node('Mul', ['x', 'e'], 'y')], [node('Cast', ['past'], 'n'), node('Mul', ['x', 'n'], 'y')],
+        [node('Add', ['x', 'encoder_hidden_states'], 'y')],
+    ]
+    for last in refused:
+        try:
+            past_positions(counted(last))
+            assert False
+        except EdgeflowError as error:
+            assert error.code == 'unsupported-op'
 
 
 def rms_norm(with_reciprocal: bool) -> Graph:

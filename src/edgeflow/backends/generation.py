@@ -12,12 +12,11 @@ session's chooser where the logits are: they never leave the backend's thread. D
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from edgeflow.backends.contract import Executable, Feed, MemoryUse, RunControl
-from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import NumericArray
 
 
@@ -37,34 +36,32 @@ class Chooser(Protocol):
         """The next token for these float32 logits, one for each token of the vocabulary."""
 
 
-# Makes choosers of the plain values that describe them; one, since a page and its workers are the same program.
-_makers: list[Callable[[object], Chooser]] = []
+# Makes a chooser of the plain values that describe it; one, since a page and its workers are the same program.
+_makers: list[Callable[[object], Awaitable[Chooser]]] = []
 
 
-def use_choosers(make: Callable[[object], Chooser]) -> None:
-    """Say what makes choosers: called once, where the module that has them is loaded."""
+def use_choosers(make: Callable[[object], Awaitable[Chooser]]) -> None:
+    """Say what makes choosers: called once. It may have to be fetched when the first one is wanted."""
     _makers.append(make)
 
 
-def chooser_of(choosing: object) -> Chooser | None:
+async def chooser_of(choosing: object) -> Chooser | None:
     """The chooser that these plain values describe; None for None: the likeliest token, found where the logits are."""
-    if choosing is None:
-        return None
-    if len(_makers) == 0:
-        raise EdgeflowError('invalid-argument', 'expected None: nothing here makes choosers', {})
-    return _makers[0](choosing)
+    return None if choosing is None else await _makers[0](choosing)
 
 
 @dataclass(frozen=True)
 class Feeding:
     """Tokens that a session has not seen yet, at least one.
 
+    at: how many tokens the session has before; what it has beyond, since the caller no longer wanted to know, is forgotten.
     begins: from here on another text is written, so tokens are chosen by what chooser_of() makes of `choosing`: plain values, which
     may travel to a worker.
     """
 
     session: int
     ids: list[int]
+    at: int
     begins: bool = False
     choosing: object = None
 
@@ -84,14 +81,11 @@ class Decoder(Protocol):
         EdgeflowErrors: those of Executable.run(), and 'invalid-argument' for an unknown session or no tokens.
         """
 
-    async def fork(self, session: int) -> int:
-        """Begin a session with the tokens and the chooser of this one. Both share the memory of what they have in common."""
+    async def fork(self, session: int, length: int) -> int:
+        """Begin a session with the first `length` tokens and the chooser of this one. Both share the memory of what they have in common."""
 
     def rewind(self, session: int, length: int) -> None:
         """Forget the session's tokens from the `length`-th on."""
-
-    def length(self, session: int) -> int:
-        """Tokens in the session's cache."""
 
     def close(self, session: int) -> None:
         """Free what the session holds; doing it twice is no error."""
@@ -103,5 +97,5 @@ class Decoder(Protocol):
 class GeneratingExecutable(Executable, Protocol):
     """An executable that can generate text if its model is a decoder."""
 
-    def decoder(self) -> Decoder:
+    async def decoder(self) -> Decoder:
         """Its sessions; always the same object. EdgeflowError 'unsupported-op' if the model is no decoder."""

@@ -33,8 +33,8 @@ from edgeflow.host.cpython_scopes import (  # noqa: F401
 from edgeflow.host.cpython_templates import render_template  # noqa: F401
 from edgeflow.host.cpython_text import joins, load_tokenizer, may_be_joined, parse_ahead  # noqa: F401
 from edgeflow.host.cpython_tasks import (  # noqa: F401
-    bytes_memory, default_workers, error_stack, new_channel, new_deferred, open_port, own_bytes, pause, readable_stream,
-    set_error_stack, spawn_worker, start_task, worker_port,
+    bytes_memory, default_workers, error_stack, new_channel, new_deferred, open_port, own_bytes, part_addresses, pause, readable_stream,
+    set_error_stack, spawn_worker, start_task, use_part_addresses, worker_port,
 )
 from edgeflow.host.cpython_wasm import compile_wasm, instantiate_wasm, isolated, start_wasm, wasm_features  # noqa: F401
 

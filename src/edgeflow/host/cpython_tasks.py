@@ -67,6 +67,15 @@ def default_workers() -> int:
     return 0
 
 
+def part_addresses() -> object:
+    """Python imports what it needs."""
+    return {}
+
+
+def use_part_addresses(found: object) -> None:
+    """There are no workers to be told."""
+
+
 def spawn_worker(address: str | None) -> object:
     raise EdgeflowError('platform', 'CPython has no web workers', {'url': address})
 

@@ -4,7 +4,10 @@
 
 where K and V are the present ones, each head repeated for a group of query heads if there are more of those. The Concats stay for
 whoever reads the present; the fused node takes past, new and present, so that a backend may attend over a cache of its own, to
-which it only appends the new.
+which it only appends the new. Where nothing is appended, as to the keys and values of an encoder's states, new, past and present are the same.
+
+A mask that is a sum of a bias by the distance of query and key (T5, arXiv:1910.10683, section 2.1) and of the rest comes apart too, as
+inputs 8 and 9: the bias is the same wherever the query stands, so that it can be read for a past shorter than the graph was planned for.
 """
 
 from __future__ import annotations
@@ -19,11 +22,18 @@ from edgeflow.passes.match import GraphIndex, fuse_each, nan_guard, node_name
 from edgeflow.passes.shapes import ShapeTable
 
 
+# What makes of distances values that depend on nothing else.
+ALONG: list[str] = ['Abs', 'Add', 'Cast', 'Div', 'Greater', 'Less', 'Log', 'Max', 'Min', 'Mul', 'Neg', 'Where']
+RESHAPED: list[str] = ['Cast', 'DequantizeLinear', 'Slice', 'Transpose', 'Unsqueeze']
+
+
 @dataclass(frozen=True)
 class _Kept:
-    """Keys or values: the Concat that makes them, and whether heads are repeated on the way to the product."""
+    """Keys or values: past, new and present ones, and whether heads are repeated on the way to the product."""
 
-    concat: Node
+    past: str
+    new: str
+    present: str
     repeated: bool
 
 
@@ -65,8 +75,12 @@ def _fuse(index: GraphIndex, table: ShapeTable, softmax: Node) -> None:
         scaled_q = last.outputs[0] + '#q'
         before.append(Node('Mul', '', node_name([product]), [q, factor], [scaled_q]))
         q = scaled_q
-    inputs = [q, keys.concat.inputs[1], values.concat.inputs[1], keys.concat.inputs[0], values.concat.inputs[0], match.mask,
-              keys.concat.outputs[0], values.concat.outputs[0]]
+    inputs = [q, keys.new, values.new, keys.past, values.past, match.mask, keys.present, values.present]
+    added = index.made_by(match.mask, 'Add')
+    if added is not None:
+        for i in range(2):
+            if _by_distance(index, table, added.inputs[i]):
+                inputs = inputs[:8] + [added.inputs[i], added.inputs[1 - i]]
     fused = Node('CachedAttention', 'edgeflow', node_name([product]), inputs, [last.outputs[0]], {'scale': match.scale, 'guard': guard})
     index.replace([last], fused, before)
 
@@ -89,7 +103,7 @@ def _product(index: GraphIndex, name: str) -> Node | None:
 
 
 def _kept(index: GraphIndex, name: str) -> _Kept | None:
-    """Concat(past, new) along axis 2, then perhaps each head repeated: Unsqueeze, Expand, Reshape."""
+    """Concat(past, new) along axis 2, then perhaps each head repeated: Unsqueeze, Expand, Reshape. Or a past alone."""
     repeated = False
     shaped = index.made_by(name, 'Reshape')
     if shaped is not None:
@@ -100,10 +114,60 @@ def _kept(index: GraphIndex, name: str) -> _Kept | None:
             return None
         repeated = True
         name = added.inputs[0]
+    past = name
+    new = name
     concat = index.made_by(name, 'Concat')
-    if concat is None or len(concat.inputs) != 2 or int_of(concat, 'axis') not in [2, -2]:
-        return None
-    past = concat.inputs[0]
+    if concat is not None:
+        if len(concat.inputs) != 2 or int_of(concat, 'axis') not in [2, -2]:
+            return None
+        past = concat.inputs[0]
+        new = concat.inputs[1]
     if index.producer(past) is not None or index.constant(past) is not None:
         return None
-    return _Kept(concat, repeated)
+    return _Kept(past, new, name, repeated)
+
+
+def _by_distance(index: GraphIndex, table: ShapeTable, name: str) -> bool:
+    """Whether a value [.., queries, keys] is read from a table by how far a key is from a query."""
+    node = index.producer(name)
+    last: bool = False
+    while node is not None and node.key() in RESHAPED:
+        start = index.made_by(node.inputs[1], 'Unsqueeze') if node.key() == 'Slice' else None
+        last = last or (start is not None and index.made_by(start.inputs[0], 'Neg') is not None)
+        node = index.producer(node.inputs[0])
+    return node is not None and node.key() == 'Gather' and index.producer(node.inputs[0]) is None and _is_distance(index, table, node.inputs[1], last)
+
+
+def _is_distance(index: GraphIndex, table: ShapeTable, name: str, last: bool) -> bool:
+    """Whether a value is made of the distances of all keys to the queries, and of numbers.
+
+    last: of queries that are counted from 0, those behind the past are taken afterwards.
+    """
+    node = index.producer(name)
+    if node is None:
+        return _is_one_number(table, name)
+    if node.key() == 'ConstantOfShape':
+        return True
+    if node.key() == 'Sub':
+        behind = 0
+        for side in node.inputs:
+            places = index.made_by(side, 'Unsqueeze')
+            counted = index.made_by(places.inputs[0], 'Range') if places is not None else None
+            if counted is not None and counts_from_past(index, counted):
+                behind = behind + 1
+            elif counted is None or table.scalar(counted.inputs[0]) != 0:
+                return False
+        return behind == 1 or (behind == 0 and last)
+    if node.key() not in ALONG:
+        return False
+    for given in node.inputs:
+        if not _is_distance(index, table, given, last):
+            return False
+    return True
+
+
+def counts_from_past(index: GraphIndex, counted: Node) -> bool:
+    """Whether a Range begins with the length of a past, where its tokens end."""
+    length = index.made_by(counted.inputs[0], 'Gather')
+    shape = index.made_by(length.inputs[0], 'Shape') if length is not None else None
+    return shape is not None and shape.inputs[0].startswith('past') and index.producer(shape.inputs[0]) is None

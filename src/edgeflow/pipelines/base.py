@@ -35,6 +35,10 @@ class Pipeline(Resource):
         self.config = config
         self._begin('pipeline', 0)
 
+    def take_second(self, model: Model) -> None:
+        """Internal: the task's second model, which the pipeline owns from here on."""
+        raise EdgeflowError('invalid-argument', f'{self.task} takes one model', {'task': self.task})
+
     def _free(self) -> None:
         self.model.dispose()
 

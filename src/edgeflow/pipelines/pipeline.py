@@ -12,8 +12,7 @@ from edgeflow.host.platform import gather, make_callable, new_abort_controller, 
 from edgeflow.host.port import AbortSignal, Bytes
 from edgeflow.options import public
 from edgeflow.pipelines.base import Pipeline
-from edgeflow.pipelines.tasks import TASKS, default_model, task_name
-from edgeflow.pipelines.text2text_generation import Text2TextGenerationPipeline
+from edgeflow.pipelines.tasks import TASKS, Builder, Task, default_model, task_name
 from edgeflow.runtime.batching import Batching, read_batching
 from edgeflow.runtime.model import Model, open_model
 from edgeflow.runtime.proxy import Place
@@ -31,6 +30,7 @@ class Parts:
     config: dict[str, object]
     model: Model | None = None
     tokenizer: Tokenizer | None = None
+    build: Builder | None = None
 
 
 @public
@@ -61,6 +61,7 @@ async def pipeline(
     'invalid-tokenizer', 'invalid-model', 'invalid-graph', 'unsupported-op', 'out-of-memory'.
     """
     name = task_name(task)
+    kind = TASKS[name]
     chosen = choose_device(device)
     check_dtype(dtype)
     merging = read_batching(batching)
@@ -71,15 +72,15 @@ async def pipeline(
     place = Place(chosen)
     try:
         repository = await find_repository(source, revision, progress, signal)
-        first = 'encoder_model' if TASKS[name].decoder != '' and file == 'model' else file
-        parts = await load_parts(repository, dtype, chosen, place, subfolder, first, progress, signal, merging, TASKS[name].generates)
+        first = 'encoder_model' if kind.decoder != '' and file == 'model' else file
+        parts = await load_parts(repository, dtype, chosen, place, subfolder, first, progress, signal, merging, kind)
     finally:
         place.leave()
     parts.tokenizer.limit_to_model(parts.config)
-    made = TASKS[name].build(parts.model, parts.tokenizer, parts.config)
-    if isinstance(made, Text2TextGenerationPipeline):
+    made = parts.build(name, parts.model, parts.tokenizer, parts.config)
+    if kind.decoder != '':
         try:
-            made.decoder = await load_second(repository, parts.config, dtype, chosen, subfolder, TASKS[name].decoder, progress, signal)
+            made.take_second(await load_second(repository, parts.config, dtype, chosen, subfolder, kind.decoder, progress, signal))
         except Exception:
             made.dispose()
             raise
@@ -106,11 +107,11 @@ async def load_second(
 
 async def load_parts(
     repository: Repository, dtype: str, device: str, place: Place, subfolder: str, file: str, progress: Progress,
-    signal: AbortSignal | None, batching: Batching | None, generates: bool = False,
+    signal: AbortSignal | None, batching: Batching | None, kind: Task,
 ) -> Parts:
     """Everything of a repository at once. If one file fails, the others are cancelled and its error is raised.
 
-    place: where the model will live. generates: a generation_config.json belongs to it.
+    place: where the model will live. kind: what it is for, which may need a part of edgeflow, too.
     """
     controller = new_abort_controller()
     stop_listening = on_abort(signal, lambda: controller.abort())
@@ -138,7 +139,7 @@ async def load_parts(
             [Wanted(repository.address('tokenizer.json'), 'tokenizer.json'),
              Wanted(repository.address('tokenizer_config.json'), 'tokenizer_config.json', True)],
             progress, controller.signal)
-        if generates:
+        if kind.generates:
             address = repository.address('generation_config.json')
             data = await find_file(address, 'generation_config.json', progress, controller.signal)
             generation.append({} if data is None else parse_config(data, address))
@@ -163,11 +164,12 @@ async def load_parts(
 
     async def load_all() -> None:
         try:
-            loaded = await gather([load_network_files(), load_text_files()])
+            loaded = await gather([load_network_files(), load_text_files(), kind.builder()])
+            parts.build = loaded[2]
             opening = open_model(place, device, repository.address(''), fetch_again, True, batching, controller.signal)
             opened = await gather([opening, finish_text(loaded[1])])
             parts.model = opened[0]
-            if generates:
+            if kind.generates:
                 parts.config['generation_config'] = generation[0]
         except Exception as error:
             failures.append(error)

@@ -2,72 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
+from edgeflow.backends.generation import Chooser, use_choosers
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import to_dict
 from edgeflow.options import nearest
 from edgeflow.pipelines.base import Pipeline
 from edgeflow.pipelines.feature_extraction import FeatureExtractionPipeline
-from edgeflow.pipelines.fill_mask import FillMaskPipeline
-from edgeflow.pipelines.question_answering import QuestionAnsweringPipeline
 from edgeflow.pipelines.text_classification import TextClassificationPipeline
-from edgeflow.pipelines.text2text_generation import Text2TextGenerationPipeline
-from edgeflow.pipelines.text_generation import TextGenerationPipeline
-from edgeflow.pipelines.token_classification import TokenClassificationPipeline
-from edgeflow.pipelines.zero_shot_classification import ZeroShotClassificationPipeline
 from edgeflow.runtime.model import Model
 from edgeflow.text.tokenizer import Tokenizer
+
+
+Builder = Callable[[str, Model, Tokenizer, dict[str, object]], Pipeline]
 
 
 @dataclass(frozen=True)
 class Task:
     """One task: its default model on the hub, how its pipeline is made, and whether that takes a generation_config.json.
 
-    decoder: the file of a second model, which goes on from what the first one encodes.
+    builder: gives what makes the pipeline, after fetching its part of edgeflow. decoder: the file of a second model, which goes on from what
+    the first one encodes.
     """
 
     default_model: str
-    build: Callable[[Model, Tokenizer, dict[str, object]], Pipeline]
+    builder: Callable[[], Awaitable[Builder]]
     generates: bool = False
     decoder: str = ''
+
+
+async def _feature_extraction() -> Builder:
+    return lambda task, model, tokenizer, config: FeatureExtractionPipeline(task, model, tokenizer, config)
+
+
+async def _text_classification() -> Builder:
+    return lambda task, model, tokenizer, config: TextClassificationPipeline(task, model, tokenizer, config)
+
+
+async def _token_classification() -> Builder:
+    from edgeflow.pipelines.token_classification import TokenClassificationPipeline
+    return lambda task, model, tokenizer, config: TokenClassificationPipeline(task, model, tokenizer, config)
+
+
+async def _fill_mask() -> Builder:
+    from edgeflow.pipelines.fill_mask import FillMaskPipeline
+    return lambda task, model, tokenizer, config: FillMaskPipeline(task, model, tokenizer, config)
+
+
+async def _question_answering() -> Builder:
+    from edgeflow.pipelines.question_answering import QuestionAnsweringPipeline
+    return lambda task, model, tokenizer, config: QuestionAnsweringPipeline(task, model, tokenizer, config)
+
+
+async def _text_generation() -> Builder:
+    from edgeflow.pipelines.text_generation import TextGenerationPipeline
+    return lambda task, model, tokenizer, config: TextGenerationPipeline(task, model, tokenizer, config)
+
+
+async def _text2text_generation() -> Builder:
+    from edgeflow.pipelines.text2text_generation import Text2TextGenerationPipeline
+    return lambda task, model, tokenizer, config: Text2TextGenerationPipeline(task, model, tokenizer, config)
+
+
+async def _chooser(choosing: object) -> Chooser:
+    from edgeflow.pipelines.token_source import make_chooser
+    return make_chooser(choosing)
+
+
+use_choosers(_chooser)
+
+
+async def _zero_shot_classification() -> Builder:
+    from edgeflow.pipelines.zero_shot_classification import ZeroShotClassificationPipeline
+    return lambda task, model, tokenizer, config: ZeroShotClassificationPipeline(task, model, tokenizer, config)
 
 
 DECODER = 'decoder_model_merged'
 
 TASKS: dict[str, Task] = {
-    'feature-extraction': Task(
-        'onnx-community/all-MiniLM-L6-v2-ONNX',
-        lambda model, tokenizer, config: FeatureExtractionPipeline('feature-extraction', model, tokenizer, config)),
-    'text-classification': Task(
-        'Xenova/distilbert-base-uncased-finetuned-sst-2-english',
-        lambda model, tokenizer, config: TextClassificationPipeline('text-classification', model, tokenizer, config)),
-    'token-classification': Task(
-        'Xenova/bert-base-multilingual-cased-ner-hrl',
-        lambda model, tokenizer, config: TokenClassificationPipeline('token-classification', model, tokenizer, config)),
-    'fill-mask': Task(
-        'Xenova/bert-base-uncased', lambda model, tokenizer, config: FillMaskPipeline('fill-mask', model, tokenizer, config)),
-    'question-answering': Task(
-        'Xenova/distilbert-base-cased-distilled-squad',
-        lambda model, tokenizer, config: QuestionAnsweringPipeline('question-answering', model, tokenizer, config)),
-    'text-generation': Task(
-        'onnx-community/SmolLM2-135M-Instruct-ONNX',
-        lambda model, tokenizer, config: TextGenerationPipeline('text-generation', model, tokenizer, config), True),
-    'text2text-generation': Task(
-        'Xenova/flan-t5-small',
-        lambda model, tokenizer, config: Text2TextGenerationPipeline('text2text-generation', model, tokenizer, config), True, DECODER),
-    'summarization': Task(
-        'Xenova/distilbart-cnn-6-6',
-        lambda model, tokenizer, config: Text2TextGenerationPipeline('summarization', model, tokenizer, config), True, DECODER),
-    'translation': Task(
-        'Xenova/t5-small',
-        lambda model, tokenizer, config: Text2TextGenerationPipeline('translation', model, tokenizer, config), True, DECODER),
-    'zero-shot-classification': Task(
-        'Xenova/distilbert-base-uncased-mnli',
-        lambda model, tokenizer, config: ZeroShotClassificationPipeline('zero-shot-classification', model, tokenizer, config)),
+    'feature-extraction': Task('onnx-community/all-MiniLM-L6-v2-ONNX', _feature_extraction),
+    'text-classification': Task('Xenova/distilbert-base-uncased-finetuned-sst-2-english', _text_classification),
+    'token-classification': Task('Xenova/bert-base-multilingual-cased-ner-hrl', _token_classification),
+    'fill-mask': Task('Xenova/bert-base-uncased', _fill_mask),
+    'question-answering': Task('Xenova/distilbert-base-cased-distilled-squad', _question_answering),
+    'text-generation': Task('onnx-community/SmolLM2-135M-Instruct-ONNX', _text_generation, True),
+    'text2text-generation': Task('Xenova/flan-t5-small', _text2text_generation, True, DECODER),
+    'summarization': Task('Xenova/distilbart-cnn-6-6', _text2text_generation, True, DECODER),
+    'translation': Task('Xenova/t5-small', _text2text_generation, True, DECODER),
+    'zero-shot-classification': Task('Xenova/distilbert-base-uncased-mnli', _zero_shot_classification),
 }
 
 ALIASES: dict[str, str] = {

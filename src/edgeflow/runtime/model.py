@@ -113,11 +113,12 @@ class Model(Resource):
             for name in given:
                 feeds[name] = Feed(given[name].dtype, given[name].shape, given[name].data)
         if self._generation is None:
+            from edgeflow.runtime.generation import Generation
             self._generation = Generation(self.id, self._ready_decoder, lambda: self._entry.update(self.memory()))
         return await self._generation.open(feeds)
 
     async def _ready_decoder(self) -> Decoder:
-        return (await self._ready(None)).decoder()
+        return await (await self._ready(None)).decoder()
 
     async def run_tensors(
         self, inputs: dict[str, Tensor], outputs: list[str] | None = None, options: RunOptions | None = None,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import cast
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import new_channel, new_deferred, reuse_memory_of
+from edgeflow.host.platform import new_channel, new_deferred, part_addresses, reuse_memory_of
 from edgeflow.host.port import Bytes, Deferred, WasmModule, WorkerHandle
 from edgeflow.runtime.messages import Parcel, read_error
 
@@ -62,6 +62,7 @@ class PoolWorker:
             self._has_kernels = True
             parcel = Parcel('start')
             parcel.fields['kernels'] = module
+            parcel.fields['parts'] = part_addresses()
             self.tell(parcel)
 
     def idle(self) -> bool:

@@ -80,7 +80,8 @@ class RemoteExecutable:
         self._memory = read_memory(answer['memory'])
         return read_feeds(answer)
 
-    def decoder(self) -> Decoder:
+    async def decoder(self) -> Decoder:
+        from edgeflow.runtime.decoding import RemoteDecoder
         if self._decoder is None:
             self._decoder = RemoteDecoder(self._ask)
         return self._decoder

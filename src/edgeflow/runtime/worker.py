@@ -11,9 +11,8 @@ from edgeflow.backends.wasm.crew import Link
 from edgeflow.backends.wasm.helper import Helper
 from edgeflow.backends.wasm.kernels import Preparation, use_kernels
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import bytes_memory, open_port, start_task, worker_port
+from edgeflow.host.platform import bytes_memory, open_port, start_task, use_part_addresses, worker_port
 from edgeflow.host.port import Bytes, WorkerPort
-from edgeflow.runtime.decoding import answer_decoding
 from edgeflow.runtime.messages import (
     Parcel, error_fields, infos_fields, memory_fields, placement_fields, read_feeds,
 )
@@ -69,6 +68,7 @@ class Server:
         kind = message['kind']
         if kind == 'start':
             use_kernels(message['kernels'])
+            use_part_addresses(message['parts'])
         elif kind == 'cancel':
             self._cancel(cast(int, message['call']))
         elif kind == 'link':
@@ -198,7 +198,8 @@ class Server:
         if order.cancelled():
             raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
         if message['kind'] == 'decode':
-            return await answer_decoding(executable.decoder(), message, order)
+            from edgeflow.runtime.decoding import answer_decoding
+            return await answer_decoding(await executable.decoder(), message, order)
         control = order if message['cancellable'] else None
         helpers: list[HelperLink] = []
         for worker in cast('list[int]', message['helpers']):

@@ -3,7 +3,10 @@
 A run feeds the new tokens of some sessions: the same number to each, so several sessions go together when each gets one token.
 Its plan is made for that number of sessions and tokens, and for a capacity, the places of past tokens that the graph's own mask
 has; how many of them count is data: the table that the attention kernel reads (pages.py), and the mask that is fed.
-So a plan serves until the sessions outgrow its capacity, which then becomes CAPACITY_GROWTH times as large.
+So a plan serves until the sessions outgrow its capacity, which then becomes CAPACITY_GROWTH times as large. Of the places of a plan
+the last ones count, so that what a mask or a bias tells of distances is right whatever the capacity.
+
+An encoder's states become keys and values once a text, by the graph's branch for the first token, in pages of their own.
 
 A graph whose attention is not plainly causal, or that takes its past otherwise, is found out by its plan or by its first run
 (ERROR_MASK); then all sessions go on by the graph's own past and present tensors, which stay in this thread.
@@ -18,13 +21,14 @@ from typing import Protocol
 from edgeflow.backends.contract import Feed, MemoryUse, RunControl
 from edgeflow.backends.generation import Chooser, Feeding, NextToken, chooser_of
 from edgeflow.backends.wasm.machine import WasmMachine
-from edgeflow.backends.wasm.pages import MOST_ROWS, PageList, Pages, find_pasts
+from edgeflow.backends.wasm.pages import MOST_ROWS, PAGE, PageList, Pages, TableRow, find_pasts
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_bytes, array_ints, array_of, array_view, new_array
+from edgeflow.host.platform import array_bytes, array_ints, array_of, array_view, join_bytes, new_array
 from edgeflow.ir.dtype import element_count
-from edgeflow.ir.graph import Graph, ValueInfo
+from edgeflow.ir.graph import Graph, Node, ValueInfo
 from edgeflow.passes.inline_constant_if import deciding_inputs
 from edgeflow.passes.last_logits import LOGITS, TOKEN, last_logits
+from edgeflow.passes.past_positions import POSITIONS, STATES, past_positions
 from edgeflow.plan.builder import CacheLayout
 
 OUTPUT = 'logits'
@@ -33,6 +37,7 @@ CAPACITY_GROWTH = 4
 # A long prompt goes in parts: the attention's scratch memory grows with them, and a run that is cancelled ends with its part.
 CHUNK = 512
 MASK_FAILURE = 6
+STATES_MASK = 'encoder_attention_mask'
 
 
 class Runner(Protocol):
@@ -47,7 +52,8 @@ class Runner(Protocol):
 
 @dataclass
 class _Session:
-    """ids: the tokens that are cached. state: past tensors by their inputs' names, where pages do not serve.
+    """ids: the tokens that are cached. states: how many states of an encoder are. state: past tensors by their inputs' names, where
+    pages do not serve.
 
     busy: a run works on its pages, so that closing it frees them only when that has ended.
     """
@@ -56,6 +62,8 @@ class _Session:
     inputs: dict[str, Feed]
     ids: list[int] = field(default_factory=list)
     held: PageList = field(default_factory=PageList)
+    fixed: PageList = field(default_factory=lambda: PageList(True))
+    states: int = 0
     state: dict[str, Feed] = field(default_factory=dict)
     stated: int = 0
     busy: bool = False
@@ -75,17 +83,32 @@ class WasmDecoder:
         if OUTPUT not in [info.name for info in graph.outputs] or 'input_ids' not in names:
             raise EdgeflowError('unsupported-op', "the model is no decoder: expected an input 'input_ids' and an output 'logits'", {})
         short = last_logits(graph, OUTPUT)
-        self._run: Runner = runner(short)
         self._presents: list[str] = [info.name for info in graph.outputs if info.name != OUTPUT]
         kept = [info for info in graph.outputs if info.name != OUTPUT]
         self._whole: Runner = runner(Graph(short.name, short.inputs, short.outputs + kept, short.nodes, short.initializers, short.opsets))
+        self._run: Runner = self._whole
+        self._states: Runner = self._whole
+        self._appended: list[str] = []
         self._pages: Pages | None = None
         try:
-            if 'encoder_hidden_states' not in names:
-                self._pages = Pages(machine.engine, find_pasts(graph))
+            pages = Pages(machine.engine, find_pasts(graph))
+            self._run = runner(past_positions(short))
+            self._states = runner(self._appending(graph, pages))
+            self._pages = pages
         except EdgeflowError as error:
             if error.code != 'unsupported-op':
                 raise
+
+    def _appending(self, graph: Graph, pages: Pages) -> Graph:
+        """The graph with results whose computing appends the keys and values of an encoder's states to the cache."""
+        nodes = list(graph.nodes)
+        fixed = [past.name for past in pages.pasts if past.fixed]
+        for i in range(0, len(fixed), 2):
+            self._appended.append(fixed[i] + '#appended')
+            made = [_present(name) for name in fixed[i:i + 2]]
+            nodes.append(Node('AppendCached', 'edgeflow', fixed[i], made + fixed[i:i + 2], [self._appended[-1]]))
+        outputs = [ValueInfo(name, 'float32', None) for name in self._appended]
+        return Graph(graph.name, graph.inputs, outputs, nodes, graph.initializers, graph.opsets)
 
     async def open(self, inputs: dict[str, Feed]) -> int:
         known = [info.name for info in self._inputs]
@@ -99,8 +122,9 @@ class WasmDecoder:
         together: list[Feeding] = []
         for feeding in feedings:
             session = self._session(feeding.session)
+            self._rewind(session, feeding.at)
             if feeding.begins:
-                session.chooser = chooser_of(feeding.choosing)
+                session.chooser = await chooser_of(feeding.choosing)
             if len(feeding.ids) == 0 or feeding.session in chosen or feeding.session in [other.session for other in together]:
                 raise EdgeflowError('invalid-argument', 'expected tokens for each session, and each session once',
                                     {'session': feeding.session, 'got': len(feeding.ids)})
@@ -116,25 +140,24 @@ class WasmDecoder:
                 chosen[part[k].session] = results[k]
         return [chosen[feeding.session] for feeding in feedings]
 
-    async def fork(self, session: int) -> int:
+    async def fork(self, session: int, length: int) -> int:
         found = self._session(session)
-        copy = _Session(found.chooser, found.inputs, list(found.ids), PageList(), dict(found.state), found.stated)
+        copy = _Session(found.chooser, found.inputs, list(found.ids), PageList(), PageList(True), found.states, dict(found.state), found.stated)
         if self._pages is not None:
             copy.held = self._pages.share(found.held)
+            copy.fixed = self._pages.share(found.fixed)
+        self._rewind(copy, length)
         return self._add(copy)
 
     def rewind(self, session: int, length: int) -> None:
         self._rewind(self._session(session), length)
 
-    def length(self, session: int) -> int:
-        return len(self._session(session).ids)
-
     def close(self, session: int) -> None:
         found = self._sessions.pop(session, None)
         if found is not None:
             found.closed = True
-            if self._pages is not None and not found.busy:
-                self._pages.free(found.held)
+            if not found.busy:
+                self._free(found)
 
     def cache_memory(self) -> MemoryUse:
         used = 0 if self._pages is None else self._pages.used
@@ -192,11 +215,14 @@ class WasmDecoder:
 
     def _leave_pages(self) -> None:
         """The graph needs its own past and present."""
-        pages = self._pages
-        if pages is not None:
-            for session in self._sessions.values():
-                pages.free(session.held)
+        for session in self._sessions.values():
+            self._free(session)
         self._pages = None
+
+    def _free(self, session: _Session) -> None:
+        if self._pages is not None:
+            self._pages.free(session.held)
+            self._pages.free(session.fixed)
 
     async def _feed_pages(
         self, pages: Pages, rows: list[_Session], ids: list[list[int]], control: RunControl | None, last: bool,
@@ -208,20 +234,25 @@ class WasmDecoder:
         for session in rows:
             session.busy = True
         lengths = [len(session.ids) for session in rows]
-        capacity = 0 if max(lengths) == 0 else FIRST_CAPACITY
-        while capacity < max(lengths):
-            capacity = capacity * CAPACITY_GROWTH
+        capacity = _capacity(max(lengths), FIRST_CAPACITY)
         try:
+            for session in rows:
+                await self._keep_states(pages, session, control)
+            table: list[TableRow] = []
             for i in range(len(rows)):
                 pages.resize(rows[i].held, lengths[i] + fresh)
                 pages.own(rows[i].held, lengths[i])
-            pages.write_table([session.held for session in rows], lengths, fresh)
+                pages.resize(rows[i].fixed, rows[i].states)
+                table.append(TableRow(lengths[i], fresh, rows[i].held, rows[i].states, rows[i].fixed))
+            pages.write_table(table)
+            states = _capacity(max([session.states for session in rows]), PAGE)
             feeds = self._token_feeds(ids, lengths, capacity, 1)
             for info in self._inputs:
-                number = pages.names.get(info.name, -1)
-                if number >= 0 and info.shape is not None:
-                    past = pages.pasts[number]
-                    feeds[info.name] = Feed('float32', [len(rows), past.heads, capacity, past.width], new_array('float32', 0))
+                if info.name == STATES_MASK:
+                    feeds[info.name] = Feed(info.dtype, [len(rows), states], array_of(info.dtype, [1] * (len(rows) * states)))
+                elif info.name == STATES:
+                    feeds[info.name] = _filled(info, 1, 1)
+            self._feed_pasts(feeds, pages, [len(rows), capacity, states])
             self._run.cache = CacheLayout(pages.table, pages.names, pages.offsets, capacity + fresh)
             return await self._run.run(feeds, self._wanted(rows, last), control)
         except Exception:
@@ -232,7 +263,26 @@ class WasmDecoder:
             for session in rows:
                 session.busy = False
                 if session.closed:
-                    pages.free(session.held)
+                    self._free(session)
+
+    def _feed_pasts(self, feeds: dict[str, Feed], pages: Pages, sizes: list[int]) -> None:
+        """The pasts of these sizes: rows, tokens, states; they lie in pages, so nothing is given of them but their shapes."""
+        for past in pages.pasts:
+            feeds[past.name] = Feed('float32', [sizes[0], past.heads, sizes[2 if past.fixed else 1], past.width], new_array('float32', 0))
+
+    async def _keep_states(self, pages: Pages, session: _Session, control: RunControl | None) -> None:
+        """Make keys and values of the states of a session's encoder, unless it has them."""
+        if len(self._appended) == 0 or session.states > 0:
+            return
+        feeds = _seen_states(session.inputs)
+        states = feeds[STATES].shape[1]
+        pages.resize(session.fixed, states)
+        pages.write_table([TableRow(0, states, session.fixed, 0, session.held)])
+        feeds.update(self._token_feeds([[0]], [0], 0, 0))
+        self._feed_pasts(feeds, pages, [1, 0, 0])
+        self._states.cache = CacheLayout(pages.table, pages.names, pages.offsets, states)
+        await self._states.run(feeds, self._appended, control)
+        session.states = states
 
     def _wanted(self, rows: list[_Session], last: bool) -> list[str]:
         for session in rows:
@@ -250,10 +300,9 @@ class WasmDecoder:
         for i in range(batch):
             tokens.extend(ids[i])
             places.extend(range(lengths[i], lengths[i] + fresh))
-            mask.extend([1] * lengths[i])
             mask.extend([0] * (capacity - lengths[i]))
-            mask.extend([1] * fresh)
-        feeds: dict[str, Feed] = {}
+            mask.extend([1] * (lengths[i] + fresh))
+        feeds: dict[str, Feed] = {POSITIONS: Feed('int64', [batch, fresh], array_of('int64', places))}
         for info in self._inputs:
             if info.name == 'input_ids':
                 feeds[info.name] = Feed(info.dtype, [batch, fresh], array_of(info.dtype, tokens))
@@ -277,13 +326,13 @@ class WasmDecoder:
         for name in session.inputs:
             feeds[name] = session.inputs[name]
         for info in pasts:
-            feeds[info.name] = session.state[info.name] if info.name in session.state else _empty(info)
+            feeds[info.name] = session.state[info.name] if info.name in session.state else _filled(info, 1, 0)
         for info in self._inputs:
             if info.name not in feeds:
                 raise EdgeflowError('invalid-input', f"a session needs the input '{info.name}'", {'name': info.name})
         results = await self._whole.run(feeds, self._wanted([session], True) + self._presents, control)
         for info in pasts:
-            present = results.get(info.name.replace('past_key_values', 'present'))
+            present = results.get(_present(info.name))
             # The branch for later tokens gives empty keys and values of the encoder, which the first one computed.
             if present is not None and (length == 0 or '.encoder.' not in info.name):
                 session.state[info.name] = present
@@ -305,11 +354,43 @@ class WasmDecoder:
         return chosen
 
 
-def _empty(info: ValueInfo) -> Feed:
-    """A past of no tokens."""
+def _present(past: str) -> str:
+    """The output that continues a past."""
+    return past.replace('past_key_values', 'present')
+
+
+def _capacity(length: int, first: int) -> int:
+    """How many places a plan has for so many; 0 for none."""
+    capacity = 0 if length == 0 else first
+    while capacity < length:
+        capacity = capacity * CAPACITY_GROWTH
+    return capacity
+
+
+def _seen_states(inputs: dict[str, Feed]) -> dict[str, Feed]:
+    """A text's inputs with only those states of its encoder that the mask shows: attention to the others would be 0."""
+    states = inputs.get(STATES)
+    if states is None or len(states.shape) != 3 or states.shape[0] != 1:
+        raise EdgeflowError('invalid-input', f"a session needs the input '{STATES}', [1, states, width]", {'name': STATES})
+    mask = inputs.get(STATES_MASK)
+    rows = states.shape[1]
+    shown = [1] * rows if mask is None else array_ints(mask.data)
+    data = array_bytes(states.data)
+    size = len(data) // max(rows, 1)
+    seen = [data[i * size:(i + 1) * size] for i in range(rows) if shown[i] != 0]
+    if len(seen) == 0:
+        raise EdgeflowError('invalid-input', f"expected states that '{STATES_MASK}' shows, got none", {'name': STATES_MASK})
+    feeds: dict[str, Feed] = {STATES: Feed(states.dtype, [1, len(seen), states.shape[2]], array_view(states.dtype, join_bytes(seen)))}
+    if mask is not None:
+        feeds[STATES_MASK] = Feed(mask.dtype, [1, len(seen)], array_of(mask.dtype, [1] * len(seen)))
+    return feeds
+
+
+def _filled(info: ValueInfo, batch: int, length: int) -> Feed:
+    """An input of zeros: a past, or states that nobody reads. batch, length: of the dims that are open, the first and the others."""
     dims: list[int | str] = [] if info.shape is None else info.shape
     shape: list[int] = []
     for i in range(len(dims)):
         dim = dims[i]
-        shape.append(dim if not isinstance(dim, str) else 1 if i == 0 else 0)
+        shape.append(dim if not isinstance(dim, str) else batch if i == 0 else length)
     return Feed(info.dtype, shape, new_array(info.dtype, element_count(shape)))

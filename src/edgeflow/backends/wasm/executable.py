@@ -255,7 +255,8 @@ class WasmExecutable:
     def lost(self) -> bool:
         return False
 
-    def decoder(self) -> Decoder:
+    async def decoder(self) -> Decoder:
+        from edgeflow.backends.wasm.decoder import WasmDecoder
         if self._decoder is None:
             machine = self._living()
             self._decoder = WasmDecoder(self._graph, machine, lambda graph: WasmExecutable(graph, machine))
@@ -376,6 +377,7 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
 
 def detach(graph: Graph) -> None:
     """Replace the tensors of a loaded graph, which are views into the file: initializers by empty ones, attributes by copies."""
+    graph.outer = None
     for name in graph.initializers:
         data = graph.initializers[name]
         graph.initializers[name] = TensorData(data.dtype, data.shape, new_bytes(0))

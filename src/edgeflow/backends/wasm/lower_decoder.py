@@ -22,6 +22,7 @@ from edgeflow.plan.values import Value, Word, at
 FLOAT = 4
 QUERY_ROWS = 48
 PAGE = 64
+HALF_ROW = 12
 MASK_ADDED = 1
 MASK_KEEP = 2
 
@@ -46,6 +47,8 @@ class Cached:
     out_strides: list[int]
     scale: float
     mask: Value | None = None
+    bias: Value | None = None
+    appends: bool = True
     lengths: Value | None = None
     cos: Value | None = None
     sin: Value | None = None
@@ -72,7 +75,7 @@ def cached_step(b: StepBuilder, c: Cached, past_k: Value | None, past_v: Value |
     if cache is not None and past_k is not None and past_v is not None:
         if past_v.cache < 0:
             raise b.unsupported('past keys in the cache of a session, but not the values')
-        total = PAGE * ceil_div(cache.capacity, PAGE)
+        total = PAGE * ceil_div(cache.capacity if c.appends else past, PAGE)
         held = [0, 0, 0, 0]
     else:
         for value, width in [(present_k, c.width), (present_v, c.value_width)]:
@@ -85,21 +88,20 @@ def cached_step(b: StepBuilder, c: Cached, past_k: Value | None, past_v: Value |
     rotary = 0 if c.cos is None else c.cos.shape[1]
     words: list[Word] = [c.q, c.k, c.v]
     words.extend(held)
-    words.extend([c.out, b.pointer(c.mask), 0 if cache is None else b.pointer(cache.table)])
+    words.extend([c.out, b.pointer(c.mask), 0 if cache is None else b.pointer(cache.table, 0 if c.appends else HALF_ROW)])
     words.extend([0, 0] if cache is None or past_k is None or past_v is None else [cache.offsets[past_k.cache], cache.offsets[past_v.cache]])
     words.extend([c.batch, c.heads, c.groups, c.rows, c.width, c.value_width, past, total])
     words.extend(c.q_strides)
     words.extend(c.k_strides)
     words.extend(c.v_strides)
     words.extend(c.out_strides)
-    if c.mask is None:
-        words.extend([0, 0, 0, 0, 0])
-    else:
-        words.extend(broadcast_strides(c.mask.shape, [c.batch, c.heads, c.rows, past + c.rows]))
-        words.append(MASK_KEEP if c.mask.dtype == 'bool' else MASK_ADDED)
+    scores = [c.batch, c.heads, c.rows, past + c.rows if c.appends else past]
+    words.extend([0, 0, 0, 0] if c.mask is None else broadcast_strides(c.mask.shape, scores))
+    words.append(0 if c.mask is None else MASK_KEEP if c.mask.dtype == 'bool' else MASK_ADDED)
     words.extend([b.pointer(c.lengths), b.pointer(c.cos), b.pointer(c.sin), rotary, 0 if c.cos is None else c.cos.shape[0], c.interleaved,
                   b.real(c.scale), b.real(c.softcap) if c.softcap != 0 else 0, c.causal, c.window, b.pointer(c.q_norm), b.pointer(c.k_norm),
-                  b.real(c.epsilon), c.guard, b.pointer(b.scratch(FLOAT * floats))])
+                  b.real(c.epsilon), c.guard, b.pointer(b.scratch(FLOAT * floats)), b.pointer(c.bias)])
+    words.extend([0, 0, 0, 0] if c.bias is None else broadcast_strides(c.bias.shape, scores))
     b.step('cached_attention', words)
 
 
@@ -114,10 +116,12 @@ def lower_cached_attention(b: StepBuilder, node: Node, inputs: list[Value | None
     scale = number_of(node, 'scale', 1.0)
     guard = int_of(node, 'guard')
     if past_k.cache >= 0:
+        appends = node.inputs[1] != node.inputs[3]
+        bias = at(inputs, 8)
         cached_step(b, Cached(
-            b.pointer(q), b.pointer(k), b.pointer(v), b.pointer(output), q.shape[0], q.shape[1], k.shape[1], q.shape[2], q.shape[3], v.shape[3],
-            row_major(q.shape), row_major(k.shape), row_major(v.shape), row_major(output.shape), scale, mask=mask, guard=guard),
-            past_k, given(b, inputs, 4), None, None)
+            b.pointer(q), b.pointer(k) if appends else 0, b.pointer(v) if appends else 0, b.pointer(output), q.shape[0], q.shape[1], k.shape[1],
+            q.shape[2], q.shape[3], v.shape[3], row_major(q.shape), row_major(k.shape), row_major(v.shape), row_major(output.shape), scale,
+            mask=mask if bias is None else at(inputs, 9), bias=bias, appends=appends, guard=guard), past_k, given(b, inputs, 4), None, None)
         return
     keys = given(b, inputs, 6)
     values = given(b, inputs, 7)
@@ -130,6 +134,14 @@ def lower_cached_attention(b: StepBuilder, node: Node, inputs: list[Value | None
         call.mask_type = MASK_KEEP if mask.dtype == 'bool' else MASK_ADDED
         call.fill = float('-inf')
     sdpa_step(b, call)
+
+
+def lower_append_cached(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    """Keys and values to a session's cache, for no query."""
+    k = require_float(b, given(b, inputs))
+    v = require_float(b, given(b, inputs, 1))
+    cached_step(b, Cached(0, b.pointer(k), b.pointer(v), 0, k.shape[0], 0, k.shape[1], k.shape[2], k.shape[3], v.shape[3], [0, 0, 0, 0],
+                          row_major(k.shape), row_major(v.shape), [0, 0, 0, 0], 1.0), given(b, inputs, 2), given(b, inputs, 3), None, None)
 
 
 def lower_gqa(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
@@ -280,6 +292,7 @@ def lower_last_row(b: StepBuilder, node: Node, inputs: list[Value | None], outpu
 DECODER_LOWERINGS: dict[str, Lowering] = {
     'edgeflow:LastRow': lower_last_row,
     'edgeflow:CachedAttention': lower_cached_attention,
+    'edgeflow:AppendCached': lower_append_cached,
     'edgeflow:Rotary': lower_rotary_halves,
     'com.microsoft:GroupQueryAttention': lower_gqa,
     'com.microsoft:MultiHeadAttention': lower_multi_head_attention,

@@ -57,7 +57,10 @@ def _gqa(c: InferContext) -> list[Type]:
 
 
 def _cached_attention(c: InferContext) -> list[Type]:
-    """Q, new K, new V, past keys, past values, mask, and the present keys and values: all [batch, heads, rows, width]."""
+    """Q, new K, new V, past keys, past values, mask, and the present keys and values: all [batch, heads, rows, width].
+
+    New ones that are the past ones: nothing is appended. Perhaps the bias by distance and the rest that the mask is the sum of.
+    """
     for i in range(8):
         if i != 5:
             c.check_rank(i, 4, 4)
@@ -65,15 +68,23 @@ def _cached_attention(c: InferContext) -> list[Type]:
     k = c.shape(1)
     v = c.shape(2)
     past = c.shape(3)[2]
-    if k[0] != q[0] or k[2] != q[2] or k[3] != q[3] or v[:3] != k[:3] or k[1] == 0 or q[1] % k[1] != 0:
+    appends = c.node.inputs[1] != c.node.inputs[3]
+    if k[0] != q[0] or (appends and k[2] != q[2]) or k[3] != q[3] or v[:3] != k[:3] or k[1] == 0 or q[1] % k[1] != 0:
         raise c.fail('Q, K and V [batch, heads, rows, width] that fit together', f'{q}, {k} and {v}')
     if c.shape(3) != [k[0], k[1], past, k[3]] or c.shape(4) != [v[0], v[1], past, v[3]]:
         raise c.fail(f'past keys and values of the heads of {k}', f'{c.shape(3)} and {c.shape(4)}')
-    if c.has(5):
-        scores = [q[0], q[1], q[2], past + k[2]]
-        if c.broadcast([c.shape(5), scores]) != scores:
-            raise c.fail(f'a mask that can be broadcast to {scores}', f'{c.shape(5)}')
+    scores = [q[0], q[1], q[2], past + k[2] if appends else past]
+    for i in [5, 8, 9]:
+        if c.has(i) and c.broadcast([c.shape(i), scores]) != scores:
+            raise c.fail(f'a mask that can be broadcast to {scores}', f'{c.shape(i)}')
     return [Type(c.check_dtype(0, FLOATS), [q[0], q[1], q[2], v[3]])]
+
+
+def _append_cached(c: InferContext) -> list[Type]:
+    """New K, new V, past keys, past values. Nothing but a name comes of it: the result is empty."""
+    for i in range(4):
+        c.check_rank(i, 4, 4)
+    return [Type('float32', [0])]
 
 
 def _multi_head_attention(c: InferContext) -> list[Type]:
@@ -143,7 +154,8 @@ def _last_row(c: InferContext) -> list[Type]:
 
 DECODER_OPS: dict[str, OpSpec] = {
     'edgeflow:LastRow': op(_last_row),
-    'edgeflow:CachedAttention': op(_cached_attention, 8),
+    'edgeflow:CachedAttention': op(_cached_attention, 8, 10),
+    'edgeflow:AppendCached': op(_append_cached, 4),
     'edgeflow:Rotary': op(_rotary_halves, 3),
     'com.microsoft:GroupQueryAttention': op(_gqa, 7, 16),
     'com.microsoft:MultiHeadAttention': op(_multi_head_attention, 3, 10),

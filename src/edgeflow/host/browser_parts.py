@@ -1,0 +1,68 @@
+"""Parts of edgeflow that are fetched when they are needed (toolchain/parts.py), in browsers and Node. JS only.
+
+The registry of the bundle tells where the parts lie, in the form that bundlers look for. Workers may run a copy of edgeflow.js that a bundler has
+put elsewhere, or no file of their own: their page tells them the addresses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from edgeflow.errors import EdgeflowError
+
+
+def _failed(message: str) -> EdgeflowError:
+    return EdgeflowError('file-missing', message)
+
+
+__pragma__('js', r'''
+const addresses = {};
+const opened = new Map();
+let failures = 0;
+
+async function open(name, build, core) {
+  const address = addresses[name];
+  try {
+    const url = typeof address === 'function' ? address() : address;
+    // Browsers remember an address that failed as one that fails.
+    const file = await import(/* webpackIgnore: true */ /* @vite-ignore */ failures > 0 ? `${url}?${failures}` : url);
+    if (file.build !== build) throw new Error('it is of another build');
+    return file.default(core());
+  } catch (error) {
+    opened.delete(name);
+    failures++;
+    throw _failed(`edgeflow-${name}.js, expected beside edgeflow.js, cannot be used: ${error.message}`);
+  }
+}
+''')
+
+
+def address_parts(found: object) -> None:
+    """For the registry: how to make the address of each part."""
+    __pragma__('js', 'Object.assign(addresses, found);')
+
+
+def open_part(name: str, build: str, core: Callable[[], list]) -> Awaitable[object]:
+    """For the registry: what others import of a part. Fetched once; a failure is forgotten, so that the next call tries again."""
+    __pragma__('js', r'''
+    if (!opened.has(name)) opened.set(name, open(name, build, core));
+    return opened.get(name);
+    ''')
+
+
+def part_addresses() -> object:
+    __pragma__('js', r'''
+    const found = {};
+    for (const [name, address] of Object.entries(addresses)) {
+      try {
+        found[name] = typeof address === 'function' ? address() : address;
+      } catch {
+        return {};
+      }
+    }
+    return found;
+    ''')
+
+
+def use_part_addresses(found: object) -> None:
+    __pragma__('js', 'Object.assign(addresses, found);')

@@ -1,0 +1,73 @@
+"""Parts of edgeflow are fetched when they are needed, by pages and workers, in both forms; a missing one is told."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, Route
+
+from toolchain.serve import Server
+
+IMPORTS = {
+    'edgeflow.js': "const { pipeline, env } = await import('/dist/edgeflow.js');",
+    'edgeflow.iife.js': """await new Promise((resolve, reject) => document.head.append(Object.assign(document.createElement('script'),
+      { src: '/dist/edgeflow.iife.js', onload: resolve, onerror: reject })));
+      const { pipeline, env } = edgeflow;""",
+}
+
+
+def parts_of(server: Server, before: int) -> list[str]:
+    paths = [record.path for record in server.site.log[before:]]
+    return [path.removeprefix('/dist/edgeflow-').removesuffix('.js') for path in paths if path.startswith('/dist/edgeflow-') and path.endswith('.js')]
+
+
+@pytest.mark.parametrize('form', list(IMPORTS))
+def test_only_pages_that_generate_fetch_what_generates(page: Page, server: Server, form: str) -> None:
+    before = len(server.site.log)
+    page.evaluate(f"""async () => {{
+      {IMPORTS[form]}
+      const extractor = await pipeline('feature-extraction', '/models/bert-mini-sentence', {{ dtype: 'fp32' }});
+      await extractor('some words');
+    }}""")
+    assert parts_of(server, before) == []
+    text = page.evaluate(f"""async () => {{
+      {IMPORTS[form]}
+      const generator = await pipeline('text-generation', '/models/smollm2-mini', {{ dtype: 'fp32' }});
+      return (await generator('Once', {{ maxNewTokens: 3, doSample: true, topK: 5, seed: 1 }}))[0].generatedText;
+    }}""")
+    assert text.startswith('Once')
+    # The page's own, and its worker's, which chooses the tokens (a cache may answer the second).
+    assert set(parts_of(server, before)) == {'generation'}
+
+
+def test_a_part_that_is_missing_is_told_and_asked_for_again(page: Page, server: Server) -> None:
+    answers = [404, 200]
+
+    def answer(route: Route) -> None:
+        if answers.pop(0) == 404:
+            route.fulfill(status=404, body='')
+        else:
+            route.continue_()
+
+    page.route('**/edgeflow-tasks.js*', answer, times=2)
+    got = page.evaluate("""async () => {
+      const { pipeline, memoryStats } = await import('/dist/edgeflow.js');
+      const make = () => pipeline('fill-mask', '/models/modernbert-mlm-mini', { dtype: 'fp32' });
+      const error = await make().then(() => 'none', error => error);
+      const models = memoryStats().models.length;
+      const made = await make().then(pipe => pipe.task, error => error.message);
+      return { code: error.code, message: error.message, models, made };
+    }""")
+    assert got['code'] == 'file-missing'
+    assert got['message'].startswith('edgeflow-tasks.js, expected beside edgeflow.js, cannot be used: ')
+    assert got['models'] == 0
+    assert got['made'] == 'fill-mask'
+
+
+def test_a_part_of_another_release_is_refused(page: Page, server: Server) -> None:
+    page.route('**/edgeflow-tasks.js*', lambda route: route.fulfill(
+        body="export const build='older';export default () => ({});", content_type='text/javascript'))
+    message = page.evaluate("""async () => {
+      const { pipeline } = await import('/dist/edgeflow.js');
+      return pipeline('fill-mask', '/models/modernbert-mlm-mini', { dtype: 'fp32' }).then(() => 'none', error => error.message);
+    }""")
+    assert message.endswith('it is of another build')

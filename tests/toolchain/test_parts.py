@@ -1,0 +1,50 @@
+"""Parts of the bundle: what is refused, and how modules refer to each other across files."""
+
+from __future__ import annotations
+
+from toolchain.parts import Parts, note, wrapped
+
+PARTS = Parts({'far': ['edgeflow.far.*']})
+
+
+def test_a_part_is_not_imported_at_run_time() -> None:
+    texts = {'edgeflow/a.js': "import { f } from './far/b.js';\n", 'edgeflow/far/b.js': "import { g } from './c.js';\n", 'edgeflow/far/c.js': ''}
+    [(path, message)] = PARTS.check(texts)
+    assert path == 'edgeflow/a.js'
+    assert "edgeflow.far.b is of the part 'far'" in message
+
+
+def test_what_is_of_no_part_is_not_fetched() -> None:
+    texts = {'edgeflow/a.js': f"const {{ f }} = await {note('edgeflow/b.js')};\n", 'edgeflow/b.js': ''}
+    [(path, message)] = PARTS.check(texts)
+    assert path == 'edgeflow/a.js'
+    assert 'edgeflow.b is of no part' in message
+
+
+def test_unbundled_a_part_is_a_module() -> None:
+    text = f"const {{ f }} = await {note('edgeflow/far/b.js')};\n"
+    assert PARTS.resolved(text, 'edgeflow/x/a.js', False) == "const { f } = await import('../far/b.js');\n"
+
+
+def test_bundled_a_part_takes_what_it_needs_and_gives_what_is_asked_for() -> None:
+    made = PARTS.outputs({
+        'edgeflow/a.js': f"import {{ $len }} from '../runtime/index.js';\nexport const g = () => 1;\nconst {{ f }} = await {note('edgeflow/far/b.js')};\n",
+        'edgeflow/far/b.js': "import { $len } from '../../runtime/index.js';\nimport { g as h } from '../a.js';\nimport { c } from './c.js';\nexport const f = () => h(c);\n",
+        'edgeflow/far/c.js': 'export const c = 2;\n',
+    })
+    registry = made['bundle/edgeflow/$parts.js']
+    core = made['parts/far/edgeflow/$core.js']
+    b = made['parts/far/edgeflow/far/b.js']
+    assert made['parts/far/index.js'] == "export { f } from './edgeflow/far/b.js';\n"
+    assert "import { g as $1 } from './a.js';" in registry
+    assert 'const core = () => [$0, $1];' in registry
+    assert 'export const [$0, $1] = edgeflowCore;' in core
+    assert "import { $1 as h } from '../$core.js';" in b
+    assert "import { c } from './c.js';" in b
+    assert "import { $far } from './$parts.js';" in made['bundle/edgeflow/a.js']
+    assert 'bundle/edgeflow/far/b.js' not in made
+
+
+def test_the_file_returns_what_its_module_exports() -> None:
+    assert wrapped('export const build="1";export default edgeflowCore=>{var a=1;export{a as One,b};\n}') == (
+        'export const build="1";export default edgeflowCore=>{var a=1;return{One:a,b:b};\n}')

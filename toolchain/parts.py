@@ -1,0 +1,198 @@
+"""Parts: modules that a page fetches only when it needs them, as dist/edgeflow-NAME.js.
+
+`[parts.NAME]` in transcrypt.toml lists the modules of a part. Nothing outside it may use them at run time but by an import inside an
+`async def`, which fetches the part and becomes `const { X } = await ...` in JS; annotations may name them as ever.
+
+A part's file is one function: it takes what the part uses of the rest of edgeflow, in one array, and gives what others import of it. So the
+file is the same for the ES module, the script tag and a worker started through a blob, and nothing is in two files. In `build/js`, where
+the unit tests run, parts are ordinary modules.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from toolchain.paths import ROOT
+
+REGISTRY = 'edgeflow/$parts.js'
+CORE = 'edgeflow/$core.js'
+OPENER = 'edgeflow/host/browser_parts.js'
+ENTRY = 'index.js'
+FREE_NAME = 'edgeflowCore'
+
+# Where the generator left an import inside a function: the path of the module's JS below the output folder.
+_NOTE = re.compile('\x0e(.*?)\x0f')
+_IMPORT = re.compile(r"^import \{ (?P<items>[^}]*) \} from '(?P<path>[^']+)';$", re.MULTILINE)
+_NAMESPACE = re.compile(r"^import \* as .* from '(?P<path>[^']+)';$", re.MULTILINE)
+
+
+def note(path: str) -> str:
+    """Stands for the promise of the module at a path."""
+    return f'\x0e{path}\x0f'
+
+
+@dataclass
+class Parts:
+    """Which module belongs to which part. patterns: for each part, names of modules as fnmatch takes them."""
+
+    patterns: dict[str, list[str]]
+
+    @staticmethod
+    def read(root: Path = ROOT) -> Parts:
+        """Those of transcrypt.toml."""
+        config = tomllib.loads((root / 'transcrypt.toml').read_text())
+        return Parts({name: part['modules'] for name, part in config.get('parts', {}).items()})
+
+    def of(self, module: str) -> str | None:
+        """The part that a module, by its Python name, belongs to."""
+        return next((part for part, patterns in self.patterns.items() if any(fnmatch(module, pattern) for pattern in patterns)), None)
+
+    def of_path(self, path: str) -> str | None:
+        """As of(), by the path of its JS. A part has its own constants (literals.py)."""
+        if path.startswith('edgeflow/$literals/'):
+            return posixpath.basename(path).removesuffix('.js')
+        name = path.removesuffix('.js').removesuffix('/index').replace('/', '.')
+        return self.of(name)
+
+    def check(self, texts: dict[str, str]) -> Iterator[tuple[str, str]]:
+        """What is wrong with these generated modules, by path: (path of the module that imports, message)."""
+        for path, text in texts.items():
+            here = self.of_path(path)
+            for target in [*(target for target, _ in imports(text, path)), *namespaces(text, path)]:
+                there = self.of_path(target)
+                if there is not None and there != here:
+                    yield path, f"{module_name(target)} is of the part '{there}', which is fetched when it is needed; import it inside an async function"
+            for target in _NOTE.findall(text):
+                if self.of_path(target) is None:
+                    yield path, f'{module_name(target)} is of no part (transcrypt.toml); import it at the top of the module'
+
+    def resolved(self, text: str, path: str, bundled: bool) -> str:
+        """The text of a module with its imports inside functions."""
+        used: set[str] = set()
+
+        def replacement(match: re.Match[str]) -> str:
+            part = self.of_path(match[1])
+            if not bundled or part is None or part == self.of_path(path):
+                return f"import('{relative(match[1], path)}')"
+            used.add(part)
+            return f'${part}()'
+
+        text = _NOTE.sub(replacement, text)
+        if not used:
+            return text
+        return f"import {{ {', '.join(f'${part}' for part in sorted(used))} }} from '{relative(REGISTRY, path)}';\n{text}"
+
+    def outputs(self, texts: dict[str, str]) -> dict[str, str]:
+        """Of all modules at their paths: edgeflow.js, with the registry of parts, in bundle/; what becomes a part, in parts/NAME/."""
+        wanted: dict[str, set[tuple[str, str]]] = {part: set() for part in self.patterns}
+        for path, text in texts.items():
+            for target, name in lazily_imported(text):
+                part = self.of_path(target)
+                if part is not None and part != self.of_path(path):
+                    wanted[part].add((target, name))
+        texts = {path: self.resolved(text, path, True) for path, text in sorted(texts.items())}
+        core: dict[tuple[str, str], int] = {}
+        for path, text in texts.items():
+            if self.of_path(path) is not None:
+                for target, names in imports(text, path):
+                    for name, _ in names if self.of_path(target) is None else []:
+                        core.setdefault((target, name), len(core))
+        made = {f'bundle/{path}': text for path, text in texts.items() if self.of_path(path) is None}
+        for part in self.patterns:
+            for path, text in texts.items():
+                if self.of_path(path) == part:
+                    made[f'parts/{part}/{path}'] = self._part_module(text, path, core)
+            made[f'parts/{part}/{ENTRY}'] = ''.join(f"export {{ {name} }} from './{target}';\n" for target, name in sorted(wanted[part]))
+            made[f'parts/{part}/{CORE}'] = f"export const [{', '.join(f'${index}' for index in core.values())}] = {FREE_NAME};\n"
+        if self.patterns:
+            made[f'bundle/{REGISTRY}'] = self._registry(core, fingerprint(made))
+        return made
+
+    def _part_module(self, text: str, path: str, core: dict[tuple[str, str], int]) -> str:
+        def replacement(match: re.Match[str]) -> str:
+            target = absolute(match['path'], path)
+            if self.of_path(target) is not None:
+                return match[0]
+            names = [f'${core[target, name]} as {local}' for name, local in items(match['items'])]
+            return f"import {{ {', '.join(names)} }} from '{relative(CORE, path)}';"
+
+        return _IMPORT.sub(replacement, text)
+
+    def _registry(self, core: dict[tuple[str, str], int], build: str) -> str:
+        lines = [f"import {{ addressParts, openPart }} from '{relative(OPENER, REGISTRY)}';\n"]
+        for (target, name), index in core.items():
+            if target != REGISTRY:
+                lines.append(f"import {{ {name} as ${index} }} from '{relative(target, REGISTRY)}';\n")
+        here = [name if target == REGISTRY else f'${index}' for (target, name), index in core.items()]
+        lines.append(f"const core = () => [{', '.join(here)}];\n")
+        addresses = ', '.join(f"{part}: () => new URL('./edgeflow-{part}.js', import.meta.url).href" for part in self.patterns)
+        lines.append(f"const build = '{build}';\naddressParts({{ {addresses} }});\n")
+        for part in self.patterns:
+            lines.append(f"export const ${part} = () => openPart('{part}', build, core);\n")
+        return ''.join(lines)
+
+
+def wrapping(registry: str) -> tuple[str, str]:
+    """What stands before and after the module of a part in its file."""
+    build = re.search(r"build = '(\w+)'", registry)[1]
+    return f"export const build='{build}';export default {FREE_NAME}=>{{", '}'
+
+
+def wrapped(text: str) -> str:
+    """The file of a part, whose module esbuild has ended with the list of its exports: the function returns them instead."""
+    found = list(re.finditer(r'\bexport\{([^{}]*)\};', text))
+    assert len(found) == 1, f'expected one list of exports, got {len(found)}'
+    pairs = [f'{there}:{here}' for here, there in items(found[0][1])]
+    return f'{text[:found[0].start()]}return{{{",".join(pairs)}}};{text[found[0].end():]}'
+
+
+def items(text: str) -> list[tuple[str, str]]:
+    """(name there, name here) of an import clause."""
+    pairs = [item.strip().split(' as ') for item in text.split(',')]
+    return [(pair[0], pair[-1]) for pair in pairs]
+
+
+def imports(text: str, path: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """What a generated module at a path imports: (path, names)."""
+    for match in _IMPORT.finditer(text):
+        yield absolute(match['path'], path), items(match['items'])
+
+
+def namespaces(text: str, path: str) -> Iterator[str]:
+    for match in _NAMESPACE.finditer(text):
+        yield absolute(match['path'], path)
+
+
+def fingerprint(texts: dict[str, str]) -> str:
+    """Tells one build from another."""
+    digest = hashlib.sha256()
+    for path, text in sorted(texts.items()):
+        digest.update(f'{path}\0{text}\0'.encode())
+    return digest.hexdigest()[:8]
+
+
+def lazily_imported(text: str) -> Iterator[tuple[str, str]]:
+    """(path, name) of imports inside functions, in a text with its notes."""
+    for match in re.finditer(r'const \{ ([^}]*) \} = await \x0e(.*?)\x0f', text):
+        for item in match[1].split(','):
+            yield match[2], item.strip().split(': ')[0]
+
+
+def absolute(relative_path: str, path: str) -> str:
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), relative_path))
+
+
+def relative(path: str, origin: str) -> str:
+    found = posixpath.relpath(path, posixpath.dirname(origin))
+    return found if found.startswith('.') else './' + found
+
+
+def module_name(path: str) -> str:
+    return path.removesuffix('.js').removesuffix('/index').replace('/', '.')

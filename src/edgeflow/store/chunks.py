@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from edgeflow.env import env
@@ -157,6 +158,7 @@ class Chunks:
                 return
             await files.evict(size, budget, self.course.source.url)
         start_task(lambda: self.write_record(files))
+        start_task(lambda: quietly(files.sweep))
 
     async def keep(self, index: int, data: Bytes) -> None:
         """A chunk is here: hash it if it is its turn, store it, hand it on. The same memory does both, one after the other."""
@@ -243,7 +245,7 @@ class Chunks:
             return
         self.files = None
         record = self.record
-        start_task(lambda: drop_quietly(files, record))
+        start_task(lambda: quietly(lambda: files.drop(record)))
         if not self._all_take():
             self.course.fail(error)
             return
@@ -332,9 +334,9 @@ class Chunks:
         self.total = None
 
 
-async def drop_quietly(files: FileStore, record: FileRecord) -> None:
-    """Free what a file took; where even that fails, the sweep of a later visit does it."""
+async def quietly(free: Callable[[], Awaitable[None]]) -> None:
+    """Free room; where even that fails, a later visit tries again."""
     try:
-        await files.drop(record)
+        await free()
     except EdgeflowError as error:
         warn(f'edgeflow: {error.message}')

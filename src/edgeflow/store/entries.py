@@ -65,6 +65,7 @@ class FileStore:
     def __init__(self, base: Deferred) -> None:
         self._opening: Deferred = base
         self._base: KeyValueStore | None = None
+        self._swept: bool = False
 
     async def base(self) -> KeyValueStore:
         """The store behind it, once it is open. 'platform' if there is none."""
@@ -151,7 +152,10 @@ class FileStore:
         await base.delete_all(CHUNK)
 
     async def sweep(self) -> None:
-        """Delete chunks that belong to no record."""
+        """Delete chunks that belong to no record: once a visit."""
+        if self._swept:
+            return
+        self._swept = True
         base = await self.base()
         # In this order: a record is written before its chunks.
         keys = await base.keys(CHUNK)

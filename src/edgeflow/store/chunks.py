@@ -8,12 +8,13 @@ from dataclasses import replace
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
-    forget_spare_memory, gather, new_deferred, pause, reuse_memory_of, start_task, warn,
+    forget_spare_memory, gather, new_deferred, reuse_memory_of, start_task, warn,
 )
-from edgeflow.host.port import Bytes, Deferred, Lent, Sha256
+from edgeflow.host.port import Bytes, Deferred, Lent
 from edgeflow.store.course import Course
 from edgeflow.store.entries import FileRecord, FileStore, new_record
 from edgeflow.store.transfer_records import Client, copied
+from edgeflow.store.verification import Verification
 
 MISSING = 0
 HERE = 1
@@ -23,14 +24,13 @@ MOST_BYTES = 1 << 40
 # Writes under way beside the network: enough to keep the store busy, few enough to bound what waits in memory.
 MOST_WRITES = 6
 PARALLEL_READS = 4
-HASH_SLICE = 1 << 20
 
 
 class Chunks:
     """record: what is known of the file; states: MISSING, HERE or STORED for every chunk; files: where they are stored, if anywhere.
 
     total, loaded, reused: bytes of the whole (None while unknown), of those that are here, of those that were here before.
-    complete: all is here, though the chunks may not tell. sha, hashed: the digest of so many chunks, None if there is none to match.
+    complete: all is here, though the chunks may not tell.
     """
 
     def __init__(self, course: Course, clients: list[Client]) -> None:
@@ -43,9 +43,7 @@ class Chunks:
         self.loaded: int = 0
         self.reused: int = 0
         self.complete: bool = False
-        self.sha: Sha256 | None = None
-        self.hashed: int = 0
-        self._mismatches: int = 0
+        self.verification: Verification = Verification(course)
         self._writes: int = 0
         self._owed: int = 0
         self._written: Deferred = new_deferred()
@@ -162,9 +160,7 @@ class Chunks:
 
     async def keep(self, index: int, data: Bytes) -> None:
         """A chunk is here: hash it if it is its turn, store it, hand it on. The same memory does both, one after the other."""
-        sha = self.sha
-        if sha is not None and index == self.hashed:
-            await self._hash(sha, data)
+        await self.verification.take(index, data)
         self.states[index] = HERE
         self.loaded += len(data)
         self.course.tell()
@@ -250,7 +246,7 @@ class Chunks:
             self.course.fail(error)
             return
         warn(f'edgeflow: {self.course.source.url} is not kept for later: {error.message}')
-        if self.sha is not None:
+        if self.verification.active:
             # Chunks out of turn can no longer be read back to be hashed: one connection, from the start.
             self.course.change()
 
@@ -277,36 +273,20 @@ class Chunks:
     async def _wait_write(self) -> None:
         await self._written.result()
 
-    async def _hash(self, sha: Sha256, data: Bytes) -> None:
-        for start in range(0, len(data), HASH_SLICE):
-            sha.update(data[start:start + HASH_SLICE])
-            await pause()
-        self.hashed += 1
-
     async def verify(self) -> bool:
         """Whether the whole has the digest it must have; the second failure is an error."""
-        sha = self.sha
-        if sha is None:
-            return True
-        await self.written()
-        while self.hashed < len(self.states):
-            data = None if self.files is None else await self.files.read(self.record, self.hashed)
-            if data is None:
-                return self._mismatch('a chunk that cannot be read back')
-            await self._hash(sha, data)
-        found = sha.hex()
-        if found == self.course.source.sha256.lower():
-            return True
-        return self._mismatch(found)
+        files = self.files
+        record = self.record
 
-    def _mismatch(self, found: str) -> bool:
-        self._mismatches += 1
-        if self._mismatches < 2:
-            return False
-        start_task(self.forget)
-        raise EdgeflowError(
-            'checksum', f'{self.course.source.url}: expected bytes with the SHA-256 {self.course.source.sha256}, got {found}',
-            {'url': self.course.source.url, 'expected': self.course.source.sha256, 'got': found})
+        async def read(index: int) -> Bytes | None:
+            await self.written()
+            return None if files is None else await files.read(record, index)
+
+        try:
+            return await self.verification.matches(len(self.states), read)
+        except EdgeflowError:
+            start_task(self.forget)
+            raise
 
     async def settle(self) -> None:
         """Finish writing; the record says whether all is stored."""

@@ -27,7 +27,7 @@ async def test_the_texts_are_those_of_transformers(model: str) -> None:
             case['text'], **case['options'], eos_token_id=case['eos_token_id'], on_token=lambda event, ids=ids: ids[event.row].append(event.token_id))
         assert ids == case['new_ids'], case['options']
         assert len(results) == case['options'].get('num_return_sequences', 1)
-    writer = made.writer()._executable.decoder()
+    writer = await made.writer()._executable.decoder()
     assert writer._sessions == {}
     assert writer.cache_memory().arena == 0
     made.dispose()
@@ -41,7 +41,7 @@ async def test_rows_are_searched_at_the_same_time_in_shared_runs(model: str) -> 
     alone = [await generator.run(text, **options) for text in texts]
     if model != 'smollm2-mini':
         alone = [one for (one,) in alone]
-    decoder = generator.writer()._executable.decoder()
+    decoder = await generator.writer()._executable.decoder()
     runs: list[int] = []
     advance = decoder.advance
 
@@ -60,7 +60,7 @@ async def test_several_texts_are_drawn_for_each_given_one_from_what_read_it_once
     made = await pipeline(TASKS[model], str(MODELS / model), dtype='fp32')
     options = {'max_new_tokens': 12, 'temperature': 3.0, 'seed': 7, 'eos_token_id': []}
     texts = ['Once upon a time there was', 'The capital']
-    decoder = made.writer()._executable.decoder()
+    decoder = await made.writer()._executable.decoder()
     fed: list[list[int]] = []
     advance = decoder.advance
 
@@ -100,7 +100,7 @@ async def test_a_stream_searches_without_beams_and_drawing_beams_are_refused() -
 
 async def test_a_search_that_is_cancelled_frees_its_beams() -> None:
     generator = await pipeline('text-generation', str(MODELS / 'smollm2-mini'), dtype='fp32')
-    decoder = generator.model._executable.decoder()
+    decoder = await generator.model._executable.decoder()
     controller = new_abort_controller()
     advance = decoder.advance
     steps: list[int] = []

@@ -94,5 +94,5 @@ class Decoder(Protocol):
 class GeneratingExecutable(Executable, Protocol):
     """An executable that can generate text if its model is a decoder."""
 
-    def decoder(self) -> Decoder:
+    async def decoder(self) -> Decoder:
         """Its sessions, if the model has an input 'input_ids' and an output 'logits'; always the same object."""

@@ -15,7 +15,7 @@ from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import nearest, public
 from edgeflow.runtime.batching import Batching, RunRequest, check_batch, model_batcher
-from edgeflow.runtime.generation import Generation, GenerationSession, session_inputs
+from edgeflow.runtime.generation import Generation, GenerationSession
 from edgeflow.runtime.memory import ModelEntry, Resource, with_room
 from edgeflow.runtime.opening import MODEL, ModelFiles, Opened, open_files
 from edgeflow.runtime.page import page_scheduler
@@ -109,13 +109,14 @@ class Model(Resource):
         self._check_living()
         if 'input_ids' not in self.input_names() or 'logits' not in [info.name for info in self.outputs]:
             raise EdgeflowError('unsupported-op', "the model is no decoder: expected an input 'input_ids' and an output 'logits'", {})
+        from edgeflow.runtime.generation import Generation, session_inputs
         feeds = check_inputs(session_inputs(self.inputs), {} if inputs is None else to_dict(inputs))
         if self._generation is None:
             self._generation = Generation(self.id, self._ready_decoder, lambda: self._entry.update(self.memory()))
         return await self._generation.open(feeds)
 
     async def _ready_decoder(self) -> Decoder:
-        return (await self._ready(None)).decoder()
+        return await (await self._ready(None)).decoder()
 
     async def run_tensors(
         self, inputs: dict[str, Tensor], outputs: list[str] | None = None, options: RunOptions | None = None,
@@ -166,7 +167,8 @@ class Model(Resource):
     def placement(self) -> Placement:
         """Which operators run where."""
         placement = self._present().placement()
-        return Placement(placement.device, native_mapping(placement.nodes))
+        return Placement(
+            placement.device, native_mapping(placement.nodes), native_mapping(placement.fallback), native_mapping(placement.reasons))
 
     async def describe_plan(self, shapes: dict[str, list[int]]) -> str:
         """The steps that run for inputs of these shapes, one a line; for tests and debugging."""
@@ -197,7 +199,8 @@ class Model(Resource):
         """The executable, loaded again if it was lost or has given up its memory."""
         if self._executable is not None and self._executable.lost():
             if self._reload is None:
-                raise EdgeflowError('worker-lost', 'the worker that held the model was lost, and the model cannot be loaded again', {})
+                code = 'device-lost' if self.device == 'webgpu' else 'worker-lost'
+                raise EdgeflowError(code, 'what held the model was lost, and the model cannot be loaded again', {})
             self._executable.dispose()
             self._executable = None
         if self._executable is None and self._reload is not None and not self.disposed:

@@ -17,6 +17,7 @@ from edgeflow.backends.wasm.crew import Link, Member, SharePlan
 from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.kernels import Image, start_instance
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
+from edgeflow.backends.wasm.pages import Pages
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_copy, join_bytes, new_bytes, now, pause
 from edgeflow.ir.graph import Graph, Node, TensorData
@@ -255,10 +256,15 @@ class WasmExecutable:
     def lost(self) -> bool:
         return False
 
-    def decoder(self) -> Decoder:
+    def on_loss(self, callback: Callable[[], None]) -> None:
+        """Its memory is not lost."""
+
+    async def decoder(self) -> Decoder:
+        from edgeflow.backends.wasm.decoder import WasmDecoder
         if self._decoder is None:
             machine = self._living()
-            self._decoder = WasmDecoder(self._graph, machine, lambda graph: WasmExecutable(graph, machine))
+            self._decoder = WasmDecoder(
+                self._graph, lambda graph: WasmExecutable(graph, machine), lambda pasts: Pages(machine.engine, pasts), self.memory)
         return self._decoder
 
     def lend(self, helpers: list[HelperLink]) -> None:
@@ -358,6 +364,16 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
     image: where the file lies already, if its large initializers are `stored` there. EdgeflowError 'unsupported-op' names the first operator that WASM does not have.
     """
     machine = WasmMachine(await start_instance() if image is None else image.instance, shares, image)
+    await improve(graph, machine, rests)
+    check_operators(graph, [])
+    for _ in machine.load(graph):
+        await rests.rest()
+    detach(graph)
+    return WasmExecutable(graph, machine)
+
+
+async def improve(graph: Graph, machine: WasmMachine, rests: Rests) -> None:
+    """Run the passes, which compute constants on `machine`."""
     for part in all_graphs(graph):
         constants_to_initializers.run(part)
         absorb_transposes.run(part)
@@ -367,11 +383,6 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
         await rests.rest()
     fold_constants(graph, machine.fold)
     eliminate_dead_nodes.run(graph)
-    check_operators(graph)
-    for _ in machine.load(graph):
-        await rests.rest()
-    detach(graph)
-    return WasmExecutable(graph, machine)
 
 
 def detach(graph: Graph) -> None:

@@ -110,7 +110,7 @@ class Parts:
                 if self.of_path(path) == part:
                     made[f'parts/{part}/{path}'] = self._part_module(text, path, core)
             made[f'parts/{part}/{ENTRY}'] = ''.join(f"export {{ {name} }} from './{target}';\n" for target, name in sorted(wanted[part]))
-            made[f'parts/{part}/{CORE}'] = ''.join(f'export const ${index} = {FREE_NAME}[{index}];\n' for index in core.values())
+            made[f'parts/{part}/{CORE}'] = f"export const [{', '.join(f'${index}' for index in core.values())}] = {FREE_NAME};\n"
         if self.patterns:
             made[f'bundle/{REGISTRY}'] = self._registry(core, fingerprint(made))
         return made

@@ -1,4 +1,4 @@
-"""Put the WGSL kernels into the bundle: wgsl/*.wgsl, snippets included, as the ES module build/js/shaders.js.
+"""Put the WGSL kernels into the bundle: wgsl/*.wgsl, snippets included, as the ES module shaders.js beside host/browser_gpu.
 
 A line `// include NAME.wgsl` stands for the text of wgsl/NAME.wgsl, once for each kernel however often it is asked for.
 Kernels in wgsl/ itself are embedded under their file names; files in subfolders are only there to be included.
@@ -14,6 +14,8 @@ from pathlib import Path
 from toolchain.paths import BUILD, ROOT
 
 SOURCES = ROOT / 'wgsl'
+# Where host/browser_gpu.js imports it, among the modules as they are and as the bundler takes them.
+TARGETS = [BUILD / form / 'edgeflow' / 'host' / 'shaders.js' for form in ('js', 'parts/webgpu')]
 INCLUDE = re.compile(r'^[ \t]*//[ \t]*include[ \t]+(\S+)[ \t]*$', re.MULTILINE)
 
 
@@ -39,7 +41,7 @@ def shrunk(text: str) -> str:
     return '\n'.join(line for line in lines if line)
 
 
-def build_shaders(root: Path = SOURCES, target: Path = BUILD / 'js' / 'shaders.js') -> Path | None:
+def build_shaders(root: Path = SOURCES, target: Path = TARGETS[0]) -> Path | None:
     """Write the module: `SHADERS`, a Map of kernel name to WGSL; None and no file where there are no kernels."""
     kernels = {path.stem: shrunk(included(path, root)) for path in sorted(root.glob('*.wgsl'))}
     if not kernels:
@@ -52,5 +54,11 @@ def build_shaders(root: Path = SOURCES, target: Path = BUILD / 'js' / 'shaders.j
     return target
 
 
+def build_all() -> None:
+    """The module for both forms of the package."""
+    for target in TARGETS:
+        build_shaders(target=target)
+
+
 if __name__ == '__main__':
-    print(build_shaders() or 'no kernels in wgsl/')
+    build_all()

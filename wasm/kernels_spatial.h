@@ -14,8 +14,6 @@
   /* X, Y, op, planes, pads behind[rank] (their address)|0, windows      op: 0 max 1 average 2 sum. With pads behind, padding      \
      counts for the average */                                                                                                     \
   X(pool_f32)                                                                                                                      \
-  /* X, Y (int64), planes, column major, windows      where in X the maxima of MaxPool are */                                      \
-  X(max_indices_f32)                                                                                                               \
   /* X, Y, outer, size, wanted, inner, taps, indices (int32 [wanted, taps]), weights [wanted, taps]                                \
      Y[o, i, j] = sum of weights[i, t] * X[o, indices[i, t], j]; where indices[i, 0] is negative, weights[i, 0] itself */          \
   X(interpolate_f32)

@@ -162,15 +162,17 @@ def test_a_translation_takes_two_models(page: Page, server: Server) -> None:
 
 @pytest.mark.parametrize('model', TASKS)
 def test_beams_in_a_worker_find_the_texts_of_transformers(page: Page, server: Server, model: str) -> None:
-    case = next(case for case in BEAMS if case['model'] == model)
-    got = page.evaluate("""async ([task, folder, text, numBeams, maxNewTokens, eosTokenId]) => {
+    case = next(case for case in BEAMS if case['model'] == model and len(case['new_ids']) > 1)
+    options = case['options']
+    got = page.evaluate("""async ([task, folder, text, numBeams, maxNewTokens, numReturnSequences, eosTokenId]) => {
       const { pipeline } = await import('/dist/edgeflow.js');
       const generator = await pipeline(task, folder, { dtype: 'fp32' });
-      const ids = [];
-      await generator(text, { numBeams, maxNewTokens, eosTokenId, onToken: event => ids.push(event.tokenId) });
+      const ids = Array.from({ length: numReturnSequences }, () => []);
+      await generator(text, { numBeams, maxNewTokens, numReturnSequences, eosTokenId, onToken: event => ids[event.row].push(event.tokenId) });
       generator.dispose();
       return ids;
-    }""", [TASKS[model], server.url('/models/' + model), case['text'], case['options']['num_beams'], case['options']['max_new_tokens'], case['eos_token_id']])
+    }""", [TASKS[model], server.url('/models/' + model), case['text'], options['num_beams'], options['max_new_tokens'],
+           options['num_return_sequences'], case['eos_token_id']])
     assert got == case['new_ids']
 
 

@@ -1,4 +1,4 @@
-// Images read at places between their elements: GridSample, DeformConv, RoiAlign; and MaxRoiPool.
+// Images read at places between their elements: GridSample, DeformConv, RoiAlign; and what poolings rarely give.
 #include "../windows.h"
 
 SMALL_CODE
@@ -202,6 +202,40 @@ KERNEL(max_roi_pool_f32) {
         }
         *y++ = most;
       }
+    }
+  }
+  return 0;
+}
+
+// MaxPool's second output: where in X its maxima are.
+KERNEL(max_indices_f32) {
+  const float *x = FLOATS(0);
+  int64_t *y = (int64_t *)a[1];
+  const int planes = a[2], by_column = a[3];
+  const Windows w = read_windows(a + 4);
+  int line[MOST_SPATIAL], tap[MOST_SPATIAL] = {0};
+  for (int p = 0; p < planes; p++, x += w.size) {
+    for (int o = 0; o < w.places; o++) {
+      decode(w.out, line, w.rank, o);
+      int best = -1;
+      do {
+        int at = 0, step = 1, inside = 1;
+        for (int d = w.rank - 1; d >= 0; d--) {
+          const int i = line[d] * w.strides[d] - w.pads[d] + tap[d] * w.dilations[d];
+          inside &= i >= 0 && i < w.in[d];
+          at += i * step;
+          step *= w.in[d];
+        }
+        if (inside && (best < 0 || x[at] > x[best])) best = at;
+      } while (advance(w.kernel, tap, w.rank));
+      int flat = best;
+      if (by_column && best >= 0) {
+        int at[MOST_SPATIAL];
+        decode(w.in, at, w.rank, best);
+        flat = 0;
+        for (int d = w.rank - 1; d >= 0; d--) flat = flat * w.in[d] + at[d];
+      }
+      *y++ = (int64_t)p * w.size + flat;
     }
   }
   return 0;

@@ -6,18 +6,19 @@ from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.executable import load_wasm
 from edgeflow.backends.wasm.kernels import Image, kernel_module
+from edgeflow.backends.wasm.lowerings import VISION_OPS, lacks
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.graph import Graph
 from edgeflow.options import check_choice
 
-# 'auto' takes the best that the platform has; so far there is one.
-DEVICES = ['auto', 'wasm']
+# 'auto' takes WASM.
+DEVICES = ['auto', 'wasm', 'webgpu']
 
 
 def choose_device(device: str) -> str:
     """The device that `device` means here. 'invalid-argument' if there is none of this name."""
     check_choice(device, DEVICES, 'device')
-    return 'wasm'
+    return 'wasm' if device == 'auto' else device
 
 
 async def prepare_device(device: str) -> None:
@@ -31,9 +32,25 @@ async def prepare_device(device: str) -> None:
         return
 
 
+async def fetch_operators(graph: Graph) -> None:
+    """Fetch the parts that know the graph's operators. 'file-missing' if they cannot be had."""
+    rare = lacks(graph, None)
+    if rare or lacks(graph, VISION_OPS):
+        from edgeflow.backends.wasm.lower_spatial import install_spatial
+
+        install_spatial()
+    if rare:
+        from edgeflow.backends.wasm.more.lowerings import install
+
+        install()
+
+
 async def load_executable(graph: Graph, device: str, rests: Rests, shares: int = 1, image: Image | None = None) -> GeneratingExecutable:
     """The graph, straight from the reader, ready to run on `device`, one of choose_device()'s.
 
-    shares: among how many threads a run can be divided. image: the file in the memory of the instance that will run it.
+    shares: among how many threads a run can be divided. 'platform' if there is no such device. image: the file in the memory of the instance that will run it.
     """
+    if device == 'webgpu':
+        from edgeflow.backends.webgpu.executable import load_webgpu
+        return await load_webgpu(graph, rests, image)
     return await load_wasm(graph, rests, shares, image)

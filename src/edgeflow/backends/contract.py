@@ -45,20 +45,27 @@ class Feed:
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """Bytes that an executable holds. total: all memory it owns, unused parts included."""
+    """Bytes that an executable holds. total: all memory it owns, unused parts included. gpu: what of it is on a GPU."""
 
     total: int
     weights: int
     arena: int
     plans: int
+    gpu: int = 0
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the nodes of a model run: how many on which device, by operator ('MatMul': 12)."""
+    """Where the nodes of a model run: how many on `device`, by operator ('MatMul': 12).
+
+    fallback: those that run on WASM for want of something on the device, and reasons: what that is. Before the first run this is what the
+    operators alone tell, afterwards what the last plan does: without what is computed while planning, and without views.
+    """
 
     device: str
     nodes: dict[str, int]
+    fallback: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
 
 
 class RunControl(Protocol):
@@ -111,6 +118,9 @@ class Executable(Protocol):
         """Whether the last run was one that others could have taken shares of."""
 
     def lost(self) -> bool:
-        """Whether the worker that held it is gone, so that it cannot run again."""
+        """Whether the worker or the GPU that held it is gone, so that it cannot run again."""
+
+    def on_loss(self, callback: Callable[[], None]) -> None:
+        """In a worker: call back when the GPU is lost."""
 
     def dispose(self) -> None: ...

@@ -54,12 +54,14 @@ async def chooser_of(choosing: object) -> Chooser | None:
 class Feeding:
     """Tokens that a session has not seen yet, at least one.
 
+    at: how many tokens the session has before; what it has beyond, since the caller no longer wanted to know, is forgotten.
     begins: from here on another text is written, so tokens are chosen by what chooser_of() makes of `choosing`: plain values, which
     may travel to a worker.
     """
 
     session: int
     ids: list[int]
+    at: int
     begins: bool = False
     choosing: object = None
 
@@ -79,14 +81,11 @@ class Decoder(Protocol):
         EdgeflowErrors: those of Executable.run(), and 'invalid-argument' for an unknown session or no tokens.
         """
 
-    async def fork(self, session: int) -> int:
-        """Begin a session with the tokens and the chooser of this one. Both share the memory of what they have in common."""
+    async def fork(self, session: int, length: int) -> int:
+        """Begin a session with the first `length` tokens and the chooser of this one. Both share the memory of what they have in common."""
 
     def rewind(self, session: int, length: int) -> None:
         """Forget the session's tokens from the `length`-th on."""
-
-    def length(self, session: int) -> int:
-        """Tokens in the session's cache."""
 
     def close(self, session: int) -> None:
         """Free what the session holds; doing it twice is no error."""

@@ -90,8 +90,9 @@ Files and network
     reads_files() -> bool                                               False in browsers: there a path is a relative URL
     async open_store(name: str) -> KeyValueStore                        IndexedDB, in Node a folder / sqlite3; both at
                                                                         $EDGEFLOW_CACHE, else the user's cache folder
-    held_of(data: Bytes) -> HeldBody                                    the bytes in that form; their memory may be moved afterwards
-    held_size(value: Bytes | HeldBody) -> int                           bytes of a body, wherever it is
+    async read_place(place: object, size: int, memory: Callable[[], Bytes]) -> bool        read a value of `size` bytes, from where KeyValueStore.place()
+                                                                        says it is, into memory that is asked for when it is filled;
+                                                                        False where that is not possible (now, here, or any more)
     free_headers(url: str) -> bool                                      whether a request may have any header: False in browsers for
                                                                         other origins, whose servers would be asked first (CORS)
     async storage_room() -> list[int | None]                            [bytes used, bytes allowed] by the platform; None: it does not say
@@ -110,6 +111,15 @@ WebAssembly
                                                                        instance's shared_memory()
     isolated() -> bool                                                 whether threads can share memory here
     async instantiate_wasm(code: Bytes) -> WasmInstance                 both
+
+WebGPU (from edgeflow.host.gpu)
+    async open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevice | None      the best adapter's device with those of the
+                                                                       wanted features that it offers and its largest limits; None:
+                                                                       there is none. on_lost: hears why, once, when it is lost
+    shader_source(name: str) -> str                                    the text of wgsl/`name`.wgsl, its includes filled in
+    narrowed(dtype: str, data: Bytes) -> Bytes | None                  elements as 32-bit words, as they lie on the GPU; None: an
+                                                                       int64 does not fit. Types of 32 bits: `data` itself
+    widened(dtype: str, data: Bytes) -> Bytes                          the other way round
 
 Workers
     default_workers() -> int                                            how many workers suit this platform: the cores in a page
@@ -206,9 +216,6 @@ class Response(Protocol):
     async def take(self, size: int, on_bytes: Callable[[int], None]) -> Bytes:
         """The next `size` bytes of the decoded body in memory of their own, fewer where it ends. on_bytes: as in sized_body()."""
 
-    async def held_body(self) -> HeldBody:
-        """The whole decoded body in the form that KeyValueStore.put() takes with the least work."""
-
     async def body(self) -> Bytes:
         """The whole decoded body."""
 
@@ -216,8 +223,11 @@ class Response(Protocol):
         """Stop the transfer and free the connection."""
 
 
-class HeldBody(Protocol):
-    """Bytes that the platform holds, not this thread's memory: a Blob in browsers, memoryview in CPython."""
+@dataclass
+class Lent:
+    """Bytes whose memory is lent: `data` is not to be used until it is given back, in which moment it may be another view of the same bytes."""
+
+    data: Bytes
 
 
 class Sha256(Protocol):
@@ -234,10 +244,14 @@ class KeyValueStore(Protocol):
 
     async def get(self, key: str) -> Bytes | None: ...
 
-    async def get_range(self, key: str, start: int, end: int) -> Bytes | None: ...
+    async def place(self, key: str) -> object | None:
+        """Where a value is, for read_place() in any thread; None if it is nowhere or cannot be read so."""
 
-    async def put(self, key: str, value: Bytes | HeldBody) -> None:
+    async def put(self, key: str, value: Bytes) -> None:
         """All of the value or nothing. It is read before put() first waits, so its memory may be moved as soon as put() was called."""
+
+    async def put_lent(self, key: str, value: Lent) -> None:
+        """As put(), the way for large values. The memory is given back when it ends, also where it fails; empty if it was lost."""
 
     async def delete(self, key: str) -> None: ...
 
@@ -386,3 +400,72 @@ class TokenizerLibrary(Protocol):
     def token_id(self, token: str) -> int | None: ...
 
     def token(self, token_id: int) -> str | None: ...
+
+
+class GpuBuffer(Protocol):
+    """GPU memory."""
+
+
+@dataclass(frozen=True)
+class GpuPiece:
+    """`size` bytes of a buffer from `offset` on."""
+
+    buffer: GpuBuffer
+    offset: int
+    size: int
+
+
+@dataclass
+class GpuCommand:
+    """A dispatch, or where `pipeline` is None a copy from `source` to `target`."""
+
+    pipeline: object | None
+    group: object | None
+    groups: list[int]
+    source: GpuPiece | None = None
+    target: GpuPiece | None = None
+
+
+class GpuDevice(Protocol):
+    """A device and its queue.
+
+    features: those wanted that it has, by WebGPU's names. name: for people. software: whether the adapter is a program on the CPU.
+    subgroup_size: the smallest size of a subgroup, 0 where it is not told. Whatever is done on a lost device raises EdgeflowError 'device-lost'.
+    """
+
+    name: str
+    features: list[str]
+    software: bool
+    subgroup_size: int
+    lost: bool
+
+    def limit(self, name: str) -> int:
+        """A limit by WebGPU's name."""
+
+    def buffer(self, size: int, uniform: bool = False) -> GpuBuffer:
+        """A storage buffer that can be copied to and from, or a uniform one."""
+
+    def free(self, buffer: GpuBuffer) -> None: ...
+
+    def write(self, buffer: GpuBuffer, offset: int, data: Bytes) -> None:
+        """Copy bytes into a buffer before what is submitted next; their number is rounded up to a multiple of 4."""
+
+    async def pipeline(self, label: str, code: str, constants: dict[str, int], forms: str) -> object:
+        """Compile a kernel with entry `main`. forms: one letter a binding: u uniform, r storage that is read, w storage that is written."""
+
+    def group(self, forms: str, pieces: list[GpuPiece]) -> object:
+        """What a dispatch binds."""
+
+    def watch(self) -> None:
+        """Look for errors in what is made until settled(), which raises them: 'out-of-memory', 'device-lost', 'internal'."""
+
+    async def settled(self) -> None: ...
+
+    def submit(self, commands: list[GpuCommand]) -> None:
+        """Submit the commands, in order."""
+
+    async def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> list[Bytes]:
+        """Submit the commands at once, in order, and give what `reads` then hold."""
+
+    def destroy(self) -> None:
+        """Give it up; on_lost hears of it."""

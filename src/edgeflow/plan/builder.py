@@ -50,12 +50,14 @@ class CacheLayout:
 
     table: the rows of the batch that runs, at a fixed address. offsets: where the keys and values of each past input begin in
     a page, in bytes, by Value.cache, and names: those numbers by the names of the inputs. capacity: the most keys that a row of this plan can see.
+    pool: on a GPU, what all pages lie in.
     """
 
     table: Value
     names: dict[str, int]
     offsets: list[int]
     capacity: int
+    pool: Value
 
 
 class StepBuilder:

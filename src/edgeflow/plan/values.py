@@ -23,6 +23,7 @@ class Value:
     - at the fixed `address` of a constant (weights of the model, or constants that this plan computed);
     - else in the arena, at `offset` (-1 until plan/arena.py has placed it).
 
+    half: a weight that is float16 on the GPU. far: it lies on the GPU, and its place is not the arena.
     cache: for past keys or values that lie in a session's pages, their number in CacheLayout.offsets; -1 for all else.
     """
 
@@ -40,6 +41,8 @@ class Value:
         self.base_offset: int = 0
         self.offset: int = -1
         self.cache: int = -1
+        self.half: bool = False
+        self.far: bool = False
 
     def root(self) -> Value:
         """The value that owns the memory in which this one lies."""

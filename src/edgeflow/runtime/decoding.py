@@ -28,10 +28,11 @@ class RemoteDecoder:
         parcel.add_feeds(inputs, False)
         return await self._begun(parcel, 0)
 
-    async def fork(self, session: int) -> int:
+    async def fork(self, session: int, length: int) -> int:
         parcel = self._parcel('fork')
         parcel.fields['session'] = session
-        return await self._begun(parcel, self.length(session))
+        parcel.fields['length'] = length
+        return await self._begun(parcel, length)
 
     async def _begun(self, parcel: Parcel, length: int) -> int:
         answer = await self._ask(parcel, None)
@@ -42,12 +43,12 @@ class RemoteDecoder:
     async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[NextToken]:
         parcel = self._parcel('advance')
         parcel.fields['cancellable'] = control is not None
-        parcel.fields['feedings'] = [[feeding.session, feeding.ids, feeding.begins, feeding.choosing] for feeding in feedings]
+        parcel.fields['feedings'] = [[feeding.session, feeding.ids, feeding.at, feeding.begins, feeding.choosing] for feeding in feedings]
         answer = await self._ask(parcel, control)
         self._memory = read_memory(answer['memory'])
         for feeding in feedings:
             if feeding.session in self._lengths:
-                self._lengths[feeding.session] = self._lengths[feeding.session] + len(feeding.ids)
+                self._lengths[feeding.session] = feeding.at + len(feeding.ids)
         return [_read_chosen(row) for row in cast('list[list]', answer['chosen'])]
 
     def rewind(self, session: int, length: int) -> None:
@@ -57,9 +58,6 @@ class RemoteDecoder:
             parcel.fields['session'] = session
             parcel.fields['length'] = length
             self._tell(parcel)
-
-    def length(self, session: int) -> int:
-        return self._lengths.get(session, 0)
 
     def close(self, session: int) -> None:
         if self._lengths.pop(session, None) is not None:
@@ -93,9 +91,9 @@ async def answer_decoding(decoder: Decoder, message: dict[str, object], control:
     if action == 'open':
         parcel.fields['session'] = await decoder.open(read_feeds(message))
     elif action == 'fork':
-        parcel.fields['session'] = await decoder.fork(cast(int, message['session']))
+        parcel.fields['session'] = await decoder.fork(cast(int, message['session']), cast(int, message['length']))
     elif action == 'advance':
-        feedings = [Feeding(row[0], row[1], row[2], row[3]) for row in cast('list[list]', message['feedings'])]
+        feedings = [Feeding(row[0], row[1], row[2], row[3], row[4]) for row in cast('list[list]', message['feedings'])]
         chosen = await decoder.advance(feedings, control if message['cancellable'] else None)
         parcel.fields['chosen'] = [_chosen_row(one) for one in chosen]
         parcel.fields['memory'] = memory_fields(decoder.cache_memory())

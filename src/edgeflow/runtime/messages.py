@@ -1,7 +1,7 @@
 """What a page and its workers say to each other: dicts of plain values, which structured clone carries as they are.
 
-The page says: start, piece, reset, external, load, run, describe, cancel, dispose; link, help and unlink, of a worker that takes
-shares of another's runs. The worker says: ready, spent (memory of pieces, to be used again), answer, failure. `call` numbers a question and its
+The page says: start, piece, stored, reset, external, load, run, describe, cancel, dispose; link, help and unlink, of a worker that takes
+shares of another's runs. The worker says: ready, spent (memory of a piece, to be used again), answer, failure. `call` numbers a question and its
 answer. Numbers of tensors travel as bytes; memory that the sender does not need any more is moved, the rest is copied.
 """
 
@@ -36,12 +36,6 @@ class Parcel:
     def _row(self, feed: Feed, give: bool) -> list[object]:
         items: list[object] = [self._row(item, give) if isinstance(item, Feed) else item for item in feed.items]
         return [feed.dtype, feed.shape, self.add_bytes(array_bytes(feed.data), give), items]
-
-    def add_piece(self, location: str, start: int, data: Bytes, give: bool) -> None:
-        """Put a piece of one of a model's files into the fields 'location', 'start' and 'data'."""
-        self.fields['location'] = location
-        self.fields['start'] = start
-        self.fields['data'] = self.add_bytes(data, give)
 
     def _has(self, memory: object) -> bool:
         for other in self.transfer:
@@ -78,24 +72,24 @@ def read_infos(fields: object) -> list[ValueInfo]:
 
 def memory_fields(use: MemoryUse) -> list[int]:
     """A MemoryUse as plain values."""
-    return [use.total, use.weights, use.arena, use.plans]
+    return [use.total, use.weights, use.arena, use.plans, use.gpu]
 
 
 def read_memory(fields: object) -> MemoryUse:
     """The other way round."""
     row = cast('list[int]', fields)
-    return MemoryUse(row[0], row[1], row[2], row[3])
+    return MemoryUse(row[0], row[1], row[2], row[3], row[4])
 
 
 def placement_fields(placement: Placement) -> list[object]:
     """A Placement as plain values."""
-    return [placement.device, placement.nodes]
+    return [placement.device, placement.nodes, placement.fallback, placement.reasons]
 
 
 def read_placement(fields: object) -> Placement:
     """The other way round."""
     row = cast('list', fields)
-    return Placement(row[0], row[1])
+    return Placement(row[0], row[1], row[2], row[3])
 
 
 def error_fields(error: Exception) -> dict[str, object]:

@@ -172,7 +172,8 @@ class Model(Resource):
     def placement(self) -> Placement:
         """Which operators run where."""
         placement = self._present().placement()
-        return Placement(placement.device, native_mapping(placement.nodes))
+        return Placement(
+            placement.device, native_mapping(placement.nodes), native_mapping(placement.fallback), native_mapping(placement.reasons))
 
     async def describe_plan(self, shapes: dict[str, list[int]]) -> str:
         """The steps that run for inputs of these shapes, one a line; for tests and debugging."""
@@ -203,7 +204,8 @@ class Model(Resource):
         """The executable, loaded again if it was lost or has given up its memory."""
         if self._executable is not None and self._executable.lost():
             if self._reload is None:
-                raise EdgeflowError('worker-lost', 'the worker that held the model was lost, and the model cannot be loaded again', {})
+                code = 'device-lost' if self.device == 'webgpu' else 'worker-lost'
+                raise EdgeflowError(code, 'what held the model was lost, and the model cannot be loaded again', {})
             self._executable.dispose()
             self._executable = None
         if self._executable is None and self._reload is not None and not self.disposed:

@@ -78,6 +78,8 @@ class RemoteExecutable:
         if answer['divisible'] and (self._runs_worth_help > 0 or now() - began >= LONG_RUN_MS):
             self._runs_worth_help = self._runs_worth_help + 1
         self._memory = read_memory(answer['memory'])
+        if 'placement' in answer:
+            self._placement = read_placement(answer['placement'])
         return read_feeds(answer)
 
     async def decoder(self) -> Decoder:
@@ -118,7 +120,11 @@ class RemoteExecutable:
         return self._runs_worth_help > 0
 
     def lost(self) -> bool:
-        return self._tenancy is not None and self._tenancy.worker.lost is not None
+        tenancy = self._tenancy
+        return tenancy is not None and (tenancy.worker.lost is not None or tenancy.number in tenancy.worker.bereft)
+
+    def on_loss(self, callback: Callable[[], None]) -> None:
+        """The worker tells by itself."""
 
     def dispose(self) -> None:
         tenancy = self._tenancy
@@ -150,6 +156,7 @@ class _Piece:
     start: int
     data: Bytes | None
     give: bool
+    total: int | None
 
 
 class Place:
@@ -172,18 +179,38 @@ class Place:
         """Whether it is to be a worker, not this thread."""
         return self._worker is not None
 
-    def receive(self, location: str, start: int, data: Bytes) -> None:
+    def receive(self, location: str, start: int, data: Bytes, total: int | None = None) -> None:
         """opening.Receiver."""
-        self.add(location, start, data, True)
+        self.add(location, start, data, True, total)
 
-    def add(self, location: str, start: int, data: Bytes, give: bool) -> None:
+    def add(self, location: str, start: int, data: Bytes, give: bool, total: int | None = None) -> None:
         """A piece of a file. give: its memory is given up."""
         self.size += len(data)
-        self._pass(_Piece(location, start, data, give))
+        self._pass(_Piece(location, start, data, give, total))
 
     def reset(self, location: str) -> None:
         """opening.Receiver."""
-        self._pass(_Piece(location, 0, None, False))
+        self._pass(_Piece(location, 0, None, False, None))
+
+    async def room(self) -> None:
+        """opening.Receiver. What waits for a worker that starts takes no more memory than it will there."""
+        if self._told is not None:
+            await self._told.room()
+
+    async def read_stored(self, location: str, start: int, size: int, place: object, total: int | None) -> bool:
+        """opening.Receiver."""
+        worker = await self._ready()
+        if worker is None:
+            return False
+        self.size += size
+        parcel = self._parcel('stored')
+        parcel.fields['location'] = location
+        parcel.fields['start'] = start
+        parcel.fields['size'] = size
+        parcel.fields['place'] = place
+        parcel.fields['total'] = total
+        answer = await worker.ask(parcel).answer()
+        return cast(bool, answer['read'])
 
     async def external_files(self) -> list[str]:
         """opening.Receiver."""
@@ -205,9 +232,12 @@ class Place:
         else:
             parcel = self._parcel('piece' if piece.data is not None else 'reset')
             parcel.fields['location'] = piece.location
-            if piece.data is not None:
-                parcel.add_piece(piece.location, piece.start, piece.data, piece.give)
-            worker.tell(parcel)
+            if piece.data is None:
+                worker.tell(parcel)
+                return
+            parcel.fields['start'] = piece.start
+            parcel.fields['total'] = piece.total
+            worker.tell_piece(parcel, piece.data, piece.give)
 
     def _parcel(self, kind: str) -> Parcel:
         parcel = Parcel(kind)

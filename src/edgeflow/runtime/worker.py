@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from edgeflow.backends.contract import HelperLink
+from edgeflow.backends.contract import HelperLink, Placement
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.wasm.crew import Link
 from edgeflow.backends.wasm.helper import Helper
 from edgeflow.backends.wasm.kernels import Preparation, use_kernels
+from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import bytes_memory, open_port, start_task, use_part_addresses, worker_port
 from edgeflow.host.port import Bytes, WorkerPort
 from edgeflow.runtime.messages import (
     Parcel, error_fields, infos_fields, memory_fields, placement_fields, read_feeds,
 )
-from edgeflow.runtime.opening import MODEL, ModelFiles, open_files
+from edgeflow.runtime.opening import ModelFiles, open_files
 
 
 class Order:
@@ -51,7 +52,7 @@ class Server:
         self._port: WorkerPort = port
         self._version: str = version
         self._executables: dict[int, GeneratingExecutable] = {}
-        self._files: dict[int, ModelFiles] = {}
+        self._placements: dict[int, Placement] = {}
         self._preparations: dict[int, Preparation] = {}
         self._orders: list[Order] = []
         self._busy: bool = False
@@ -70,6 +71,7 @@ class Server:
         if kind == 'start':
             use_kernels(message['kernels'])
             use_part_addresses(message['parts'])
+            env.wasm_location = cast('str | None', message['wasm'])
         elif kind == 'cancel':
             self._cancel(cast(int, message['call']))
         elif kind == 'link':
@@ -79,23 +81,17 @@ class Server:
         elif kind == 'unlink':
             self._unlink(cast(int, message['worker']))
         elif kind == 'piece':
-            data = cast('Bytes', message['data'])
-            files = self._of(message)
-            if message['location'] == MODEL:
-                self._preparations[cast(int, message['number'])].receive(cast(int, message['start']), data)
-            else:
-                files.receive(cast(str, message['location']), cast(int, message['start']), data)
+            self._of(message).receive(
+                cast(str, message['location']), cast(int, message['start']), cast('Bytes', message['data']), cast('int | None', message['total']))
+        elif kind == 'stored':
+            start_task(lambda: self._read_stored(Order(message)))
         elif kind == 'external':
             start_task(lambda: self._name_files(Order(message)))
         elif kind == 'reset':
-            files = self._of(message)
-            if message['location'] == MODEL:
-                self._preparations[cast(int, message['number'])].reset()
-            else:
-                files.reset(cast(str, message['location']))
+            self._of(message).reset(cast(str, message['location']))
         elif kind == 'dispose':
-            self._files.pop(cast(int, message['number']), None)
             self._preparations.pop(cast(int, message['number']), None)
+            self._placements.pop(cast(int, message['number']), None)
             executable = self._executables.pop(cast(int, message['number']), None)
             if executable is not None:
                 executable.dispose()
@@ -126,16 +122,23 @@ class Server:
                     self._reply(order, failure(EdgeflowError('aborted', 'the work was cancelled before it began', {})))
                 return
 
-    def _of(self, message: dict[str, object]) -> ModelFiles:
+    def _of(self, message: dict[str, object]) -> Preparation:
         """The files, as far as they are here, of the model that a message is about."""
         number = cast(int, message['number'])
-        if number not in self._files:
-            self._files[number] = ModelFiles()
+        if number not in self._preparations:
             self._preparations[number] = Preparation(self._give_back)
-        return self._files[number]
+        return self._preparations[number]
 
     def _give_back(self, data: Bytes) -> None:
         self._port.post({'kind': 'spent', 'data': data}, [bytes_memory(data)])
+
+    async def _read_stored(self, order: Order) -> None:
+        """Read a piece of a file from where it is stored."""
+        message = order.message
+        parcel = Parcel('answer')
+        parcel.fields['read'] = await self._of(message).read_stored(
+            cast(str, message['location']), cast(int, message['start']), cast(int, message['size']), message['place'], cast('int | None', message['total']))
+        self._reply(order, parcel)
 
     async def _name_files(self, order: Order) -> None:
         """Tell which external data files a model names: beside what is under way, as its download waits for it."""
@@ -147,10 +150,9 @@ class Server:
         self._reply(order, parcel)
 
     async def _ready_files(self, message: dict[str, object]) -> ModelFiles:
-        """The files of a model, all of which are here."""
-        files = self._of(message)
-        if files.image is None:
-            files.image = await self._preparations[cast(int, message['number'])].image()
+        """The files of a model, as far as they are here."""
+        files = ModelFiles()
+        files.image = await self._of(message).image()
         return files
 
     async def _work(self) -> None:
@@ -184,14 +186,15 @@ class Server:
     async def _load(self, order: Order) -> Parcel:
         message = order.message
         files = await self._ready_files(message)
-        self._files.pop(cast(int, message['number']), None)
         self._preparations.pop(cast(int, message['number']), None)
         opened = await open_files(files, cast(str, message['device']), order.cancelled, cast(int, message['shares']))
-        self._executables[cast(int, message['number'])] = opened.executable
+        number = cast(int, message['number'])
+        self._executables[number] = opened.executable
+        opened.executable.on_loss(lambda: self._port.post({'kind': 'lost', 'number': number}, []))
         parcel = Parcel('answer')
         parcel.fields['inputs'] = infos_fields(opened.inputs)
         parcel.fields['outputs'] = infos_fields(opened.outputs)
-        parcel.fields['placement'] = placement_fields(opened.executable.placement())
+        self._add_placement(parcel, number)
         parcel.fields['memory'] = memory_fields(opened.executable.memory())
         return parcel
 
@@ -215,7 +218,15 @@ class Server:
         parcel.add_feeds(results, True)
         parcel.fields['memory'] = memory_fields(executable.memory())
         parcel.fields['divisible'] = executable.divisible()
+        self._add_placement(parcel, cast(int, message['number']))
         return parcel
+
+    def _add_placement(self, parcel: Parcel, number: int) -> None:
+        """Tell where a model's nodes run, if that is news."""
+        placement = self._executables[number].placement()
+        if self._placements.get(number) is not placement:
+            self._placements[number] = placement
+            parcel.fields['placement'] = placement_fields(placement)
 
     async def _describe(self, message: dict[str, object]) -> Parcel:
         executable = self._executable(message)

@@ -55,7 +55,6 @@ async def obtain(source: Source, client: Client, signal: AbortSignal | None) -> 
         elif transfer.open_to_more() and source.sha256 in ['', transfer.course.source.sha256]:
             transfer.join(client)
         else:
-            transfer.chunks.hurried = True
             await _outcome(transfer.ended, signal, lambda: None, True)
             continue
         chosen: Transfer = transfer

@@ -121,6 +121,7 @@ class Transfer:
             self.delivered.resolve(False)
             return True
         self.course.check_wanted()
+        await self.chunks.written()
         if not await self.chunks.verify():
             await self.chunks.forget()
             return False

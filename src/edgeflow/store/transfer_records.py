@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -46,15 +46,19 @@ class Source:
 class Client:
     """Who waits for a file. on_chunk(start, bytes): takes the bytes, and may move their memory; None: it need only be stored.
 
-    on_reset: what it was given was of another version; all of it comes again.
+    on_reset: what it was given was of another version; all of it comes again. room: waits until it has taken in what it was given.
+    on_place(start, size, place): reads stored bytes itself from where they are; whether it could.
     """
 
     def __init__(
         self, on_chunk: Callable[[int, Bytes], None] | None, on_progress: Callable[[Transfer], None], on_reset: Callable[[], None],
+        room: Callable[[], Awaitable[None]] | None = None, on_place: Callable[[int, int, object], Awaitable[bool]] | None = None,
     ) -> None:
         self.on_chunk: Callable[[int, Bytes], None] | None = on_chunk
         self.on_progress: Callable[[Transfer], None] = on_progress
         self.on_reset: Callable[[], None] = on_reset
+        self.room: Callable[[], Awaitable[None]] | None = room
+        self.on_place: Callable[[int, int, object], Awaitable[bool]] | None = on_place
         self.generation: str = ''
         self.received: set[int] = set()
 
@@ -69,7 +73,6 @@ class Lane:
         self.heard: float = 0.0
         self.listening: bool = False
         self.stalled: bool = False
-        self.single: bool = False
         self.leaving: bool = False
 
 

@@ -20,8 +20,7 @@ from typing import Protocol
 
 from edgeflow.backends.contract import Feed, MemoryUse, RunControl
 from edgeflow.backends.generation import Chooser, Feeding, NextToken, chooser_of
-from edgeflow.backends.wasm.machine import WasmMachine
-from edgeflow.backends.wasm.pages import MOST_ROWS, PAGE, PageList, Pages, TableRow, find_pasts
+from edgeflow.backends.wasm.pages import MOST_ROWS, PAGE, PageList, PageMemory, PastInput, TableRow, find_pasts
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_ints, array_of, array_view, join_bytes, new_array
 from edgeflow.ir.dtype import element_count
@@ -73,8 +72,11 @@ class _Session:
 class WasmDecoder:
     """generation.Decoder."""
 
-    def __init__(self, graph: Graph, machine: WasmMachine, runner: Callable[[Graph], Runner]) -> None:
-        self._machine = machine
+    def __init__(
+        self, graph: Graph, runner: Callable[[Graph], Runner], pages: Callable[[list[PastInput]], PageMemory], memory: Callable[[], MemoryUse],
+    ) -> None:
+        """runner: runs graphs on the model's weights. pages: the pages that its plans work on. memory: of the model."""
+        self._memory: Callable[[], MemoryUse] = memory
         self._sessions: dict[int, _Session] = {}
         self._numbers: int = 0
         self._inputs: list[ValueInfo] = graph.inputs
@@ -89,17 +91,17 @@ class WasmDecoder:
         self._run: Runner = self._whole
         self._states: Runner = self._whole
         self._appended: list[str] = []
-        self._pages: Pages | None = None
+        self._pages: PageMemory | None = None
         try:
-            pages = Pages(machine.engine, find_pasts(graph))
+            made = pages(find_pasts(graph))
             self._run = runner(past_positions(short))
-            self._states = runner(self._appending(graph, pages))
-            self._pages = pages
+            self._states = runner(self._appending(graph, made))
+            self._pages = made
         except EdgeflowError as error:
             if error.code != 'unsupported-op':
                 raise
 
-    def _appending(self, graph: Graph, pages: Pages) -> Graph:
+    def _appending(self, graph: Graph, pages: PageMemory) -> Graph:
         """The graph with results whose computing appends the keys and values of an encoder's states to the cache."""
         nodes = list(graph.nodes)
         fixed = [past.name for past in pages.pasts if past.fixed]
@@ -122,6 +124,7 @@ class WasmDecoder:
         together: list[Feeding] = []
         for feeding in feedings:
             session = self._session(feeding.session)
+            self._rewind(session, feeding.at)
             if feeding.begins:
                 session.chooser = await chooser_of(feeding.choosing)
             if len(feeding.ids) == 0 or feeding.session in chosen or feeding.session in [other.session for other in together]:
@@ -139,19 +142,17 @@ class WasmDecoder:
                 chosen[part[k].session] = results[k]
         return [chosen[feeding.session] for feeding in feedings]
 
-    async def fork(self, session: int) -> int:
+    async def fork(self, session: int, length: int) -> int:
         found = self._session(session)
         copy = _Session(found.chooser, found.inputs, list(found.ids), PageList(), PageList(True), found.states, dict(found.state), found.stated)
         if self._pages is not None:
             copy.held = self._pages.share(found.held)
             copy.fixed = self._pages.share(found.fixed)
+        self._rewind(copy, length)
         return self._add(copy)
 
     def rewind(self, session: int, length: int) -> None:
         self._rewind(self._session(session), length)
-
-    def length(self, session: int) -> int:
-        return len(self._session(session).ids)
 
     def close(self, session: int) -> None:
         found = self._sessions.pop(session, None)
@@ -161,8 +162,8 @@ class WasmDecoder:
                 self._free(found)
 
     def cache_memory(self) -> MemoryUse:
-        used = 0 if self._pages is None else self._pages.used
-        return MemoryUse(self._machine.engine.instance.memory_size(), self._machine.weights.bytes, used, 0)
+        use = self._memory()
+        return MemoryUse(use.total, use.weights, 0 if self._pages is None else self._pages.used, 0, use.gpu)
 
     def _add(self, session: _Session) -> int:
         self._numbers = self._numbers + 1
@@ -226,7 +227,7 @@ class WasmDecoder:
             self._pages.free(session.fixed)
 
     async def _feed_pages(
-        self, pages: Pages, rows: list[_Session], ids: list[list[int]], control: RunControl | None, last: bool,
+        self, pages: PageMemory, rows: list[_Session], ids: list[list[int]], control: RunControl | None, last: bool,
     ) -> dict[str, Feed]:
         fresh = len(ids[0])
         for session in rows:
@@ -254,7 +255,7 @@ class WasmDecoder:
                 elif info.name == STATES:
                     feeds[info.name] = _filled(info, 1, 1)
             self._feed_pasts(feeds, pages, [len(rows), capacity, states])
-            self._run.cache = CacheLayout(pages.table, pages.names, pages.offsets, capacity + fresh)
+            self._run.cache = pages.layout(capacity + fresh)
             return await self._run.run(feeds, self._wanted(rows, last), control)
         except Exception:
             for i in range(len(rows)):
@@ -266,12 +267,12 @@ class WasmDecoder:
                 if session.closed:
                     self._free(session)
 
-    def _feed_pasts(self, feeds: dict[str, Feed], pages: Pages, sizes: list[int]) -> None:
+    def _feed_pasts(self, feeds: dict[str, Feed], pages: PageMemory, sizes: list[int]) -> None:
         """The pasts of these sizes: rows, tokens, states; they lie in pages, so nothing is given of them but their shapes."""
         for past in pages.pasts:
             feeds[past.name] = Feed('float32', [sizes[0], past.heads, sizes[2 if past.fixed else 1], past.width], new_array('float32', 0))
 
-    async def _keep_states(self, pages: Pages, session: _Session, control: RunControl | None) -> None:
+    async def _keep_states(self, pages: PageMemory, session: _Session, control: RunControl | None) -> None:
         """Make keys and values of the states of a session's encoder, unless it has them."""
         if len(self._appended) == 0 or session.states > 0:
             return
@@ -281,7 +282,7 @@ class WasmDecoder:
         pages.write_table([TableRow(0, states, session.fixed, 0, session.held)])
         feeds.update(self._token_feeds([[0]], [0], 0, 0))
         self._feed_pasts(feeds, pages, [1, 0, 0])
-        self._states.cache = CacheLayout(pages.table, pages.names, pages.offsets, states)
+        self._states.cache = pages.layout(states)
         await self._states.run(feeds, self._appended, control)
         session.states = states
 

@@ -19,6 +19,7 @@ from edgeflow.backends.wasm.kernels import Image, start_instance
 from edgeflow.backends.wasm.lowerings import needs_more
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
 from edgeflow.backends.wasm.more.interpreter import Interpreter
+from edgeflow.backends.wasm.pages import Pages
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_copy, join_bytes, new_bytes, now, pause
 from edgeflow.ir.dtype import DTYPE_CODES
@@ -119,6 +120,8 @@ class WasmExecutable:
     async def _interpret(self, machine: WasmMachine, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None) -> dict[str, Feed]:
         """Run node by node, now and from now on: shapes depend on data, or values are no tensors of numbers."""
         if self._interpreter is None:
+            from edgeflow.backends.wasm.more.interpreter import Interpreter
+
             self.forget_plans()
             self._interpreter = Interpreter(self._graph, machine, self._texts)
         self._pausing = True
@@ -288,11 +291,15 @@ class WasmExecutable:
     def lost(self) -> bool:
         return False
 
+    def on_loss(self, callback: Callable[[], None]) -> None:
+        """Its memory is not lost."""
+
     async def decoder(self) -> Decoder:
         from edgeflow.backends.wasm.decoder import WasmDecoder
         if self._decoder is None:
             machine = self._living()
-            self._decoder = WasmDecoder(self._graph, machine, lambda graph: WasmExecutable(graph, machine))
+            self._decoder = WasmDecoder(
+                self._graph, lambda graph: WasmExecutable(graph, machine), lambda pasts: Pages(machine.engine, pasts), self.memory)
         return self._decoder
 
     def lend(self, helpers: list[HelperLink]) -> None:
@@ -392,15 +399,33 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
 
     image: where the file lies already, if its large initializers are `stored` there. EdgeflowError 'unsupported-op' names the first operator that WASM does not have.
     """
+    machine = await open_machine(graph, shares, image)
+    await improve(graph, machine, rests)
+    check_operators(graph, [])
+    texts: dict[str, TensorData] = {}
+    take_texts(graph, '', texts)
+    for _ in machine.load(graph):
+        await rests.rest()
+    detach(graph)
+    return WasmExecutable(graph, machine, texts)
+
+
+async def open_machine(graph: Graph, shares: int = 1, image: Image | None = None) -> WasmMachine:
+    """A machine for a graph; with the part and the binary of rare operators, if it has such, and then without the image."""
     for part in all_graphs(graph):
         constants_to_initializers.run(part)
-    more = needs_more(graph)
-    if more:
-        # The image is in an instance without the rare kernels, from where its weights are copied. Helpers lack them too.
-        leave_image(graph)
-        shares = 1
-        image = None
-    machine = WasmMachine(await start_instance(None, more) if image is None else image.instance, shares, image)
+    if not needs_more(graph):
+        return WasmMachine(await start_instance() if image is None else image.instance, shares, image)
+    from edgeflow.backends.wasm.more.lowerings import install
+
+    install()
+    # The image is in an instance without the rare kernels, from where its weights are copied. Helpers lack them too.
+    leave_image(graph)
+    return WasmMachine(await start_instance(None, True))
+
+
+async def improve(graph: Graph, machine: WasmMachine, rests: Rests) -> None:
+    """Run the passes, which compute constants on `machine`."""
     for part in all_graphs(graph):
         absorb_transposes.run(part)
     eliminate_dead_nodes.run(graph)
@@ -409,13 +434,6 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
         await rests.rest()
     fold_constants(graph, machine.fold)
     eliminate_dead_nodes.run(graph)
-    check_operators(graph)
-    texts: dict[str, TensorData] = {}
-    take_texts(graph, '', texts)
-    for _ in machine.load(graph):
-        await rests.rest()
-    detach(graph)
-    return WasmExecutable(graph, machine, texts)
 
 
 def take_texts(graph: Graph, scope: str, texts: dict[str, TensorData]) -> None:
@@ -442,6 +460,7 @@ def leave_image(graph: Graph) -> None:
 
 def detach(graph: Graph) -> None:
     """Replace the tensors of a loaded graph, which are views into the file: initializers by empty ones, attributes by copies."""
+    graph.outer = None
     for name in graph.initializers:
         data = graph.initializers[name]
         graph.initializers[name] = TensorData(data.dtype, data.shape, new_bytes(0))

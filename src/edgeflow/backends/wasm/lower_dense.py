@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from edgeflow.backends.wasm.batches import Batch, batches
-from edgeflow.backends.wasm.moments import deviation_steps, moment_steps
 from edgeflow.ir.attributes import int_of, number_of, text_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
@@ -174,10 +173,8 @@ def norm_steps(b: StepBuilder, kernel: str, node: Node, inputs: list[Value | Non
     """LayerNormalization and RMSNormalization: the last dims from `axis` on are normalised."""
     source = require_float(b, given(b, inputs))
     output = given(b, outputs)
-    mean = at(outputs, 1)
-    inverse = at(outputs, 2)
-    if kernel != 'layer_norm_f32' and mean is not None:
-        raise b.unsupported('its output for training (inverse deviation) is not given')
+    if at(outputs, 1) is not None or at(outputs, 2) is not None:
+        raise b.unsupported('its outputs for training (mean, inverse deviation) are not given')
     rank = len(source.shape)
     axis = int_of(node, 'axis', -1)
     axis = axis + rank if axis < 0 else axis
@@ -186,14 +183,8 @@ def norm_steps(b: StepBuilder, kernel: str, node: Node, inputs: list[Value | Non
         weights = at(inputs, i)
         if weights is not None and weights.count() != n:
             raise b.unsupported(f'input {i} of shape {weights.shape} where {n} elements are normalised')
+    b.may_reuse(output, source)
     rows = element_count(source.shape[:axis])
-    if mean is not None or inverse is not None:
-        means = b.typed_scratch('float32', [rows]) if mean is None else mean
-        variances = b.typed_scratch('float32', [rows]) if inverse is None else inverse
-        moment_steps(b, source, means, variances, 1, rows, n)
-        deviation_steps(b, variances, number_of(node, 'epsilon', 1e-5), variances, True)
-    else:
-        b.may_reuse(output, source)
     b.step(kernel, [b.pointer(source), 0, 0, b.pointer(at(inputs, 1)), b.pointer(at(inputs, 2)), b.pointer(output), 0, rows, n, 1,
                     b.real(number_of(node, 'epsilon', 1e-5))])
 

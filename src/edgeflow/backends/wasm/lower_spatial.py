@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from edgeflow.backends.wasm.lower_dense import ACTIVATION_IDS, ceil_div, given, require_float
-from edgeflow.backends.wasm.lower_elementwise import BINARY_IDS, binary_step, cast_step
+from edgeflow.backends.wasm.lower_elementwise import BINARY_IDS, UNARY_IDS, binary_step, cast_step, scalar_step
 from edgeflow.backends.wasm.lower_resize import lower_resize
-from edgeflow.backends.wasm.moments import deviation_steps, moment_steps, real_step
+from edgeflow.backends.wasm.lowerings import LOWERINGS
 from edgeflow.backends.wasm.rules import context_of
+from edgeflow.backends.wasm.windows import as_channels, pool_step, window_words
 from edgeflow.ir.attributes import int_of, number_of, text_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
-from edgeflow.ir.ops.spatial import Windows, conv_windows, pool_windows, transposed_windows
+from edgeflow.ir.ops.spatial import SPATIAL_OPS, transposed_windows
+from edgeflow.ir.ops.table import OPS
+from edgeflow.ir.ops.windows import Windows, conv_windows, pool_windows
 from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.values import Value, Word, at
 
@@ -19,18 +22,6 @@ BLOCK_FLOATS = 65536
 MOST_BLOCK = 512
 # Products of 8-bit numbers whose sum float32 holds exactly.
 EXACT_PRODUCTS = 256
-
-
-def window_words(image: list[int], windows: Windows) -> list[Word]:
-    """How kernels take windows over an image of these spatial dims."""
-    if sum(windows.pads) == 0 and max(windows.kernel) == 1 and max(windows.strides) == 1:
-        count = element_count(image)
-        return [1, count, count, 1, 1, 1, 0]
-    rank = len(image)
-    words: list[Word] = [rank]
-    for part in [image, windows.output, windows.kernel, windows.strides, windows.dilations, windows.pads[:rank]]:
-        words.extend(part)
-    return words
 
 
 def float_value(b: StepBuilder, value: Value) -> Value:
@@ -119,36 +110,13 @@ def lower_conv_transpose(b: StepBuilder, node: Node, inputs: list[Value | None],
         b.step('col2im_f32', words + window_words(output.shape[2:], windows))
 
 
-POOL_IDS: dict[str, int] = {'MaxPool': 0, 'AveragePool': 1, 'LpPool': 2}
-
-
-def pool_step(b: StepBuilder, op: str, source: Value, output: Value, windows: Windows, padded: bool) -> None:
-    """padded: padding counts for the average."""
-    rank = len(windows.kernel)
-    around = b.table(windows.pads[rank:]) if padded else 0
-    words: list[Word] = [b.pointer(source), b.pointer(output), POOL_IDS[op], element_count(source.shape[:2]), around]
-    b.step('pool_f32', words + window_words(source.shape[2:], windows))
-
-
 def lower_average_pool(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     windows = pool_windows(context_of(b, node, inputs))
     pool_step(b, 'AveragePool', require_float(b, given(b, inputs)), given(b, outputs), windows, int_of(node, 'count_include_pad') == 1)
 
 
 def lower_max_pool(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    source = given(b, inputs)
-    wide = float_value(b, source)
-    windows = pool_windows(context_of(b, node, inputs))
-    output = at(outputs, 0)
-    indices = at(outputs, 1)
-    if output is not None:
-        made = output if output.dtype == 'float32' else b.typed_scratch('float32', output.shape)
-        pool_step(b, 'MaxPool', wide, made, windows, False)
-        if made is not output:
-            cast_step(b, made, output)
-    if indices is not None:
-        words: list[Word] = [b.pointer(wide), b.pointer(indices), element_count(source.shape[:2]), int_of(node, 'storage_order')]
-        b.step('max_indices_f32', words + window_words(source.shape[2:], windows))
+    pool_step(b, 'MaxPool', require_float(b, given(b, inputs)), given(b, outputs), pool_windows(context_of(b, node, inputs)), False)
 
 
 def global_pool_lowering(reduction: int) -> Lowering:
@@ -170,35 +138,19 @@ def scaled(b: StepBuilder, source: Value, factor: Value, addend: Value, output: 
     binary_step(b, BINARY_IDS['Add'], output, addend, output)
 
 
-def as_channels(b: StepBuilder, value: Value, rank: int) -> Value:
-    """A view of numbers by channel that can be broadcast to [batch, channels, spatial ...]."""
-    view = b.new_value(value.name, value.dtype, value.shape + [1] * (rank - 2))
-    b.alias(view, value)
-    return view
-
-
 def lower_batch_normalization(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    """y = x * factor + (bias - mean * factor), factor = scale / sqrt(variance + epsilon). In training mean and variance are the batch's."""
+    """y = x * factor + (bias - mean * factor), factor = scale / sqrt(variance + epsilon)."""
+    if int_of(node, 'training_mode') != 0:
+        raise b.unsupported('training_mode 1 without its outputs')
     x = require_float(b, given(b, inputs))
     rank = max(2, len(x.shape))
-    means = [given(b, inputs, 3), given(b, inputs, 4)]
-    shape = means[0].shape
-    factor = b.typed_scratch('float32', shape)
-    addend = b.typed_scratch('float32', shape)
-    if int_of(node, 'training_mode') != 0:
-        own = [b.typed_scratch('float32', shape), b.typed_scratch('float32', shape)]
-        moment_steps(b, x, own[0], own[1], x.shape[0], shape[0], x.count() // max(1, x.shape[0] * shape[0]))
-        momentum = number_of(node, 'momentum', 0.9)
-        for i in range(2):
-            running = at(outputs, i + 1)
-            if running is not None:
-                real_step(b, BINARY_IDS['Mul'], means[i], momentum, running)
-                real_step(b, BINARY_IDS['Mul'], own[i], 1 - momentum, factor)
-                binary_step(b, BINARY_IDS['Add'], running, factor, running)
-        means = own
-    deviation_steps(b, means[1], number_of(node, 'epsilon', 1e-5), factor, False)
+    mean = given(b, inputs, 3)
+    factor = b.typed_scratch('float32', mean.shape)
+    addend = b.typed_scratch('float32', mean.shape)
+    scalar_step(b, BINARY_IDS['Add'], given(b, inputs, 4), b.table([b.real(number_of(node, 'epsilon', 1e-5))]), 1, factor)
+    b.step('unary', [UNARY_IDS['Sqrt'], 1, 1, b.pointer(factor), b.pointer(factor), factor.count(), 0, 0])
     binary_step(b, BINARY_IDS['Div'], given(b, inputs, 1), factor, factor)
-    binary_step(b, BINARY_IDS['Mul'], means[0], factor, addend)
+    binary_step(b, BINARY_IDS['Mul'], mean, factor, addend)
     binary_step(b, BINARY_IDS['Sub'], given(b, inputs, 2), addend, addend)
     scaled(b, x, as_channels(b, factor, rank), as_channels(b, addend, rank), given(b, outputs))
 
@@ -242,3 +194,11 @@ SPATIAL_LOWERINGS: dict[str, Lowering] = {
     'Resize': lower_resize,
     'Upsample': lower_resize,
 }
+
+
+def install_spatial() -> None:
+    """Add this part's operators to the tables that planning looks them up in."""
+    for key in SPATIAL_OPS:
+        OPS[key] = SPATIAL_OPS[key]
+    for key in SPATIAL_LOWERINGS:
+        LOWERINGS[key] = SPATIAL_LOWERINGS[key]

@@ -9,14 +9,13 @@ from collections.abc import Iterator
 
 from edgeflow.backends.wasm.engine import WasmEngine, convert_step, failure
 from edgeflow.backends.wasm.kernels import Image
-from edgeflow.backends.wasm.lowerings import FORMS, LOWERINGS
+from edgeflow.backends.wasm.lowerings import FORMS, INTERPRETED, lowering_of
 from edgeflow.backends.wasm.shares import share_groups
 from edgeflow.backends.wasm.weights import Weights, check_data, upload
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import copy_bytes, new_bytes
-from edgeflow.host.port import WasmInstance
+from edgeflow.host.port import Bytes, WasmInstance
 from edgeflow.ir.dtype import PACKED_BITS
-from edgeflow.ir.ops.more.flow import FLOW_OPS
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
 from edgeflow.plan.planner import PLANNED_OPS, Draft, lower_at_once, memory_dtype
@@ -36,9 +35,13 @@ class WasmMachine:
         self.weights: Weights = Weights(self.engine, image)
         self._planned: list[Value] = []
 
-    def load(self, graph: Graph) -> Iterator[None]:
-        """Put the graph's initializers into memory, with a halt after each."""
-        return self.weights.load(graph, FORMS)
+    def load(self, graph: Graph, elsewhere: set[str] | None = None) -> Iterator[None]:
+        """Put the graph's initializers into memory, but for those of the keys `elsewhere`, with a halt after each."""
+        return self.weights.load(graph, FORMS, set() if elsewhere is None else elsewhere)
+
+    def value_of(self, data: TensorData) -> Value:
+        """A tensor in memory, as the planner would hold it, until end_plan(set())."""
+        return self._temporary(StepBuilder(self), data)
 
     def begin_plan(self) -> None:
         """From here on, constants are computed for a plan."""
@@ -56,23 +59,25 @@ class WasmMachine:
         return kept
 
     def lowering(self, key: str) -> Lowering | None:
-        return LOWERINGS.get(key)
+        return lowering_of(key)
 
     def initializer(self, key: str) -> Value:
         return self.weights.value(key)
 
-    def evaluate(self, b: StepBuilder, outputs: list[Value | None]) -> None:
+    def evaluate(self, b: StepBuilder, outputs: list[Value | None]) -> bool:
         for value in outputs:
             if value is not None and value.base is None and value.literal is None:
                 self.engine.place(value)
                 self._planned.append(value)
         self.engine.run_now(b, b.where())
+        return True
 
     def convert(self, b: StepBuilder, source: Value, target: Value) -> None:
         convert_step(b, source, target)
 
-    def share(self, groups: list[NodeSteps], outputs: list[Value], b: StepBuilder) -> Shared:
-        return share_groups(groups, outputs, b, self._shares)
+    def share(self, groups: list[NodeSteps], inputs: list[Value], outputs: list[Value], b: StepBuilder) -> Shared:
+        # What works on a session's pages cannot be divided: they are in this machine's memory.
+        return Shared(groups, []) if b.cache is not None else share_groups(groups, outputs, b, self._shares)
 
     def read_ints(self, value: Value) -> list[int]:
         return self.engine.read_ints(value)
@@ -107,6 +112,14 @@ class WasmMachine:
         finally:
             self.end_plan(set())
 
+    def adopt(self, value: Value, data: Bytes) -> None:
+        """Put an initializer that was elsewhere into memory. data: its elements; those of a float32 may be float16."""
+        self.engine.place(value)
+        if len(data) == value.size:
+            self.engine.upload(value.address, data)
+        else:
+            upload(self.engine, StepBuilder(self), TensorData('float16', value.shape, data), value)
+
     def _temporary(self, b: StepBuilder, data: TensorData) -> Value:
         check_data(data, '')
         value = b.new_value('', memory_dtype(data.dtype), data.shape)
@@ -122,15 +135,15 @@ class WasmMachine:
         return TensorData(value.dtype, value.shape, data)
 
 
-def check_operators(graph: Graph) -> None:
-    """'unsupported-op' for the first node, subgraphs included, whose operator WASM does not have."""
+def check_operators(graph: Graph, others: list[str]) -> None:
+    """'unsupported-op' for the first node, subgraphs included, whose operator neither WASM has nor `others`, the keys of another backend."""
     for node in graph.nodes:
         key = node.key()
-        if key not in LOWERINGS and key not in PLANNED_OPS and key not in FLOW_OPS:
+        if lowering_of(key) is None and key not in PLANNED_OPS and key not in INTERPRETED and key not in others:
             opset = graph.opsets.get(node.domain, 1)
             domain = 'ai.onnx' if node.domain == '' else node.domain
             raise EdgeflowError('unsupported-op', f"no backend has the operator {node.op} of {domain}, version {opset} (node '{node.name}')",
                                 {'op': node.op, 'domain': domain, 'opset': opset, 'node': node.name})
         for attribute in node.attributes.values():
             if isinstance(attribute, Graph):
-                check_operators(attribute)
+                check_operators(attribute, others)

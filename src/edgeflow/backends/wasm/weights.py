@@ -64,6 +64,8 @@ class Weights:
         self._weights: dict[str, Weight] = {}
         self._packings: list[_Packing] = []
         self._numbers: int = 0
+        # The keys of those that are not in this memory at all.
+        self._elsewhere: set[str] = set()
         self.bytes: int = 0
 
     def value(self, key: str) -> Value:
@@ -77,8 +79,9 @@ class Weights:
             return None
         return self._weights[first.initializer].packed.get(form.key)
 
-    def load(self, graph: Graph, forms: dict[str, FormOf]) -> Iterator[None]:
-        """Put all initializers of `graph` into memory, with a halt after each. EdgeflowError 'out-of-memory'."""
+    def load(self, graph: Graph, forms: dict[str, FormOf], elsewhere: set[str]) -> Iterator[None]:
+        """Put all initializers of `graph` but those of the keys `elsewhere` into memory, with a halt after each. EdgeflowError 'out-of-memory'."""
+        self._elsewhere = elsewhere
         self._add(graph, '')
         self._demand(graph, [''], [graph], forms)
         self._reserve()
@@ -90,7 +93,6 @@ class Weights:
                 self._engine.place(packing.target)
         for _ in self._fill():
             yield
-        self._give_gaps()
         for weight in self._weights.values():
             weight.data = None
         self._packings = []
@@ -139,7 +141,8 @@ class Weights:
         """The initializer that `name` means to a node of the innermost graph."""
         for i in range(len(graphs) - 1, -1, -1):
             if name in graphs[i].initializers:
-                return self._weights[initializer_key(scopes[i], name)].value
+                key = initializer_key(scopes[i], name)
+                return None if key in self._elsewhere else self._weights[key].value
         return None
 
     def _want_packed(self, node: Node, form: PackedForm, inputs: list[Value | None]) -> None:
@@ -188,9 +191,15 @@ class Weights:
         if image is None:
             return
         at = image.address
+        last = at
         for address in sorted(self._extents.keys()):
             self._engine.heap.give(at, address - at)
-            at = address + self._extents[address]
+            if address < at:
+                # They share bytes: neither is ever freed.
+                self._holders[last] += 1
+                self._holders[address] += 1
+            last = address
+            at = max(at, address + self._extents[address])
         self._engine.heap.give(at, image.address + image.size - at)
 
     def _fill(self) -> Iterator[None]:
@@ -205,6 +214,7 @@ class Weights:
                 if stored is not None:
                     self._holders[stored.address] = self._holders.get(stored.address, 0) + 1
                     self._extents[stored.address] = stored.length
+        self._give_gaps()
         for weight in self._weights.values():
             if weight.wants_plain and weight.data is not None and weight.data.stored is not None and weight.value.address == weight.data.stored.address:
                 # It stays there for good: one holder too many.

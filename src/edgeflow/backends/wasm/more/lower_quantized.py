@@ -9,7 +9,7 @@ from edgeflow.ir.attributes import int_of, number_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Attribute, Node
 from edgeflow.ir.ops.infer import InferContext, Type
-from edgeflow.ir.ops.spatial import conv_windows
+from edgeflow.ir.ops.windows import conv_windows
 from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.values import Value, at
 

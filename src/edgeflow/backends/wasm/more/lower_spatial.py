@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from edgeflow.backends.wasm.lower_dense import ceil_div, given, require_float
-from edgeflow.backends.wasm.lower_spatial import as_channels, pool_step, window_words
 from edgeflow.backends.wasm.more.compose import Composer
 from edgeflow.backends.wasm.rules import context_of
+from edgeflow.backends.wasm.windows import as_channels, pool_step, window_words
 from edgeflow.ir.attributes import int_of, ints_of, number_of, text_of
-from edgeflow.ir.dtype import element_count
+from edgeflow.ir.dtype import DTYPE_CODES, element_count
 from edgeflow.ir.graph import Node
 from edgeflow.ir.ops.more.spatial import block_windows, deform_windows, unpooled_shape
-from edgeflow.ir.ops.spatial import Windows, pool_windows
+from edgeflow.ir.ops.windows import Windows, pool_windows
 from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.values import Value, Word, at
 
@@ -199,27 +199,61 @@ def lower_max_roi_pool(b: StepBuilder, node: Node, inputs: list[Value | None], o
     b.step('max_roi_pool_f32', words)
 
 
-def lower_center_crop_pad(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    c = Composer(b)
+def lower_any_max_pool(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    """In float32, which holds 8-bit numbers exactly; with the indices of the maxima."""
     source = given(b, inputs)
-    output = given(b, outputs)
-    rank = len(source.shape)
-    starts: list[int] = []
-    ends: list[int] = []
-    pads: list[int] = [0] * (2 * rank)
-    for i in range(rank):
-        more = output.shape[i] - source.shape[i]
-        start = max(0, -more) // 2
-        starts.append(start)
-        ends.append(start + min(source.shape[i], output.shape[i]))
-        pads[i] = max(0, more) // 2
-        pads[rank + i] = max(0, more) - pads[i]
-    c.op('Pad', [c.op('Slice', [source, c.ints(starts), c.ints(ends)]), c.ints(pads)], None, output)
+    if source.dtype == 'float64':
+        raise b.unsupported('type float64; it runs in float32, float16 and 8 bits')
+    c = Composer(b)
+    wide = c.cast(source, 'float32')
+    windows = pool_windows(context_of(b, node, inputs))
+    output = at(outputs, 0)
+    indices = at(outputs, 1)
+    if output is not None:
+        made = output if output.dtype == 'float32' else c.value('float32', output.shape)
+        pool_step(b, 'MaxPool', wide, made, windows, False)
+        if made is not output:
+            c.op('Cast', [made], {'to': DTYPE_CODES[output.dtype]}, output)
+    if indices is not None:
+        words: list[Word] = [b.pointer(wide), b.pointer(indices), element_count(source.shape[:2]), int_of(node, 'storage_order')]
+        b.step('max_indices_f32', words + window_words(source.shape[2:], windows))
 
+
+def lower_any_batch_normalization(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    """In training mean and variance are the batch's, and what is kept of them moves toward those."""
+    c = Composer(b)
+    x = given(b, inputs)
+    rank = len(x.shape)
+    means = [c.cast(given(b, inputs, 3), x.dtype), c.cast(given(b, inputs, 4), x.dtype)]
+    centred = c.op('Sub', [x, as_channels(b, means[0], rank)])
+    if int_of(node, 'training_mode') != 0:
+        axes = c.ints([i for i in range(rank) if i != 1])
+        mean = c.op('ReduceMean', [x, axes])
+        centred = c.op('Sub', [x, mean])
+        own = [mean, c.op('ReduceMean', [c.op('Mul', [centred, centred]), axes])]
+        momentum = number_of(node, 'momentum', 0.9)
+        for i in range(2):
+            own[i] = c.reshaped(own[i], means[i].shape)
+            running = at(outputs, i + 1)
+            if running is not None:
+                kept = c.op('Mul', [means[i], c.real(momentum, x.dtype)])
+                moved = c.op('Add', [kept, c.op('Mul', [own[i], c.real(1 - momentum, x.dtype)])])
+                c.give(c.cast(moved, running.dtype), running)
+        means = own
+    deviation = c.op('Sqrt', [c.op('Add', [means[1], c.real(number_of(node, 'epsilon', 1e-5), x.dtype)])])
+    factor = c.op('Div', [c.cast(given(b, inputs, 1), x.dtype), deviation])
+    scaled = c.op('Mul', [centred, as_channels(b, factor, rank)])
+    c.op('Add', [scaled, as_channels(b, c.cast(given(b, inputs, 2), x.dtype), rank)], None, given(b, outputs))
+
+
+# Beside the core's lowerings, as WIDE_LOWERINGS of lower_numeric.py.
+WIDE_SPATIAL_LOWERINGS: dict[str, Lowering] = {
+    'BatchNormalization': lower_any_batch_normalization,
+    'MaxPool': lower_any_max_pool,
+}
 
 MORE_SPATIAL_LOWERINGS: dict[str, Lowering] = {
     'AffineGrid': lower_affine_grid,
-    'CenterCropPad': lower_center_crop_pad,
     'Col2Im': lower_col2im,
     'DeformConv': lower_deform_conv,
     'GlobalLpPool': lower_global_lp_pool,

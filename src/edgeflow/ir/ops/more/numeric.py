@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeflow.ir.dtype import ITEM_BITS
 from edgeflow.ir.ops.infer import FLOATS, INTEGERS, NUMBERS, InferContext, OpSpec, Type, op
-from edgeflow.ir.ops.spatial import conv_windows
+from edgeflow.ir.ops.windows import conv_windows
 
 BYTES8 = ['uint8', 'int8']
 

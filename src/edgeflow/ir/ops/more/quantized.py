@@ -6,7 +6,7 @@ from edgeflow.ir.ops.dense import matmul_shape
 from edgeflow.ir.ops.infer import Infer, InferContext, OpSpec, Type, op
 from edgeflow.ir.ops.more.numeric import BYTES8
 from edgeflow.ir.ops.reduce import reduced_shape
-from edgeflow.ir.ops.spatial import find_windows
+from edgeflow.ir.ops.windows import find_windows
 
 
 def _unary(c: InferContext) -> list[Type]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeflow.ir.ops.infer import FLOATS, InferContext, OpSpec, Type, op
-from edgeflow.ir.ops.spatial import Windows, find_windows, pool_windows
+from edgeflow.ir.ops.windows import Windows, find_windows, pool_windows
 
 
 def _same(c: InferContext) -> list[Type]:
@@ -130,21 +130,8 @@ def _max_roi_pool(c: InferContext) -> list[Type]:
     return _regions(c, 5, pooled[0], pooled[1])
 
 
-def _center_crop_pad(c: InferContext) -> list[Type]:
-    shape = c.shape(0)[:]
-    given = c.attr_ints('axes')
-    axes = [i for i in range(len(shape))] if given is None else c.axes(given, len(shape))
-    wanted = c.ints(1)
-    if len(wanted) != len(axes):
-        raise c.fail(f'{len(axes)} sizes', f'{wanted}')
-    for i in range(len(axes)):
-        shape[axes[i]] = wanted[i]
-    return c.shaped(shape)
-
-
 MORE_SPATIAL_OPS: dict[str, OpSpec] = {
     'AffineGrid': op(_affine_grid, 2, 2, 20),
-    'CenterCropPad': op(_center_crop_pad, 2, 2, 18),
     'Col2Im': op(_col2im, 3, 3, 18),
     'DeformConv': op(_deform_conv, 3, 5, 19),
     'GlobalLpPool': op(_global_lp_pool),

@@ -416,9 +416,11 @@ async def open_machine(graph: Graph, shares: int = 1, image: Image | None = None
         constants_to_initializers.run(part)
     if not needs_more(graph):
         return WasmMachine(await start_instance() if image is None else image.instance, shares, image)
+    from edgeflow.backends.wasm.more.expansions import expand
     from edgeflow.backends.wasm.more.lowerings import install
 
     install()
+    expand(graph)
     # The image is in an instance without the rare kernels, from where its weights are copied. Helpers lack them too.
     leave_image(graph)
     return WasmMachine(await start_instance(None, True))

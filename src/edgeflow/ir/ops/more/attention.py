@@ -67,10 +67,10 @@ def _attention(c: InferContext) -> list[Type]:
 
 
 def _flex_attention(c: InferContext) -> list[Type]:
-    c.check_dtype(0, FLOATS)
+    """It is replaced by other nodes before planning (backends/wasm/more/expansions.py)."""
     c.check_rank(0, 4, 4)
     d = attention_dims(c)
-    return [Type(c.dtype(0), [d.batch, d.heads, d.rows, d.value_width])]
+    return [Type(c.check_dtype(0, FLOATS), [d.batch, d.heads, d.rows, d.value_width])]
 
 
 def rotary_dims(c: InferContext) -> list[int]:

@@ -1,4 +1,4 @@
-"""ONNX's backend node tests: their models, inputs, and expected outputs with tolerances."""
+"""ONNX's backend tests, of nodes and of models: their models, inputs, and expected outputs with tolerances."""
 
 from __future__ import annotations
 
@@ -6,14 +6,22 @@ import dataclasses
 import functools
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.backend.test
+from onnx import OptionalProto, SequenceProto, TensorProto, TypeProto, numpy_helper
 import onnx
 from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 from onnx.backend.test.runner import Runner
 
 from tests.conformance.values import Plain, Value, numpy_value, plain
+
+
+DATA = Path(onnx.backend.test.__file__).parent / 'data'
+SUITES = ['simple', 'pytorch-operator', 'pytorch-converted', 'light']
 
 
 @dataclass(frozen=True)
@@ -64,6 +72,49 @@ def planned(case: Case) -> list[Case]:
         runs = [({name: inputs[name] for name in inputs if name in {info.name for info in left}}, outputs)]
         made.append(dataclasses.replace(case, model=model.SerializeToString(), runs=runs))
     return made
+
+
+def stored(path: Path, kind: TypeProto) -> Value:
+    """A value from a .pb file; `kind`: what the graph declares of it."""
+    data = path.read_bytes()
+    if kind.HasField('sequence_type'):
+        return plain(numpy_helper.to_list(SequenceProto.FromString(data)))
+    if kind.HasField('optional_type'):
+        return plain(numpy_helper.to_optional(OptionalProto.FromString(data)))
+    return plain(TensorProto.FromString(data))
+
+
+@functools.cache
+def suite_cases(suite: str) -> dict[str, Case]:
+    """The cases of one of ONNX's other suites by name: 'simple/...', 'pytorch-operator/...', 'pytorch-converted/...', 'light/...'."""
+    cases = {}
+    for case in load_model_tests(kind='real' if suite == 'light' else suite):
+        name = f'{suite}/{case.name.removeprefix("test_")}'
+        path = DATA / 'light' / Path(case.url).name if suite == 'light' else Path(case.model_dir) / 'model.onnx'
+        model = onnx.load(path)
+        constants = {tensor.name for tensor in model.graph.initializer}
+        inputs = [info for info in model.graph.input if info.name not in constants]
+        outputs = list(model.graph.output)
+        if suite == 'light':
+            given = {info.name: plain(Runner.generate_dummy_data(info, seed=0, name=case.model_name, random=False)) for info in inputs}
+            expected = [stored(path.with_name(f'{path.stem}_output_{i}.pb'), info.type) for i, info in enumerate(outputs)]
+            runs = [(given, [numpy_value(x) for x in expected])]
+        else:
+            runs = [(
+                {info.name: stored(folder / f'input_{i}.pb', info.type) for i, info in enumerate(inputs)},
+                [numpy_value(stored(folder / f'output_{i}.pb', info.type)) for i, info in enumerate(outputs)],
+            ) for folder in sorted(path.parent.glob('test_data_set_*'))]  # fmt: skip
+        ops = sorted({node.op_type for node in model.graph.node})
+        cases[name] = Case(name, path.read_bytes(), [info.name for info in outputs], runs, case.rtol, case.atol, ops)
+    return cases
+
+
+def all_cases() -> dict[str, Case]:
+    """Those of all suites."""
+    cases = dict(node_cases())
+    for suite in SUITES:
+        cases.update(suite_cases(suite))
+    return cases
 
 
 def lengths(values: list[object]) -> list[object]:

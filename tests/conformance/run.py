@@ -1,4 +1,4 @@
-"""ONNX's backend node tests on edgeflow: in CPython through wasmtime and in Chromium.
+"""ONNX's backend tests (nodes; simple, pytorch-operator, pytorch-converted, light) on edgeflow: in CPython through wasmtime and in Chromium.
 
 `python -m tests.conformance.run`: all cases in both, compared with the lists beside this file; ends with 1 where they differ.
   --write           write the lists: passing.txt (what passes in both) and rest.txt (the others with their reasons)
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.conformance import in_chromium, in_cpython
-from tests.conformance.cases import Case, node_cases, planned
+from tests.conformance.cases import SUITES, Case, all_cases, planned
 
 PASSING = Path(__file__).parent / 'passing.txt'
 REST = Path(__file__).parent / 'rest.txt'
@@ -35,7 +35,7 @@ def chosen(filters: list[str]) -> list[Case]:
     def wanted(case: Case) -> bool:
         return not filters or any(f[3:] in case.ops if f.startswith('op:') else f in case.name for f in filters)
 
-    return [case for name, case in sorted(node_cases().items()) if wanted(case)]
+    return [case for name, case in sorted(all_cases().items()) if wanted(case)]
 
 
 def in_python(cases: list[Case], trace: bool) -> Iterator[tuple[Case, str | None]]:
@@ -50,7 +50,11 @@ def kind_of(reason: str) -> str:
 
 def report(title: str, verdicts: dict[str, str | None], seconds: float, *, reasons: bool) -> None:
     failed = {name: reason for name, reason in verdicts.items() if reason is not None}
-    print(f'{title}: {len(verdicts) - len(failed)} of {len(verdicts)} pass ({seconds:.0f} s)')
+    for suite in ['node', *SUITES]:
+        names = [name for name in verdicts if (name.split('/')[0] if '/' in name else 'node') == suite]
+        if names:
+            print(f'{title}, {suite}: {len([name for name in names if name not in failed])} of {len(names)} pass')
+    print(f'{title}: {seconds:.0f} s')
     if reasons:
         for reason, count in Counter(kind_of(reason) for reason in failed.values()).most_common(60):
             print(f'  {count:4} {reason}')

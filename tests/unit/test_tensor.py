@@ -120,6 +120,7 @@ def test_what_is_refused() -> None:
     assert 'int32' in refused(array_of('float32', [1]), None, 'int32').message
     refused(array_of('uint8', [2]), None, 'bool')
     refused(['a', 1], None, None)
+    refused([['a'], 'b'], None, 'string')
     refused(None, None, None)
     refused([[1, 2], [3]], None, None)
     assert refused([1, 2, 3], [2, 2], None).details == {'expected': 4, 'got': 3}
@@ -128,6 +129,15 @@ def test_what_is_refused() -> None:
     refused([1, 2, 3], [1.5, 2], None)
     assert "did you mean 'float32'" in refused([1], None, 'flaot32').message
     refused([1], None, 'string')
+
+
+def test_texts() -> None:
+    t = tensor([['a', 'b'], ['c', '']])
+    assert t.dtype == 'string' and t.shape == [2, 2]
+    assert t.data == ['a', 'b', 'c', '']
+    assert t.tolist() == [['a', 'b'], ['c', '']]
+    assert tensor('word').shape == []
+    assert tensor([], [0, 3], 'string').shape == [0, 3]
 
 
 def test_disposed_tensors_raise() -> None:

@@ -6,7 +6,6 @@ from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.executable import load_wasm
 from edgeflow.backends.wasm.kernels import Image, kernel_module
-from edgeflow.backends.wasm.lowerings import VISION_OPS, lacks
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.graph import Graph
 from edgeflow.options import check_choice
@@ -30,19 +29,6 @@ async def prepare_device(device: str) -> None:
         await kernel_module()
     except EdgeflowError:
         return
-
-
-async def fetch_operators(graph: Graph) -> None:
-    """Fetch the parts that know the graph's operators. 'file-missing' if they cannot be had."""
-    rare = lacks(graph, None)
-    if rare or lacks(graph, VISION_OPS):
-        from edgeflow.backends.wasm.lower_spatial import install_spatial
-
-        install_spatial()
-    if rare:
-        from edgeflow.backends.wasm.more.lowerings import install
-
-        install()
 
 
 async def load_executable(graph: Graph, device: str, rests: Rests, shares: int = 1, image: Image | None = None) -> GeneratingExecutable:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from edgeflow.backends.choose import fetch_operators, load_executable
+from edgeflow.backends.choose import load_executable
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
+from edgeflow.backends.wasm.executable import fetch_operators
 from edgeflow.backends.wasm.kernels import Image, file_size
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import Bytes

@@ -16,7 +16,7 @@ from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.crew import Link, Member, SharePlan
 from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.kernels import Image, start_instance
-from edgeflow.backends.wasm.lowerings import needs_more
+from edgeflow.backends.wasm.lowerings import VISION_OPS, lacks, needs_more
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
 from edgeflow.backends.wasm.more.interpreter import Interpreter
 from edgeflow.backends.wasm.pages import Pages
@@ -410,16 +410,34 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
     return WasmExecutable(graph, machine, texts)
 
 
+async def fetch_operators(graph: Graph) -> None:
+    """Fetch the parts that know the graph's operators. 'file-missing' if they cannot be had."""
+    if lacks(graph, None):
+        await fetch_rare()
+    elif lacks(graph, VISION_OPS):
+        from edgeflow.backends.wasm.lower_spatial import install_spatial
+
+        install_spatial()
+
+
+async def fetch_rare() -> None:
+    """Fetch the part of rare operators, and the one whose operators they are made of."""
+    from edgeflow.backends.wasm.lower_spatial import install_spatial
+    from edgeflow.backends.wasm.more.lowerings import install
+
+    install_spatial()
+    install()
+
+
 async def open_machine(graph: Graph, shares: int = 1, image: Image | None = None) -> WasmMachine:
     """A machine for a graph; with the part and the binary of rare operators, if it has such, and then without the image."""
     for part in all_graphs(graph):
         constants_to_initializers.run(part)
     if not needs_more(graph):
         return WasmMachine(await start_instance() if image is None else image.instance, shares, image)
+    await fetch_rare()
     from edgeflow.backends.wasm.more.expansions import expand
-    from edgeflow.backends.wasm.more.lowerings import install
 
-    install()
     expand(graph)
     # The image is in an instance without the rare kernels, from where its weights are copied. Helpers lack them too.
     leave_image(graph)

@@ -74,11 +74,6 @@ def _conv_sums(c: Composer, node: Node, x: Value, w: Value, x_zero: Value | None
     return c.transposed(c.reshaped(sums, [batch] + windows.output + [w.shape[0]]), order)
 
 
-def lower_conv_integer(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    c = Composer(b)
-    c.give(_conv_sums(c, node, given(b, inputs), given(b, inputs, 1), at(inputs, 2), at(inputs, 3)), given(b, outputs))
-
-
 def lower_qlinear_conv(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     c = Composer(b)
     x = given(b, inputs)
@@ -234,7 +229,6 @@ def lower_qattention(b: StepBuilder, node: Node, inputs: list[Value | None], out
 
 MORE_QUANTIZED_LOWERINGS: dict[str, Lowering] = {
     'QLinearMatMul': lower_qlinear_matmul,
-    'ConvInteger': lower_conv_integer,
     'QLinearConv': lower_qlinear_conv,
     'com.microsoft:QLinearAdd': quantized_lowering('Add', 2, []),
     'com.microsoft:QLinearMul': quantized_lowering('Mul', 2, []),

@@ -30,7 +30,9 @@ TABLES: list[dict[str, Lowering]] = [
 
 
 def install() -> None:
-    """Add this part's operators to the tables that planning looks them up in."""
+    """Add this part's operators to the tables that planning looks them up in. Those of the part 'vision' are there."""
+    if len(MORE_LOWERINGS) > 0:
+        return
     for rules in MORE_OPS:
         for key in rules:
             OPS[key] = rules[key]

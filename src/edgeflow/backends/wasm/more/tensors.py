@@ -38,9 +38,7 @@ class Tensors:
         for value in inputs:
             if value is not None and value.dtype == 'string':
                 textual = True
-                number = b.new_value(value.name, 'int32', value.shape)
-                b.alias(number, value)
-                given.append(number)
+                given.append(self._as(value, 'int32', value.shape))
             else:
                 given.append(value)
         outputs = new_outputs(node, opset, given, b)
@@ -106,9 +104,7 @@ class Tensors:
 
     def reshaped(self, source: Value, shape: list[int]) -> Value:
         """The same elements in another shape."""
-        view = self._b.new_value(source.name, source.dtype, shape)
-        self._b.alias(view, source)
-        return view
+        return self._as(source, source.dtype, shape)
 
     def ints(self, value: Value) -> list[int]:
         """The elements of a tensor of whole numbers."""
@@ -122,11 +118,8 @@ class Tensors:
         """As numbers(), but two for an integer of 64 bits: the high half and the low one."""
         if value.dtype != 'int64' and value.dtype != 'uint64':
             return self.numbers(value)
-        view = self.reshaped(value, [value.count(), 2])
-        view.dtype = 'uint32'
-        low = self.ints(view)
-        view.dtype = 'int32' if value.dtype == 'int64' else 'uint32'
-        high = self.ints(view)
+        low = self.ints(self._as(value, 'uint32', [value.count(), 2]))
+        high = self.ints(self._as(value, 'int32' if value.dtype == 'int64' else 'uint32', [value.count(), 2]))
         halves: list[float] = []
         for i in range(0, len(low), 2):
             halves.append(high[i + 1])
@@ -135,11 +128,12 @@ class Tensors:
 
     def strings(self, value: Value) -> list[str]:
         """The elements of a tensor of strings."""
-        return [self._texts[number] for number in self.ints(self._as_numbers(value))]
+        return [self._texts[number] for number in self.ints(self._as(value, 'int32', value.shape))]
 
-    def _as_numbers(self, value: Value) -> Value:
-        view = self.reshaped(value, value.shape)
-        view.dtype = 'int32'
+    def _as(self, source: Value, dtype: str, shape: list[int]) -> Value:
+        """The same memory as another tensor."""
+        view = self._b.new_value(source.name, dtype, shape)
+        self._b.alias(view, source)
         return view
 
     def _place(self, value: Value) -> None:

@@ -50,6 +50,11 @@ def open_part(name: str, build: str, core: Callable[[], list]) -> Awaitable[obje
     ''')
 
 
+def part_address(name: str) -> str:
+    """Where one of them lies. A TypeError if that is not known here."""
+    __pragma__('js', "const found = addresses[name]; return typeof found === 'string' ? found : found();")
+
+
 def part_addresses() -> object:
     __pragma__('js', r'''
     const found = {};

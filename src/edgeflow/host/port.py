@@ -163,6 +163,11 @@ Text libraries
     may_be_joined(text: str) -> bool                     whether what follows could do so: it ends in a letter, number, symbol, mark
     load_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> TokenizerLibrary
                                                          EdgeflowError 'invalid-tokenizer'; see text/tokenizer.py
+    match_fully(pattern: str, texts: list[str]) -> list[bool] | None    whether each text as a whole matches a regular expression of RE2's
+                                                         syntax; None: it is none
+    find_matches(pattern: str, text: str) -> list[str] | None            all matches that are not empty, one after the other; None: as above
+    parse_number(text) -> float | None                   a decimal number, 'nan', 'inf'; None: it is none
+    number_text(x, dtype) -> str                         the shortest decimal that is x as 'float32' or 'float64', as numpy writes it
     parse_ahead(tokenizer_json: Bytes)                   does the first half of load_tokenizer() for the same bytes, so that a page
                                                          has two short tasks in place of a long one; CPython: nothing
 """

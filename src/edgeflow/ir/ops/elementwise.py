@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edgeflow.ir.ops.infer import FLOATS, INTEGERS, NUMBERS, Infer, InferContext, OpSpec, Type, op
+from edgeflow.ir.ops.infer import FLOATS, INTEGERS, NUMBERS, SMALL, Infer, InferContext, OpSpec, Type, op
 
 SIGNED = FLOATS + ['int64', 'int32', 'int8', 'int16']
-ANY = NUMBERS + ['bool', 'string', 'int4', 'uint4']
+ANY = NUMBERS + SMALL + ['bool', 'string']
 
 
 def _unary(allowed: list[str]) -> Infer:

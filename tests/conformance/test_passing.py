@@ -1,0 +1,24 @@
+"""The ratchet: what passing.txt lists passes. All but large models in CPython; those and Chromium are `make conformance`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conformance.cases import all_cases
+from tests.conformance.in_cpython import judge
+from tests.conformance.run import recorded
+from toolchain.wasm import build_wasm
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _binaries() -> None:
+    build_wasm()
+
+
+def test_every_listed_case_is_one_of_onnx() -> None:
+    assert recorded() <= all_cases().keys()
+
+
+@pytest.mark.parametrize('name', sorted(name for name in recorded() if not name.startswith('light/')))
+def test_case(name: str) -> None:
+    assert judge(all_cases()[name]) is None

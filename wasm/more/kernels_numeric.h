@@ -22,4 +22,11 @@
   X(dft)                                                                                                                           \
   /* Q [B, T, H * D], K [B, T, G * D], V [B, T, G * E], decay|0 [B, T, G or G * D], beta|0 [B, T, 1 or G], state [B, G, D, E] (in  \
      place), Y [B, T, H * E], B, T, H, G, D, E, columns of decay, columns of beta, delta, scale bits      float32 */               \
-  X(linear_attention)
+  X(linear_attention) \
+  /* X [rows, hidden], router [rows, experts], Y [rows, hidden], rows, hidden, inner, experts, k, normalized, activation id, gate   \
+     (0 none, 1 pairs, 2 halves), alpha bits, beta bits, limit bits (0 none), bits of a weight (32, 8, 4), block, then for each of  \
+     three layers W [experts, out, in], scales|0 [experts, out, ceil(in, block)], zero points|0 (uint8), bias|0; scratch            \
+     (4 * (experts + max(hidden, inner) + 3 * inner + hidden) bytes)                                                               \
+     Y = for the k experts of the largest router values, their softmax (normalized: among the k) times second(act(first(X)) *      \
+     third(X)); float32. Quantized weights are (code - zero point) * scale, zero point 2^(bits - 1) if absent. */                   \
+  X(moe)

@@ -1,6 +1,6 @@
 // Recurrent layers (RNN, GRU, LSTM), step by step in one kernel, and linear attention, which is one too.
-#include "../dense.h"
 #include "../math64.h"
+#include "dot.h"
 
 SMALL_CODE
 
@@ -38,15 +38,6 @@ static void apply(const Activation *f, float *x, int n, float clip) {
     return;
   }
   for (int i = 0; i < n; i++) x[i] = activated(f, x[i]);
-}
-
-static float dot(const float *x, const float *y, int n) {
-  v128_t sum = wasm_f32x4_splat(0);
-  int i = 0;
-  for (; i + 4 <= n; i += 4) sum = wasm_f32x4_add(sum, wasm_f32x4_mul(wasm_v128_load(x + i), wasm_v128_load(y + i)));
-  float total = wasm_f32x4_extract_lane(sum, 0) + wasm_f32x4_extract_lane(sum, 1) + wasm_f32x4_extract_lane(sum, 2) + wasm_f32x4_extract_lane(sum, 3);
-  FEW for (; i < n; i++) total += x[i] * y[i];
-  return total;
 }
 
 // y[i] = x[i] + r[i] . h (+ bias[i])

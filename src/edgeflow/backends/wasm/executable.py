@@ -436,6 +436,9 @@ async def open_machine(graph: Graph, shares: int = 1, image: Image | None = None
     if not needs_more(graph):
         return WasmMachine(await start_instance() if image is None else image.instance, shares, image)
     await fetch_rare()
+    from edgeflow.backends.wasm.more.expansions import expand
+
+    expand(graph)
     # The image is in an instance without the rare kernels, from where its weights are copied. Helpers lack them too.
     leave_image(graph)
     return WasmMachine(await start_instance(None, True))

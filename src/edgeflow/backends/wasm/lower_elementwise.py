@@ -109,6 +109,16 @@ def swapped_lowering(name: str) -> Lowering:
     return lower
 
 
+def lower_prelu(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    slope = given(b, inputs, 1)
+    rank = len(given(b, inputs).shape)
+    if b.opset < 7 and len(slope.shape) == 1 and rank > 1:
+        channels = b.new_value(slope.name, slope.dtype, slope.shape + [1] * (rank - 2))
+        b.alias(channels, slope)
+        slope = channels
+    _binary(b, BINARY_IDS['PRelu'], given(b, inputs), slope, given(b, outputs))
+
+
 def lower_mod(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     op = FMOD if int_of(node, 'fmod') == 1 else BINARY_IDS['Mod']
     _binary(b, op, given(b, inputs), given(b, inputs, 1), given(b, outputs))
@@ -240,12 +250,13 @@ def _table() -> dict[str, Lowering]:
         'Dropout': lower_dropout,
         'Cast': lower_cast,
         'CastLike': lower_cast,
+        'PRelu': lower_prelu,
     }
     for name in UNARY_IDS:
         table[name] = unary_lowering(name)
     for name in ['Min', 'Max', 'Sum', 'Mean']:
         table[name] = variadic_lowering(name)
-    for name in ['Add', 'Sub', 'Mul', 'Div', 'Pow', 'PRelu', 'BitwiseAnd', 'BitwiseOr', 'BitwiseXor', 'And', 'Or', 'Xor', 'Equal', 'Less',
+    for name in ['Add', 'Sub', 'Mul', 'Div', 'Pow', 'BitwiseAnd', 'BitwiseOr', 'BitwiseXor', 'And', 'Or', 'Xor', 'Equal', 'Less',
                  'LessOrEqual']:
         table[name] = binary_lowering(name)
     return table

@@ -55,7 +55,7 @@ INTERPRETED: set[str] = set()
 
 # What the part 'vision' has.
 VISION_OPS: list[str] = [
-    'Conv', 'ConvInteger', 'ConvTranspose', 'MaxPool', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool', 'BatchNormalization',
+    'Conv', 'ConvTranspose', 'MaxPool', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool', 'BatchNormalization',
     'GroupNormalization', 'InstanceNormalization', 'Resize', 'Upsample',
 ]
 # What needs no lowering, and what passes replace.
@@ -64,7 +64,7 @@ KNOWN_OPS: list[str] = PLANNED_OPS + VISION_OPS + ['Constant']
 # Operators of the core whose other types and outputs are in the part.
 WIDE_OPS: list[str] = [
     'MatMul', 'Gemm', 'Softmax', 'LogSoftmax', 'LayerNormalization', 'RMSNormalization', 'Gelu', 'BatchNormalization', 'MaxPool', 'Conv',
-    'ConvTranspose', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool', 'InstanceNormalization', 'GroupNormalization',
+    'ConvTranspose', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool', 'GroupNormalization', 'InstanceNormalization',
 ]
 
 
@@ -78,7 +78,7 @@ def lowering_of(key: str) -> Lowering | None:
 
 
 def either(core: Lowering, wide: Lowering) -> Lowering:
-    """The core's lowering where all is float32 and there is one output, else the one that takes more kinds."""
+    """The core's lowering where all is float32 and there is a single output, else the one that takes more time and more kinds."""
     def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
         first = inputs[0]
         plain = first is None or first.dtype == 'float32'
@@ -115,11 +115,9 @@ def _is_wide(graph: Graph) -> bool:
     types = infer_dtypes(graph)
     for node in graph.nodes:
         if node.key() in WIDE_OPS:
-            wide: bool = len(node.outputs) > 1
             for name in node.inputs[:2]:
-                wide = wide or types.dtype(name) not in ['', 'float32', 'float16', 'bfloat16']
-            if wide:
-                return True
+                if len(node.outputs) > 1 or types.dtype(name) not in ['', 'float32', 'float16', 'bfloat16']:
+                    return True
         for attribute in node.attributes.values():
             if isinstance(attribute, Graph) and _is_wide(attribute):
                 return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgeflow.backends.wasm.lower_dense import given
 from edgeflow.backends.wasm.lower_elementwise import dtype_code
+from edgeflow.backends.wasm.lowerings import LOWERINGS, either
 from edgeflow.backends.wasm.more.compose import Composer
 from edgeflow.backends.wasm.rules import context_of
 from edgeflow.backends.wasm.strides import copy_steps, item_size, row_major
@@ -258,9 +259,13 @@ def lower_any_gelu(b: StepBuilder, node: Node, inputs: list[Value | None], outpu
                      source.count(), 0, 0])
 
 
-def narrowed_lowering(core: Lowering) -> Lowering:
-    """The lowering for float32, with casts before and behind it."""
+def narrowed_lowering(key: str, more: Lowering | None) -> Lowering:
+    """The lowering for float32 of the core or of this part, with casts before and behind it where a type is another."""
     def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+        core = LOWERINGS.get(key)
+        target = more if core is None else core if more is None else either(core, more)
+        if target is None:
+            raise b.unsupported('no backend has this operator')
         c = Composer(b)
         source = given(b, inputs)
         narrow: list[Value | None] = []
@@ -269,7 +274,9 @@ def narrowed_lowering(core: Lowering) -> Lowering:
         made: list[Value | None] = []
         for value in outputs:
             made.append(c.value('float32', value.shape) if value is not None and value.dtype in ['float64', source.dtype] else value)
-        core(b, node, narrow, made)
+        if source.dtype == 'float32' and 'float64' not in [value.dtype for value in outputs if value is not None]:
+            made = outputs
+        target(b, node, narrow, made)
         for i in range(len(outputs)):
             output = outputs[i]
             result = made[i]
@@ -281,8 +288,8 @@ def narrowed_lowering(core: Lowering) -> Lowering:
 
 # Operators whose kernels are for float32 alone: other types are converted, with its precision.
 NARROWED: list[str] = [
-    'Conv', 'ConvTranspose', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool', 'InstanceNormalization', 'GroupNormalization',
-    'LpPool', 'GlobalLpPool', 'LRN', 'GridSample', 'DeformConv', 'RoiAlign', 'Col2Im', 'RotaryEmbedding',
+    'Conv', 'ConvTranspose', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool', 'InstanceNormalization', 'GroupNormalization', 'LpPool',
+    'GlobalLpPool', 'LRN', 'GridSample', 'DeformConv', 'RoiAlign', 'Col2Im', 'RotaryEmbedding',
 ]
 
 GELU = 26

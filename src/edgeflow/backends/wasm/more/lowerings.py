@@ -3,8 +3,9 @@ family. Their kernels are in the large binary (wasm/more)."""
 
 from __future__ import annotations
 
-from edgeflow.backends.wasm.lowerings import INTERPRETED, LOWERINGS, MORE_LOWERINGS, either
+from edgeflow.backends.wasm.lowerings import INTERPRETED, MORE_LOWERINGS
 from edgeflow.backends.wasm.more.lower_attention import MORE_ATTENTION_LOWERINGS
+from edgeflow.backends.wasm.more.lower_contrib import MORE_CONTRIB_LOWERINGS
 from edgeflow.backends.wasm.more.lower_numeric import MORE_NUMERIC_LOWERINGS, NARROWED, WIDE_LOWERINGS, narrowed_lowering
 from edgeflow.backends.wasm.more.lower_quantized import MORE_QUANTIZED_LOWERINGS
 from edgeflow.backends.wasm.more.lower_recurrent import MORE_RECURRENT_LOWERINGS
@@ -17,6 +18,7 @@ from edgeflow.plan.builder import Lowering
 
 TABLES: list[dict[str, Lowering]] = [
     MORE_ATTENTION_LOWERINGS,
+    MORE_CONTRIB_LOWERINGS,
     MORE_NUMERIC_LOWERINGS,
     MORE_QUANTIZED_LOWERINGS,
     MORE_RECURRENT_LOWERINGS,
@@ -40,8 +42,4 @@ def install() -> None:
         for key in table:
             MORE_LOWERINGS[key] = table[key]
     for key in NARROWED:
-        core = LOWERINGS.get(key)
-        if core is not None:
-            MORE_LOWERINGS[key] = narrowed_lowering(core)
-        else:
-            MORE_LOWERINGS[key] = either(MORE_LOWERINGS[key], narrowed_lowering(MORE_LOWERINGS[key]))
+        MORE_LOWERINGS[key] = narrowed_lowering(key, MORE_LOWERINGS.get(key))

@@ -6,6 +6,7 @@ Each operator runs at once, on the same lowerings and kernels as in a plan, whos
 from __future__ import annotations
 
 from edgeflow.backends.wasm.machine import WasmMachine
+from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_of
 from edgeflow.host.port import NumericArray
 from edgeflow.ir.graph import Attribute, Node
@@ -128,6 +129,8 @@ class Tensors:
 
     def strings(self, value: Value) -> list[str]:
         """The elements of a tensor of strings."""
+        if value.dtype != 'string':
+            raise EdgeflowError('invalid-graph', f"expected strings; got {value.dtype} ('{value.name}')", {'expected': 'string', 'got': value.dtype})
         return [self._texts[number] for number in self.ints(self._as(value, 'int32', value.shape))]
 
     def _as(self, source: Value, dtype: str, shape: list[int]) -> Value:

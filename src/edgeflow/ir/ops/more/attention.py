@@ -66,6 +66,13 @@ def _attention(c: InferContext) -> list[Type]:
             Type(dtype, [d.batch, d.heads, d.rows, total])]
 
 
+def _flex_attention(c: InferContext) -> list[Type]:
+    """It is replaced by other nodes before planning (backends/wasm/more/expansions.py)."""
+    c.check_rank(0, 4, 4)
+    d = attention_dims(c)
+    return [Type(c.check_dtype(0, FLOATS), [d.batch, d.heads, d.rows, d.value_width])]
+
+
 def rotary_dims(c: InferContext) -> list[int]:
     """batch, heads, rows, width, and half of what is turned."""
     shape = c.shape(0)

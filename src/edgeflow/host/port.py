@@ -90,8 +90,9 @@ Files and network
     reads_files() -> bool                                               False in browsers: there a path is a relative URL
     async open_store(name: str) -> KeyValueStore                        IndexedDB, in Node a folder / sqlite3; both at
                                                                         $EDGEFLOW_CACHE, else the user's cache folder
-    held_of(data: Bytes) -> HeldBody                                    the bytes in that form; their memory may be moved afterwards
-    held_size(value: Bytes | HeldBody) -> int                           bytes of a body, wherever it is
+    async read_place(place: object, size: int, memory: Callable[[], Bytes]) -> bool        read a value of `size` bytes, from where KeyValueStore.place()
+                                                                        says it is, into memory that is asked for when it is filled;
+                                                                        False where that is not possible (now, here, or any more)
     free_headers(url: str) -> bool                                      whether a request may have any header: False in browsers for
                                                                         other origins, whose servers would be asked first (CORS)
     async storage_room() -> list[int | None]                            [bytes used, bytes allowed] by the platform; None: it does not say
@@ -210,9 +211,6 @@ class Response(Protocol):
     async def take(self, size: int, on_bytes: Callable[[int], None]) -> Bytes:
         """The next `size` bytes of the decoded body in memory of their own, fewer where it ends. on_bytes: as in sized_body()."""
 
-    async def held_body(self) -> HeldBody:
-        """The whole decoded body in the form that KeyValueStore.put() takes with the least work."""
-
     async def body(self) -> Bytes:
         """The whole decoded body."""
 
@@ -220,8 +218,11 @@ class Response(Protocol):
         """Stop the transfer and free the connection."""
 
 
-class HeldBody(Protocol):
-    """Bytes that the platform holds, not this thread's memory: a Blob in browsers, memoryview in CPython."""
+@dataclass
+class Lent:
+    """Bytes whose memory is lent: `data` is not to be used until it is given back, in which moment it may be another view of the same bytes."""
+
+    data: Bytes
 
 
 class Sha256(Protocol):
@@ -238,10 +239,14 @@ class KeyValueStore(Protocol):
 
     async def get(self, key: str) -> Bytes | None: ...
 
-    async def get_range(self, key: str, start: int, end: int) -> Bytes | None: ...
+    async def place(self, key: str) -> object | None:
+        """Where a value is, for read_place() in any thread; None if it is nowhere or cannot be read so."""
 
-    async def put(self, key: str, value: Bytes | HeldBody) -> None:
+    async def put(self, key: str, value: Bytes) -> None:
         """All of the value or nothing. It is read before put() first waits, so its memory may be moved as soon as put() was called."""
+
+    async def put_lent(self, key: str, value: Lent) -> None:
+        """As put(), the way for large values. The memory is given back when it ends, also where it fails; empty if it was lost."""
 
     async def delete(self, key: str) -> None: ...
 

@@ -234,8 +234,18 @@ def _concatenated(table: ShapeTable, node: Node, given: list[Content | None]) ->
 
 
 def infer_shapes(graph: Graph, opset: int, rules: dict[str, ShapeRule]) -> ShapeTable:
-    """The table of a graph. Values of an outer graph are not in it. `rules`: shape_rules.SHAPE_RULES."""
+    """The table of a graph. Of an outer graph it has the constants and the inputs; symbols of those say nothing, since exporters who merge
+    decoders use one for different sizes. `rules`: shape_rules.SHAPE_RULES.
+    """
     table = ShapeTable(opset)
+    outer = graph.outer
+    if outer is not None:
+        for name, tensor in outer.initializers.items():
+            table.add_tensor(name, tensor)
+        for info in outer.inputs:
+            table.dtypes[info.name] = info.dtype
+            if info.shape is not None:
+                table.set_shape(info.name, ['' if isinstance(dim, str) else dim for dim in info.shape])
     for name, tensor in graph.initializers.items():
         table.add_tensor(name, tensor)
     for info in graph.inputs:

@@ -1,7 +1,7 @@
 """What a page and its workers say to each other: dicts of plain values, which structured clone carries as they are.
 
-The page says: start, piece, reset, external, load, run, describe, cancel, dispose; link, help and unlink, of a worker that takes
-shares of another's runs. The worker says: ready, spent (memory of pieces, to be used again), answer, failure. `call` numbers a question and its
+The page says: start, piece, stored, reset, external, load, run, describe, cancel, dispose; link, help and unlink, of a worker that takes
+shares of another's runs. The worker says: ready, spent (memory of a piece, to be used again), answer, failure. `call` numbers a question and its
 answer. Numbers of tensors travel as bytes; memory that the sender does not need any more is moved, the rest is copied.
 """
 
@@ -36,12 +36,6 @@ class Parcel:
             feed = feeds[name]
             rows.append([name, feed.dtype, feed.shape, self.add_bytes(array_bytes(feed.data), give)])
         self.fields['feeds'] = rows
-
-    def add_piece(self, location: str, start: int, data: Bytes, give: bool) -> None:
-        """Put a piece of one of a model's files into the fields 'location', 'start' and 'data'."""
-        self.fields['location'] = location
-        self.fields['start'] = start
-        self.fields['data'] = self.add_bytes(data, give)
 
     def _has(self, memory: object) -> bool:
         for other in self.transfer:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
-    array_bytes, array_dtype, array_flat, array_list, array_of, array_shape, array_size, array_view, plain_list,
+    array_bytes, array_dtype, array_flat, array_list, array_of, array_shape, array_size, array_view, new_array, plain_list,
 )
 from edgeflow.host.port import NumericArray
 from edgeflow.ir.dtype import byte_size, element_count
@@ -14,6 +14,11 @@ from edgeflow.options import check_choice
 from edgeflow.runtime.memory import Resource
 
 TENSOR_DTYPES = [
+    'float32', 'float16', 'float64', 'bfloat16', 'int8', 'int16', 'int32', 'int64',
+    'uint8', 'uint16', 'uint32', 'uint64', 'bool',
+]
+
+DType = Literal[
     'float32', 'float16', 'float64', 'bfloat16', 'int8', 'int16', 'int32', 'int64',
     'uint8', 'uint16', 'uint32', 'uint64', 'bool',
 ]
@@ -180,3 +185,19 @@ def nest(values: list, shape: list[int]) -> float | bool | list[object]:
         count = element_count(shape[:axis])
         rows = [rows[i * width:(i + 1) * width] for i in range(count)]
     return rows
+
+
+def zeros(shape: int | list[int], dtype: DType = 'float32') -> Tensor:
+    """A tensor of zeros. The one operation that needs no load_operations()."""
+    dims = checked_dims(shape)
+    check_choice(dtype, TENSOR_DTYPES, 'dtype')
+    return Tensor(dtype, dims, new_array(dtype, element_count(dims)))
+
+
+def checked_dims(shape: int | list[int]) -> list[int]:
+    """A shape as a list of dims. EdgeflowError 'invalid-argument'."""
+    dims: list[int] = list(shape) if isinstance(shape, (list, tuple)) else [shape]
+    for dim in dims:
+        if not isinstance(dim, int) or dim < 0:
+            raise EdgeflowError('invalid-argument', f'shape: expected whole numbers from 0 up, got {dim}', {'got': dim})
+    return dims

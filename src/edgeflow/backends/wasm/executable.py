@@ -259,7 +259,8 @@ class WasmExecutable:
     def on_loss(self, callback: Callable[[], None]) -> None:
         """Its memory is not lost."""
 
-    def decoder(self) -> Decoder:
+    async def decoder(self) -> Decoder:
+        from edgeflow.backends.wasm.decoder import WasmDecoder
         if self._decoder is None:
             machine = self._living()
             self._decoder = WasmDecoder(
@@ -386,6 +387,7 @@ async def improve(graph: Graph, machine: WasmMachine, rests: Rests) -> None:
 
 def detach(graph: Graph) -> None:
     """Replace the tensors of a loaded graph, which are views into the file: initializers by empty ones, attributes by copies."""
+    graph.outer = None
     for name in graph.initializers:
         data = graph.initializers[name]
         graph.initializers[name] = TensorData(data.dtype, data.shape, new_bytes(0))

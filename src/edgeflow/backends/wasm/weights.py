@@ -93,7 +93,6 @@ class Weights:
                 self._engine.place(packing.target)
         for _ in self._fill():
             yield
-        self._give_gaps()
         for weight in self._weights.values():
             weight.data = None
         self._packings = []
@@ -192,9 +191,15 @@ class Weights:
         if image is None:
             return
         at = image.address
+        last = at
         for address in sorted(self._extents.keys()):
             self._engine.heap.give(at, address - at)
-            at = address + self._extents[address]
+            if address < at:
+                # They share bytes: neither is ever freed.
+                self._holders[last] += 1
+                self._holders[address] += 1
+            last = address
+            at = max(at, address + self._extents[address])
         self._engine.heap.give(at, image.address + image.size - at)
 
     def _fill(self) -> Iterator[None]:
@@ -209,6 +214,7 @@ class Weights:
                 if stored is not None:
                     self._holders[stored.address] = self._holders.get(stored.address, 0) + 1
                     self._extents[stored.address] = stored.length
+        self._give_gaps()
         for weight in self._weights.values():
             if weight.wants_plain and weight.data is not None and weight.data.stored is not None and weight.value.address == weight.data.stored.address:
                 # It stays there for good: one holder too many.

@@ -260,7 +260,8 @@ class GpuExecutable:
             self._machine.gpu.losers.append(callback)
             self._on_loss.append(callback)
 
-    def decoder(self) -> Decoder:
+    async def decoder(self) -> Decoder:
+        from edgeflow.backends.wasm.decoder import WasmDecoder
         if self._decoder is None:
             machine = self._living()
             self._decoder = WasmDecoder(

@@ -1,13 +1,12 @@
-"""Put the WGSL kernels into the bundle: wgsl/*.wgsl, snippets included, as the ES module shaders.js beside host/browser_gpu.
+"""Put the WGSL kernels into the bundle: wgsl/*.wgsl and the snippets that they include, as the ES module shaders.js beside host/browser_gpu.
 
-A line `// include NAME.wgsl` stands for the text of wgsl/NAME.wgsl, once for each kernel however often it is asked for.
-Kernels in wgsl/ itself are embedded under their file names; files in subfolders are only there to be included.
+A line `// include NAME.wgsl` stands for the text of wgsl/NAME.wgsl, once for each kernel however often it is asked for. In the module it is
+`%NAME`, which shader_source() replaces: so a snippet is there once however many kernels have it.
 While there is no kernel, no module is written.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -16,38 +15,51 @@ from toolchain.paths import BUILD, ROOT
 SOURCES = ROOT / 'wgsl'
 # Where host/browser_gpu.js imports it, among the modules as they are and as the bundler takes them.
 TARGETS = [BUILD / form / 'edgeflow' / 'host' / 'shaders.js' for form in ('js', 'parts/webgpu')]
-INCLUDE = re.compile(r'^[ \t]*//[ \t]*include[ \t]+(\S+)[ \t]*$', re.MULTILINE)
+INCLUDE = re.compile(r'^[ \t]*//[ \t]*include[ \t]+(\S+)\.wgsl[ \t]*$', re.MULTILINE)
+# Lines that device.py, unroll.py and shader_source() read as lines.
+MARKED = ('$', '%')
 
 
-def included(path: Path, root: Path = SOURCES, seen: set[Path] | None = None) -> str:
-    """The text of a file with its includes, paths being relative to root."""
-    seen = set() if seen is None else seen
-    seen.add(path)
-
-    def insert(match: re.Match[str]) -> str:
-        snippet = root / match[1]
+def collect(path: Path, root: Path, found: dict[str, str]) -> None:
+    """Add the text of a file and of what it includes, by their paths relative to root."""
+    text = path.read_text()
+    found[str(path.relative_to(root).with_suffix(''))] = shrunk(INCLUDE.sub(r'%\1', text))
+    for match in INCLUDE.finditer(text):
+        snippet = root / (match[1] + '.wgsl')
         if not snippet.is_file():
-            line = path.read_text()[: match.start()].count('\n') + 1
+            line = text[: match.start()].count('\n') + 1
             raise SystemExit(f'{path}:{line}: there is no {snippet} to include')
-        return '' if snippet in seen else included(snippet, root, seen)
-
-    return INCLUDE.sub(insert, path.read_text())
+        if match[1] not in found:
+            collect(snippet, root, found)
 
 
 def shrunk(text: str) -> str:
-    """WGSL without comments, indentation and empty lines."""
+    """WGSL without comments, and without the spaces and ends of lines that separate nothing."""
     text = re.sub(r'//[^\n]*', '', re.sub(r'/\*.*?\*/', '', text, flags=re.DOTALL))
-    lines = (re.sub(r'[ \t]+', ' ', line).strip() for line in text.splitlines())
-    return '\n'.join(line for line in lines if line)
+    lines: list[str] = []
+    for line in text.splitlines():
+        line = re.sub(r'\s+', ' ', line).strip()
+        if not line.startswith(MARKED):
+            line = re.sub(r' ?([,;:(){}\[\]+*/%&|?]|(?<![<>=!])(?<!> )=(?!=)) ?', r'\1', line)
+            if lines and not lines[-1].startswith(MARKED) and (lines[-1][-1] in ',;(){}[]' or line[:1] in '){}]'):
+                lines[-1] += line
+                continue
+        if line:
+            lines.append(line)
+    return '\n'.join(lines)
 
 
 def build_shaders(root: Path = SOURCES, target: Path = TARGETS[0]) -> Path | None:
-    """Write the module: `SHADERS`, a Map of kernel name to WGSL; None and no file where there are no kernels."""
-    kernels = {path.stem: shrunk(included(path, root)) for path in sorted(root.glob('*.wgsl'))}
-    if not kernels:
+    """Write the module: `SHADERS`, a Map of names to WGSL; None and no file where there are no kernels."""
+    texts: dict[str, str] = {}
+    for path in sorted(root.glob('*.wgsl')):
+        collect(path, root, texts)
+    if not texts:
         target.unlink(missing_ok=True)
         return None
-    text = f'export const SHADERS = new Map({json.dumps(list(kernels.items()))});\n'
+    assert not any(sign in text for text in texts.values() for sign in ('`', '\\', '${'))
+    entries = ',\n'.join(f"['{name}', `{text}`]" for name, text in texts.items())
+    text = f'export const SHADERS = new Map([{entries}]);\n'
     if not target.exists() or target.read_text() != text:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)

@@ -151,14 +151,24 @@ def test_names(python: str, js: str) -> None:
     assert camel(python) == js
 
 
-def test_shaders_include_snippets_once(tmp_path: Path) -> None:
+def test_shaders_and_their_snippets_are_there_once(tmp_path: Path) -> None:
     (tmp_path / 'shared').mkdir()
     (tmp_path / 'shared' / 'tile.wgsl').write_text('const TILE = 16u; // edge\n')
-    (tmp_path / 'shared' / 'sum.wgsl').write_text('// include shared/tile.wgsl\nfn sum() {}\n')
-    (tmp_path / 'matmul.wgsl').write_text('// include shared/tile.wgsl\n// include shared/sum.wgsl\n\n  fn main() { /* "quoted" */ }\n')
+    (tmp_path / 'shared' / 'sum.wgsl').write_text('// include shared/tile.wgsl\nfn sum(a: array<f32>) -> f32 {\n  $for i 2 {\n    let b = a[0] - -a[1];\n  $}\n}\n')
+    (tmp_path / 'matmul.wgsl').write_text('// include shared/tile.wgsl\n// include shared/sum.wgsl\n\n  fn main() { /* "quoted" */ var x: vec2<f32> = y; }\n')
     target = build_shaders(tmp_path, tmp_path / 'out.js')
     assert target is not None
-    assert target.read_text() == 'export const SHADERS = new Map([["matmul", "const TILE = 16u;\\nfn sum() {}\\nfn main() { }"]]);\n'
+    assert target.read_text() == """export const SHADERS = new Map([['matmul', `%shared/tile
+%shared/sum
+fn main(){var x:vec2<f32> = y;}`],
+['shared/tile', `const TILE=16u;`],
+['shared/sum', `%shared/tile
+fn sum(a:array<f32>)-> f32{
+$for i 2 {
+let b=a[0]- -a[1];
+$}
+}`]]);
+"""
 
 
 def test_a_missing_snippet_is_said_with_its_line(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -151,24 +153,31 @@ def test_names(python: str, js: str) -> None:
     assert camel(python) == js
 
 
-def test_shaders_and_their_snippets_are_there_once(tmp_path: Path) -> None:
+def shaders(module: Path) -> dict[str, str]:
+    program = f"import {{ SHADERS }} from {json.dumps(module.as_uri())}; console.log(JSON.stringify([...SHADERS]));"
+    done = subprocess.run(['node', '--input-type=module', '--eval', program], stdout=subprocess.PIPE, text=True, check=True)
+    return dict(json.loads(done.stdout))
+
+
+def test_shaders_include_snippets_once(tmp_path: Path) -> None:
     (tmp_path / 'shared').mkdir()
     (tmp_path / 'shared' / 'tile.wgsl').write_text('const TILE = 16u; // edge\n')
-    (tmp_path / 'shared' / 'sum.wgsl').write_text('// include shared/tile.wgsl\nfn sum(a: array<f32>) -> f32 {\n  $for i 2 {\n    let b = a[0] - -a[1];\n  $}\n}\n')
-    (tmp_path / 'matmul.wgsl').write_text('// include shared/tile.wgsl\n// include shared/sum.wgsl\n\n  fn main() { /* "quoted" */ var x: vec2<f32> = y; }\n')
+    (tmp_path / 'shared' / 'sum.wgsl').write_text('// include shared/tile.wgsl\nfn sum() {}\n')
+    (tmp_path / 'matmul.wgsl').write_text('// include shared/tile.wgsl\n// include shared/sum.wgsl\n\n  fn main() { /* "quoted" */ }\n')
     target = build_shaders(tmp_path, tmp_path / 'out.js')
     assert target is not None
-    assert target.read_text() == """export const SHADERS = new Map([['matmul', `%shared/tile
-%shared/sum
-fn main(){var x:vec2<f32> = y;}`],
-['shared/tile', `const TILE=16u;`],
-['shared/sum', `%shared/tile
-fn sum(a:array<f32>)-> f32{
-$for i 2 {
-let b=a[0]- -a[1];
-$}
-}`]]);
-"""
+    assert shaders(target) == {'matmul': 'const a=16u;fn b(){}fn main(){}'}
+
+
+def test_a_snippet_of_several_kernels_is_there_once(tmp_path: Path) -> None:
+    (tmp_path / 'shared').mkdir()
+    (tmp_path / 'shared' / 'sum.wgsl').write_text('fn sum(left: f32, right: f32) -> f32 { return left - -right; }\n')
+    for name in ('one', 'two'):
+        (tmp_path / f'{name}.wgsl').write_text(f'// include shared/sum.wgsl\n$for i 2 {{\n  let {name}#i = sum(1.0, p.$FIELD);\n$}}\n')
+    target = build_shaders(tmp_path, tmp_path / 'out.js')
+    assert target is not None
+    assert target.read_text().count('return') == 1
+    assert shaders(target)['one'] == 'fn a(b:f32,c:f32)->f32{return b - -c;}$for i 2 {\nlet one#i=a(1.0,p.$FIELD);\n$}\n'
 
 
 def test_a_missing_snippet_is_said_with_its_line(tmp_path: Path) -> None:

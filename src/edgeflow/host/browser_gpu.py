@@ -196,14 +196,9 @@ async def open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevi
 
 def shader_source(name: str) -> str:
     __pragma__('js', r'''
-    const seen = new Set();
-    const filled = name => {
-      const text = SHADERS.get(name);
-      if (text === undefined) throw _fail('internal', `there is no kernel '${name}'`);
-      seen.add(name);
-      return text.replace(/^%(.+)$/gm, (_, snippet) => (seen.has(snippet) ? '' : filled(snippet)));
-    };
-    return filled(name);
+    const text = SHADERS.get(name);
+    if (text === undefined) throw _fail('internal', `there is no kernel '${name}'`);
+    return text;
     ''')
 
 

@@ -190,7 +190,7 @@ def lower_matmul_nbits(b: GpuBuilder, node: Node, inputs: list[Value | None], ou
     product.codes = codes
     product.bias = at(inputs, 5)
     bits = int_of(node, 'bits', 4)
-    if product.m <= FEW_ROWS and k % (64 // bits) == 0:
+    if product.m <= FEW_ROWS and k == codes.b_column * 32 // bits:
         return dispatch_blocks(b, product, codes, bits, int_of(node, 'block_size', 32))
     return dispatch_product(b, product)
 

@@ -1,4 +1,4 @@
-"""ONNX's backend tests (nodes; simple, pytorch-operator, pytorch-converted, light) on edgeflow: in CPython through wasmtime and in Chromium.
+"""ONNX's backend tests (nodes; simple, pytorch-operator, pytorch-converted, light) and models of scikit-learn on edgeflow: in CPython through wasmtime and in Chromium.
 
 `python -m tests.conformance.run`: all cases in both, compared with the lists beside this file; ends with 1 where they differ.
   --write           write the lists: passing.txt (what passes in both) and rest.txt (the others with their reasons)
@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tests.conformance import in_chromium, in_cpython
 from tests.conformance.cases import SUITES, Case, all_cases, planned
+from tests.conformance.sklearn_cases import sklearn_cases
 
 PASSING = Path(__file__).parent / 'passing.txt'
 REST = Path(__file__).parent / 'rest.txt'
@@ -35,7 +36,7 @@ def chosen(filters: list[str]) -> list[Case]:
     def wanted(case: Case) -> bool:
         return not filters or any(f[3:] in case.ops if f.startswith('op:') else f in case.name for f in filters)
 
-    return [case for name, case in sorted(all_cases().items()) if wanted(case)]
+    return [case for name, case in sorted({**all_cases(), **sklearn_cases()}.items()) if wanted(case)]
 
 
 def in_python(cases: list[Case], trace: bool) -> Iterator[tuple[Case, str | None]]:
@@ -50,7 +51,7 @@ def kind_of(reason: str) -> str:
 
 def report(title: str, verdicts: dict[str, str | None], seconds: float, *, reasons: bool) -> None:
     failed = {name: reason for name, reason in verdicts.items() if reason is not None}
-    for suite in ['node', *SUITES]:
+    for suite in ['node', *SUITES, 'sklearn']:
         names = [name for name in verdicts if (name.split('/')[0] if '/' in name else 'node') == suite]
         if names:
             print(f'{title}, {suite}: {len([name for name in names if name not in failed])} of {len(names)} pass')

@@ -79,6 +79,9 @@ MODES = ['asymmetric', 'half_pixel', 'pytorch_half_pixel', 'align_corners']
     st.lists(st.integers(1, 9), min_size=2, max_size=2), st.lists(st.integers(1, 20), min_size=2, max_size=2),
 )
 async def test_resize(mode: tuple[str, str], transform: str, image: list[int], sizes: list[int]) -> None:
+    if mode[0] == 'nearest':
+        # Whole multiples: in between, places lie so near to halves that float32, in which onnxruntime computes them, decides.
+        sizes = [n * (1 + k % 3) for n, k in zip(image, sizes, strict=True)]
     x = np.random.default_rng(1).standard_normal((2, 3, *image)).astype(np.float32)
     empty = np.zeros(0, np.float32)
     await check_node('Resize', [x, empty, empty, np.array([2, 3, *sizes], np.int64)], ['float32'], [1, 2, 3], atol=1e-4, mode=mode[0],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ import pytest
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import new_abort_controller
+from edgeflow.host.port import Lent
 from edgeflow.store import chunks
 from edgeflow.store.cache import cache
 from edgeflow.store.downloads import Download, DownloadProgress, download, obtain
-from edgeflow.store.entries import open_files
+from edgeflow.store.entries import close_files, new_record, open_files
 from edgeflow.store.transfer_records import Client, Limits, Source
 from tests.store.faults import FaultServer, ServedFile
 
@@ -208,10 +210,11 @@ async def test_a_budget_makes_old_files_give_way(faults: FaultServer, monkeypatc
     assert e.value.code == 'quota-exceeded' and '100000' in e.value.message
 
 
-async def test_what_a_model_takes_is_stored_too_from_the_same_memory(faults: FaultServer) -> None:
-    """Whoever takes a chunk may do with its memory what they like: it is stored before."""
+@pytest.mark.parametrize('small', [0, CHUNK + 1])
+async def test_what_a_model_takes_is_stored_too(faults: FaultServer, small: int) -> None:
+    """Whoever takes a chunk may do with its memory what they like: it is stored before, or was copied."""
     file = ServedFile(DATA)
-    source = Source(faults.add(file), limits=Limits(CHUNK))
+    source = Source(faults.add(file), limits=Limits(CHUNK, small=small))
     got: dict[int, bytes] = {}
 
     def take(start: int, data: memoryview) -> None:
@@ -243,7 +246,7 @@ async def test_a_client_without_room_holds_the_network_up_and_the_store(faults: 
             got[start] = bytes(data)
             most = max(most, len(got) - taken[0])
 
-        limits = Limits(CHUNK, 1)
+        limits = Limits(CHUNK, 1, small=0)
         assert await obtain(Source(url, limits=limits), Client(take, lambda transfer: None, lambda: None, room), None)
         assert b''.join(got[start] for start in sorted(got)) == DATA
         assert most <= chunks.MOST_WRITES + chunks.PARALLEL_READS
@@ -261,6 +264,20 @@ async def test_what_counts_as_here_is_stored(faults: FaultServer) -> None:
         record = await files.find(url)
         assert shown == 0 or len(await files.chunks(record)) >= shown
     await held.done()
+
+
+async def test_what_an_interrupted_write_left_is_swept(faults: FaultServer) -> None:
+    url = faults.add(ServedFile(DATA))
+    await download(url, **SWIFT).done()
+    files = await open_files()
+    lost = new_record('http://gone/file.bin', CHUNK)
+    await files.put(replace(lost, size=5), 0, Lent(memoryview(bytearray(5))), True)
+    await close_files()
+    await download(faults.add(ServedFile(DATA)), **SWIFT).done()
+    files = await open_files()
+    while await files.chunks(lost):
+        await asyncio.sleep(0.01)
+    assert len(await files.chunks(await files.find(url))) == 13
 
 
 async def test_a_token_stays_with_the_hub(faults: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -277,7 +277,7 @@ def array_list(array: NumericArray) -> list:
 def array_ints(array: NumericArray) -> list[int]:
     __pragma__('js', r'''
     const most = Number.MAX_SAFE_INTEGER;
-    return Array.from(array, x => Math.trunc(Math.max(-most, Math.min(most, Number(x)))));
+    return Array.from(array, x => Math.trunc(Math.max(-most, Math.min(most, Number(x)))) || 0);
     ''')
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.browser_io import fetch, is_url, read_file, reads_files
-from edgeflow.host.browser_parts import address_parts, part_address  # noqa: F401
 from edgeflow.host.port import Bytes, WasmFeatures, WasmModule
 
 
@@ -27,15 +26,11 @@ def _features(simd: bool, relaxed_simd: bool) -> WasmFeatures:
 # The addresses are written out in full for Vite and webpack, which look for exactly this form. The probes are the smallest
 # modules that use an instruction of each proposal: i8x16.popcnt, i8x16.relaxed_swizzle.
 __pragma__('js', r'''
+import { partAddress } from './browser_parts.js';
 const ASSETS = {
   'edgeflow-simd.wasm': () => new URL('./edgeflow-simd.wasm', import.meta.url),
   'edgeflow-relaxed.wasm': () => new URL('./edgeflow-relaxed.wasm', import.meta.url),
 };
-// For workers that run a copy of edgeflow.js, told by their page as the addresses of parts are.
-addressParts({
-  'edgeflow-more-simd.wasm': () => new URL('./edgeflow-more-simd.wasm', import.meta.url).href,
-  'edgeflow-more-relaxed.wasm': () => new URL('./edgeflow-more-relaxed.wasm', import.meta.url).href,
-});
 const SIMD_PROBE = [
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
 ];

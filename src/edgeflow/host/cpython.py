@@ -30,7 +30,6 @@ from edgeflow.host.cpython_rows import mean_rows, unit_rows  # noqa: F401
 from edgeflow.host.cpython_scopes import (  # noqa: F401
     call_later, call_stack, current_scope, enter_scope, leave_scope, on_using, watch_collection, weak_reference, when_done,
 )
-from edgeflow.host.cpython_strings import find_matches, match_fully, number_text, parse_number  # noqa: F401
 from edgeflow.host.cpython_templates import render_template  # noqa: F401
 from edgeflow.host.cpython_text import joins, load_tokenizer, may_be_joined, parse_ahead  # noqa: F401
 from edgeflow.host.cpython_tasks import (  # noqa: F401

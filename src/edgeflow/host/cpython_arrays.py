@@ -172,7 +172,7 @@ def array_list(array: numpy.ndarray) -> list:
 
 
 def array_ints(array: numpy.ndarray) -> list[int]:
-    return [max(-MAX_EXACT_INT, min(MAX_EXACT_INT, int(x))) for x in array.reshape(-1).tolist()]
+    return [0 if x != x else int(max(-MAX_EXACT_INT, min(MAX_EXACT_INT, x))) for x in array.reshape(-1).tolist()]
 
 
 def array_dtype(array: object) -> str | None:

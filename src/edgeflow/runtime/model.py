@@ -107,16 +107,14 @@ class Model(Resource):
     async def open_session(self, inputs: dict[str, Tensor] | None = None) -> GenerationSession:
         """Memory for texts of a decoder, token by token. inputs: what else it takes (an encoder's states and mask).
 
-        EdgeflowErrors: 'unsupported-op' for what is no decoder, 'disposed', 'worker-lost'.
+        EdgeflowErrors: 'unsupported-op' for what is no decoder, 'invalid-input', 'disposed', 'worker-lost'.
         """
         self._check_living()
-        feeds: dict[str, Feed] = {}
-        if inputs is not None:
-            given: dict[str, Tensor] = to_dict(inputs)
-            for name in given:
-                feeds[name] = tensor_feed(given[name])
+        if 'input_ids' not in self.input_names() or 'logits' not in [info.name for info in self.outputs]:
+            raise EdgeflowError('unsupported-op', "the model is no decoder: expected an input 'input_ids' and an output 'logits'", {})
+        from edgeflow.runtime.generation import Generation, session_inputs
+        feeds = check_inputs(session_inputs(self.inputs), {} if inputs is None else to_dict(inputs))
         if self._generation is None:
-            from edgeflow.runtime.generation import Generation
             self._generation = Generation(self.id, self._ready_decoder, lambda: self._entry.update(self.memory()))
         return await self._generation.open(feeds)
 

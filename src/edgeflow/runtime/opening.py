@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,7 +24,12 @@ MODEL = ''
 
 
 class Receiver(Protocol):
-    """What takes a model's files as they come, piece by piece in any order, and may move their memory."""
+    """What takes a model's files as they come, piece by piece in any order, and may move their memory.
+
+    on_invalid: is awaited if they turn out to be no model.
+    """
+
+    on_invalid: Callable[[], Awaitable[None]] | None
 
     def receive(self, location: str, start: int, data: Bytes, total: int | None = None) -> None:
         """total: the size of the file, as far as it is known."""
@@ -49,6 +54,7 @@ class ModelFiles:
         self._chunks: dict[str, dict[int, Bytes]] = {}
         self._skeleton: Bytes | None = None
         self.image: Image | None = None
+        self.on_invalid: Callable[[], Awaitable[None]] | None = None
         self.size: int = 0
 
     def receive(self, location: str, start: int, data: Bytes, total: int | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -168,6 +169,7 @@ class Place:
     def __init__(self, device: str) -> None:
         _numbers.models = _numbers.models + 1
         self.size: int = 0
+        self.on_invalid: Callable[[], Awaitable[None]] | None = None
         self._number: int = _numbers.models
         self._device: str = device
         self._worker: PoolWorker | None = take_worker()
@@ -271,6 +273,10 @@ class Place:
             executable = RemoteExecutable(tenancy, read_placement(answer['placement']), read_memory(answer['memory']))
             self._worker = None
             return Opened(read_infos(answer['inputs']), read_infos(answer['outputs']), executable)
+        except EdgeflowError as error:
+            if error.code == 'invalid-model' and self.on_invalid is not None:
+                await self.on_invalid()
+            raise
         finally:
             self.leave()
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
-    forget_spare_memory, gather, new_deferred, pause, reuse_memory_of, start_task, warn,
+    forget_spare_memory, gather, new_deferred, reuse_memory_of, start_task, warn,
 )
-from edgeflow.host.port import Bytes, Deferred, Lent, Sha256
+from edgeflow.host.port import Bytes, Deferred, Lent
 from edgeflow.store.course import Course
 from edgeflow.store.entries import FileRecord, FileStore, new_record
 from edgeflow.store.transfer_records import Client, copied
+from edgeflow.store.verification import Verification
 
 MISSING = 0
 HERE = 1
@@ -22,14 +24,13 @@ MOST_BYTES = 1 << 40
 # Writes under way beside the network: enough to keep the store busy, few enough to bound what waits in memory.
 MOST_WRITES = 6
 PARALLEL_READS = 4
-HASH_SLICE = 1 << 20
 
 
 class Chunks:
     """record: what is known of the file; states: MISSING, HERE or STORED for every chunk; files: where they are stored, if anywhere.
 
     total, loaded, reused: bytes of the whole (None while unknown), of those that are here, of those that were here before.
-    complete: all is here, though the chunks may not tell. sha, hashed: the digest of so many chunks, None if there is none to match.
+    complete: all is here, though the chunks may not tell.
     """
 
     def __init__(self, course: Course, clients: list[Client]) -> None:
@@ -42,10 +43,9 @@ class Chunks:
         self.loaded: int = 0
         self.reused: int = 0
         self.complete: bool = False
-        self.sha: Sha256 | None = None
-        self.hashed: int = 0
-        self._mismatches: int = 0
+        self.verification: Verification = Verification(course)
         self._writes: int = 0
+        self._owed: int = 0
         self._written: Deferred = new_deferred()
 
     def take_record(self, record: FileRecord) -> None:
@@ -156,24 +156,34 @@ class Chunks:
                 return
             await files.evict(size, budget, self.course.source.url)
         start_task(lambda: self.write_record(files))
+        start_task(lambda: quietly(files.sweep))
 
     async def keep(self, index: int, data: Bytes) -> None:
         """A chunk is here: hash it if it is its turn, store it, hand it on. The same memory does both, one after the other."""
-        sha = self.sha
-        if sha is not None and index == self.hashed:
-            await self._hash(sha, data)
+        await self.verification.take(index, data)
         self.states[index] = HERE
         self.loaded += len(data)
         self.course.tell()
         while self._writes >= MOST_WRITES:
             await self._wait_write()
         files = self.files
-        record = self.record
-        if files is None:
+        if files is None or len(data) < self.course.source.limits.small:
+            if files is not None:
+                self._begin_write(files, index, copied(data), True)
             self._deliver(index, data)
         else:
-            start_task(lambda: self._write(files, record, index, Lent(data)))
+            self._owed += 1
+            self._begin_write(files, index, data, False)
         await self._room()
+
+    def _begin_write(self, files: FileStore, index: int, data: Bytes, small: bool) -> None:
+        record = self.record
+        start_task(lambda: self._write(files, record, index, Lent(data), small))
+
+    async def handed_on(self) -> None:
+        """Wait until the clients have all that is here."""
+        while self._owed > 0:
+            await self._wait_write()
 
     async def _room(self) -> None:
         """Wait until the clients have taken in most of what they were given."""
@@ -192,29 +202,31 @@ class Chunks:
         if len(takers) == 0:
             reuse_memory_of(data)
 
-    async def _write(self, files: FileStore, record: FileRecord, index: int, data: Lent) -> None:
+    async def _write(self, files: FileStore, record: FileRecord, index: int, data: Lent, small: bool) -> None:
         self._writes += 1
         try:
-            await files.put(record, index, data)
+            await files.put(record, index, data, small)
             if record.generation == self.record.generation and index < len(self.states):
                 self.states[index] = STORED
                 self.course.tell()
         except EdgeflowError as error:
             if error.code == 'quota-exceeded':
-                await self._full(files, record, index, data, error)
+                await self._full(files, record, index, data, small, error)
             else:
                 self._no_room(error)
             if len(data.data) < record.length(index):
                 self.course.fail(error)
-        if record.generation == self.record.generation:
-            self._deliver(index, data.data)
+        if not small:
+            self._owed -= 1
+            if record.generation == self.record.generation:
+                self._deliver(index, data.data)
         self._end_write()
 
-    async def _full(self, files: FileStore, record: FileRecord, index: int, data: Lent, error: EdgeflowError) -> None:
+    async def _full(self, files: FileStore, record: FileRecord, index: int, data: Lent, small: bool, error: EdgeflowError) -> None:
         """No room: other files give way; without any, this one is not kept."""
         try:
             while self.files is not None and await files.evict_one(record.url):
-                await files.put(record, index, data)
+                await files.put(record, index, data, small)
                 self.states[index] = STORED
                 return
         except EdgeflowError as again:
@@ -229,12 +241,12 @@ class Chunks:
             return
         self.files = None
         record = self.record
-        start_task(lambda: drop_quietly(files, record))
+        start_task(lambda: quietly(lambda: files.drop(record)))
         if not self._all_take():
             self.course.fail(error)
             return
         warn(f'edgeflow: {self.course.source.url} is not kept for later: {error.message}')
-        if self.sha is not None:
+        if self.verification.active:
             # Chunks out of turn can no longer be read back to be hashed: one connection, from the start.
             self.course.change()
 
@@ -261,36 +273,20 @@ class Chunks:
     async def _wait_write(self) -> None:
         await self._written.result()
 
-    async def _hash(self, sha: Sha256, data: Bytes) -> None:
-        for start in range(0, len(data), HASH_SLICE):
-            sha.update(data[start:start + HASH_SLICE])
-            await pause()
-        self.hashed += 1
-
     async def verify(self) -> bool:
         """Whether the whole has the digest it must have; the second failure is an error."""
-        sha = self.sha
-        if sha is None:
-            return True
-        await self.written()
-        while self.hashed < len(self.states):
-            data = None if self.files is None else await self.files.read(self.record, self.hashed)
-            if data is None:
-                return self._mismatch('a chunk that cannot be read back')
-            await self._hash(sha, data)
-        found = sha.hex()
-        if found == self.course.source.sha256.lower():
-            return True
-        return self._mismatch(found)
+        files = self.files
+        record = self.record
 
-    def _mismatch(self, found: str) -> bool:
-        self._mismatches += 1
-        if self._mismatches < 2:
-            return False
-        start_task(self.forget)
-        raise EdgeflowError(
-            'checksum', f'{self.course.source.url}: expected bytes with the SHA-256 {self.course.source.sha256}, got {found}',
-            {'url': self.course.source.url, 'expected': self.course.source.sha256, 'got': found})
+        async def read(index: int) -> Bytes | None:
+            await self.written()
+            return None if files is None else await files.read(record, index)
+
+        try:
+            return await self.verification.matches(len(self.states), read)
+        except EdgeflowError:
+            start_task(self.forget)
+            raise
 
     async def settle(self) -> None:
         """Finish writing; the record says whether all is stored."""
@@ -318,9 +314,9 @@ class Chunks:
         self.total = None
 
 
-async def drop_quietly(files: FileStore, record: FileRecord) -> None:
-    """Free what a file took; where even that fails, the sweep of a later visit does it."""
+async def quietly(free: Callable[[], Awaitable[None]]) -> None:
+    """Free room; where even that fails, a later visit tries again."""
     try:
-        await files.drop(record)
+        await free()
     except EdgeflowError as error:
         warn(f'edgeflow: {error.message}')

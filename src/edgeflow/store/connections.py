@@ -283,7 +283,7 @@ class Connections:
             return
         rate = self._received / elapsed
         allowed = 1 if rate > FAST_RATE else self._allowed
-        if self.chunks.sha is not None and self.chunks.files is None:
+        if self.chunks.verification.active and self.chunks.files is None:
             allowed = 1
         if len(self.lanes) < allowed and (size - self.bytes_here()) / rate > limits.worth:
             for _ in range(allowed - len(self.lanes)):

@@ -65,6 +65,7 @@ class FileStore:
     def __init__(self, base: Deferred) -> None:
         self._opening: Deferred = base
         self._base: KeyValueStore | None = None
+        self._swept: bool = False
 
     async def base(self) -> KeyValueStore:
         """The store behind it, once it is open. 'platform' if there is none."""
@@ -105,10 +106,14 @@ class FileStore:
         base = await self.base()
         return await base.place(chunk_key(record, index))
 
-    async def put(self, record: FileRecord, index: int, data: Lent) -> None:
+    async def put(self, record: FileRecord, index: int, data: Lent, small: bool) -> None:
         """Store a chunk. 'quota-exceeded'."""
         base = await self.base()
-        await base.put_lent(chunk_key(record, index), data)
+        key = chunk_key(record, index)
+        if small:
+            await base.put(key, data.data)
+        else:
+            await base.put_lent(key, data)
 
     async def drop(self, record: FileRecord) -> None:
         """Forget a file; its record goes first, so that no moment shows it with chunks missing."""
@@ -147,7 +152,10 @@ class FileStore:
         await base.delete_all(CHUNK)
 
     async def sweep(self) -> None:
-        """Delete chunks that belong to no record."""
+        """Delete chunks that belong to no record: once a visit."""
+        if self._swept:
+            return
+        self._swept = True
         base = await self.base()
         # In this order: a record is written before its chunks.
         keys = await base.keys(CHUNK)

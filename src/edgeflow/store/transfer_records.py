@@ -19,7 +19,7 @@ class Limits:
     """chunk_size: bytes that are stored at a time. connections: the most there are at once. retries: failures in a row that are
     forgiven once there was an answer, a third of them before. stall_timeout: ms without a byte after which a connection is given
     up. backoff: ms before the first new attempt. watch, worth: connections are added once the first was watched for so many ms, if
-    what is missing needs so many ms more."""
+    what is missing needs so many ms more. small: chunks of fewer bytes are handed on first, and a copy stored."""
 
     chunk_size: int = 4194304
     connections: int = 4
@@ -28,6 +28,7 @@ class Limits:
     backoff: float = 300.0
     watch: float = 120.0
     worth: float = 400.0
+    small: int = 524288
 
 
 @dataclass(frozen=True)

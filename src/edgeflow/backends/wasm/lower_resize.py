@@ -37,6 +37,9 @@ def style_of(c: InferContext) -> Style:
     """Before version 11, and in Upsample, places begin at the corner and the nearest is the one before."""
     early = c.opset < 11 or c.node.op == 'Upsample'
     roi: list[float] = c.floats(1) if not early and c.has(1) and c.attr_str('coordinate_transformation_mode', '') == 'tf_crop_and_resize' else []
+    axes = c.attr_ints('axes')
+    if c.attr_str('coordinate_transformation_mode', '') == 'tf_crop_and_resize' and len(roi) != 2 * (len(c.shape(0)) if axes is None else len(axes)):
+        raise c.fail('the begin and end of every axis as roi', f'{len(roi)} numbers')
     mode = c.attr_str('mode', 'nearest')
     return Style(
         'linear' if mode == 'bilinear' else mode,

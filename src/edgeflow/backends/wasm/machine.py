@@ -11,7 +11,7 @@ from edgeflow.backends.wasm.engine import WasmEngine, convert_step, failure
 from edgeflow.backends.wasm.kernels import Image
 from edgeflow.backends.wasm.lowerings import FORMS, INTERPRETED, lowering_of
 from edgeflow.backends.wasm.shares import share_groups
-from edgeflow.backends.wasm.weights import Weights, check_data, upload
+from edgeflow.backends.wasm.weights import FormOf, Weights, check_data, upload
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import copy_bytes, new_bytes
 from edgeflow.host.port import Bytes, WasmInstance
@@ -35,9 +35,17 @@ class WasmMachine:
         self.weights: Weights = Weights(self.engine, image)
         self._planned: list[Value] = []
 
-    def load(self, graph: Graph, elsewhere: set[str] | None = None) -> Iterator[None]:
-        """Put the graph's initializers into memory, but for those of the keys `elsewhere`, with a halt after each."""
-        return self.weights.load(graph, FORMS, set() if elsewhere is None else elsewhere)
+    def load(self, graph: Graph) -> Iterator[None]:
+        """Put the graph's initializers into memory, with a halt after each."""
+        return self.weights.load(graph, FORMS, set())
+
+    def load_rest(self, graph: Graph, elsewhere: set[str], others: list[str]) -> Iterator[None]:
+        """As load(), but for those of the keys `elsewhere`, and without packing what nodes of the keys `others` read: they may run elsewhere, too."""
+        forms: dict[str, FormOf] = {}
+        for key, form in FORMS.items():
+            if key not in others:
+                forms[key] = form
+        return self.weights.load(graph, forms, elsewhere)
 
     def value_of(self, data: TensorData) -> Value:
         """A tensor in memory, as the planner would hold it, until end_plan(set())."""

@@ -377,7 +377,7 @@ async def load_webgpu(graph: Graph, rests: Rests, image: Image | None = None) ->
                 if data.stored is not None:
                     part.initializers[name] = TensorData(data.dtype, data.shape, data.whole())
         machine.wasm = await open_machine(graph)
-    for _ in machine.wasm.load(graph, there):
+    for _ in machine.wasm.load_rest(graph, there, list(GPU_LOWERINGS.keys())):
         await rests.rest()
     detach(graph)
     return GpuExecutable(graph, machine)

@@ -84,6 +84,10 @@ def _global_pool(c: InferContext) -> list[Type]:
     return [Type(c.check_dtype(0, FLOATS), c.shape(0)[:2] + [1] * (rank - 2))]
 
 
+# Resize has a table of what each place along an axis is made of.
+LONGEST_AXIS = 4194304
+
+
 @dataclass(frozen=True)
 class Scaling:
     """An axis that Resize makes another size: from `size` to `wanted`, which is about size * scale."""
@@ -101,8 +105,8 @@ def scalings(c: InferContext) -> list[Scaling]:
     axes = [i for i in range(len(source))] if given is None else c.axes(given, len(source))
     if c.has(3):
         sizes = c.ints(3)
-        if len(sizes) != len(axes):
-            raise c.fail(f'{len(axes)} sizes', f'{sizes}')
+        if len(sizes) != len(axes) or min(sizes + [1]) < 1:
+            raise c.fail(f'{len(axes)} sizes of 1 or more', f'{sizes}')
         policy = c.attr_str('keep_aspect_ratio_policy', 'stretch')
         ratios = [sizes[i] / max(1, source[axes[i]]) for i in range(len(axes))]
         if policy == 'stretch':
@@ -132,6 +136,8 @@ def _upsample_scales(c: InferContext) -> list[float]:
 def _resize(c: InferContext) -> list[Type]:
     shape = c.shape(0)[:]
     for part in scalings(c):
+        if part.wanted > LONGEST_AXIS or (part.size == 0 and part.wanted > 0):
+            raise c.fail(f'axes with elements, up to {LONGEST_AXIS}', f'{part.size} to {part.wanted}')
         shape[part.axis] = part.wanted
     return c.shaped(shape)
 

@@ -18,6 +18,14 @@ SAMPLE_TAPS: dict[str, int] = {'nearest': 1, 'linear': 2, 'bilinear': 2, 'cubic'
 PADDINGS: dict[str, int] = {'zeros': 0, 'border': 1, 'reflection': 2}
 
 
+def _order(b: StepBuilder, node: Node) -> int:
+    """The p of an Lp norm."""
+    p = int_of(node, 'p', 2)
+    if p < 1:
+        raise b.unsupported(f'p must be 1 or more; got {p}')
+    return p
+
+
 def _power(c: Composer, source: Value, p: int) -> Value:
     """The powers whose sum an Lp norm takes the root of."""
     size = c.op('Abs', [source])
@@ -32,7 +40,7 @@ def _root(c: Composer, sums: Value, p: int, output: Value | None) -> Value:
 
 def lower_lp_pool(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     c = Composer(b)
-    p = int_of(node, 'p', 2)
+    p = _order(b, node)
     output = given(b, outputs)
     sums = c.value('float32', output.shape)
     pool_step(b, 'LpPool', _power(c, require_float(b, given(b, inputs)), p), sums, pool_windows(context_of(b, node, inputs)), False)
@@ -41,7 +49,7 @@ def lower_lp_pool(b: StepBuilder, node: Node, inputs: list[Value | None], output
 
 def lower_global_lp_pool(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     c = Composer(b)
-    p = int_of(node, 'p', 2)
+    p = _order(b, node)
     source = given(b, inputs)
     axes = c.ints([i for i in range(2, len(source.shape))])
     _root(c, c.op('ReduceSum', [_power(c, source, p), axes]), p, given(b, outputs))
@@ -50,7 +58,7 @@ def lower_global_lp_pool(b: StepBuilder, node: Node, inputs: list[Value | None],
 def lower_lp_normalization(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """What has the norm 0 is 0."""
     c = Composer(b)
-    p = int_of(node, 'p', 2)
+    p = _order(b, node)
     source = given(b, inputs)
     norm = _root(c, c.op('ReduceSum', [_power(c, source, p), c.ints([int_of(node, 'axis', -1)])]), p, None)
     safe = c.op('Where', [c.op('Equal', [norm, c.real(0.0, norm.dtype)]), c.real(1.0, norm.dtype), norm])

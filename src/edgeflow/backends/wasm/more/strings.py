@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeflow.backends.wasm.more.values import Call, Datum, Interpret
-from edgeflow.host.platform import find_matches, match_fully, number_text, parse_number
+from edgeflow.host.strings import find_matches, match_fully, number_text, parse_number
 from edgeflow.ir.attributes import int_of, ints_of, text_of
 from edgeflow.ir.dtype import DTYPE_NAMES
 from edgeflow.plan.values import Value
@@ -161,9 +161,9 @@ def _count_grams(c: Call) -> list[Datum | None]:
     counts = [0.0] * (rows * width)
     for row in range(rows):
         line = words[row * length:(row + 1) * length]
-        for size in range(least, most + 1):
+        for size in range(max(least, 1), min(most, len(starts) - 1) + 1):
             for skip in range(1, skips + 2):
-                if size == 1 and skip > 1:
+                if (size == 1 and skip > 1) or (size - 1) * skip >= len(line):
                     break
                 for first in range(len(line) - (size - 1) * skip):
                     number = numbers.get(_gram([line[first + i * skip] for i in range(size)]), -1)

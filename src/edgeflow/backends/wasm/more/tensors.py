@@ -6,8 +6,9 @@ Each operator runs at once, on the same lowerings and kernels as in a plan, whos
 from __future__ import annotations
 
 from edgeflow.backends.wasm.machine import WasmMachine
-from edgeflow.host.platform import array_bytes, array_of
-from edgeflow.host.port import NumericArray
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import array_bytes, array_of, copy_bytes, new_bytes
+from edgeflow.host.port import Bytes, NumericArray
 from edgeflow.ir.graph import Attribute, Node
 from edgeflow.plan.builder import StepBuilder
 from edgeflow.plan.planner import SHAPE_OPS, memory_dtype, new_outputs, set_shape
@@ -102,6 +103,13 @@ class Tensors:
         self._machine.engine.run_now(self._b, 'Cast')
         return target
 
+    def contents(self, source: Value) -> Bytes:
+        """A copy of the bytes of a tensor."""
+        data = new_bytes(source.size)
+        if source.size > 0:
+            copy_bytes(data, 0, self._machine.engine.read_bytes(source))
+        return data
+
     def reshaped(self, source: Value, shape: list[int]) -> Value:
         """The same elements in another shape."""
         return self._as(source, source.dtype, shape)
@@ -128,6 +136,8 @@ class Tensors:
 
     def strings(self, value: Value) -> list[str]:
         """The elements of a tensor of strings."""
+        if value.dtype != 'string':
+            raise EdgeflowError('invalid-graph', f"expected strings; got {value.dtype} ('{value.name}')", {'expected': 'string', 'got': value.dtype})
         return [self._texts[number] for number in self.ints(self._as(value, 'int32', value.shape))]
 
     def _as(self, source: Value, dtype: str, shape: list[int]) -> Value:

@@ -104,9 +104,10 @@ def deform_windows(c: InferContext) -> Windows:
 
 def _deform_conv(c: InferContext) -> list[Type]:
     c.check_dtype(0, FLOATS)
+    windows = deform_windows(c)
     if c.has(3) and c.shape(3) != [c.shape(1)[0]]:
         raise c.fail(f'a bias of shape {[c.shape(1)[0]]}', f'{c.shape(3)}')
-    return c.shaped([c.shape(0)[0], c.shape(1)[0]] + deform_windows(c).output)
+    return c.shaped([c.shape(0)[0], c.shape(1)[0]] + windows.output)
 
 
 def _regions(c: InferContext, width: int, rows: int, columns: int) -> list[Type]:

@@ -257,7 +257,7 @@ def _table() -> dict[str, Lowering]:
         table[name] = unary_lowering(name)
     for name in ['Min', 'Max', 'Sum', 'Mean']:
         table[name] = variadic_lowering(name)
-    for name in ['Add', 'Sub', 'Mul', 'Div', 'Pow', 'BitwiseAnd', 'BitwiseOr', 'BitwiseXor', 'And', 'Or', 'Xor', 'Equal', 'Less',
+    for name in ['Add', 'Sub', 'Mul', 'Div', 'Pow', 'PRelu', 'BitwiseAnd', 'BitwiseOr', 'BitwiseXor', 'And', 'Or', 'Xor', 'Equal', 'Less',
                  'LessOrEqual']:
         table[name] = binary_lowering(name)
     return table

@@ -11,6 +11,7 @@ from edgeflow.backends.webgpu.crossings import UPLOAD, Crossing, Crossings
 from edgeflow.backends.webgpu.device import Gpu
 from edgeflow.backends.webgpu.machine import GpuMachine
 from edgeflow.backends.webgpu.memory import ALIGNMENT, assign_slots
+from edgeflow.backends.webgpu.pages import POOL, TABLE
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.gpu import narrowed, widened
 from edgeflow.host.platform import array_bytes, array_of, join_bytes, new_bytes, write_i32s
@@ -185,7 +186,8 @@ def far_contents(machine: GpuMachine, draft: Draft, crossings: Crossings) -> lis
     for step in dispatches_of(draft):
         for value in step.bindings():
             root = value.root()
-            if root.constant and root.number not in found and root.initializer not in machine.memory.weights:
+            there = root.initializer in machine.memory.weights or root.initializer == POOL or root.initializer == TABLE
+            if root.constant and root.number not in found and not there:
                 found[root.number] = Content(root, join_bytes([constant_words(machine, crossings.origins[root.number])]))
     return list(found.values())
 

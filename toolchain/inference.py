@@ -339,9 +339,13 @@ class Inference:
 
     def type_lambdas(self, node: ast.Call, symbol: Symbol | None) -> None:
         """Give the parameters of lambdas the types that their receiver says: Callable[[X], Y], or the items that `key` sees."""
-        if symbol is not None and symbol.kind in ("function", "class"):
-            params = symbol.info.params if symbol.kind == "function" else self.project.constructor(symbol.info) or []
-            owner = self.project.modules.get(symbol.module)
+        method = self._called_method(node)
+        if symbol is not None and symbol.kind in ("function", "class") or method is not None:
+            if method is not None:
+                params, owner = method.params, self.project.modules.get(method.module)
+            else:
+                params = symbol.info.params if symbol.kind == "function" else self.project.constructor(symbol.info) or []
+                owner = self.project.modules.get(symbol.module)
             places = dict(zip((id(argument) for argument in node.args), params))
             places |= {id(k.value): p for k in node.keywords for p in params if p.name == k.arg}
             for argument in [*node.args, *(k.value for k in node.keywords)]:
@@ -358,6 +362,13 @@ class Inference:
             for keyword in node.keywords:
                 if keyword.arg == "key" and isinstance(keyword.value, ast.Lambda):
                     self.lambda_types[id(keyword.value)] = [element_type(self.type_of(node.func.value))]
+
+    def _called_method(self, node: ast.Call) -> FunctionInfo | None:
+        """The method of a class of ours that is called with lambdas."""
+        if not isinstance(node.func, ast.Attribute) or not any(isinstance(argument, ast.Lambda) for argument in node.args):
+            return None
+        receiver = self.type_of(node.func.value)
+        return self.project.find_method(receiver.name, node.func.attr) if receiver.kind == "class" else None
 
     def _method_result(self, function: ast.Attribute, node: ast.Call) -> Type:
         name = function.attr

@@ -1,6 +1,6 @@
-"""Texts that the product says several times become constants of one module, which minifiers shorten to a letter or two.
+"""Texts that a file of the bundle says several times become constants of one module, which minifiers shorten to a letter or two.
 
-The generator leaves a note where a string literal stands alone; when all modules are generated, `Literals` knows which
+The generator leaves a note where a string literal stands alone; when all modules of a file are generated, `Literals` knows which
 texts repeat enough that a constant takes less room, and puts either the constant's name or the literal in place of the note.
 """
 
@@ -11,7 +11,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-MODULE = "edgeflow/$literals.js"
+
+
+def module_path(part: str | None) -> str:
+    """Where the constants of a part lie, below the output folder; None: those of edgeflow.js."""
+    return "edgeflow/$literals.js" if part is None else f"edgeflow/$literals/{part}.js"
+
 
 _NOTE = re.compile("\x03(.*?)\x04")
 _NAME_SIZE = 2.3  # a name in the bundle, on average
@@ -29,9 +34,10 @@ def plain(text: str) -> str:
 
 
 class Literals:
-    """The constants of one build."""
+    """The constants of one file of the bundle, which `texts` become."""
 
-    def __init__(self, texts: Iterable[str]) -> None:
+    def __init__(self, texts: Iterable[str], path: str) -> None:
+        self.path = path
         counts = Counter(literal for text in texts for literal in _NOTE.findall(text))
         self.names: dict[str, str] = {}
         taken: set[str] = set()
@@ -58,7 +64,7 @@ class Literals:
         body = _NOTE.sub(replacement, text)
         if not used:
             return body
-        relative = posixpath.relpath(MODULE, posixpath.dirname(path))
+        relative = posixpath.relpath(self.path, posixpath.dirname(path))
         return f"import {{ {', '.join(sorted(used))} }} from '{relative if relative.startswith('.') else './' + relative}';\n{body}"
 
     def module(self) -> str:

@@ -55,7 +55,9 @@ class Parts:
         return next((part for part, patterns in self.patterns.items() if any(fnmatch(module, pattern) for pattern in patterns)), None)
 
     def of_path(self, path: str) -> str | None:
-        """As of(), by the path of its JS."""
+        """As of(), by the path of its JS. A part has its own constants (literals.py)."""
+        if path.startswith('edgeflow/$literals/'):
+            return posixpath.basename(path).removesuffix('.js')
         name = path.removesuffix('.js').removesuffix('/index').replace('/', '.')
         return self.of(name)
 
@@ -100,31 +102,23 @@ class Parts:
         for path, text in texts.items():
             if self.of_path(path) is not None:
                 for target, names in imports(text, path):
-                    for name, _ in names if not self._stays(target) else []:
+                    for name, _ in names if self.of_path(target) is None else []:
                         core.setdefault((target, name), len(core))
         made = {f'bundle/{path}': text for path, text in texts.items() if self.of_path(path) is None}
         for part in self.patterns:
             for path, text in texts.items():
-                if self.of_path(path) == part or self._copied(path):
+                if self.of_path(path) == part:
                     made[f'parts/{part}/{path}'] = self._part_module(text, path, core)
             made[f'parts/{part}/{ENTRY}'] = ''.join(f"export {{ {name} }} from './{target}';\n" for target, name in sorted(wanted[part]))
-            made[f'parts/{part}/{CORE}'] = ''.join(f'export const ${index} = {FREE_NAME}[{index}];\n' for index in core.values())
+            made[f'parts/{part}/{CORE}'] = f"export const [{', '.join(f'${index}' for index in core.values())}] = {FREE_NAME};\n"
         if self.patterns:
             made[f'bundle/{REGISTRY}'] = self._registry(core, fingerprint(made))
         return made
 
-    @staticmethod
-    def _copied(path: str) -> bool:
-        """Texts that several modules say are in each file that says them."""
-        return path.endswith('/$literals.js')
-
-    def _stays(self, target: str) -> bool:
-        return self.of_path(target) is not None or self._copied(target)
-
     def _part_module(self, text: str, path: str, core: dict[tuple[str, str], int]) -> str:
         def replacement(match: re.Match[str]) -> str:
             target = absolute(match['path'], path)
-            if self._stays(target):
+            if self.of_path(target) is not None:
                 return match[0]
             names = [f'${core[target, name]} as {local}' for name, local in items(match['items'])]
             return f"import {{ {', '.join(names)} }} from '{relative(CORE, path)}';"
@@ -138,7 +132,7 @@ class Parts:
                 lines.append(f"import {{ {name} as ${index} }} from '{relative(target, REGISTRY)}';\n")
         here = [name if target == REGISTRY else f'${index}' for (target, name), index in core.items()]
         lines.append(f"const core = () => [{', '.join(here)}];\n")
-        addresses = ', '.join(f"{part}: () => new URL('./edgeflow-{part}.js', import.meta.url).href" for part in self.patterns)
+        addresses = ', '.join(f"'{part}': () => new URL('./edgeflow-{part}.js', import.meta.url).href" for part in self.patterns)
         lines.append(f"const build = '{build}';\naddressParts({{ {addresses} }});\n")
         for part in self.patterns:
             lines.append(f"export const ${part} = () => openPart('{part}', build, core);\n")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from toolchain import dts, members, properties, subset
 from toolchain.generator import CompileError, EsGenerator
-from toolchain.literals import MODULE, Literals, plain
+from toolchain.literals import Literals, module_path, plain
 from toolchain.lowering import lower
 from toolchain.parts import Parts
 from toolchain.sourcemap import with_inline_map
@@ -103,18 +103,20 @@ class Build:
         by_path = {js_path(module): module for module in self.sources}
         for path, message in parts.check({path: text for path, text in texts.items() if path in by_path}):
             self.errors.append(CompileError(by_path[path].source_name, 1, message))
-        literals = Literals(texts[js_path(module)] for module in self.sources)
+        literals = {}
+        for part in [None, *parts.patterns]:
+            literals[part] = Literals([texts[path] for path in by_path if parts.of_path(path) == part], module_path(part))
         names = members.shared_names(
             [texts[js_path(module)] for module in self.sources],
             members.replaceable(self.project, self.sources, set(loose), properties.written_by_hand(self.sources)),
         )
         self.loose = {name: place for name, place in loose.items() if name in members.declared(self.project)}
-        outputs = {f"js/{MODULE}": literals.module(), f"bundle/{MODULE}": literals.module()}
-        shared = {MODULE: literals.module()}
+        shared = {constants.path: constants.module() for constants in literals.values()}
+        outputs = {f"js/{path}": text for path, text in shared.items()}
         for module in modules:
             path = js_path(module)
             is_test = module in self.tests
-            text = plain(texts[path]) if is_test else literals.shared(texts[path], path)
+            text = plain(texts[path]) if is_test else literals[parts.of_path(path)].shared(texts[path], path)
             outputs[f"js/{path}"] = self.mapped(parts.resolved(members.resolved(text, {}), path, False), module, path)
             if not is_test:
                 shared[path] = members.resolved(text, names)

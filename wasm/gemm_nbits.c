@@ -121,9 +121,9 @@ BITS(8)
 
 // --- Activations in 8 bits too: what accuracy_level 4 asks for. Each block of a row has its own scale, largest / 127.
 
-// A row for the integer product: blocks of codes, of 8 k the even ones before the odd ones, as the halves of the weights' bytes come
-// apart. The scale of each block goes to `scales`, scale times the sum of its codes to `sums`.
-static void quantize_row(const float *x, int K, int block, int8_t *codes, float *scales, float *sums) {
+// A row for the integer product: blocks of codes; for weights of 4 bits of 8 k the even ones before the odd ones, as the halves of the
+// weights' bytes come apart. The scale of each block goes to `scales`, scale times the sum of its codes to `sums`.
+static void quantize_row(const float *x, int K, int block, int bits, int8_t *codes, float *scales, float *sums) {
   for (int k = 0; k < K; k += block, codes += block) {
     const int size = min_int(block, K - k);
     v128_t most = splat(0);
@@ -137,7 +137,8 @@ static void quantize_row(const float *x, int K, int block, int8_t *codes, float 
       const v128_t b = wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_nearest(wasm_f32x4_mul(high, f)));
       total = wasm_i32x4_add(total, wasm_i32x4_add(a, b));
       const v128_t narrow = wasm_i16x8_narrow_i32x4(a, b), bytes = wasm_i8x16_narrow_i16x8(narrow, narrow);
-      wasm_v128_store64_lane(codes + i, wasm_i8x16_shuffle(bytes, bytes, 0, 2, 4, 6, 1, 3, 5, 7, 0, 2, 4, 6, 1, 3, 5, 7), 0);
+      const v128_t apart = wasm_i8x16_shuffle(bytes, bytes, 0, 2, 4, 6, 1, 3, 5, 7, 0, 2, 4, 6, 1, 3, 5, 7);
+      wasm_v128_store64_lane(codes + i, bits == 8 ? bytes : apart, 0);
     }
     *scales++ = scale;
     *sums++ = scale * (float)(wasm_i32x4_extract_lane(total, 0) + wasm_i32x4_extract_lane(total, 1) + wasm_i32x4_extract_lane(total, 2) +
@@ -145,24 +146,26 @@ static void quantize_row(const float *x, int K, int block, int8_t *codes, float 
   }
 }
 
+// Sums of products of 4 k for 4 columns: two for each in one vector of sums, or in two where the products are of 16 bits.
+#define WIDE_CODES(p) wasm_i16x8_extend_low_i8x16(wasm_v128_load32_splat(p))
+#define WIDE_DOT4(sum, x, w)                                                                        \
+  {                                                                                                 \
+    sum[0] = wasm_i32x4_add(sum[0], wasm_i32x4_dot_i16x8(x, wasm_u16x8_extend_low_u8x16(w)));       \
+    sum[1] = wasm_i32x4_add(sum[1], wasm_i32x4_dot_i16x8(x, wasm_u16x8_extend_high_u8x16(w)));      \
+  }
+#define WIDE_TOTAL(sum) wasm_i32x4_add(wasm_i32x4_shuffle(sum[0], sum[1], 0, 2, 4, 6), wasm_i32x4_shuffle(sum[0], sum[1], 1, 3, 5, 7))
 #ifdef __wasm_relaxed_simd__
-enum { PARTS = 1 };
 #define DOT4(sum, x, w) sum[0] = wasm_i32x4_relaxed_dot_i8x16_i7x16_add(x, w, sum[0])
 #define CODES(p) wasm_v128_load32_splat(p)
 #define TOTAL(sum) (sum[0])
 #else
-enum { PARTS = 2 };  // columns 0 and 1, 2 and 3: two sums for each
-#define DOT4(sum, x, w)                                                                             \
-  {                                                                                                 \
-    sum[0] = wasm_i32x4_add(sum[0], wasm_i32x4_dot_i16x8(x, wasm_i16x8_extend_low_i8x16(w)));       \
-    sum[1] = wasm_i32x4_add(sum[1], wasm_i32x4_dot_i16x8(x, wasm_i16x8_extend_high_i8x16(w)));      \
-  }
-#define CODES(p) wasm_i16x8_extend_low_i8x16(wasm_v128_load32_splat(p))
-#define TOTAL(sum) wasm_i32x4_add(wasm_i32x4_shuffle(sum[0], sum[1], 0, 2, 4, 6), wasm_i32x4_shuffle(sum[0], sum[1], 1, 3, 5, 7))
+#define DOT4 WIDE_DOT4
+#define CODES WIDE_CODES
+#define TOTAL WIDE_TOTAL
 #endif
 
-// c[R, 8] = R rows of codes @ one panel of 4-bit weights.
-SIMD void code_panel(const int R, const int8_t *x, int ldx, const float *scales, const float *sums, int blocks, int block,
+// c[R, 8] = R rows of codes @ one panel of 4- or 8-bit weights. Those of 8 bits are too wide for the relaxed product.
+SIMD void code_panel(const int bits, const int R, const int8_t *x, int ldx, const float *scales, const float *sums, int blocks, int block,
                      const uint8_t *b, int zeros, float *c) {
   v128_t total[2 * 4];
   const v128_t mask = wasm_i8x16_splat(15);
@@ -171,16 +174,23 @@ SIMD void code_panel(const int R, const int8_t *x, int ldx, const float *scales,
     const float *head = (const float *)b;
     v128_t low[4][2], high[4][2];
     UNROLL for (int r = 0; r < R; r++) {
-      UNROLL for (int i = 0; i < PARTS; i++) low[r][i] = high[r][i] = wasm_i32x4_const(0, 0, 0, 0);
+      UNROLL for (int i = 0; i < 2; i++) low[r][i] = high[r][i] = wasm_i32x4_const(0, 0, 0, 0);
     }
     b += zeros ? 64 : 32;
 #pragma clang loop unroll(disable)
-    for (int i = 0; i < block; i += 8, x += 8) {
+    for (int i = 0; i < block; i += 32 / bits, x += 32 / bits, b += 32) {
       const v128_t w0 = wasm_v128_load(b), w1 = wasm_v128_load(b + 16);
+      KEEP(b);
+      if (bits == 8) {
+        UNROLL for (int r = 0; r < R; r++) {
+          const v128_t four = WIDE_CODES(x + (size_t)r * (size_t)ldx);
+          WIDE_DOT4(low[r], four, w0);
+          WIDE_DOT4(high[r], four, w1);
+        }
+        continue;
+      }
       const v128_t e0 = wasm_v128_and(w0, mask), o0 = wasm_v128_and(wasm_u16x8_shr(w0, 4), mask);
       const v128_t e1 = wasm_v128_and(w1, mask), o1 = wasm_v128_and(wasm_u16x8_shr(w1, 4), mask);
-      b += 32;
-      KEEP(b);
       UNROLL for (int r = 0; r < R; r++) {
         const v128_t even = CODES(x + (size_t)r * (size_t)ldx), odd = CODES(x + (size_t)r * (size_t)ldx + 4);
         DOT4(low[r], even, e0);
@@ -189,12 +199,13 @@ SIMD void code_panel(const int R, const int8_t *x, int ldx, const float *scales,
         DOT4(high[r], odd, o1);
       }
     }
-    const v128_t scale0 = wasm_v128_load(head), scale1 = wasm_v128_load(head + 4), middle = splat(8.0f);
+    const v128_t scale0 = wasm_v128_load(head), scale1 = wasm_v128_load(head + 4), middle = splat(bits == 8 ? 128.0f : 8.0f);
     const v128_t zero0 = zeros ? wasm_v128_load(head + 8) : middle, zero1 = zeros ? wasm_v128_load(head + 12) : middle;
     UNROLL for (int r = 0; r < R; r++) {
       const v128_t f = splat(scales[r * blocks + g]), s = splat(sums[r * blocks + g]);
-      const v128_t p0 = wasm_f32x4_sub(wasm_f32x4_mul(wasm_f32x4_convert_i32x4(TOTAL(low[r])), f), wasm_f32x4_mul(zero0, s));
-      const v128_t p1 = wasm_f32x4_sub(wasm_f32x4_mul(wasm_f32x4_convert_i32x4(TOTAL(high[r])), f), wasm_f32x4_mul(zero1, s));
+      const v128_t t0 = bits == 8 ? WIDE_TOTAL(low[r]) : TOTAL(low[r]), t1 = bits == 8 ? WIDE_TOTAL(high[r]) : TOTAL(high[r]);
+      const v128_t p0 = wasm_f32x4_sub(wasm_f32x4_mul(wasm_f32x4_convert_i32x4(t0), f), wasm_f32x4_mul(zero0, s));
+      const v128_t p1 = wasm_f32x4_sub(wasm_f32x4_mul(wasm_f32x4_convert_i32x4(t1), f), wasm_f32x4_mul(zero1, s));
       total[2 * r] = madd(p0, scale0, total[2 * r]);
       total[2 * r + 1] = madd(p1, scale1, total[2 * r + 1]);
     }
@@ -202,14 +213,15 @@ SIMD void code_panel(const int R, const int8_t *x, int ldx, const float *scales,
   UNROLL for (int i = 0; i < 2 * R; i++) wasm_v128_store(c + i * 4, total[i]);
 }
 
-#define CODE_PANEL(R)                                                                                                                  \
-  static __attribute__((noinline)) void code_panel_##R(const int8_t *x, int ldx, const float *scales, const float *sums, int blocks,   \
-                                                       int block, const uint8_t *b, int zeros, float *c) {                              \
-    code_panel(R, x, ldx, scales, sums, blocks, block, b, zeros, c);                                                                    \
+#define CODE_PANEL(bits, R)                                                                                                            \
+  static __attribute__((noinline)) void code_panel_##bits##_##R(const int8_t *x, int ldx, const float *scales, const float *sums,       \
+                                                                int blocks, int block, const uint8_t *b, int zeros, float *c) {         \
+    code_panel(bits, R, x, ldx, scales, sums, blocks, block, b, zeros, c);                                                              \
   }
-CODE_PANEL(1)
-CODE_PANEL(2)
-CODE_PANEL(4)
+CODE_PANEL(4, 1)
+CODE_PANEL(4, 2)
+CODE_PANEL(4, 4)
+CODE_PANEL(8, 1)
 
 int k_gemm_nbits(const int32_t *a) {
   const float *A = FLOATS(0), *bias = FLOATS(3), *residual = FLOATS(4);
@@ -220,13 +232,13 @@ int k_gemm_nbits(const int32_t *a) {
   static void (*const row_panels[])(const float *, const uint8_t *, int, int, int, float *) = {row_panel_2, row_panel_4, row_panel_8};
   static void (*const widen_panels[])(const uint8_t *, int, int, int, float *) = {widen_panel_2, widen_panel_4, widen_panel_8};
   static void (*const code_panels[])(const int8_t *, int, const float *, const float *, int, int, const uint8_t *, int, float *) = {
-      code_panel_1, code_panel_2, code_panel_4};
+      code_panel_4_1, code_panel_4_2, code_panel_4_4, code_panel_8_1};
   // For codes: rows of codes, their scales and sums.
   float *scales = (float *)(BYTES(14) + (size_t)M * line), *sums = scales + (size_t)M * blocks;
   if (codes) {
     for (int m = 0; m < M; m++) {
       const size_t at = (size_t)m * blocks;
-      quantize_row(A + (size_t)m * lda, K, block, (int8_t *)BYTES(14) + (size_t)m * line, scales + at, sums + at);
+      quantize_row(A + (size_t)m * lda, K, block, bits, (int8_t *)BYTES(14) + (size_t)m * line, scales + at, sums + at);
     }
   }
   for (int n = 0; n < N; n += PANEL, b += (size_t)blocks * ((zeros ? 64 : 32) + block * bits)) {
@@ -240,11 +252,11 @@ int k_gemm_nbits(const int32_t *a) {
     }
     for (int m = 0; m < M;) {
       float edge[4 * PANEL];
-      const int size = !codes ? 0 : M - m >= 4 ? 2 : M - m >= 2 ? 1 : 0, rows = 1 << size;
+      const int size = !codes || bits == 8 ? 0 : M - m >= 4 ? 2 : M - m >= 2 ? 1 : 0, rows = 1 << size;
       if (codes) {
         const int8_t *x = (const int8_t *)BYTES(14) + (size_t)m * line;
         const size_t at = (size_t)m * blocks;
-        code_panels[size](x, line, scales + at, sums + at, blocks, block, b, zeros, edge);
+        code_panels[bits == 8 ? 3 : size](x, line, scales + at, sums + at, blocks, block, b, zeros, edge);
       } else {
         row_panels[index](A + (size_t)m * lda, b, K, block, zeros, edge);
       }

@@ -49,7 +49,7 @@
   X(pack_nbits)                                                                                                                   \
   /* A, Bpacked, C, bias|0, residual|0, M, N, K, lda, ldc, ldr, block, bits, activation, scratch, zp_kind, codes                  \
      C = act(A @ dequantized B + bias) + residual; scratch: 32 * blocks * block bytes (0 if M < 4).                               \
-     codes (bits 4 only): A too is rounded, to 8 bits with a scale for each block of a row; scratch:                              \
+     codes (not bits 2): A too is rounded, to 8 bits with a scale for each block of a row; scratch:                              \
      M * blocks * (block + 8) bytes */                                                                                            \
   X(gemm_nbits)                                                                                                                   \
   /* src (uint8), absmax, dst, count, block, quant_type (0 FP4, 1 NF4)    com.microsoft MatMulBnb4's B, flat [N * K] floats;      \

@@ -16,7 +16,7 @@ from edgeflow.pipelines.text_classification import TextClassificationPipeline
 from edgeflow.pipelines.text_generation import GeneratedText, TextGenerationPipeline
 from edgeflow.pipelines.token_classification import TokenClassificationPipeline
 from edgeflow.pipelines.zero_shot_classification import ZeroShotClassificationPipeline
-from edgeflow.runtime.creation import arange, eye, full, linspace, ones, randn, random, zeros
+from edgeflow.runtime.creation import arange, eye, full, linspace, ones, randn, random
 from edgeflow.runtime.generation import GenerationSession
 from edgeflow.runtime.leaks import Leak, LeakDetection, detect_leaks
 from edgeflow.runtime.memory import MemoryArea, MemoryStats, ModelMemory, Resource, memory_stats
@@ -26,7 +26,7 @@ from edgeflow.runtime.operations import (
 )
 from edgeflow.runtime.page import on_task, scheduler_statistics
 from edgeflow.runtime.scope import MemoryScope, memory_scope, with_memory_scope
-from edgeflow.runtime.tensor import Tensor, tensor
+from edgeflow.runtime.tensor import Tensor, tensor, zeros
 from edgeflow.runtime.worker import serve_in_worker
 from edgeflow.store.cache import Cache, CachedFile, StorageRoom, cache
 from edgeflow.store.downloads import Download, DownloadProgress, download

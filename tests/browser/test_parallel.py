@@ -45,9 +45,14 @@ def report(page: Page) -> dict:
     return page.evaluate('parallelReport()')
 
 
+def model_workers(page: Page) -> list[str]:
+    """The workers that run edgeflow; the one that writes files of the cache has a blob's address."""
+    return [worker.url for worker in page.workers if not worker.url.startswith('blob:')]
+
+
 def test_four_models_run_in_two_workers_at_the_same_time(example: Page) -> None:
     shown = report(example)
-    assert len(example.workers) == 2
+    assert len(model_workers(example)) == 2
     assert shown['lanes'] == ['worker 1', 'worker 2']
     assert [model['lane'] for model in shown['models']].count('worker 1') == 2
     assert all(model['failed'] == 0 for model in shown['models'])
@@ -126,7 +131,7 @@ def test_without_workers_the_page_is_the_lane(browser: Browser, site: Server) ->
     page = open_example(browser, site, '?workers=0')
     page.wait_for_function('parallelReport().models.every(model => model.done > 0)', timeout=60_000)
     assert report(page)['lanes'] == ['page']
-    assert page.workers == []
+    assert model_workers(page) == []
     page.context.close()
 
 

@@ -76,7 +76,7 @@ async def test_a_long_text_beyond_a_plan_of_its_capacity(path: str, monkeypatch:
     assert_tokens(await follow(model, ids, inputs_of(path, states)), logits_of(path, ids, states))
     # One for the states, one for the first token, and one for each capacity.
     assert len(made) == 4
-    assert model._executable.decoder()._pages is not None
+    assert (await model._executable.decoder())._pages is not None
 
 
 @pytest.mark.parametrize('path', FILES)
@@ -98,7 +98,7 @@ async def test_texts_of_different_states_share_runs(path: str) -> None:
     texts = [[5, 9, 9 + i, 20, 21 + i, 40, 41, 42] for i in range(4)]
     inputs = [lambda i=i: inputs_of(path, states_of(path, lengths[i], i)) for i in range(4)]
     alone = [await follow(model, texts[i], inputs[i](), 1 + i % 2) for i in range(4)]
-    decoder = model._executable.decoder()
+    decoder = await model._executable.decoder()
     runs: list[int] = []
     advance = decoder.advance
 
@@ -119,14 +119,28 @@ async def test_states_that_the_mask_hides(path: str) -> None:
     mask = [1, 1, 0, 1, 0, 0]
     ids = [7, 8, 9, 10, 11, 12, 30, 31]
     assert_tokens(await follow(model, ids, inputs_of(path, states, mask)), logits_of(path, ids, states, mask))
-    session = await model.open_session(inputs_of(path, states, [0] * 6))
-    with pytest.raises(EdgeflowError, match='expected states') as e:
-        await session.prompt([5])
-    assert e.value.code == 'invalid-input'
-    without = await model.open_session()
-    with pytest.raises(EdgeflowError, match="needs the input 'encoder_hidden_states'") as e:
-        await without.prompt([5])
-    assert e.value.code == 'invalid-input'
+    for wrong in [[0] * 6, [1] * 5]:
+        session = await model.open_session(inputs_of(path, states, wrong))
+        with pytest.raises(EdgeflowError, match='expected 6 elements') as e:
+            await session.prompt([5])
+        assert e.value.code == 'invalid-input'
+
+
+async def test_what_a_session_is_given_is_checked() -> None:
+    path = FILES[0]
+    model = await load(path)
+    right = inputs_of(path, states_of(path, 4))
+    states = right['encoder_hidden_states']
+    wrong: list[tuple[dict[str, Tensor], str]] = [
+        ({}, "'encoder_attention_mask' is missing"), ({**right, 'input_ids': tensor([[1]])}, "no input 'input_ids'"),
+        ({**right, 'encoder_hidden_states': tensor(np.zeros((2, 4, 36), np.float32))}, r'expected float32 \[1, '),
+        ({**right, 'encoder_hidden_states': tensor(np.zeros((1, 4, 35), np.float32))}, r'got float32 \[1, 4, 35\]'),
+    ]
+    for inputs, text in wrong:
+        with pytest.raises(EdgeflowError, match=text) as e:
+            await model.open_session(inputs)
+        assert e.value.code == 'invalid-input'
+    assert states.shape == [1, 4, 36]
 
 
 async def test_a_bias_that_is_not_known_to_be_one_by_distance_is_obeyed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -136,13 +150,13 @@ async def test_a_bias_that_is_not_known_to_be_one_by_distance_is_obeyed_all_the_
     states = states_of(path, 5)
     ids = list(range(10, 30))
     assert_tokens(await follow(model, ids, inputs_of(path, states)), logits_of(path, ids, states))
-    assert model._executable.decoder()._pages is None
+    assert (await model._executable.decoder())._pages is None
 
 
 async def test_forks_share_the_states_and_all_of_it_comes_back() -> None:
     path = FILES[0]
     model = await load(path)
-    decoder = model._executable.decoder()
+    decoder = await model._executable.decoder()
     states = states_of(path, 130)
     session = await model.open_session(inputs_of(path, states))
     await session.prompt([5, 6, 7])

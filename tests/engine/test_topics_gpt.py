@@ -52,7 +52,7 @@ async def test_generation_is_that_of_onnxruntime_on_a_cache_written_in_place() -
     ids = [*prompt, (await session.prompt(prompt)).token_id]
     while len(ids) < 100:
         ids.append((await session.feed([ids[-1]])).token_id)
-    assert generator.model._executable.decoder()._pages is not None, 'attention over past and new keys is the cache in place'
+    assert (await generator.model._executable.decoder())._pages is not None, 'attention over past and new keys is the cache in place'
     logits = reference(ids[:-1])
     chosen = np.array([logits[i - 1, ids[i]] for i in range(len(prompt), len(ids))])
     # Each token is the likeliest by onnxruntime too, given those before, or as good as that.

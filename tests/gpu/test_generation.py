@@ -30,7 +30,7 @@ async def test_greedy_tokens_are_those_of_onnxruntime(case: Wanted) -> None:
     got = await generate(model, case.prompt['input_ids'], len(case.new_ids))
     if case.margin > (0.05 if rounds_activations(case.path) else 0.005):
         assert got == case.new_ids
-    decoder = model._executable.decoder()
+    decoder = await model._executable.decoder()
     assert decoder._pages is not None and decoder._pages.used == 0
     # One plan for the prompt, one for all other tokens.
     assert sum(len(sibling._plans) for sibling in model._executable._siblings) == 2

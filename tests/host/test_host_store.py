@@ -9,6 +9,7 @@ import pytest
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import bytes_of, open_store
+from edgeflow.host.port import Lent
 
 
 async def test_values_come_back(cache_folder: Path) -> None:
@@ -38,13 +39,12 @@ async def test_values_outlive_the_store(cache_folder: Path) -> None:
     assert sorted(p.name for p in cache_folder.glob('*.sqlite3')) == ['models.sqlite3', 'other.sqlite3']
 
 
-async def test_ranges(cache_folder: Path) -> None:
+async def test_what_is_lent_is_stored_and_given_back(cache_folder: Path) -> None:
     store = await open_store('models')
-    await store.put('k', bytes_of(list(range(10))))
-    assert bytes(await store.get_range('k', 2, 5)) == b'\2\3\4'
-    assert bytes(await store.get_range('k', 8, 100)) == b'\x08\x09'
-    assert bytes(await store.get_range('k', 20, 30)) == b''
-    assert await store.get_range('none', 0, 1) is None
+    lent = Lent(bytes_of(list(range(10))))
+    await store.put_lent('k', lent)
+    assert bytes(await store.get('k')) == bytes(lent.data) == bytes(range(10))
+    assert await store.place('k') is None
     await store.close()
 
 

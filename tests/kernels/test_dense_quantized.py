@@ -275,26 +275,30 @@ def test_gemm_nbits_is_the_operator_of_onnxruntime(variant: str, m: int, bits: i
 
 @pytest.mark.parametrize('m', [1, 2, 3, 5, 8])
 @pytest.mark.parametrize('block', [16, 32, 128])
+@pytest.mark.parametrize('bits', [4, 8])
 @pytest.mark.parametrize('with_zeros', [False, True])
-def test_gemm_nbits_with_rounded_activations(variant: str, m: int, block: int, with_zeros: bool) -> None:
+def test_gemm_nbits_with_rounded_activations(variant: str, m: int, block: int, bits: int, with_zeros: bool) -> None:
     rng = np.random.default_rng(block + m)
     n, k = 19, 260
     blocks = up(k, block)
-    codes, scales = rng.integers(0, 256, (n, blocks, block // 2), np.uint8), rng.uniform(0.01, 0.1, (n, blocks)).astype(np.float32)
-    zeros = rng.integers(0, 256, (n, up(blocks, 2)), np.uint8) if with_zeros else None
+    codes, scales = rng.integers(0, 256, (n, blocks, block * bits // 8), np.uint8), rng.uniform(0.01, 0.1, (n, blocks)).astype(np.float32)
+    zeros = rng.integers(0, 256, (n, up(blocks * bits, 8)), np.uint8) if with_zeros else None
     a = floats(rng, m, k)
     a[0, :block] = 0
-    halves = np.stack([codes & 15, codes >> 4], -1).reshape(n, blocks, block).astype(np.float64)
-    points = 8.0 if zeros is None else np.stack([zeros & 15, zeros >> 4], -1).reshape(n, -1)[:, :blocks, None].astype(np.float64)
-    dense = ((halves - points) * scales[..., None]).reshape(n, -1)
+    weights = codes if bits == 8 else np.stack([codes & 15, codes >> 4], -1)
+    weights = weights.reshape(n, blocks, block).astype(np.float64)
+    points: np.ndarray | float = 2.0 ** (bits - 1)
+    if zeros is not None:
+        points = (zeros if bits == 8 else np.stack([zeros & 15, zeros >> 4], -1)).reshape(n, -1)[:, :blocks, None].astype(np.float64)
+    dense = ((weights - points) * scales[..., None]).reshape(n, -1)
     rows = np.pad(a, ((0, 0), (0, blocks * block - k))).reshape(m, blocks, block).astype(np.float64)
     step = np.abs(rows).max(-1, keepdims=True) / 127
     expected = (np.rint(rows / np.where(step == 0, 1, step)) * step).reshape(m, -1) @ dense.T
     run = kernels(variant)
-    packed = Out(up(n, 8) * blocks * ((64 if with_zeros else 32) + block * 4), np.uint8, aligned=True)
-    b = run.run('pack_nbits', codes, scales, zeros, packed, n, k, block, 4, int(with_zeros))[0].view(Packed)
+    packed = Out(up(n, 8) * blocks * ((64 if with_zeros else 32) + block * bits), np.uint8, aligned=True)
+    b = run.run('pack_nbits', codes, scales, zeros, packed, n, k, block, bits, int(with_zeros))[0].view(Packed)
     scratch = Scratch(m * blocks * (block + 8))
-    got = run.run('gemm_nbits', a, b, Out((m, n)), None, None, m, n, k, k, n, 0, block, 4, 0, scratch, int(with_zeros), 1)[0]
+    got = run.run('gemm_nbits', a, b, Out((m, n)), None, None, m, n, k, k, n, 0, block, bits, 0, scratch, int(with_zeros), 1)[0]
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 

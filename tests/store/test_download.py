@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,11 @@ import pytest
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import new_abort_controller
+from edgeflow.host.port import Lent
 from edgeflow.store import chunks
 from edgeflow.store.cache import cache
 from edgeflow.store.downloads import Download, DownloadProgress, download, obtain
-from edgeflow.store.entries import open_files
+from edgeflow.store.entries import close_files, new_record, open_files
 from edgeflow.store.transfer_records import Client, Limits, Source
 from tests.store.faults import FaultServer, ServedFile
 
@@ -208,25 +210,47 @@ async def test_a_budget_makes_old_files_give_way(faults: FaultServer, monkeypatc
     assert e.value.code == 'quota-exceeded' and '100000' in e.value.message
 
 
-@pytest.mark.parametrize('waited', [False, True])
-async def test_what_came_too_fast_is_stored_from_what_came(faults: FaultServer, monkeypatch: pytest.MonkeyPatch, waited: bool) -> None:
-    """Every network counts as too fast here; the delay is short, or so long that only somebody who waits ends it."""
-    monkeypatch.setattr(chunks, 'BEHIND_RATE', 0.0)
-    monkeypatch.setattr(chunks, 'LARGE_FILE', 0)
-    monkeypatch.setattr(chunks, 'BEHIND_DELAY', 60_000.0 if waited else 50.0)
+@pytest.mark.parametrize('small', [0, CHUNK + 1])
+async def test_what_a_model_takes_is_stored_too(faults: FaultServer, small: int) -> None:
+    """Whoever takes a chunk may do with its memory what they like: it is stored before, or was copied."""
     file = ServedFile(DATA)
-    source = Source(faults.add(file), limits=Limits(CHUNK))
+    source = Source(faults.add(file), limits=Limits(CHUNK, small=small))
     got: dict[int, bytes] = {}
-    client = Client(lambda start, data: got.update({start: bytes(data)}), lambda transfer: None, lambda: None)
-    assert await obtain(source, client, None)
+
+    def take(start: int, data: memoryview) -> None:
+        got[start] = bytes(data)
+        data[:] = bytes(len(data))
+
+    assert await obtain(source, Client(take, lambda transfer: None, lambda: None), None)
     assert b''.join(got[start] for start in sorted(got)) == DATA
-    assert not await cache.has(source.url)
-    if waited:
-        assert bytes(await download(source.url, **SWIFT).bytes()) == DATA
     while not await cache.has(source.url):
         await asyncio.sleep(0.01)
     assert bytes(await download(source.url, **SWIFT).bytes()) == DATA
     assert len(file.requests) == 1
+
+
+async def test_a_client_without_room_holds_the_network_up_and_the_store(faults: FaultServer) -> None:
+    url = faults.add(ServedFile(DATA, rate=4_000_000))
+    for _ in range(2):
+        got: dict[int, bytes] = {}
+        taken = [0]
+        most = 0
+
+        async def room() -> None:
+            while len(got) > taken[0]:
+                await asyncio.sleep(0.003)
+                taken[0] += 1
+
+        def take(start: int, data: memoryview) -> None:
+            nonlocal most
+            got[start] = bytes(data)
+            most = max(most, len(got) - taken[0])
+
+        limits = Limits(CHUNK, 1, small=0)
+        assert await obtain(Source(url, limits=limits), Client(take, lambda transfer: None, lambda: None, room), None)
+        assert b''.join(got[start] for start in sorted(got)) == DATA
+        assert most <= chunks.MOST_WRITES + chunks.PARALLEL_READS
+        await download(url, **SWIFT).done()
 
 
 async def test_what_counts_as_here_is_stored(faults: FaultServer) -> None:
@@ -240,6 +264,20 @@ async def test_what_counts_as_here_is_stored(faults: FaultServer) -> None:
         record = await files.find(url)
         assert shown == 0 or len(await files.chunks(record)) >= shown
     await held.done()
+
+
+async def test_what_an_interrupted_write_left_is_swept(faults: FaultServer) -> None:
+    url = faults.add(ServedFile(DATA))
+    await download(url, **SWIFT).done()
+    files = await open_files()
+    lost = new_record('http://gone/file.bin', CHUNK)
+    await files.put(replace(lost, size=5), 0, Lent(memoryview(bytearray(5))), True)
+    await close_files()
+    await download(faults.add(ServedFile(DATA)), **SWIFT).done()
+    files = await open_files()
+    while await files.chunks(lost):
+        await asyncio.sleep(0.01)
+    assert len(await files.chunks(await files.find(url))) == 13
 
 
 async def test_a_token_stays_with_the_hub(faults: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,7 @@ def cases(draw: st.DrawFn) -> dict:
         'size': draw(st.sampled_from([0, 1, 999, 1000, 4096, 5000, 20_000, 33_333])),
         'chunk': draw(st.sampled_from([1000, 1024, 4096, 50_000])),
         'connections': draw(st.integers(1, 4)),
+        'small': draw(st.sampled_from([0, 0, 2000, 100_000])),
         'schedule': schedule,
         'validators': draw(st.sampled_from(['etag', 'etag', 'modified', 'weak', 'none'])),
         'ranges': draw(st.sampled_from([True, True, True, False])),
@@ -55,7 +56,7 @@ async def visit(url: str, case: dict, digest: str, leave: int | None) -> tuple[s
             controller.abort()
 
     # Stalls are noticed after 60 ms: beside other work on the machine a shorter silence would be taken for one.
-    limits = Limits(case['chunk'], case['connections'], 6, 60.0, 1.0, 0.0, 0.0)
+    limits = Limits(case['chunk'], case['connections'], 6, 60.0, 1.0, 0.0, 0.0, case['small'])
     one = Download(Source(url, sha256=digest, limits=limits), hear, controller.signal)
     try:
         return '', bytes(await one.bytes())

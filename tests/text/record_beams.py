@@ -19,6 +19,7 @@ MODELS = Path(__file__).parents[1] / 'models'
 TARGET = Path(__file__).with_name('beam_cases.json')
 OPTIONS: list[dict[str, object]] = [
     {'num_beams': 4, 'max_new_tokens': 12},
+    {'num_beams': 5, 'max_new_tokens': 15, 'num_return_sequences': 3},
     {'num_beams': 3, 'max_new_tokens': 20, 'length_penalty': 2.0, 'no_repeat_ngram_size': 2},
     {'num_beams': 2, 'max_new_tokens': 16, 'length_penalty': -1.0, 'early_stopping': True, 'repetition_penalty': 1.3},
     {'num_beams': 5, 'max_new_tokens': 80, 'early_stopping': 'never', 'min_new_tokens': 10},
@@ -55,6 +56,11 @@ class Onnx(transformers.PreTrainedModel, GenerationMixin):
         return {'input_ids': input_ids}
 
 
+def until_end(ids: list[int], ends: list[int]) -> list[int]:
+    """The tokens without the padding after the end."""
+    return next((ids[:at + 1] for at, token in enumerate(ids) if token in ends), ids)
+
+
 def cases(name: str, file: str) -> list[dict[str, object]]:
     recorded = json.loads((MODELS / name / 'cases/generate.json').read_text())
     ends = recorded['eos_token_id']
@@ -71,7 +77,8 @@ def cases(name: str, file: str) -> list[dict[str, object]]:
         model = Onnx(MODELS / name / 'onnx' / file, ends if isinstance(ends, list) else [ends], given)
         for options in OPTIONS:
             out = model.generate(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long), do_sample=False, **options)
-            found.append({'model': name, 'text': prompt['prompt'], 'eos_token_id': ends, 'options': options, 'new_ids': out[0, len(ids):].tolist()})
+            texts = [until_end(row[len(ids):].tolist(), model.generation_config.eos_token_id) for row in out]
+            found.append({'model': name, 'text': prompt['prompt'], 'eos_token_id': ends, 'options': options, 'new_ids': texts})
     return found
 
 

@@ -36,7 +36,7 @@ async def test_results_are_named_as_in_transformers(task: str, record: type, fie
     assert [type(result) for result in two] == [record, record]
     assert one == two[:1]
     assert isinstance(getattr(one[0], field), str)
-    assert made.decoder._executable.decoder()._sessions == {}
+    assert (await made.decoder._executable.decoder())._sessions == {}
     made.dispose()
     assert made.decoder.disposed
     assert memory_stats().host.count == before

@@ -72,7 +72,7 @@ async def test_a_conversation_goes_on_with_an_answer(generator: TextGenerationPi
 
 
 async def test_the_next_text_of_a_conversation_computes_only_what_is_new(generator: TextGenerationPipeline) -> None:
-    decoder = generator.model._executable.decoder()
+    decoder = await generator.model._executable.decoder()
     await generator.run('The same beginning of a text', max_new_tokens=4, do_sample=False)
     fed: list[int] = []
     advance = decoder.advance
@@ -87,7 +87,7 @@ async def test_the_next_text_of_a_conversation_computes_only_what_is_new(generat
 
 
 async def test_leaving_a_stream_and_disposing_free_the_cache(generator: TextGenerationPipeline) -> None:
-    decoder = generator.model._executable.decoder()
+    decoder = await generator.model._executable.decoder()
     stream = generator.stream('Once upon a time', max_new_tokens=50, do_sample=False)
     async for event in stream:
         if event.usage is None and len(event.text) > 3:

@@ -110,7 +110,7 @@ def test_modules_that_are_not_bundled_keep_all_names() -> None:
 
 def test_a_literal_becomes_a_constant_where_that_is_shorter() -> None:
     often, seldom = literals.note("'invalid-graph'"), literals.note("'once'")
-    shared = literals.Literals([f'f({often}, {often}); g({often})', f'h({often}, {seldom})'])
+    shared = literals.Literals([f'f({often}, {often}); g({often})', f'h({often}, {seldom})'], literals.module_path(None))
     assert list(shared.names) == ["'invalid-graph'"]
     assert shared.shared(f'h({often}, {seldom})', 'edgeflow/ir/x.js').splitlines() == [
         "import { $$invalid_graph } from '../$literals.js';", "h($$invalid_graph, 'once')",

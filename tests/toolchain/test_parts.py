@@ -38,7 +38,7 @@ def test_bundled_a_part_takes_what_it_needs_and_gives_what_is_asked_for() -> Non
     assert made['parts/far/index.js'] == "export { f } from './edgeflow/far/b.js';\n"
     assert "import { g as $1 } from './a.js';" in registry
     assert 'const core = () => [$0, $1];' in registry
-    assert 'export const $1 = edgeflowCore[1];' in core
+    assert 'export const [$0, $1] = edgeflowCore;' in core
     assert "import { $1 as h } from '../$core.js';" in b
     assert "import { c } from './c.js';" in b
     assert "import { $far } from './$parts.js';" in made['bundle/edgeflow/a.js']

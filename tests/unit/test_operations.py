@@ -6,13 +6,13 @@ import pytest
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_of
-from edgeflow.runtime.creation import arange, eye, full, linspace, ones, randn, random, zeros
+from edgeflow.runtime.creation import arange, eye, full, linspace, ones, randn, random
 from edgeflow.runtime.memory import memory_stats
 from edgeflow.runtime.operations import (
     add, argmax, concat, div, load_operations, matmul, mean, mul, relu, reshape, sigmoid, slice, softmax, sub, sum, tanh, transpose,
 )
 from edgeflow.runtime.scope import MemoryScope, memory_scope, with_memory_scope
-from edgeflow.runtime.tensor import Tensor, tensor
+from edgeflow.runtime.tensor import Tensor, tensor, zeros
 
 
 def refused(work: object) -> EdgeflowError:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from edgeflow.backends.wasm.pages import PastInput, find_pasts
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_of
-from edgeflow.ir.graph import Graph, Node, TensorData, ValueInfo
+from edgeflow.ir.graph import Attribute, Graph, Node, TensorData, ValueInfo
 from edgeflow.ir.verify import verify
 from edgeflow.passes import absorb_transposes
 from edgeflow.passes.inline_constant_if import deciding_inputs
@@ -159,6 +159,32 @@ def test_attention_to_a_past_that_nothing_is_added_to() -> None:
     made = fused(graph)
     assert made.inputs == ['q', 'past_k', 'past_v', 'past_k', 'past_v', 'mask', 'past_k', 'past_v']
     assert find_pasts(graph) == [PastInput('past_k', 2, 4, False, True), PastInput('past_v', 2, 4, True, True)]
+
+
+def flat_heads(op: Node) -> Graph:
+    """Attention by the operator that takes keys and values flat: heads are repeated, then laid side by side."""
+    graph = attention(True, False)
+    nodes: list[Node] = [made for made in graph.nodes if made.op in ['Concat', 'Unsqueeze', 'Expand', 'Reshape']]
+    for name in ['k', 'v']:
+        nodes.append(Node('Transpose', '', '', [name + '_r'], [name + '_t'], {'perm': [0, 2, 1, 3]}))
+        nodes.append(node('Reshape', [name + '_t', 'side'], name + '_flat'))
+    graph.nodes = [*nodes, op]
+    graph.inputs[0] = ValueInfo('q', 'float32', ['b', 's', 24])
+    graph.initializers['side'] = ints([0, 0, 24], [3])
+    return graph
+
+
+def test_multi_head_attention_over_past_and_new_keys_becomes_one_node() -> None:
+    attributes: dict[str, Attribute] = {'num_heads': 6, 'scale': 0.5}
+    graph = flat_heads(Node('MultiHeadAttention', 'com.microsoft', 'm', ['q', 'k_flat', 'v_flat', '', '', 'mask'], ['y'], attributes))
+    made = fused(graph)
+    assert made.inputs[1:] == ['k', 'v', 'past_k', 'past_v', 'mask', 'present_k', 'present_v']
+    assert made.attributes == {'scale': 0.5, 'guard': 0}
+    assert keys(graph) == ['Concat', 'Concat', 'Reshape', 'Transpose', 'edgeflow:CachedAttention', 'Transpose', 'Reshape']
+    # With a bias of its own on the queries it is another operator.
+    other = flat_heads(Node('MultiHeadAttention', 'com.microsoft', 'm', ['q', 'k_flat', 'v_flat', 'side', '', 'mask'], ['y'], attributes))
+    run_passes(other)
+    assert 'edgeflow:CachedAttention' not in keys(other)
 
 
 def counted(last: list[Node]) -> Graph:

@@ -128,3 +128,22 @@ def test_made_up_history_never_hands_out_a_byte_twice() -> None:
         h.free(block[0])
     assert h.used == 0
     assert h.allocate(100000) == 1024
+
+
+def test_parts_of_a_block_that_were_given_become_one_whatever_their_edges() -> None:
+    h = heap()
+    start = h.allocate(640)
+    edges = [0, 100, 110, 120, 300, 448, 640]
+    for i in [1, 4, 0, 3, 2, 5]:
+        h.give(start + edges[i], edges[i + 1] - edges[i])
+    assert h.used == 0
+    assert h.allocate(640) == start
+
+
+def test_what_was_not_given_is_kept() -> None:
+    h = heap()
+    start = h.allocate(256)
+    h.give(start, 100)
+    h.give(start + 120, 136)
+    assert h.allocate(64) == start
+    assert h.allocate(64) == start + 128

@@ -54,12 +54,14 @@ async def chooser_of(choosing: object) -> Chooser | None:
 class Feeding:
     """Tokens that a session has not seen yet, at least one.
 
+    at: how many tokens the session has before; what it has beyond, since the caller no longer wanted to know, is forgotten.
     begins: from here on another text is written, so tokens are chosen by what chooser_of() makes of `choosing`: plain values, which
     may travel to a worker.
     """
 
     session: int
     ids: list[int]
+    at: int
     begins: bool = False
     choosing: object = None
 
@@ -68,10 +70,7 @@ class Decoder(Protocol):
     """The sessions of one executable."""
 
     async def open(self, inputs: dict[str, Feed]) -> int:
-        """Begin a session without tokens. inputs: what else the model takes (an encoder's states and mask).
-
-        EdgeflowError 'unsupported-op' if the model is no decoder.
-        """
+        """Begin a session without tokens. inputs: what else the model takes (an encoder's states and mask), checked."""
 
     async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[NextToken]:
         """Append the tokens of each session and choose its next one, which the caller feeds with the next advance().
@@ -79,17 +78,14 @@ class Decoder(Protocol):
         EdgeflowErrors: those of Executable.run(), and 'invalid-argument' for an unknown session or no tokens.
         """
 
-    async def fork(self, session: int) -> int:
-        """Begin a session with the tokens and the chooser of this one. Both share the memory of what they have in common."""
+    async def fork(self, session: int, length: int) -> int:
+        """Begin a session with the first `length` tokens and the chooser of this one. Both share the memory of what they have in common."""
 
     def rewind(self, session: int, length: int) -> None:
         """Forget the session's tokens from the `length`-th on."""
 
-    def length(self, session: int) -> int:
-        """Tokens in the session's cache."""
-
     def close(self, session: int) -> None:
-        """Free what the session holds; doing it twice is no error."""
+        """Free what the session holds. Called once."""
 
     def cache_memory(self) -> MemoryUse:
         """The memory of the whole executable, in `arena` only that of the caches."""
@@ -98,5 +94,5 @@ class Decoder(Protocol):
 class GeneratingExecutable(Executable, Protocol):
     """An executable that can generate text if its model is a decoder."""
 
-    def decoder(self) -> Decoder:
-        """Its sessions; always the same object. EdgeflowError 'unsupported-op' if the model is no decoder."""
+    async def decoder(self) -> Decoder:
+        """Its sessions, if the model has an input 'input_ids' and an output 'logits'; always the same object."""

@@ -16,12 +16,12 @@ from edgeflow.host.browser_arrays import (  # noqa: F401
     read_f32, read_f64, read_i32, read_i64, read_u32, utf8_decode, utf8_encode, write_i32s,
 )
 from edgeflow.host.browser_cache import (  # noqa: F401
-    drop_memory, epoch_ms, free_headers, held_of, held_size, hold_memory, new_sha256, persist_storage, storage_room, with_lock,
+    drop_memory, epoch_ms, free_headers, hold_memory, new_sha256, persist_storage, storage_room, with_lock,
 )
 from edgeflow.host.browser_io import (  # noqa: F401
     fetch, forget_spare_memory, is_url, new_abort_controller, on_abort, read_file, reads_files, reuse_memory_of, signal_aborted,
 )
-from edgeflow.host.browser_store import open_store  # noqa: F401
+from edgeflow.host.browser_store import open_store, read_place  # noqa: F401
 from edgeflow.host.browser_logits import at_least, cut, draw, exp_weights, highest, take, typical_keys, weight_sum  # noqa: F401
 from edgeflow.host.browser_parts import part_addresses, use_part_addresses  # noqa: F401
 from edgeflow.host.browser_rows import mean_rows, unit_rows  # noqa: F401

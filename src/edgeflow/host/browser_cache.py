@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.port import AbortSignal, Bytes, HeldBody
+from edgeflow.host.port import AbortSignal, Bytes
 
 
 def _cancelled() -> EdgeflowError:
@@ -14,14 +14,6 @@ def _cancelled() -> EdgeflowError:
 
 def epoch_ms() -> float:
     __pragma__('js', 'return Date.now();')
-
-
-def held_of(data: Bytes | HeldBody) -> HeldBody:
-    __pragma__('js', 'return data instanceof Blob ? data : new Blob([data]);')
-
-
-def held_size(value: Bytes | HeldBody) -> int:
-    __pragma__('js', 'return value.size ?? value.length;')
 
 
 def free_headers(url: str) -> bool:

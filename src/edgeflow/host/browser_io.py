@@ -162,9 +162,6 @@ class HttpResponse:
             on_bytes(len(head))
         return buffer[:filled]
 
-    async def held_body(self) -> object:
-        return await _held_body(self._answer, self.url, self._signal)
-
     async def body(self) -> Bytes:
         return await _whole_body(self._answer, self.url, self._signal)
 
@@ -278,16 +275,6 @@ async def _take_in_place(
       onBytes(part.value.byteLength);
     }
     return new Uint8Array(buffer, 0, filled);
-    ''')
-
-
-async def _held_body(answer: object, url: str, signal: AbortSignal | None) -> object:
-    __pragma__('js', r'''
-    try {
-      return await answer.blob();
-    } catch (error) {
-      throw failedTransfer(url, signal, error);
-    }
     ''')
 
 

@@ -1,10 +1,12 @@
-"""Byte strings kept between visits: IndexedDB in browsers, a folder in Node. JS only."""
+"""Byte strings kept between visits: IndexedDB and files of the origin private file system in browsers, a folder in Node. JS only."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.browser_io import reads_files
-from edgeflow.host.port import Bytes, HeldBody
+from edgeflow.host.port import Bytes, Lent
 
 
 def _store_failure(reason: str, kind: str = '') -> EdgeflowError:
@@ -26,6 +28,95 @@ function settled(request) {
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(_storeFailure(String(request.error?.message ?? request.error)));
   });
+}
+
+// The folder of a store's files, whose names are values in its database.
+async function filesOf(name) {
+  return (await navigator.storage.getDirectory()).getDirectoryHandle(name, { create: true });
+}
+
+// The source of a worker: only there files can be written in place. It refers to nothing outside.
+function writeFiles() {
+  onmessage = async ({ data: [folder, name, data] }) => {
+    let file, failure = null;
+    try {
+      const all = await (await navigator.storage.getDirectory()).getDirectoryHandle(folder, { create: true });
+      if (name === '') return postMessage(FileSystemFileHandle.prototype.createSyncAccessHandle !== undefined);
+      file = await (await all.getFileHandle(name, { create: true })).createSyncAccessHandle();
+      if (file.write(data) < data.length) failure = ['there is no room', 'QuotaExceededError'];
+    } catch (error) {
+      if (name === '') return postMessage(false);
+      failure = [error.message, error.name];
+    }
+    file?.close();
+    postMessage([name, data, failure], [data.buffer]);
+  };
+}
+
+const WRITER_IDLE_MS = 2000, ORPHAN_MS = 3600000, written = new Map();
+let writing = null, ending = 0;
+
+// The worker that writes; null where there can be none.
+function writer(base) {
+  return writing ??= new Promise(resolve => {
+    const address = URL.createObjectURL(new Blob([`(${writeFiles})()`], { type: 'text/javascript' }));
+    const worker = new Worker(address);
+    const end = () => {
+      URL.revokeObjectURL(address);
+      worker.terminate();
+      writing = null;
+    };
+    worker.onmessage = ({ data }) => {
+      if (Array.isArray(data)) {
+        const [name, bytes, failure] = data;
+        written.get(name)(bytes, failure);
+        written.delete(name);
+        clearTimeout(ending);
+        ending = setTimeout(() => written.size === 0 && end(), WRITER_IDLE_MS);
+      } else if (data) {
+        resolve(worker);
+        sweepFiles(base).catch(() => {});
+      } else {
+        worker.onerror();
+      }
+    };
+    worker.onerror = event => {
+      event?.preventDefault();
+      end();
+      resolve(null);
+      writing = Promise.resolve(null);
+      for (const lost of written.values()) lost(new Uint8Array(0), ['the worker that writes files was lost']);
+      written.clear();
+    };
+    worker.postMessage([base.name, '']);
+  }).catch(() => null);
+}
+
+// Files that a page wrote which ended before it could say so.
+async function sweepFiles(base) {
+  const files = await filesOf(base.name), known = new Set(await transaction(base, 'readonly', entries => entries.getAll()));
+  for await (const [name, file] of files.entries()) {
+    if (!known.has(name) && (await file.getFile()).lastModified < Date.now() - ORPHAN_MS) await files.removeEntry(name);
+  }
+}
+
+// What cannot be removed now is swept by a later visit.
+async function removeFiles(base, values) {
+  const names = values.filter(value => typeof value === 'string');
+  if (names.length === 0) return;
+  const files = await filesOf(base.name);
+  await Promise.all(names.map(name => files.removeEntry(name).catch(() => {})));
+}
+
+// Change a range of entries; the files of those that were there go.
+async function change(base, range, work) {
+  let before = [];
+  await transaction(base, 'readwrite', entries => {
+    const request = entries.getAll(range);
+    request.onsuccess = () => { before = request.result; };
+    return work(entries);
+  });
+  await removeFiles(base, before);
 }
 
 // One transaction a call; it is committed when the promise is fulfilled.
@@ -58,19 +149,22 @@ async def _open_database(name: str) -> object:
 
 
 class IndexedStore:
-    """host.port.KeyValueStore in IndexedDB. Large values are Blobs, so that a range is read without the whole."""
+    """host.port.KeyValueStore in IndexedDB. What put_lent() stores are files, or Blobs where files cannot be written in place."""
 
     def __init__(self, base: object) -> None:
         self._base = base
 
     async def get(self, key: str) -> Bytes | None:
-        return await _read_blob(self._base, key, 0, None)
+        return await _read_value(self._base, key)
 
-    async def get_range(self, key: str, start: int, end: int) -> Bytes | None:
-        return await _read_blob(self._base, key, start, end)
+    async def place(self, key: str) -> object | None:
+        return await _place_of(self._base, key)
 
-    async def put(self, key: str, value: Bytes | HeldBody) -> None:
-        await _put_blob(self._base, key, value)
+    async def put(self, key: str, value: Bytes) -> None:
+        await _put(self._base, key, value)
+
+    async def put_lent(self, key: str, value: Lent) -> None:
+        await _put_file(self._base, key, value)
 
     async def delete(self, key: str) -> None:
         await _delete_blob(self._base, key)
@@ -85,36 +179,81 @@ class IndexedStore:
         _close_base(self._base)
 
 
-async def _read_blob(base: object, key: str, start: int, end: int | None) -> Bytes | None:
+async def _read_value(base: object, key: str) -> Bytes | None:
     __pragma__('js', r'''
-    const blob = await transaction(base, 'readonly', entries => entries.get(key));
-    if (blob === null) return null;
-    if (!(blob instanceof Blob)) return blob.subarray(start, end ?? blob.length);
+    const value = await transaction(base, 'readonly', entries => entries.get(key));
+    if (value === null || value instanceof Uint8Array) return value;
     try {
-      return new Uint8Array(await blob.slice(start, end ?? blob.size).arrayBuffer());
+      const blob = typeof value === 'string' ? await (await (await filesOf(base.name)).getFileHandle(value)).getFile() : value;
+      return new Uint8Array(await blob.arrayBuffer());
     } catch (error) {
-      // The browser has lost the file behind it: as good as absent.
+      // What the browser has lost is as good as absent.
       if (error.name === 'NotFoundError' || error.name === 'NotReadableError') return null;
       throw _storeFailure(error.message);
     }
     ''')
 
 
-async def _put_blob(base: object, key: str, value: Bytes | HeldBody) -> None:
+async def _place_of(base: object, key: str) -> object | None:
     __pragma__('js', r'''
-    const kept = value instanceof Blob ? value : value.length < 65536 ? Uint8Array.from(value) : new Blob([value]);
-    await transaction(base, 'readwrite', entries => entries.put(kept, key));
+    const value = await transaction(base, 'readonly', entries => entries.get(key));
+    return typeof value === 'string' ? [base.name, value] : null;
+    ''')
+
+
+async def read_place(place: object, size: int, memory: Callable[[], Bytes]) -> bool:
+    # Only workers have such handles; another tab may have one for itself alone.
+    __pragma__('js', r'''
+    let file;
+    try {
+      file = await (await (await filesOf(place[0])).getFileHandle(place[1])).createSyncAccessHandle({ mode: 'read-only' });
+      return file.getSize() === size && file.read(memory()) === size;
+    } catch {
+      return false;
+    } finally {
+      file?.close();
+    }
+    ''')
+
+
+async def _put(base: object, key: str, value: Bytes) -> None:
+    __pragma__('js', r'''
+    const kept = value.length < 65536 ? Uint8Array.from(value) : new Blob([value]);
+    await change(base, key, entries => entries.put(kept, key));
+    ''')
+
+
+async def _put_file(base: object, key: str, lent: Lent) -> None:
+    __pragma__('js', r'''
+    const worker = navigator.storage?.getDirectory ? await writer(base) : null;
+    if (worker === null) return _put(base, key, lent.data);
+    const name = crypto.randomUUID(), { data } = lent;
+    lent.data = new Uint8Array(0);
+    const failure = await new Promise(resolve => {
+      written.set(name, (bytes, failure) => {
+        lent.data = bytes;
+        resolve(failure);
+      });
+      worker.postMessage([base.name, name, data], [data.buffer]);
+    });
+    try {
+      if (failure) throw _storeFailure(...failure);
+      await change(base, key, entries => entries.put(name, key));
+    } catch (error) {
+      await removeFiles(base, [name]);
+      throw error;
+    }
     ''')
 
 
 async def _delete_blob(base: object, key: str) -> None:
-    __pragma__('js', "await transaction(base, 'readwrite', entries => entries.delete(key));")
+    __pragma__('js', 'await change(base, key, entries => entries.delete(key));')
 
 
 async def _delete_blobs(base: object, prefix: str) -> None:
     __pragma__('js', r'''
     const range = IDBKeyRange.bound(prefix, prefix + '\uffff');
-    await transaction(base, 'readwrite', entries => entries.delete(range));
+    await change(base, range, entries => entries.delete(range));
     ''')
 
 
@@ -155,13 +294,16 @@ class FolderStore:
         return self._folder
 
     async def get(self, key: str) -> Bytes | None:
-        return await _read_entry(self._open(), key, 0, None)
+        return await _read_entry(self._open(), key)
 
-    async def get_range(self, key: str, start: int, end: int) -> Bytes | None:
-        return await _read_entry(self._open(), key, start, end)
+    async def place(self, key: str) -> object | None:
+        return None
 
-    async def put(self, key: str, value: Bytes | HeldBody) -> None:
+    async def put(self, key: str, value: Bytes) -> None:
         await _write_entry(self._open(), key, value)
+
+    async def put_lent(self, key: str, value: Lent) -> None:
+        await self.put(key, value.data)
 
     async def delete(self, key: str) -> None:
         await _delete_entry(self._open(), key)
@@ -205,13 +347,12 @@ async function withEntry(path, work) {
 ''')
 
 
-async def _read_entry(folder: str, key: str, start: int, end: int | None) -> Bytes | None:
+async def _read_entry(folder: str, key: str) -> Bytes | None:
     __pragma__('js', r'''
     return withEntry(entryPath(folder, key), async file => {
-      const head = 4 + new TextEncoder().encode(key).length, size = (await file.stat()).size - head;
-      const stop = Math.min(end ?? size, size), data = new Uint8Array(Math.max(0, stop - start));
+      const head = 4 + new TextEncoder().encode(key).length, data = new Uint8Array((await file.stat()).size - head);
       for (let done = 0; done < data.length;) {
-        const { bytesRead } = await file.read(data, done, Math.min(data.length - done, 2 ** 30), head + start + done);
+        const { bytesRead } = await file.read(data, done, Math.min(data.length - done, 2 ** 30), head + done);
         if (bytesRead === 0) throw new Error('the file is shorter than it was');
         done += bytesRead;
       }
@@ -220,9 +361,9 @@ async def _read_entry(folder: str, key: str, start: int, end: int | None) -> Byt
     ''')
 
 
-async def _write_entry(folder: str, key: str, value: Bytes | HeldBody) -> None:
+async def _write_entry(folder: str, key: str, value: Bytes) -> None:
     __pragma__('js', r'''
-    const bytes = value instanceof Blob ? new Uint8Array(await value.arrayBuffer()) : Uint8Array.from(value);
+    const bytes = Uint8Array.from(value);
     const fs = nodeModule('fs').promises, path = entryPath(folder, key), name = new TextEncoder().encode(key);
     const head = new Uint8Array(4);
     new DataView(head.buffer).setUint32(0, name.length);

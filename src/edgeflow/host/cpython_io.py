@@ -17,6 +17,7 @@ import httpx
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.cpython_arrays import new_bytes
+from edgeflow.host.port import Lent
 
 T = TypeVar('T')
 
@@ -136,9 +137,6 @@ class _Response:
             on_bytes(len(head))
         return buffer[:filled]
 
-    async def held_body(self) -> memoryview:
-        return await self.body()
-
     async def chunks(self) -> AsyncIterator[memoryview]:
         parts = self._answer.aiter_bytes()
         try:
@@ -244,16 +242,12 @@ async def load_asset(name: str, location: str | None) -> memoryview:
 # Storage
 
 
-def held_of(data: memoryview) -> memoryview:
-    return data
-
-
-def held_size(value: memoryview) -> int:
-    return len(value)
-
-
 def free_headers(url: str) -> bool:
     return True
+
+
+async def read_place(place: object, size: int, memory: Callable[[], memoryview]) -> bool:
+    return False
 
 
 async def storage_room() -> list[int | None]:
@@ -332,14 +326,8 @@ class _SqliteStore:
             return None if row is None else memoryview(bytearray(row[0]))
         return await self._run(work)
 
-    async def get_range(self, key: str, start: int, end: int) -> memoryview | None:
-        def work() -> memoryview | None:
-            row = self._base.execute('SELECT rowid FROM entries WHERE key = ?', (key,)).fetchone()
-            if row is None:
-                return None
-            with self._base.blobopen('entries', 'value', row[0], readonly=True) as blob:
-                return memoryview(bytearray(blob[start:min(end, len(blob))]))
-        return await self._run(work)
+    async def place(self, key: str) -> object | None:
+        return None
 
     async def put(self, key: str, value: memoryview) -> None:
         def work() -> None:
@@ -348,6 +336,9 @@ class _SqliteStore:
                 (key, value),
             )
         await self._run(work)
+
+    async def put_lent(self, key: str, value: Lent) -> None:
+        await self.put(key, value.data)
 
     async def delete(self, key: str) -> None:
         def work() -> None:

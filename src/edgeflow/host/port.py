@@ -26,7 +26,7 @@ Arrays (JS: typed arrays; CPython: one-dimensional numpy arrays)
     array_bytes(array) -> Bytes                          a view
     array_list(array) -> list                            numbers (int64 too: EdgeflowError beyond 2^53 - 1, where JS numbers
                                                          are not exact), bools for bool where the platform has them
-    array_ints(array) -> list[int]                       whole numbers; those beyond 2^53 - 1 are clamped to it (the INT64_MAX
+    array_ints(array) -> list[int]                       whole numbers; NaN as 0; those beyond 2^53 - 1 are clamped to it (the INT64_MAX
                                                          that Slice means as "to the end" stays usable)
     array_dtype(array) -> str | None                     None: not a numeric array (then it may be a list)
     array_size(array) -> int ; array_shape(array) -> list[int]          JS: always [size]; numpy arrays may have any rank
@@ -90,8 +90,9 @@ Files and network
     reads_files() -> bool                                               False in browsers: there a path is a relative URL
     async open_store(name: str) -> KeyValueStore                        IndexedDB, in Node a folder / sqlite3; both at
                                                                         $EDGEFLOW_CACHE, else the user's cache folder
-    held_of(data: Bytes) -> HeldBody                                    the bytes in that form; their memory may be moved afterwards
-    held_size(value: Bytes | HeldBody) -> int                           bytes of a body, wherever it is
+    async read_place(place: object, size: int, memory: Callable[[], Bytes]) -> bool        read a value of `size` bytes, from where KeyValueStore.place()
+                                                                        says it is, into memory that is asked for when it is filled;
+                                                                        False where that is not possible (now, here, or any more)
     free_headers(url: str) -> bool                                      whether a request may have any header: False in browsers for
                                                                         other origins, whose servers would be asked first (CORS)
     async storage_room() -> list[int | None]                            [bytes used, bytes allowed] by the platform; None: it does not say
@@ -110,6 +111,13 @@ WebAssembly
                                                                        instance's shared_memory()
     isolated() -> bool                                                 whether threads can share memory here
     async instantiate_wasm(code: Bytes) -> WasmInstance                 both
+
+Texts of rare operators (from edgeflow.host.strings)
+    match_fully(pattern: str, texts: list[str]) -> list[bool] | None    whether each text as a whole matches a regular expression of RE2's
+                                                         syntax; None: it is none
+    find_matches(pattern: str, text: str) -> list[str] | None            all matches that are not empty, one after the other; None: as above
+    parse_number(text) -> float | None                   a decimal number, 'nan', 'inf'; None: it is none
+    number_text(x, dtype) -> str                         the shortest decimal that is x as 'float32' or 'float64', as numpy writes it
 
 WebGPU (from edgeflow.host.gpu)
     async open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevice | None      the best adapter's device with those of the
@@ -210,9 +218,6 @@ class Response(Protocol):
     async def take(self, size: int, on_bytes: Callable[[int], None]) -> Bytes:
         """The next `size` bytes of the decoded body in memory of their own, fewer where it ends. on_bytes: as in sized_body()."""
 
-    async def held_body(self) -> HeldBody:
-        """The whole decoded body in the form that KeyValueStore.put() takes with the least work."""
-
     async def body(self) -> Bytes:
         """The whole decoded body."""
 
@@ -220,8 +225,11 @@ class Response(Protocol):
         """Stop the transfer and free the connection."""
 
 
-class HeldBody(Protocol):
-    """Bytes that the platform holds, not this thread's memory: a Blob in browsers, memoryview in CPython."""
+@dataclass
+class Lent:
+    """Bytes whose memory is lent: `data` is not to be used until it is given back, in which moment it may be another view of the same bytes."""
+
+    data: Bytes
 
 
 class Sha256(Protocol):
@@ -238,10 +246,14 @@ class KeyValueStore(Protocol):
 
     async def get(self, key: str) -> Bytes | None: ...
 
-    async def get_range(self, key: str, start: int, end: int) -> Bytes | None: ...
+    async def place(self, key: str) -> object | None:
+        """Where a value is, for read_place() in any thread; None if it is nowhere or cannot be read so."""
 
-    async def put(self, key: str, value: Bytes | HeldBody) -> None:
+    async def put(self, key: str, value: Bytes) -> None:
         """All of the value or nothing. It is read before put() first waits, so its memory may be moved as soon as put() was called."""
+
+    async def put_lent(self, key: str, value: Lent) -> None:
+        """As put(), the way for large values. The memory is given back when it ends, also where it fails; empty if it was lost."""
 
     async def delete(self, key: str) -> None: ...
 

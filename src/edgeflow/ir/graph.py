@@ -88,7 +88,10 @@ class Node:
 
 @dataclass
 class Graph:
-    """Nodes in topological order. Subgraphs (If, Loop, Scan) are Graphs in attributes and see the outer values."""
+    """Nodes in topological order. Subgraphs (If, Loop, Scan) are Graphs in attributes and see the outer values.
+
+    outer: while passes run, the graph around.
+    """
 
     name: str
     inputs: list[ValueInfo]
@@ -96,6 +99,7 @@ class Graph:
     nodes: list[Node]
     initializers: dict[str, TensorData]
     opsets: dict[str, int] = field(default_factory=dict)
+    outer: Graph | None = None
 
 
 Attribute = int | float | str | list[int] | list[float] | list[str] | TensorData | Graph

@@ -58,12 +58,12 @@ class Pieces:
 
 
 def joined_size(sizes: dict[int, int]) -> int:
-    """Bytes of the pieces that begin at the keys, together; 'internal' if one is missing or lies over another."""
+    """Bytes of the pieces that begin at the keys, together; 'internal' if one is missing. Some may have come again, cut in another way."""
     size = 0
     for start in sorted(sizes.keys()):
-        if start != size:
+        if start > size:
             raise EdgeflowError('internal', f'expected a piece of the file at {size}, got one at {start}', {})
-        size += sizes[start]
+        size = max(size, start + sizes[start])
     return size
 
 

@@ -143,8 +143,10 @@ def read_tensor(reader: WireReader, external: External | None, names: list[str])
         return _string_tensor(parts, count, where)
     if parts.has_strings:
         raise invalid(f'{where} of {dtype} has string data', parts.position)
+    views: list[Bytes] = _tensor_views(parts, dtype, count, external, where)
     stored = _stored(parts, external)
-    views: list[Bytes] = [] if stored is not None else _tensor_views(parts, dtype, count, external, where)
+    if stored is not None:
+        views = []
     data: Bytes = views[0] if len(views) == 1 else new_bytes(0)
     tensor = TensorData(dtype, parts.dims, data, [], views if len(views) > 1 or len(parts.place) > 0 else [], stored)
     expected: int = byte_size(dtype, count)
@@ -191,7 +193,7 @@ def _stored(parts: TensorParts, external: External | None) -> Stored | None:
     """Where the content of a tensor is, if the file lies in an engine's memory."""
     if len(parts.place) != 2 or external is None:
         return None
-    source = external('')
+    source = external(external_location(parts) if parts.location == EXTERNAL else '')
     if not isinstance(source, Pieces) or source.memory is None:
         return None
     return Stored(source.memory, source.address + parts.place[0], parts.place[1])

@@ -112,7 +112,7 @@ def past_mask(index: GraphIndex, table: ShapeTable, name: str, match: Match) -> 
         if value is not None and value <= SURELY_MASKED and _leads_to_product(index, table, chosen.inputs[1 + k]):
             match.parts.append(chosen)
             match.condition = chosen.inputs[0]
-            match.inverted = k == 1
+            match.inverted = k == 0
             return chosen.inputs[1 + k]
     return name
 

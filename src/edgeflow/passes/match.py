@@ -98,12 +98,14 @@ class GraphIndex:
         return self.readers(name)[0]
 
     def constant(self, name: str) -> TensorData | None:
-        """The constant of this name in this graph."""
-        return self.graph.initializers.get(name)
+        """The constant of this name in this graph or the one around it."""
+        found: TensorData | None = self.graph.initializers.get(name)
+        outer: Graph | None = self.graph.outer
+        return outer.initializers.get(name) if found is None and outer is not None else found
 
     def scalar(self, name: str) -> float | None:
         """The element of a constant that has just one."""
-        tensor: TensorData | None = self.graph.initializers.get(name)
+        tensor: TensorData | None = self.constant(name)
         if tensor is None or tensor.dtype == 'string':
             return None
         for dim in tensor.shape:

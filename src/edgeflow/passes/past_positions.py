@@ -83,6 +83,6 @@ def _is_added(index: GraphIndex, name: str) -> bool:
     for reader in index.readers(name):
         if reader.key() in ['Cast', 'DequantizeLinear'] and _is_added(index, reader.outputs[0]):
             continue
-        if reader.key() != 'Add':
+        if reader.key() not in ['Add', 'edgeflow:SkipLayerNorm']:
             return False
     return name not in index.outputs

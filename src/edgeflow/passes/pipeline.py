@@ -29,11 +29,13 @@ SIMPLIFICATIONS: list[tuple[str, Pass]] = [
 # An inlined branch is simplified like the rest, and may make the conditions of further branches known.
 INLINING: tuple[str, Pass] = ('inline_constant_if', lambda graph, table: inline_constant_if.run(graph))
 
+DEAD: tuple[str, Pass] = ('eliminate_dead_nodes', lambda graph, table: eliminate_dead_nodes.run(graph))
+
+# A decoder's attention makes the shapes behind it known: no others say that its scores have as many columns as past and new tokens.
+ATTENTION: list[tuple[str, Pass]] = [DEAD, ('fuse_rotary', fuse_rotary.run), ('fuse_cached_attention', fuse_cached_attention.run)]
+
 FUSIONS: list[tuple[str, Pass]] = [
-    ('eliminate_dead_nodes', lambda graph, table: eliminate_dead_nodes.run(graph)),
-    ('fuse_rotary', fuse_rotary.run),
-    ('fuse_cached_attention', fuse_cached_attention.run),
-    ('eliminate_dead_nodes', lambda graph, table: eliminate_dead_nodes.run(graph)),
+    DEAD,
     ('fuse_transposes', fuse_transposes.run),
     ('fuse_layer_norm', fuse_layer_norm.run),
     ('fuse_rms_norm', fuse_rms_norm.run),
@@ -45,7 +47,7 @@ FUSIONS: list[tuple[str, Pass]] = [
     ('fuse_qmatmul', fuse_qmatmul.run),
     ('fuse_skip_layer_norm', fuse_skip_layer_norm.run),
     ('fuse_bias_activation', fuse_bias_activation.run),
-    ('eliminate_dead_nodes', lambda graph, table: eliminate_dead_nodes.run(graph)),
+    DEAD,
 ]
 
 
@@ -61,7 +63,10 @@ class PassRun:
 
     def find_shapes(self) -> None:
         """Make the tables anew. Passes may drop values later, but do not give a name another meaning."""
-        self.tables = [shapes_of(part, self.opset) for part in all_graphs(self.graph)]
+        parts: list[Graph] = all_graphs(self.graph)
+        for part in parts[1:]:
+            part.outer = self.graph
+        self.tables = [shapes_of(part, self.opset) for part in parts]
 
     def run_one(self, name: str, run: Pass) -> bool:
         """Run one pass. An error says which passes had already run."""
@@ -99,15 +104,27 @@ def pass_steps(graph: Graph, after: Callable[[str], None] | None = None) -> Iter
     """run_passes() with a halt after each pass, which gives whether it changed anything."""
     passes = PassRun(graph, after)
     yield passes.run_one(SIMPLIFICATIONS[0][0], SIMPLIFICATIONS[0][1])
-    passes.find_shapes()
-    for name, run in SIMPLIFICATIONS[1:]:
-        yield passes.run_one(name, run)
+    for one in _simplified(passes):
+        yield one
     while passes.run_one(INLINING[0], INLINING[1]):
         yield True
         passes.find_shapes()
         passes.run_one(SIMPLIFICATIONS[0][0], SIMPLIFICATIONS[0][1])
-        passes.find_shapes()
-        for name, run in SIMPLIFICATIONS[1:]:
-            yield passes.run_one(name, run)
+        for one in _simplified(passes):
+            yield one
+    changed: bool = False
+    for name, run in ATTENTION:
+        changed = passes.run_one(name, run)
+        yield changed
+    if changed:
+        for one in _simplified(passes):
+            yield one
     for name, run in FUSIONS:
+        yield passes.run_one(name, run)
+
+
+def _simplified(passes: PassRun) -> Iterator[bool]:
+    """What the shapes as they are known now allow."""
+    passes.find_shapes()
+    for name, run in SIMPLIFICATIONS[1:]:
         yield passes.run_one(name, run)

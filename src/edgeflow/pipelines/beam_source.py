@@ -30,10 +30,10 @@ class BeamSource(SessionSource):
         if self._begun:
             return []
         self._begun = True
-        texts: list[Hypothesis] = await gather([self._search(row) for row in range(len(self._prompts))])
+        found: list[list[Hypothesis]] = await gather([self._search(row) for row in range(0, len(self.prompts), self._copies)])
         tokens: list[StepToken] = []
-        for row in range(len(texts)):
-            ids = texts[row].token_ids
+        for row in range(len(self.prompts)):
+            ids = found[row // self._copies][row % self._copies].token_ids
             reason: Literal['eos', 'length'] = 'eos' if ids[-1] in self._options.eos_token_ids else 'length'
             tokens.extend([StepToken(row, ids[i], reason=reason if i == len(ids) - 1 else None) for i in range(len(ids))])
         return tokens
@@ -44,16 +44,16 @@ class BeamSource(SessionSource):
             session.dispose()
         self._beams = []
 
-    async def _search(self, row: int) -> Hypothesis:
-        """The best text of a row."""
-        search = BeamSearch(self._options, self._prompts[row])
+    async def _search(self, row: int) -> list[Hypothesis]:
+        """The best texts for the prompt of a row."""
+        search = BeamSearch(self._options, self.prompts[row])
         sessions = [self._held(await self._session(row))]
         while True:
             chosen: list[NextToken] = await gather([self._candidates(sessions[i], search.beams[i]) for i in range(len(sessions))])
             steps = search.step([[TokenLogprob(other.token_id, cast(float, other.logprob)) for other in one.top] for one in chosen])
             sessions = await self._successors(sessions, steps)
             if search.done:
-                return search.finished[0]
+                return search.finished
 
     async def _candidates(self, session: GenerationSession, beam: Beam) -> NextToken:
         tokens = beam.history.tokens

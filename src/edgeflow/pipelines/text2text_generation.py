@@ -47,10 +47,12 @@ class Text2TextGenerationPipeline(TextGenerationPipeline):
         return cast(Model, self.decoder)
 
     def results(self, asked: Asked, written: list[str], several: bool, full: bool) -> object:
-        """Internal: what run() gives: for several texts one list, as transformers does."""
-        if self.task == 'summarization':
-            return [Summary(text) for text in written]
-        return [Translation(text) for text in written] if self.task == 'translation' else [GeneratedText(text) for text in written]
+        """Internal: what run() gives: for several texts one list, as transformers does, unless each has several results."""
+        made: list[object] = []
+        for text in written:
+            made.append(Summary(text) if self.task == 'summarization' else Translation(text) if self.task == 'translation' else GeneratedText(text))
+        size = len(made) // len(asked.texts)
+        return made if size == 1 or not several else [made[i:i + size] for i in range(0, len(made), size)]
 
     async def asked(self, texts: object, tools: list[dict[str, object]] | None, run: RunOptions) -> Asked:
         """Internal: the rows that `texts` means, encoded."""

@@ -12,7 +12,7 @@ from edgeflow.host.port import AbortSignal
 from edgeflow.options import public
 from edgeflow.pipelines.base import Pipeline, text_list
 from edgeflow.pipelines.beam_source import BeamSource
-from edgeflow.pipelines.token_source import Beginning, PromptedStream, SessionSource
+from edgeflow.pipelines.token_source import PromptedStream, SessionSource
 from edgeflow.runtime.generation import GenerationSession
 from edgeflow.runtime.model import Model, RunOptions
 from edgeflow.runtime.tensor import Tensor
@@ -59,11 +59,11 @@ class TextGenerationPipeline(Pipeline):
         repetition_penalty: float | None = None, presence_penalty: float | None = None, frequency_penalty: float | None = None,
         no_repeat_ngram_size: int | None = None, logit_bias: dict[str, float] | None = None, bad_words_ids: list[list[int]] | None = None,
         eos_token_id: int | list[int] | None = None, stop: str | list[str] | None = None, num_beams: int | None = None,
-        length_penalty: float | None = None, early_stopping: bool | Literal['never'] | None = None, seed: int | None = None,
+        num_return_sequences: int | None = None, length_penalty: float | None = None, early_stopping: bool | Literal['never'] | None = None, seed: int | None = None,
         tools: list[dict[str, object]] | None = None, on_token: Callable[[TokenEvent], None] | None = None,
         priority: Literal['low', 'normal', 'high', 'critical'] = 'normal', signal: AbortSignal | None = None, deadline: float | None = None,
     ) -> list[GeneratedText] | list[list[GeneratedText]]:
-        """The whole of what is written, for a text or a conversation ([{role, content}, ...]) a list of one result, for several a list of such.
+        """The whole of what is written, for a text or a conversation ([{role, content}, ...]) a list of its num_return_sequences results (one), for several a list of such.
 
         return_full_text: the given text comes first in the result. tools: for the chat template. on_token: hears of each token as it is
         made, with num_beams once the search has ended. The others are those of generation_options(); priority, signal, deadline: as for Model.run(), of each step.
@@ -72,12 +72,13 @@ class TextGenerationPipeline(Pipeline):
             self._defaults(), max_new_tokens=max_new_tokens, min_new_tokens=min_new_tokens, do_sample=do_sample, temperature=temperature,
             top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p, repetition_penalty=repetition_penalty, presence_penalty=presence_penalty,
             frequency_penalty=frequency_penalty, no_repeat_ngram_size=no_repeat_ngram_size, logit_bias=logit_bias, bad_words_ids=bad_words_ids,
-            eos_token_id=eos_token_id, stop=stop, num_beams=num_beams, length_penalty=length_penalty, early_stopping=early_stopping, seed=seed)
+            eos_token_id=eos_token_id, stop=stop, num_beams=num_beams, num_return_sequences=num_return_sequences, length_penalty=length_penalty,
+            early_stopping=early_stopping, seed=seed)
         run = RunOptions(priority, signal, deadline)
         asked = await self.asked(texts, tools, run)
 
-        async def begin() -> Beginning:
-            return self._beginning(asked, options, run)
+        async def begin() -> SessionSource:
+            return self._source(asked, options, run)
 
         written = await PromptedStream(begin, self.tokenizer, stops=options.stop, on_token=on_token, signal=signal).whole_texts()
         return cast('list[GeneratedText]', self.results(asked, written, not isinstance(texts, str) and isinstance(texts[0], (str, list, tuple)), return_full_text))
@@ -89,7 +90,8 @@ class TextGenerationPipeline(Pipeline):
         top_k: int | None = None, top_p: float | None = None, min_p: float | None = None, typical_p: float | None = None,
         repetition_penalty: float | None = None, presence_penalty: float | None = None, frequency_penalty: float | None = None,
         no_repeat_ngram_size: int | None = None, logit_bias: dict[str, float] | None = None, bad_words_ids: list[list[int]] | None = None,
-        eos_token_id: int | list[int] | None = None, stop: str | list[str] | None = None, seed: int | None = None, logprobs: int | None = None,
+        eos_token_id: int | list[int] | None = None, stop: str | list[str] | None = None, num_return_sequences: int | None = None,
+        seed: int | None = None, logprobs: int | None = None,
         tools: list[dict[str, object]] | None = None, priority: Literal['low', 'normal', 'high', 'critical'] = 'normal',
         signal: AbortSignal | None = None, deadline: float | None = None,
     ) -> TokenStream:
@@ -101,11 +103,11 @@ class TextGenerationPipeline(Pipeline):
             self._defaults(), max_new_tokens=max_new_tokens, min_new_tokens=min_new_tokens, do_sample=do_sample, temperature=temperature,
             top_k=top_k, top_p=top_p, min_p=min_p, typical_p=typical_p, repetition_penalty=repetition_penalty, presence_penalty=presence_penalty,
             frequency_penalty=frequency_penalty, no_repeat_ngram_size=no_repeat_ngram_size, logit_bias=logit_bias, bad_words_ids=bad_words_ids,
-            eos_token_id=eos_token_id, stop=stop, num_beams=1, seed=seed, logprobs=logprobs)
+            eos_token_id=eos_token_id, stop=stop, num_beams=1, num_return_sequences=num_return_sequences, seed=seed, logprobs=logprobs)
         run = RunOptions(priority, signal, deadline)
 
-        async def begin() -> Beginning:
-            return self._beginning(await self.asked(texts, tools, run), options, run)
+        async def begin() -> SessionSource:
+            return self._source(await self.asked(texts, tools, run), options, run)
 
         return PromptedStream(begin, self.tokenizer, stops=options.stop, signal=signal)
 
@@ -114,11 +116,10 @@ class TextGenerationPipeline(Pipeline):
         found = self.config.get('generation_config')
         return {} if found is None else to_dict(found)
 
-    def _beginning(self, asked: Asked, options: GenerationOptions, run: RunOptions) -> Beginning:
+    def _source(self, asked: Asked, options: GenerationOptions, run: RunOptions) -> SessionSource:
         if options.num_beams > 1:
-            return Beginning(BeamSource(self.writer(), asked.prompts, options, run, asked.inputs), asked.prompts)
-        source = SessionSource(self.writer(), asked.prompts, options, run, inputs=asked.inputs, kept=self._kept, most=KEPT_SESSIONS)
-        return Beginning(source, asked.prompts)
+            return BeamSource(self.writer(), asked.prompts, options, run, asked.inputs)
+        return SessionSource(self.writer(), asked.prompts, options, run, inputs=asked.inputs, kept=self._kept, most=KEPT_SESSIONS)
 
     def writer(self) -> Model:
         """Internal: the model that makes the tokens."""
@@ -126,11 +127,12 @@ class TextGenerationPipeline(Pipeline):
 
     def results(self, asked: Asked, written: list[str], several: bool, full: bool) -> object:
         """Internal: what run() gives."""
-        results: list[list[GeneratedText]] = []
+        results: list[list[GeneratedText]] = [[] for _ in asked.texts]
         for i in range(len(written)):
-            chat = asked.chats[i]
-            whole: object = asked.texts[i] + written[i] if chat is None else [*chat, {'role': 'assistant', 'content': written[i]}]
-            results.append([GeneratedText(whole if full else written[i])])
+            at = i * len(asked.texts) // len(written)
+            chat = asked.chats[at]
+            whole: object = asked.texts[at] + written[i] if chat is None else [*chat, {'role': 'assistant', 'content': written[i]}]
+            results[at].append(GeneratedText(whole if full else written[i]))
         return results if several else results[0]
 
     async def asked(self, texts: object, tools: list[dict[str, object]] | None, run: RunOptions) -> Asked:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Literal, cast
 
 from edgeflow.backends.generation import Chooser, NextToken
@@ -67,9 +66,9 @@ def choosing_of(options: GenerationOptions, prompt: list[int], row: int) -> obje
 
 
 class SessionSource:
-    """streamer.StepSource for prompts of token ids.
+    """streamer.StepSource for prompts of token ids, each of num_return_sequences rows. prompts: those of the rows.
 
-    inputs: what else the decoder takes, for each row, freed here. kept: sessions of ended texts, of which the one that shares most with a prompt
+    inputs: what else the decoder takes, for each prompt, freed here. kept: sessions of ended texts, of which the one that shares most with a prompt
     goes on with it; those of this source are put there at the end. most: how many may be kept.
     """
 
@@ -78,16 +77,17 @@ class SessionSource:
         inputs: list[dict[str, Tensor]] | None = None, kept: list[GenerationSession] | None = None, most: int = 1,
     ) -> None:
         self._model: Model = model
-        self._prompts: list[list[int]] = prompts
+        self._copies: int = options.num_return_sequences
+        self.prompts: list[list[int]] = [prompts[i // self._copies] for i in range(len(prompts) * self._copies)]
         self._options: GenerationOptions = options
         self._run: RunOptions = run
         self._inputs: list[dict[str, Tensor]] | None = inputs
         self._kept: list[GenerationSession] | None = kept
         self._most: int = most
-        self._sessions: list[GenerationSession | None] = [None for _ in prompts]
-        self._last: list[int] = [0 for _ in prompts]
-        self._made: list[int] = [0 for _ in prompts]
-        self._ended: list[bool] = [False for _ in prompts]
+        self._sessions: list[GenerationSession | None] = [None for _ in self.prompts]
+        self._last: list[int] = [0 for _ in self.prompts]
+        self._made: list[int] = [0 for _ in self.prompts]
+        self._ended: list[bool] = [False for _ in self.prompts]
         self._begun: bool = False
         self._closed: bool = False
         controller = new_abort_controller()
@@ -96,14 +96,14 @@ class SessionSource:
         self._stop_listening = on_abort(run.signal, lambda: controller.abort())
 
     async def next(self) -> list[StepToken]:
-        rows = [row for row in range(len(self._prompts)) if not self._ended[row]]
+        rows = [row for row in range(len(self.prompts)) if not self._ended[row]]
         if len(rows) == 0:
             return []
-        if not self._begun:
-            self._begun = True
-            for row in rows:
-                self._sessions[row] = await self._session(row)
         try:
+            if not self._begun:
+                self._begun = True
+                for row in rows:
+                    await self._open(row)
             chosen: list[NextToken] = await gather([self._step(row) for row in rows])
         except EdgeflowError:
             # Whoever has left does not want to hear that the sessions are closed, which a step under way may find.
@@ -135,16 +135,27 @@ class SessionSource:
         self._closed = True
         self._stop_listening()
         self._abort()
-        for row in range(len(self._prompts)):
+        for row in range(len(self.prompts)):
             self.stop(row)
             self._free_inputs(row)
+
+    async def _open(self, row: int) -> None:
+        """A session for a row: for the further ones of a prompt forks of the first one's, which has read it."""
+        first = self._sessions[row - row % self._copies]
+        session = await self._session(row) if first is None else await first.fork()
+        if self._closed:
+            session.dispose()
+            raise EdgeflowError('aborted', 'the stream was ended', {})
+        self._sessions[row] = session
+        if first is None and self._copies > 1:
+            await session.begin(self.prompts[row], None, self._run.priority, self._signal, self._run.deadline)
 
     async def _session(self, row: int) -> GenerationSession:
         best: GenerationSession | None = None
         if self._kept is not None and self._inputs is None:
             most = 0
             for session in self._kept:
-                shared = common_length(session.ids, self._prompts[row])
+                shared = common_length(session.ids, self.prompts[row])
                 if shared > most:
                     best = session
                     most = shared
@@ -154,20 +165,20 @@ class SessionSource:
         if self._inputs is None:
             return await self._model.open_session()
         try:
-            return await self._model.open_session(self._inputs[row])
+            return await self._model.open_session(self._inputs[row // self._copies])
         finally:
             self._free_inputs(row)
 
     def _free_inputs(self, row: int) -> None:
         if self._inputs is not None:
-            for tensor in self._inputs[row].values():
+            for tensor in self._inputs[row // self._copies].values():
                 tensor.dispose()
 
     async def _step(self, row: int) -> NextToken:
         session = cast(GenerationSession, self._sessions[row])
         run = self._run
         if self._made[row] == 0:
-            prompt = self._prompts[row]
+            prompt = self.prompts[row]
             return await session.begin(prompt, choosing_of(self._options, prompt, row), run.priority, self._signal, run.deadline)
         return await session.feed([self._last[row]], priority=run.priority, signal=self._signal, deadline=run.deadline)
 
@@ -191,14 +202,6 @@ def common_length(a: list[int], b: list[int]) -> int:
     while length < len(a) and length < len(b) and a[length] == b[length]:
         length = length + 1
     return length
-
-
-@dataclass(frozen=True)
-class Beginning:
-    """What a stream needs to begin: its source, and the prompts of its rows."""
-
-    source: SessionSource
-    prompts: list[list[int]]
 
 
 class _LateSource:
@@ -225,14 +228,14 @@ class PromptedStream(TokenStream):
     """A TokenStream whose prompts take time to make, by a chat template or an encoder; begin() does that when the first event is asked for."""
 
     def __init__(
-        self, begin: Callable[[], Awaitable[Beginning]], tokenizer: Tokenizer, *, stops: list[str],
+        self, begin: Callable[[], Awaitable[SessionSource]], tokenizer: Tokenizer, *, stops: list[str],
         on_token: Callable[[TokenEvent], None] | None = None, signal: AbortSignal | None = None,
     ) -> None:
         super().__init__(_LateSource(), tokenizer, [], stops=stops, on_token=on_token, signal=signal)
         self._late: _LateSource = cast(_LateSource, self._source)
         self._tokenizer: Tokenizer = tokenizer
         self._stops: list[str] = stops
-        self._begin: Callable[[], Awaitable[Beginning]] | None = begin
+        self._begin: Callable[[], Awaitable[SessionSource]] | None = begin
 
     async def whole_texts(self) -> list[str]:
         """The text of each row, once all have ended."""
@@ -249,8 +252,8 @@ class PromptedStream(TokenStream):
         if begin is None:
             return
         self._begin = None
-        beginning = await begin()
-        self._rows = [RowStream(self._tokenizer, prompt, self._stops, True) for prompt in beginning.prompts]
-        self._late.source = beginning.source
+        source = await begin()
+        self._rows = [RowStream(self._tokenizer, prompt, self._stops, True) for prompt in source.prompts]
+        self._late.source = source
         if self._late.closed:
-            await beginning.source.close()
+            await source.close()

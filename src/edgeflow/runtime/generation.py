@@ -14,6 +14,7 @@ from edgeflow.backends.generation import Decoder, Feeding, NextToken
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import pause, signal_aborted
 from edgeflow.host.port import AbortSignal
+from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import public
 from edgeflow.runtime.memory import Resource
 from edgeflow.runtime.page import page_scheduler
@@ -21,6 +22,17 @@ from edgeflow.runtime.scheduler_task import RunContext
 
 # How often a run lets others catch up before it starts: a turn of the event loop each.
 MOST_PAUSES = 4
+# What a decoder is told of its tokens.
+TOLD = ['input_ids', 'attention_mask', 'position_ids']
+
+
+def session_inputs(declared: list[ValueInfo]) -> list[ValueInfo]:
+    """What a session is given of a model's inputs, for one text: not what the engine knows, its tokens, their past, and which branch to take."""
+    found: list[ValueInfo] = []
+    for info in declared:
+        if info.name not in TOLD and info.dtype != 'bool' and not info.name.startswith('past'):
+            found.append(ValueInfo(info.name, info.dtype, None if info.shape is None else [1] + info.shape[1:]))
+    return found
 
 
 class _Request:
@@ -134,6 +146,7 @@ class GenerationSession(Resource):
         self._generation: Generation = generation
         self._decoder: Decoder = decoder
         self._number: int = number
+        self._stepping: bool = False
         generation.open_sessions = generation.open_sessions + 1
         self._begin('session', 0)
 
@@ -153,19 +166,20 @@ class GenerationSession(Resource):
         signal: AbortSignal | None = None, deadline: float | None = None,
     ) -> NextToken:
         """Internal: prompt(), with a say in how this text's tokens are chosen (generation.chooser_of())."""
+        self._check()
         common = 0
         while common < len(self.ids) and common < len(ids) - 1 and self.ids[common] == ids[common]:
             common = common + 1
         self.rewind(common)
-        return await self._advance(Feeding(self._number, ids[common:], True, choosing), priority, signal, deadline)
+        return await self._advance(Feeding(self._number, ids[common:], common, True, choosing), priority, signal, deadline)
 
     @public
     async def feed(
         self, ids: list[int], *, priority: Literal['low', 'normal', 'high', 'critical'] = 'normal', signal: AbortSignal | None = None,
         deadline: float | None = None,
     ) -> NextToken:
-        """Append tokens to the text, mostly the one that came last, and choose the next one. One call at a time; otherwise as prompt()."""
-        return await self._advance(Feeding(self._number, ids), priority, signal, deadline)
+        """Append tokens to the text, mostly the one that came last, and choose the next one. One call at a time: a second one is 'invalid-argument'. Otherwise as prompt()."""
+        return await self._advance(Feeding(self._number, ids, len(self.ids)), priority, signal, deadline)
 
     async def _advance(
         self, feeding: Feeding, priority: Literal['low', 'normal', 'high', 'critical'], signal: AbortSignal | None, deadline: float | None,
@@ -173,26 +187,30 @@ class GenerationSession(Resource):
         if signal_aborted(signal):
             raise EdgeflowError('aborted', 'the step was cancelled before it began', {})
         self._check()
-        chosen = await self._generation.advance(self._decoder, feeding, priority, signal, deadline)
+        self._stepping = True
+        try:
+            chosen = await self._generation.advance(self._decoder, feeding, priority, signal, deadline)
+        finally:
+            self._stepping = False
         self.ids.extend(feeding.ids)
         return chosen
 
     @public
     async def fork(self) -> GenerationSession:
-        """Another session with the same text, which goes on by itself. What they have in common is in memory once. Not while a step runs.
+        """Another session with the same text, which goes on by itself. What they have in common is in memory once.
 
-        EdgeflowErrors: 'disposed', 'worker-lost'.
+        EdgeflowErrors: 'disposed', 'worker-lost', 'invalid-argument' while a step runs.
         """
         self._check()
-        return GenerationSession(self._generation, self._decoder, await self._decoder.fork(self._number), list(self.ids))
+        ids = list(self.ids)
+        return GenerationSession(self._generation, self._decoder, await self._decoder.fork(self._number, len(ids)), ids)
 
     def _check(self) -> None:
-        """That it may be used, and its cache holds its text."""
+        """That it may be used now."""
         if self.disposed:
             raise EdgeflowError('disposed', 'expected an open session; this one was disposed', {})
-        # A run in company may have gone on when this session's part of it was cancelled.
-        if self._decoder.length(self._number) > len(self.ids):
-            self._decoder.rewind(self._number, len(self.ids))
+        if self._stepping:
+            raise EdgeflowError('invalid-argument', 'expected a session at rest; a step of it is under way', {})
 
     def rewind(self, length: int) -> None:
         """Forget the tokens from the `length`-th on."""

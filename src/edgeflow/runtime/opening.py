@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from edgeflow.backends.choose import load_executable
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
-from edgeflow.backends.wasm.kernels import Image
+from edgeflow.backends.wasm.executable import fetch_operators
+from edgeflow.backends.wasm.kernels import Image, file_size
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Graph, ValueInfo
@@ -23,12 +24,24 @@ MODEL = ''
 
 
 class Receiver(Protocol):
-    """What takes a model's files as they come, piece by piece in any order, and may move their memory."""
+    """What takes a model's files as they come, piece by piece in any order, and may move their memory.
 
-    def receive(self, location: str, start: int, data: Bytes) -> None: ...
+    on_invalid: is awaited if they turn out to be no model.
+    """
+
+    on_invalid: Callable[[], Awaitable[None]] | None
+
+    def receive(self, location: str, start: int, data: Bytes, total: int | None = None) -> None:
+        """total: the size of the file, as far as it is known."""
 
     def reset(self, location: str) -> None:
         """What came of this file was of another version."""
+
+    async def room(self) -> None:
+        """Wait until most of what was received has come to where it will be used."""
+
+    async def read_stored(self, location: str, start: int, size: int, place: object, total: int | None) -> bool:
+        """As receive(), of what it can read for itself at a place (host.port.read_place); whether it could."""
 
     async def external_files(self) -> list[str]:
         """The external data files that the .onnx file, which is here, names."""
@@ -41,14 +54,22 @@ class ModelFiles:
         self._chunks: dict[str, dict[int, Bytes]] = {}
         self._skeleton: Bytes | None = None
         self.image: Image | None = None
+        self.on_invalid: Callable[[], Awaitable[None]] | None = None
         self.size: int = 0
 
-    def receive(self, location: str, start: int, data: Bytes) -> None:
+    def receive(self, location: str, start: int, data: Bytes, total: int | None = None) -> None:
         """A piece of a file. One that comes alone stays the caller's; the memory of several is freed as the model is loaded."""
         if location not in self._chunks:
             self._chunks[location] = {}
         self._chunks[location][start] = data
         self.size += len(data)
+
+    async def room(self) -> None:
+        """There always is."""
+
+    async def read_stored(self, location: str, start: int, size: int, place: object, total: int | None) -> bool:
+        """This thread, a page's own, cannot."""
+        return False
 
     def reset(self, location: str) -> None:
         """Forget a file."""
@@ -72,8 +93,9 @@ class ModelFiles:
     def pieces(self, location: str) -> Pieces:
         """A file that is here; 'file-missing' if it is not."""
         image = self.image
-        if location == MODEL and image is not None:
-            return Pieces({0: image.instance.view(image.address, image.size)}, image.instance, image.address)
+        if image is not None and location in image.files:
+            file = image.files[location]
+            return Pieces({0: image.instance.view(file.address, file_size(file))}, image.instance, file.address)
         chunks = self._chunks.get(location)
         if chunks is None:
             raise EdgeflowError('file-missing', f"the model's data file '{location}' is missing", {'file': location})
@@ -112,6 +134,7 @@ async def open_files(
     graph = read_model(files.skeleton(), find).graph
     await rests.rest()
     verify(graph)
+    await fetch_operators(graph)
     verify_operators(graph)
     files.clear()
     await rests.rest()

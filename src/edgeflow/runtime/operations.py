@@ -1,49 +1,17 @@
-"""Operations on tensors: numpy's meaning, broadcasting and data types, on the same kernels as models.
+"""Operations on tensors: numpy's meaning, broadcasting and data types.
 
-An operation is a graph of a node or a few, planned once for each set of shapes (backends/wasm/operations.py). They are
-synchronous, so that a synchronous memory scope can tidy up after them; only load_operations() has to be awaited, once.
+They are synchronous, so that a synchronous memory scope can tidy up after them; only load_operations() has to be awaited, once: it
+fetches their part of edgeflow (tensor_operations.py) and the kernels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import cast
-
-from edgeflow.backends.contract import Feed
-from edgeflow.backends.wasm.operations import Operations, Sketch, start_operations
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_of
-from edgeflow.ir.dtype import element_count
 from edgeflow.options import public
-from edgeflow.runtime.dtypes import fits, float_for, is_float, number_type, promote, promote_all, sum_type
-from edgeflow.runtime.memory import ModelEntry, with_room
-from edgeflow.runtime.tensor import Tensor, describe
+from edgeflow.runtime.tensor import Tensor
+from edgeflow.runtime.tensor_operations import TensorOperations
 
-# Beyond every dim: "to the end" for slices, whichever way they go.
-FAR = 9007199254740991
-
-# The types that the kernel for matrix products has.
-DENSE = ['float32', 'float16', 'bfloat16']
-
-
-class _Shared:
-    """The operations' machine, once it is there, as a line in the ledger."""
-
-    def __init__(self) -> None:
-        self.operations: Operations | None = None
-        self.entry: ModelEntry | None = None
-
-    def evict(self) -> bool:
-        """memory.Evictable: synchronous operations could not come back."""
-        return False
-
-    def lost(self) -> bool:
-        """memory.Evictable: they are in this thread."""
-        return False
-
-
-_shared = _Shared()
+_loaded: list[TensorOperations] = []
 
 
 async def load_operations() -> None:
@@ -51,107 +19,38 @@ async def load_operations() -> None:
 
     EdgeflowError 'platform', 'http', 'file-missing', 'out-of-memory'.
     """
-    if _shared.operations is None:
-        loaded = await with_room(0, start_operations)
-        if _shared.operations is None:
-            _shared.operations = loaded
-            _shared.entry = ModelEntry(0, 'tensor operations', 'wasm', _shared)
-            _shared.entry.update(loaded.memory())
+    from edgeflow.runtime.tensor_operations import start_tensor_operations
+    if len(_loaded) == 0:
+        started = await start_tensor_operations()
+        if len(_loaded) == 0:
+            _loaded.append(started)
 
 
-def run_graph(key: str, feeds: list[Feed], dtype: str, draw: Callable[[Sketch], str]) -> Tensor:
-    """Run the graph that `draw` writes down (Operations.run) and give its result as a new tensor."""
-    operations = _shared.operations
-    entry = _shared.entry
-    if operations is None or entry is None:
+def loaded() -> TensorOperations:
+    """Internal: the operations. EdgeflowError 'not-loaded'."""
+    if len(_loaded) == 0:
         raise EdgeflowError('not-loaded', 'expected the kernels of the tensor operations; await load_operations() once before them', {})
-    result = operations.run(key, feeds, dtype, draw)
-    if operations.memory_size() != entry.use.total:
-        entry.update(operations.memory())
-    return Tensor(result.dtype, result.shape, result.data)
-
-
-def feed_of(x: Tensor) -> Feed:
-    if not isinstance(x, Tensor):
-        raise EdgeflowError('invalid-argument', 'expected a tensor, as tensor() makes them', {})
-    return Feed(x.dtype, x.shape, x.data)
-
-
-def _cast(s: Sketch, name: str, given: str, wanted: str) -> str:
-    return name if given == wanted else s.cast(name, wanted)
-
-
-# Two inputs
+    return _loaded[0]
 
 
 def add(a: Tensor | float | bool, b: Tensor | float | bool) -> Tensor:
     """a + b, broadcast; of two bools: a or b."""
-    pair = _pair(a, b, 'add')
-    return _binary('Or' if pair.dtype == 'bool' else 'Add', pair)
+    return loaded().add(a, b)
 
 
 def sub(a: Tensor | float | bool, b: Tensor | float | bool) -> Tensor:
     """a - b, broadcast. EdgeflowError 'invalid-argument' for two bools, as in numpy."""
-    pair = _pair(a, b, 'sub')
-    if pair.dtype == 'bool':
-        raise EdgeflowError('invalid-argument', 'sub: expected numbers, got two bool tensors', {})
-    return _binary('Sub', pair)
+    return loaded().sub(a, b)
 
 
 def mul(a: Tensor | float | bool, b: Tensor | float | bool) -> Tensor:
     """a * b element by element, broadcast; of two bools: a and b."""
-    pair = _pair(a, b, 'mul')
-    return _binary('And' if pair.dtype == 'bool' else 'Mul', pair)
+    return loaded().mul(a, b)
 
 
 def div(a: Tensor | float | bool, b: Tensor | float | bool) -> Tensor:
     """a / b, broadcast; of integers or bools in float64. Division by zero gives inf or nan."""
-    pair = _pair(a, b, 'div')
-    if not is_float(pair.dtype):
-        pair.dtype = 'float64'
-    return _binary('Div', pair)
-
-
-@dataclass
-class _Pair:
-    """Two operands, and the type in which they meet."""
-
-    left: Feed
-    right: Feed
-    dtype: str
-
-
-def _pair(a: Tensor | float | bool, b: Tensor | float | bool, where: str) -> _Pair:
-    if not isinstance(a, Tensor) and not isinstance(b, Tensor):
-        a = Tensor('float32', [], array_of('float32', [_number(a, where)]))
-    if isinstance(a, Tensor):
-        left = feed_of(a)
-        right = feed_of(b) if isinstance(b, Tensor) else _number_feed(b, a.dtype, where)
-    else:
-        right = feed_of(cast(Tensor, b))
-        left = _number_feed(a, right.dtype, where)
-    return _Pair(left, right, promote(left.dtype, right.dtype))
-
-
-def _number(x: object, where: str) -> float | bool:
-    if not isinstance(x, (bool, int, float)):
-        raise EdgeflowError('invalid-argument', f'{where}: expected tensors or numbers, got something else', {})
-    return x
-
-
-def _number_feed(x: object, other: str, where: str) -> Feed:
-    value = _number(x, where)
-    dtype = number_type(value, other)
-    if not fits(value, dtype):
-        raise EdgeflowError('invalid-argument', f'{where}: expected a number that {dtype} holds, got {value}', {'got': value, 'dtype': dtype})
-    return Feed(dtype, [], array_of(dtype, [value]))
-
-
-def _binary(op: str, pair: _Pair) -> Tensor:
-    def draw(s: Sketch) -> str:
-        return s.node(op, [_cast(s, 'x0', pair.left.dtype, pair.dtype), _cast(s, 'x1', pair.right.dtype, pair.dtype)])
-
-    return run_graph(op, [pair.left, pair.right], pair.dtype, draw)
+    return loaded().div(a, b)
 
 
 def matmul(a: Tensor, b: Tensor) -> Tensor:
@@ -160,85 +59,27 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     float32 and 16-bit floats run on the matrix kernel. float64 and integers are products summed up, which takes memory for
     every product at once: for small matrices.
     """
-    left = feed_of(a)
-    right = feed_of(b)
-    dtype = promote(left.dtype, right.dtype)
-    if len(left.shape) == 0 or len(right.shape) == 0:
-        raise EdgeflowError('invalid-argument', f'matmul: expected at least one axis each, got {left.shape} and {right.shape}', {})
-    if dtype in DENSE:
-        return run_graph('MatMul', [left, right], dtype, lambda s: s.node(
-            'MatMul', [_cast(s, 'x0', left.dtype, dtype), _cast(s, 'x1', right.dtype, dtype)]))
-    inner = right.shape[max(0, len(right.shape) - 2)]
-    if left.shape[-1] != inner:
-        raise EdgeflowError('invalid-argument', f'matmul: expected {left.shape[-1]} rows in b, got {inner} (shapes {left.shape} and {right.shape})',
-                            {'expected': left.shape[-1], 'got': inner})
-    row = len(left.shape) == 1
-    column = len(right.shape) == 1
-    work = 'int64' if dtype == 'bool' else dtype
-
-    def draw(s: Sketch) -> str:
-        # [..., M, K, 1] * [..., 1, K, N], summed over K.
-        x = s.node('Unsqueeze', [_cast(s, 'x0', left.dtype, work), s.ints([0, 2] if row else [-1])])
-        y = s.node('Unsqueeze', [_cast(s, 'x1', right.dtype, work), s.ints([0, 2] if column else [-3])])
-        gone: list[int] = []
-        if row:
-            gone.append(-2)
-        if column:
-            gone.append(-1)
-        total = s.node('ReduceSum', [s.node('Mul', [x, y])], {'axes': [-2], 'keepdims': 0})
-        flat = s.node('Squeeze', [total, s.ints(gone)]) if len(gone) > 0 else total
-        return _cast(s, flat, work, dtype)
-
-    return run_graph(f'products {row} {column}', [left, right], dtype, draw)
-
-
-# One input, element by element
-
-
-def relu(x: Tensor) -> Tensor:
-    """max(x, 0), in the type of x; int64 for bool."""
-    feed = feed_of(x)
-    if feed.dtype == 'bool':
-        return run_graph('int64', [feed], 'int64', lambda s: s.cast('x0', 'int64'))
-    whole = feed.dtype.startswith('uint')
-    return run_graph('Relu', [feed], feed.dtype, lambda s: 'x0' if whole else s.node('Relu', ['x0']))
-
-
-def sigmoid(x: Tensor) -> Tensor:
-    """1 / (1 + exp(-x)); of integers in the float type that holds them, as numpy's functions do."""
-    return _function('Sigmoid', x)
-
-
-def tanh(x: Tensor) -> Tensor:
-    """The hyperbolic tangent; of integers in the float type that holds them, as numpy's functions do."""
-    return _function('Tanh', x)
-
-
-def _function(op: str, x: Tensor) -> Tensor:
-    feed = feed_of(x)
-    dtype = float_for(feed.dtype)
-    return run_graph(op, [feed], dtype, lambda s: s.node(op, [_cast(s, 'x0', feed.dtype, dtype)]))
-
-
-# Along axes
+    return loaded().matmul(a, b)
 
 
 def softmax(x: Tensor, axis: int = -1) -> Tensor:
     """exp(x) / sum(exp(x)) along an axis, without overflow; of integers in the float type that holds them."""
-    feed = feed_of(x)
-    dtype = float_for(feed.dtype)
-    if len(feed.shape) > 0:
-        _axis(axis, len(feed.shape), 'softmax')
+    return loaded().softmax(x, axis)
 
-    def draw(s: Sketch) -> str:
-        value = _cast(s, 'x0', feed.dtype, dtype)
-        if dtype in DENSE:
-            return s.node('Softmax', [value], {'axis': axis})
-        along: list[int] = [axis]
-        powers = s.node('Exp', [s.node('Sub', [value, s.node('ReduceMax', [value], {'axes': along})])])
-        return s.node('Div', [powers, s.node('ReduceSum', [powers], {'axes': along})])
 
-    return run_graph(f'softmax {axis}', [feed], dtype, draw)
+def relu(x: Tensor) -> Tensor:
+    """max(x, 0), in the type of x; int64 for bool."""
+    return loaded().relu(x)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """1 / (1 + exp(-x)); of integers in the float type that holds them, as numpy's functions do."""
+    return loaded().sigmoid(x)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """The hyperbolic tangent; of integers in the float type that holds them, as numpy's functions do."""
+    return loaded().tanh(x)
 
 
 @public
@@ -247,8 +88,7 @@ def sum(x: Tensor, axis: int | list[int] | None = None, *, keepdims: bool = Fals
 
     keepdims: the axes stay, with one element each.
     """
-    feed = feed_of(x)
-    return _reduce('ReduceSum', feed, sum_type(feed.dtype), axis, keepdims)
+    return loaded().sum(x, axis, keepdims)
 
 
 @public
@@ -257,26 +97,7 @@ def mean(x: Tensor, axis: int | list[int] | None = None, *, keepdims: bool = Fal
 
     keepdims: the axes stay, with one element each.
     """
-    feed = feed_of(x)
-    return _reduce('ReduceMean', feed, feed.dtype if is_float(feed.dtype) else 'float64', axis, keepdims)
-
-
-def _reduce(op: str, feed: Feed, dtype: str, axis: int | list[int] | None, keepdims: bool) -> Tensor:
-    rank = len(feed.shape)
-    axes: list[int] = []
-    if axis is None:
-        axes = list(range(rank))
-    elif isinstance(axis, (list, tuple)):
-        for one in axis:
-            axes.append(_axis(one, rank, op))
-    else:
-        axes.append(_axis(axis, rank, op))
-
-    def draw(s: Sketch) -> str:
-        value = _cast(s, 'x0', feed.dtype, dtype)
-        return value if len(axes) == 0 else s.node(op, [value], {'axes': axes, 'keepdims': 1 if keepdims else 0})
-
-    return run_graph(f'{op} {axes} {keepdims}', [feed], dtype, draw)
+    return loaded().mean(x, axis, keepdims)
 
 
 @public
@@ -285,81 +106,22 @@ def argmax(x: Tensor, axis: int | None = None, *, keepdims: bool = False) -> Ten
 
     keepdims: the axes stay, with one element each. EdgeflowError 'invalid-argument' where there is no element.
     """
-    feed = feed_of(x)
-    rank = len(feed.shape)
-    flat = Feed(feed.dtype, [element_count(feed.shape)], feed.data) if axis is None else feed
-    along = 0 if axis is None else _axis(axis, rank, 'argmax')
-    kept = 1 if keepdims and axis is not None else 0
-
-    def draw(s: Sketch) -> str:
-        return s.node('ArgMax', [_cast(s, 'x0', feed.dtype, 'uint8' if feed.dtype == 'bool' else feed.dtype)], {'axis': along, 'keepdims': kept})
-
-    found = run_graph(f'ArgMax {along} {kept}', [flat], 'int64', draw)
-    if axis is None and keepdims:
-        found.shape = [1] * rank
-    return found
-
-
-# Shapes
+    return loaded().argmax(x, axis, keepdims)
 
 
 def concat(tensors: list[Tensor], axis: int | None = 0) -> Tensor:
     """Tensors behind one another along an axis (None: flattened first), in the type that holds them all."""
-    if not isinstance(tensors, (list, tuple)) or len(tensors) == 0:
-        raise EdgeflowError('invalid-argument', 'concat: expected a list of at least one tensor', {})
-    feeds: list[Feed] = []
-    for x in tensors:
-        feed = feed_of(x)
-        feeds.append(feed if axis is not None else Feed(feed.dtype, [element_count(feed.shape)], feed.data))
-    dtype = promote_all([feed.dtype for feed in feeds])
-    along = 0 if axis is None else _axis(axis, len(feeds[0].shape), 'concat')
-
-    def draw(s: Sketch) -> str:
-        names = [_cast(s, f'x{i}', feeds[i].dtype, dtype) for i in range(len(feeds))]
-        return s.node('Concat', names, {'axis': along})
-
-    return run_graph(f'Concat {along}', feeds, dtype, draw)
+    return loaded().concat(tensors, axis)
 
 
 def reshape(x: Tensor, shape: int | list[int]) -> Tensor:
     """The same numbers, in the same memory, with another shape; one dim may be -1: as many as are left."""
-    feed = feed_of(x)
-    given = shape if isinstance(shape, (list, tuple)) else [shape]
-    size = element_count(feed.shape)
-    known: int = 1
-    free = 0
-    for dim in given:
-        if dim == -1:
-            free = free + 1
-        else:
-            known = known * dim
-    fill = size // known if free == 1 and known > 0 else 0
-    dims = [fill if dim == -1 else dim for dim in given]
-    valid = free <= 1 and not (free == 1 and known == 0)
-    for dim in dims:
-        if dim < 0 or dim % 1 != 0:
-            valid = False
-    if not valid or element_count(dims) != size:
-        raise EdgeflowError('invalid-argument', f'reshape: expected a shape of {size} elements ({describe(feed.dtype, feed.shape)}), got {given}',
-                            {'expected': size, 'got': given})
-    return Tensor(feed.dtype, dims, feed.data)
+    return loaded().reshape(x, shape)
 
 
 def transpose(x: Tensor, axes: list[int] | None = None) -> Tensor:
     """The axes in another order; None: the other way round."""
-    feed = feed_of(x)
-    rank = len(feed.shape)
-    order: list[int] = []
-    if axes is None:
-        order = [rank - 1 - i for i in range(rank)]
-    else:
-        for axis in axes:
-            order.append(_axis(axis, rank, 'transpose'))
-    if sorted(order) != list(range(rank)):
-        raise EdgeflowError('invalid-argument', f'transpose: expected each of {rank} axes once, got {axes}', {'got': axes})
-    if rank == 0:
-        return run_graph('Identity', [feed], feed.dtype, lambda s: 'x0')
-    return run_graph(f'Transpose {order}', [feed], feed.dtype, lambda s: s.node('Transpose', ['x0'], {'perm': order}))
+    return loaded().transpose(x, axes)
 
 
 def slice(
@@ -369,34 +131,4 @@ def slice(
 
     The lists may be shorter than the axes: what is not said is taken whole.
     """
-    feed = feed_of(x)
-    rank = len(feed.shape)
-    ends = stops if stops is not None else []
-    strides = steps if steps is not None else []
-    if max(len(starts), len(ends), len(strides)) > rank:
-        raise EdgeflowError('invalid-argument', f'slice: expected ranges for at most {rank} axes, got {max(len(starts), len(ends), len(strides))}', {})
-    begin: list[int] = []
-    end: list[int] = []
-    step: list[int] = []
-    for i in range(rank):
-        stride = strides[i] if i < len(strides) else None
-        by = 1 if stride is None else stride
-        if by == 0:
-            raise EdgeflowError('invalid-argument', 'slice: expected steps other than 0', {})
-        first = starts[i] if i < len(starts) else None
-        last = ends[i] if i < len(ends) else None
-        begin.append(first if first is not None else 0 if by > 0 else FAR)
-        end.append(last if last is not None else FAR if by > 0 else -FAR)
-        step.append(by)
-    axes = list(range(rank))
-    if rank == 0:
-        return run_graph('Identity', [feed], feed.dtype, lambda s: 'x0')
-    return run_graph(f'Slice {begin} {end} {step}', [feed], feed.dtype, lambda s: s.node(
-        'Slice', ['x0', s.ints(begin), s.ints(end), s.ints(axes), s.ints(step)]))
-
-
-def _axis(axis: int, rank: int, where: str) -> int:
-    """An axis counted from the front."""
-    if axis % 1 != 0 or axis < -rank or axis >= rank:
-        raise EdgeflowError('invalid-argument', f'{where}: expected an axis from {-rank} to {rank - 1}, got {axis}', {'got': axis, 'rank': rank})
-    return axis + rank if axis < 0 else axis
+    return loaded().slice(x, starts, stops, steps)

@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import new_channel, new_deferred, part_addresses, reuse_memory_of
 from edgeflow.host.port import Bytes, Deferred, WasmModule, WorkerHandle
 from edgeflow.runtime.messages import Parcel, read_error
+
+# Memory of pieces that a worker has and has not given back: what a model that is being loaded takes beside its weights.
+MOST_UNSPENT = 1 << 22
 
 
 class Call:
@@ -45,6 +49,8 @@ class PoolWorker:
         self._ready: Deferred = new_deferred()
         self._has_kernels: bool = False
         self._linked: list[PoolWorker] = []
+        self._unspent: int = 0
+        self._spent: Deferred = new_deferred()
         handle.on_message(lambda message: self._hear(cast('dict[str, object]', message)))
         handle.on_error(lambda reason: self.lose(reason))
         handle.hold(True)
@@ -60,6 +66,7 @@ class PoolWorker:
             parcel = Parcel('start')
             parcel.fields['kernels'] = module
             parcel.fields['parts'] = part_addresses()
+            parcel.fields['wasm'] = env.wasm_location
             self.tell(parcel)
 
     def idle(self) -> bool:
@@ -104,6 +111,23 @@ class PoolWorker:
         if self.lost is None:
             self._handle.post(parcel.fields, parcel.transfer)
 
+    def tell_piece(self, parcel: Parcel, data: Bytes, give: bool) -> None:
+        """As tell(), of a piece of a file, whose memory comes back once it is used."""
+        parcel.fields['data'] = parcel.add_bytes(data, give)
+        self._unspent += len(data)
+        self.tell(parcel)
+
+    async def room(self) -> None:
+        """Wait until little of what it was given is still to be used, or it is gone."""
+        while self._unspent > MOST_UNSPENT and self.lost is None:
+            await self._spent.result()
+
+    def _use(self, size: int) -> None:
+        self._unspent -= size
+        spent = self._spent
+        self._spent = new_deferred()
+        spent.resolve(None)
+
     def cancel(self, call: Call) -> None:
         """The answer to a question is not wanted any more: the worker may end it with 'aborted'."""
         parcel = Parcel('cancel')
@@ -119,6 +143,7 @@ class PoolWorker:
         for other in self._linked:
             other.unlink(self)
         self._linked = []
+        self._use(0)
         if not self.started:
             self._ready.reject(EdgeflowError('platform', f'no worker can be started here: {reason}', {'reason': reason}))
         calls = self._calls
@@ -142,7 +167,9 @@ class PoolWorker:
             self.bereft.add(cast(int, message['number']))
             return
         if kind == 'spent':
-            reuse_memory_of(cast(Bytes, message['data']))
+            data = cast(Bytes, message['data'])
+            self._use(len(data))
+            reuse_memory_of(data)
             return
         call = self._forget(cast(int, message['call']))
         if call is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -82,7 +83,8 @@ class RemoteExecutable:
             self._placement = read_placement(answer['placement'])
         return read_feeds(answer)
 
-    def decoder(self) -> Decoder:
+    async def decoder(self) -> Decoder:
+        from edgeflow.runtime.decoding import RemoteDecoder
         if self._decoder is None:
             self._decoder = RemoteDecoder(self._ask)
         return self._decoder
@@ -155,6 +157,7 @@ class _Piece:
     start: int
     data: Bytes | None
     give: bool
+    total: int | None
 
 
 class Place:
@@ -166,6 +169,7 @@ class Place:
     def __init__(self, device: str) -> None:
         _numbers.models = _numbers.models + 1
         self.size: int = 0
+        self.on_invalid: Callable[[], Awaitable[None]] | None = None
         self._number: int = _numbers.models
         self._device: str = device
         self._worker: PoolWorker | None = take_worker()
@@ -177,18 +181,38 @@ class Place:
         """Whether it is to be a worker, not this thread."""
         return self._worker is not None
 
-    def receive(self, location: str, start: int, data: Bytes) -> None:
+    def receive(self, location: str, start: int, data: Bytes, total: int | None = None) -> None:
         """opening.Receiver."""
-        self.add(location, start, data, True)
+        self.add(location, start, data, True, total)
 
-    def add(self, location: str, start: int, data: Bytes, give: bool) -> None:
+    def add(self, location: str, start: int, data: Bytes, give: bool, total: int | None = None) -> None:
         """A piece of a file. give: its memory is given up."""
         self.size += len(data)
-        self._pass(_Piece(location, start, data, give))
+        self._pass(_Piece(location, start, data, give, total))
 
     def reset(self, location: str) -> None:
         """opening.Receiver."""
-        self._pass(_Piece(location, 0, None, False))
+        self._pass(_Piece(location, 0, None, False, None))
+
+    async def room(self) -> None:
+        """opening.Receiver. What waits for a worker that starts takes no more memory than it will there."""
+        if self._told is not None:
+            await self._told.room()
+
+    async def read_stored(self, location: str, start: int, size: int, place: object, total: int | None) -> bool:
+        """opening.Receiver."""
+        worker = await self._ready()
+        if worker is None:
+            return False
+        self.size += size
+        parcel = self._parcel('stored')
+        parcel.fields['location'] = location
+        parcel.fields['start'] = start
+        parcel.fields['size'] = size
+        parcel.fields['place'] = place
+        parcel.fields['total'] = total
+        answer = await worker.ask(parcel).answer()
+        return cast(bool, answer['read'])
 
     async def external_files(self) -> list[str]:
         """opening.Receiver."""
@@ -210,9 +234,12 @@ class Place:
         else:
             parcel = self._parcel('piece' if piece.data is not None else 'reset')
             parcel.fields['location'] = piece.location
-            if piece.data is not None:
-                parcel.add_piece(piece.location, piece.start, piece.data, piece.give)
-            worker.tell(parcel)
+            if piece.data is None:
+                worker.tell(parcel)
+                return
+            parcel.fields['start'] = piece.start
+            parcel.fields['total'] = piece.total
+            worker.tell_piece(parcel, piece.data, piece.give)
 
     def _parcel(self, kind: str) -> Parcel:
         parcel = Parcel(kind)
@@ -246,6 +273,10 @@ class Place:
             executable = RemoteExecutable(tenancy, read_placement(answer['placement']), read_memory(answer['memory']))
             self._worker = None
             return Opened(read_infos(answer['inputs']), read_infos(answer['outputs']), executable)
+        except EdgeflowError as error:
+            if error.code == 'invalid-model' and self.on_invalid is not None:
+                await self.on_invalid()
+            raise
         finally:
             self.leave()
 

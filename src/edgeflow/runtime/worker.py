@@ -10,14 +10,14 @@ from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.wasm.crew import Link
 from edgeflow.backends.wasm.helper import Helper
 from edgeflow.backends.wasm.kernels import Preparation, use_kernels
+from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import bytes_memory, open_port, start_task, use_part_addresses, worker_port
 from edgeflow.host.port import Bytes, WorkerPort
-from edgeflow.runtime.decoding import answer_decoding
 from edgeflow.runtime.messages import (
     Parcel, error_fields, infos_fields, memory_fields, placement_fields, read_feeds,
 )
-from edgeflow.runtime.opening import MODEL, ModelFiles, open_files
+from edgeflow.runtime.opening import ModelFiles, open_files
 
 
 class Order:
@@ -53,7 +53,6 @@ class Server:
         self._version: str = version
         self._executables: dict[int, GeneratingExecutable] = {}
         self._placements: dict[int, Placement] = {}
-        self._files: dict[int, ModelFiles] = {}
         self._preparations: dict[int, Preparation] = {}
         self._orders: list[Order] = []
         self._busy: bool = False
@@ -72,6 +71,7 @@ class Server:
         if kind == 'start':
             use_kernels(message['kernels'])
             use_part_addresses(message['parts'])
+            env.wasm_location = cast('str | None', message['wasm'])
         elif kind == 'cancel':
             self._cancel(cast(int, message['call']))
         elif kind == 'link':
@@ -81,22 +81,15 @@ class Server:
         elif kind == 'unlink':
             self._unlink(cast(int, message['worker']))
         elif kind == 'piece':
-            data = cast('Bytes', message['data'])
-            files = self._of(message)
-            if message['location'] == MODEL:
-                self._preparations[cast(int, message['number'])].receive(cast(int, message['start']), data)
-            else:
-                files.receive(cast(str, message['location']), cast(int, message['start']), data)
+            self._of(message).receive(
+                cast(str, message['location']), cast(int, message['start']), cast('Bytes', message['data']), cast('int | None', message['total']))
+        elif kind == 'stored':
+            start_task(lambda: self._read_stored(Order(message)))
         elif kind == 'external':
             start_task(lambda: self._name_files(Order(message)))
         elif kind == 'reset':
-            files = self._of(message)
-            if message['location'] == MODEL:
-                self._preparations[cast(int, message['number'])].reset()
-            else:
-                files.reset(cast(str, message['location']))
+            self._of(message).reset(cast(str, message['location']))
         elif kind == 'dispose':
-            self._files.pop(cast(int, message['number']), None)
             self._preparations.pop(cast(int, message['number']), None)
             self._placements.pop(cast(int, message['number']), None)
             executable = self._executables.pop(cast(int, message['number']), None)
@@ -129,16 +122,23 @@ class Server:
                     self._reply(order, failure(EdgeflowError('aborted', 'the work was cancelled before it began', {})))
                 return
 
-    def _of(self, message: dict[str, object]) -> ModelFiles:
+    def _of(self, message: dict[str, object]) -> Preparation:
         """The files, as far as they are here, of the model that a message is about."""
         number = cast(int, message['number'])
-        if number not in self._files:
-            self._files[number] = ModelFiles()
+        if number not in self._preparations:
             self._preparations[number] = Preparation(self._give_back)
-        return self._files[number]
+        return self._preparations[number]
 
     def _give_back(self, data: Bytes) -> None:
         self._port.post({'kind': 'spent', 'data': data}, [bytes_memory(data)])
+
+    async def _read_stored(self, order: Order) -> None:
+        """Read a piece of a file from where it is stored."""
+        message = order.message
+        parcel = Parcel('answer')
+        parcel.fields['read'] = await self._of(message).read_stored(
+            cast(str, message['location']), cast(int, message['start']), cast(int, message['size']), message['place'], cast('int | None', message['total']))
+        self._reply(order, parcel)
 
     async def _name_files(self, order: Order) -> None:
         """Tell which external data files a model names: beside what is under way, as its download waits for it."""
@@ -150,10 +150,9 @@ class Server:
         self._reply(order, parcel)
 
     async def _ready_files(self, message: dict[str, object]) -> ModelFiles:
-        """The files of a model, all of which are here."""
-        files = self._of(message)
-        if files.image is None:
-            files.image = await self._preparations[cast(int, message['number'])].image()
+        """The files of a model, as far as they are here."""
+        files = ModelFiles()
+        files.image = await self._of(message).image()
         return files
 
     async def _work(self) -> None:
@@ -187,7 +186,6 @@ class Server:
     async def _load(self, order: Order) -> Parcel:
         message = order.message
         files = await self._ready_files(message)
-        self._files.pop(cast(int, message['number']), None)
         self._preparations.pop(cast(int, message['number']), None)
         opened = await open_files(files, cast(str, message['device']), order.cancelled, cast(int, message['shares']))
         number = cast(int, message['number'])
@@ -206,7 +204,8 @@ class Server:
         if order.cancelled():
             raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
         if message['kind'] == 'decode':
-            return await answer_decoding(executable.decoder(), message, order)
+            from edgeflow.runtime.decoding import answer_decoding
+            return await answer_decoding(await executable.decoder(), message, order)
         control = order if message['cancellable'] else None
         helpers: list[HelperLink] = []
         for worker in cast('list[int]', message['helpers']):

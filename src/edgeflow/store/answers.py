@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import new_sha256, start_task
+from edgeflow.host.platform import start_task
 from edgeflow.host.port import Response
 from edgeflow.store.chunks import Chunks
 from edgeflow.store.course import Course
@@ -91,4 +91,4 @@ def _learn(response: Response, course: Course, chunks: Chunks) -> None:
     digest = '' if text is None else text.strip().removeprefix('W/').strip('"')
     if is_sha256(digest) and chunks.loaded == 0:
         course.source = replace(course.source, sha256=digest)
-        chunks.sha = new_sha256()
+        chunks.verification.begin(True)

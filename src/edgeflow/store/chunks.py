@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
-    gather, held_of, held_size, new_deferred, now, pause, sleep, start_task, warn,
+    forget_spare_memory, gather, new_deferred, reuse_memory_of, start_task, warn,
 )
-from edgeflow.host.port import Bytes, Deferred, HeldBody, Sha256
+from edgeflow.host.port import Bytes, Deferred, Lent
 from edgeflow.store.course import Course
 from edgeflow.store.entries import FileRecord, FileStore, new_record
 from edgeflow.store.transfer_records import Client, copied
+from edgeflow.store.verification import Verification
 
 MISSING = 0
 HERE = 1
@@ -20,24 +22,15 @@ STORED = 2
 
 MOST_BYTES = 1 << 40
 # Writes under way beside the network: enough to keep the store busy, few enough to bound what waits in memory.
-MOST_WRITES = 3
-# Of what the platform holds, none waits in this thread's memory.
-MOST_HELD_WRITES = 24
+MOST_WRITES = 6
 PARALLEL_READS = 4
-HASH_SLICE = 1 << 20
-# A network that is faster than the store: the platform holds copies of chunks that a model waits for, and they are stored so many
-# ms later. Only for files of more than 16 MB.
-BEHIND_RATE = 160000.0
-LARGE_FILE = 1 << 24
-MOST_BEHIND = 64
-BEHIND_DELAY = 1500.0
 
 
 class Chunks:
     """record: what is known of the file; states: MISSING, HERE or STORED for every chunk; files: where they are stored, if anywhere.
 
     total, loaded, reused: bytes of the whole (None while unknown), of those that are here, of those that were here before.
-    complete: all is here, though the chunks may not tell. hurried: somebody waits for what is yet to be stored. sha, hashed: the digest of so many chunks, None if there is none to match.
+    complete: all is here, though the chunks may not tell.
     """
 
     def __init__(self, course: Course, clients: list[Client]) -> None:
@@ -50,12 +43,9 @@ class Chunks:
         self.loaded: int = 0
         self.reused: int = 0
         self.complete: bool = False
-        self.hurried: bool = False
-        self.sha: Sha256 | None = None
-        self.hashed: int = 0
-        self._behind: list[tuple[int, HeldBody]] = []
-        self._mismatches: int = 0
+        self.verification: Verification = Verification(course)
         self._writes: int = 0
+        self._owed: int = 0
         self._written: Deferred = new_deferred()
 
     def take_record(self, record: FileRecord) -> None:
@@ -74,7 +64,7 @@ class Chunks:
         """Give the clients what is stored; a chunk that cannot be read is missing."""
         queue: list[int] = []
         for index in range(len(self.states)):
-            wanted = self._lacking(index)
+            wanted = len(self._takers(index)) > 0
             if self.wanting() and not wanted:
                 self.states[index] = max(self.states[index], HERE)
             if self.states[index] == STORED and wanted:
@@ -85,13 +75,15 @@ class Chunks:
         async def read_some() -> None:
             while len(queue) > 0 and not self.course.given_up:
                 index = queue.pop(0)
-                data = await files.read(record, index)
-                if data is None:
-                    self.states[index] = MISSING
-                else:
-                    self.loaded += len(data)
+                if not await self._give_place(files, record, index):
+                    data = await files.read(record, index)
+                    if data is None:
+                        self.states[index] = MISSING
+                        continue
                     self._deliver(index, data)
-                    self.course.tell()
+                    await self._room()
+                self.loaded += record.length(index)
+                self.course.tell()
 
         self.reused = self.loaded
         self.course.tell()
@@ -99,11 +91,20 @@ class Chunks:
         self.course.check_wanted()
         self.reused = self.loaded
 
-    def _lacking(self, index: int) -> bool:
-        for client in self.clients:
-            if client.on_chunk is not None and index not in client.received:
-                return True
-        return False
+    async def _give_place(self, files: FileStore, record: FileRecord, index: int) -> bool:
+        """Let the only client that wants a stored chunk read it where it is; whether it did."""
+        takers = self._takers(index)
+        if len(takers) != 1 or takers[0].on_place is None:
+            return False
+        place = await files.place(record, index)
+        if place is None or not await takers[0].on_place(index * record.chunk_size, record.length(index), place):
+            return False
+        takers[0].received.add(index)
+        return True
+
+    def _takers(self, index: int) -> list[Client]:
+        """The clients that are to be given a chunk."""
+        return [client for client in self.clients if client.on_chunk is not None and index not in client.received]
 
     def wanting(self) -> bool:
         """Whether a client takes bytes."""
@@ -155,75 +156,77 @@ class Chunks:
                 return
             await files.evict(size, budget, self.course.source.url)
         start_task(lambda: self.write_record(files))
+        start_task(lambda: quietly(files.sweep))
 
-    async def keep(self, index: int, data: Bytes, began: float) -> None:
-        """A chunk is here: hash it if it is its turn, store it, hand it on."""
-        size = len(data)
-        sha = self.sha
-        if sha is not None and index == self.hashed:
-            await self._hash(sha, data)
-        files = self.files
-        fast = size > (now() - began) * BEHIND_RATE and self.total is not None and self.total > LARGE_FILE
-        if files is not None and fast and sha is None and self.wanting() and self._all_take() and len(self._behind) < MOST_BEHIND:
-            self._behind.append((index, held_of(data)))
-        elif files is not None:
-            while self._writes >= MOST_WRITES:
-                await self._wait_write()
-            record = self.record
-            start_task(lambda: self._write(files, record, index, data))
+    async def keep(self, index: int, data: Bytes) -> None:
+        """A chunk is here: hash it if it is its turn, store it, hand it on. The same memory does both, one after the other."""
+        await self.verification.take(index, data)
         self.states[index] = HERE
-        self.loaded += size
-        self._deliver(index, data)
+        self.loaded += len(data)
         self.course.tell()
-
-    async def keep_held(self, index: int, held: HeldBody, size: int) -> bool:
-        """As keep() for what nobody here looks at; False if somebody has joined who does: it has to be fetched in a form that has bytes."""
-        files = self.files
-        if files is None or self.wanting():
-            return False
-        while self._writes >= MOST_HELD_WRITES:
+        while self._writes >= MOST_WRITES:
             await self._wait_write()
-        self.states[index] = HERE
-        self.loaded += size
+        files = self.files
+        if files is None or len(data) < self.course.source.limits.small:
+            if files is not None:
+                self._begin_write(files, index, copied(data), True)
+            self._deliver(index, data)
+        else:
+            self._owed += 1
+            self._begin_write(files, index, data, False)
+        await self._room()
+
+    def _begin_write(self, files: FileStore, index: int, data: Bytes, small: bool) -> None:
         record = self.record
-        start_task(lambda: self._write(files, record, index, held))
-        self.course.tell()
-        return True
+        start_task(lambda: self._write(files, record, index, Lent(data), small))
+
+    async def handed_on(self) -> None:
+        """Wait until the clients have all that is here."""
+        while self._owed > 0:
+            await self._wait_write()
+
+    async def _room(self) -> None:
+        """Wait until the clients have taken in most of what they were given."""
+        for client in self.clients:
+            if client.room is not None:
+                await client.room()
 
     def _deliver(self, index: int, data: Bytes) -> None:
         """Hand a chunk to all that want it; the last may move its memory, the others get copies."""
-        wanting: list[Client] = []
-        for client in self.clients:
-            if client.on_chunk is not None and index not in client.received:
-                wanting.append(client)
-        for i in range(len(wanting)):
-            client = wanting[i]
-            client.received.add(index)
-            if client.on_chunk is not None:
-                client.on_chunk(index * self.record.chunk_size, data if i == len(wanting) - 1 else copied(data))
+        takers = self._takers(index)
+        for i in range(len(takers)):
+            take = takers[i].on_chunk
+            takers[i].received.add(index)
+            if take is not None:
+                take(index * self.record.chunk_size, data if i == len(takers) - 1 else copied(data))
+        if len(takers) == 0:
+            reuse_memory_of(data)
 
-    async def _write(self, files: FileStore, record: FileRecord, index: int, data: Bytes | HeldBody) -> None:
+    async def _write(self, files: FileStore, record: FileRecord, index: int, data: Lent, small: bool) -> None:
         self._writes += 1
         try:
-            await files.put(record, index, data)
+            await files.put(record, index, data, small)
             if record.generation == self.record.generation and index < len(self.states):
                 self.states[index] = STORED
                 self.course.tell()
         except EdgeflowError as error:
             if error.code == 'quota-exceeded':
-                await self._full(files, record, index, data, error)
+                await self._full(files, record, index, data, small, error)
             else:
                 self._no_room(error)
+            if len(data.data) < record.length(index):
+                self.course.fail(error)
+        if not small:
+            self._owed -= 1
+            if record.generation == self.record.generation:
+                self._deliver(index, data.data)
         self._end_write()
 
-    async def _full(self, files: FileStore, record: FileRecord, index: int, data: Bytes | HeldBody, error: EdgeflowError) -> None:
+    async def _full(self, files: FileStore, record: FileRecord, index: int, data: Lent, small: bool, error: EdgeflowError) -> None:
         """No room: other files give way; without any, this one is not kept."""
         try:
             while self.files is not None and await files.evict_one(record.url):
-                if held_size(data) != record.length(index):
-                    # Its memory has moved on with a client; it is fetched once more later.
-                    return
-                await files.put(record, index, data)
+                await files.put(record, index, data, small)
                 self.states[index] = STORED
                 return
         except EdgeflowError as again:
@@ -238,12 +241,12 @@ class Chunks:
             return
         self.files = None
         record = self.record
-        start_task(lambda: drop_quietly(files, record))
+        start_task(lambda: quietly(lambda: files.drop(record)))
         if not self._all_take():
             self.course.fail(error)
             return
         warn(f'edgeflow: {self.course.source.url} is not kept for later: {error.message}')
-        if self.sha is not None:
+        if self.verification.active:
             # Chunks out of turn can no longer be read back to be hashed: one connection, from the start.
             self.course.change()
 
@@ -270,41 +273,25 @@ class Chunks:
     async def _wait_write(self) -> None:
         await self._written.result()
 
-    async def _hash(self, sha: Sha256, data: Bytes) -> None:
-        for start in range(0, len(data), HASH_SLICE):
-            sha.update(data[start:start + HASH_SLICE])
-            await pause()
-        self.hashed += 1
-
     async def verify(self) -> bool:
         """Whether the whole has the digest it must have; the second failure is an error."""
-        sha = self.sha
-        if sha is None:
-            return True
-        await self.written()
-        while self.hashed < len(self.states):
-            data = None if self.files is None else await self.files.read(self.record, self.hashed)
-            if data is None:
-                return self._mismatch('a chunk that cannot be read back')
-            await self._hash(sha, data)
-        found = sha.hex()
-        if found == self.course.source.sha256.lower():
-            return True
-        return self._mismatch(found)
+        files = self.files
+        record = self.record
 
-    def _mismatch(self, found: str) -> bool:
-        self._mismatches += 1
-        if self._mismatches < 2:
-            return False
-        start_task(self.forget)
-        raise EdgeflowError(
-            'checksum', f'{self.course.source.url}: expected bytes with the SHA-256 {self.course.source.sha256}, got {found}',
-            {'url': self.course.source.url, 'expected': self.course.source.sha256, 'got': found})
+        async def read(index: int) -> Bytes | None:
+            await self.written()
+            return None if files is None else await files.read(record, index)
+
+        try:
+            return await self.verification.matches(len(self.states), read)
+        except EdgeflowError:
+            start_task(self.forget)
+            raise
 
     async def settle(self) -> None:
         """Finish writing; the record says whether all is stored."""
         await self.written()
-        await self._catch_up()
+        forget_spare_memory()
         files = self.files
         if files is None:
             return
@@ -317,30 +304,19 @@ class Chunks:
         self.record = replace(self.record, complete=stored, sha256=digest if stored and digest != '' else self.record.sha256)
         await self.write_record(files)
 
-    async def _catch_up(self) -> None:
-        """Store what came too fast, one chunk at a time, now that its model runs, or is about to."""
-        until = now() + BEHIND_DELAY
-        while len(self._behind) > 0 and now() < until and not self.hurried:
-            await sleep(50.0)
-        while len(self._behind) > 0 and self.files is not None:
-            index, held = self._behind.pop(0)
-            await self._write(self.files, self.record, index, held)
-        self._behind = []
-
     async def forget(self) -> None:
         """Drop this version of the file, and start another."""
         await self.written()
         if self.files is not None:
             await self.files.drop(self.record)
-        self._behind = []
         self.course.streaming = False
         self.complete = False
         self.total = None
 
 
-async def drop_quietly(files: FileStore, record: FileRecord) -> None:
-    """Free what a file took; where even that fails, the sweep of a later visit does it."""
+async def quietly(free: Callable[[], Awaitable[None]]) -> None:
+    """Free room; where even that fails, a later visit tries again."""
     try:
-        await files.drop(record)
+        await free()
     except EdgeflowError as error:
         warn(f'edgeflow: {error.message}')

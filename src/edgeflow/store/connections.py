@@ -12,11 +12,11 @@ from dataclasses import replace
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
-    call_later, fetch, free_headers, held_size, new_abort_controller, new_deferred, now, on_abort, random_bytes, sleep, start_task,
+    call_later, fetch, free_headers, new_abort_controller, new_deferred, now, on_abort, random_bytes, sleep, start_task,
 )
 from edgeflow.host.port import AbortController, Bytes, Deferred, Response
 from edgeflow.store.answers import accept
-from edgeflow.store.chunks import LARGE_FILE, MISSING, Chunks
+from edgeflow.store.chunks import MISSING, Chunks
 from edgeflow.store.course import Course
 from edgeflow.store.ranges import backoff
 from edgeflow.store.transfer_records import Lane, is_cut_off, source_headers
@@ -24,8 +24,6 @@ from edgeflow.store.transfer_records import Lane, is_cut_off, source_headers
 ENDLESS = 1 << 40
 # A connection that gives so many bytes a ms needs no others beside it.
 FAST_RATE = 100000.0
-# Whole chunks go to the store past this thread where they take about a fifth of a second or less. Only for large files.
-HELD_RATE = 20000.0
 
 
 class Connections:
@@ -40,7 +38,6 @@ class Connections:
         self._allowed: int = 1
         self._first_byte: float = 0.0
         self._received: int = 0
-        self._held: bool = False
 
     def bytes_here(self) -> int:
         """Bytes that have arrived, unfinished chunks included."""
@@ -98,7 +95,7 @@ class Connections:
             start += 1
         if start < len(self.chunks.states):
             end = start + 1
-            while not self._held and end < len(self.chunks.states) and self.chunks.states[end] == MISSING and not self._owned(end):
+            while end < len(self.chunks.states) and self.chunks.states[end] == MISSING and not self._owned(end):
                 end += 1
             lane.next = start
             lane.end = end
@@ -125,7 +122,6 @@ class Connections:
         """One request and its answer. What can be tried again is waited for here, the rest raised."""
         headers = source_headers(self.course.source.url)
         known = self.chunks.record.size is not None
-        lane.single = self._held and self.course.ranged and known and lane.end - lane.next == 1
         if self.course.ranged:
             start = lane.next * self.chunks.record.chunk_size if known else 0
             last = '' if not known or lane.end >= len(self.chunks.states) else str(lane.end * self.chunks.record.chunk_size - 1)
@@ -233,39 +229,24 @@ class Connections:
                 break
             want = self.chunks.record.length(index) if known else self.chunks.record.chunk_size
             lane.partial = 0
-            began = now()
-            if lane.single:
-                held = await response.held_body()
-                self._check_length(held_size(held), want)
-                lane.listening = False
-                if await self.chunks.keep_held(index, held, want):
-                    self._failures = 0
-                    self._received += want
-                    self._grow()
-                    lane.listening = True
-                else:
-                    self._held = False
-            else:
-                data = await response.take(want, count)
-                lane.partial = 0
-                if len(data) < want and not known:
-                    await self._end_stream(lane, index, data, began)
-                    return
-                self._check_length(len(data), want)
-                if index >= len(self.chunks.states):
-                    self.chunks.states.append(MISSING)
-                if self.chunks.states[index] == MISSING and not self.course.stopped():
-                    await self._keep(lane, index, data, began)
+            data = await response.take(want, count)
+            lane.partial = 0
+            if len(data) < want and not known:
+                await self._end_stream(lane, index, data)
+                return
+            self._check_length(len(data), want)
+            if index >= len(self.chunks.states):
+                self.chunks.states.append(MISSING)
+            if self.chunks.states[index] == MISSING and not self.course.stopped():
+                await self._keep(lane, index, data)
             index += 1
             lane.next = index
-            if self._held and not self.course.streaming:
-                lane.end = min(lane.end, index)
 
-    async def _keep(self, lane: Lane, index: int, data: Bytes, began: float) -> None:
+    async def _keep(self, lane: Lane, index: int, data: Bytes) -> None:
         # While it waits for the store, its silence says nothing.
         lane.listening = False
         self._failures = 0
-        await self.chunks.keep(index, data, began)
+        await self.chunks.keep(index, data)
         lane.heard = now()
         lane.listening = True
 
@@ -275,7 +256,7 @@ class Connections:
                 'http', f'{self.course.source.url}: expected {want} bytes more, got {got}: the body is cut off',
                 {'url': self.course.source.url, 'expected': want, 'got': got})
 
-    async def _end_stream(self, lane: Lane, index: int, data: Bytes, began: float) -> None:
+    async def _end_stream(self, lane: Lane, index: int, data: Bytes) -> None:
         """A body of unknown length is over: that is the file's size."""
         size = index * self.chunks.record.chunk_size + len(data)
         url = self.course.source.url
@@ -289,27 +270,20 @@ class Connections:
         while len(self.chunks.states) < self.chunks.record.count():
             self.chunks.states.append(MISSING)
         if len(data) > 0 and self.chunks.states[index] == MISSING:
-            await self._keep(lane, index, data, began)
+            await self._keep(lane, index, data)
         self.chunks.complete = True
 
     def _grow(self) -> None:
-        """Open more connections if they are worth it; let whole chunks pass by this thread if it only watches them."""
+        """Open more connections if they are worth it."""
         limits = self.course.source.limits
         elapsed = now() - self._first_byte
         ranged = self.course.ranged and not self.course.streaming and self.chunks.record.validator != ''
         size = self.chunks.record.size
-        large = self.chunks.total is not None and self.chunks.total > LARGE_FILE
-        storing = large and self.chunks.sha is None and self.chunks.files is not None and not self.chunks.wanting()
-        watch = min(limits.watch, 5.0) if storing and self._received >= self.chunks.record.chunk_size else limits.watch
-        if elapsed <= watch or size is None or not ranged:
+        if elapsed <= limits.watch or size is None or not ranged:
             return
         rate = self._received / elapsed
         allowed = 1 if rate > FAST_RATE else self._allowed
-        if storing:
-            self._held = rate > HELD_RATE * max(1, len(self.lanes))
-            if self._held:
-                allowed = min(2, self._allowed)
-        elif self.chunks.sha is not None and self.chunks.files is None:
+        if self.chunks.verification.active and self.chunks.files is None:
             allowed = 1
         if len(self.lanes) < allowed and (size - self.bytes_here()) / rate > limits.worth:
             for _ in range(allowed - len(self.lanes)):

@@ -10,6 +10,7 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import join_bytes, new_abort_controller, new_deferred, now, on_abort, signal_aborted, start_task
 from edgeflow.host.port import AbortController, AbortSignal, Bytes, Deferred
 from edgeflow.options import public
+from edgeflow.store.cache import cache
 from edgeflow.store.entries import FileRecord, FileStore, open_files
 from edgeflow.store.ranges import is_sha256
 from edgeflow.store.transfer import Transfer
@@ -55,7 +56,6 @@ async def obtain(source: Source, client: Client, signal: AbortSignal | None) -> 
         elif transfer.open_to_more() and source.sha256 in ['', transfer.course.source.sha256]:
             transfer.join(client)
         else:
-            transfer.chunks.hurried = True
             await _outcome(transfer.ended, signal, lambda: None, True)
             continue
         chosen: Transfer = transfer
@@ -86,6 +86,14 @@ def _start(source: Source, client: Client) -> Transfer:
     start_task(forget)
     transfer.start()
     return transfer
+
+
+async def discard(url: str) -> None:
+    """Drop a file from the cache, also one that is yet being stored."""
+    transfer = _running.get(url)
+    if transfer is not None:
+        await _outcome(transfer.ended, None, lambda: None, True)
+    await cache.delete(url)
 
 
 async def _outcome(waited: Deferred, signal: AbortSignal | None, leave: Callable[[], None], quiet: bool) -> bool:

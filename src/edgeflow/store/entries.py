@@ -12,10 +12,10 @@ from typing import cast
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
-    epoch_ms, held_of, json_parse, json_text, new_deferred, open_store, random_bytes, start_task, utf8_decode,
+    epoch_ms, json_parse, json_text, new_deferred, open_store, random_bytes, start_task, utf8_decode,
     utf8_encode, warn,
 )
-from edgeflow.host.port import Bytes, Deferred, HeldBody, KeyValueStore
+from edgeflow.host.port import Bytes, Deferred, KeyValueStore, Lent
 
 RECORD = 'file/'
 CHUNK = 'chunk/'
@@ -65,6 +65,7 @@ class FileStore:
     def __init__(self, base: Deferred) -> None:
         self._opening: Deferred = base
         self._base: KeyValueStore | None = None
+        self._swept: bool = False
 
     async def base(self) -> KeyValueStore:
         """The store behind it, once it is open. 'platform' if there is none."""
@@ -100,15 +101,19 @@ class FileStore:
         data = await base.get(chunk_key(record, index))
         return data if data is not None and len(data) == record.length(index) else None
 
-    async def put(self, record: FileRecord, index: int, data: Bytes | HeldBody) -> None:
+    async def place(self, record: FileRecord, index: int) -> object | None:
+        """Where a chunk is, for threads that can read it there; None if they cannot."""
+        base = await self.base()
+        return await base.place(chunk_key(record, index))
+
+    async def put(self, record: FileRecord, index: int, data: Lent, small: bool) -> None:
         """Store a chunk. 'quota-exceeded'."""
-        kept = data
-        base = self._base
-        if base is None:
-            # Its memory may be moved as soon as this waits.
-            kept = held_of(data)
-            base = await self.base()
-        await base.put(chunk_key(record, index), kept)
+        base = await self.base()
+        key = chunk_key(record, index)
+        if small:
+            await base.put(key, data.data)
+        else:
+            await base.put_lent(key, data)
 
     async def drop(self, record: FileRecord) -> None:
         """Forget a file; its record goes first, so that no moment shows it with chunks missing."""
@@ -147,10 +152,15 @@ class FileStore:
         await base.delete_all(CHUNK)
 
     async def sweep(self) -> None:
-        """Delete chunks that belong to no record."""
-        known: set[str] = set([record.generation for record in await self.records()])
+        """Delete chunks that belong to no record: once a visit."""
+        if self._swept:
+            return
+        self._swept = True
         base = await self.base()
-        for key in await base.keys(CHUNK):
+        # In this order: a record is written before its chunks.
+        keys = await base.keys(CHUNK)
+        known: set[str] = set([record.generation for record in await self.records()])
+        for key in keys:
             if key[len(CHUNK):].split('/')[0] not in known:
                 await base.delete(key)
 

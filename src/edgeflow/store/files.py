@@ -82,14 +82,21 @@ async def _fetch(wanted: Wanted, progress: Progress, signal: AbortSignal | None)
     chunks: dict[int, Bytes] = {}
     into = wanted.into
     told: list[int] = []
+    totals: list[int | None] = []
 
     def take(start: int, data: Bytes) -> None:
         if into is not None:
-            into.receive(wanted.location, start, data)
+            into.receive(wanted.location, start, data, totals[-1])
         else:
             chunks[start] = data
 
+    async def take_place(start: int, size: int, place: object) -> bool:
+        return into is not None and await into.read_stored(wanted.location, start, size, place, totals[-1])
+
     def hear(transfer: Transfer) -> None:
+        totals.append(transfer.chunks.total)
+        if len(totals) > 1:
+            totals.pop(0)
         if transfer.course.answered and len(told) == 0:
             told.append(0)
             progress.download(name, transfer.chunks.total)
@@ -106,7 +113,8 @@ async def _fetch(wanted: Wanted, progress: Progress, signal: AbortSignal | None)
 
     # Servers compress texts, and have no parts of what they compress: only weights are asked for in parts.
     ranged = into is not None
-    found = await obtain(Source(wanted.address, ranged, fresh=freshness()), Client(take, hear, reset), signal)
+    client = Client(take, hear, reset) if into is None else Client(take, hear, reset, into.room, take_place)
+    found = await obtain(Source(wanted.address, ranged, fresh=freshness()), client, signal)
     if not found:
         return None
     if into is not None and len(told) > 0 and told[0] == 0:

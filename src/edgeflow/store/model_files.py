@@ -6,6 +6,7 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import json_parse, utf8_decode
 from edgeflow.host.port import AbortSignal, Bytes
 from edgeflow.runtime.opening import MODEL, Receiver
+from edgeflow.store.downloads import discard
 from edgeflow.store.files import Wanted, find_file, load_files
 from edgeflow.store.hub import Repository, choose_dtype, expected_external_files, onnx_file, sibling
 from edgeflow.store.progress import Progress
@@ -23,11 +24,24 @@ async def load_model_files(
     wanted = [Wanted(address, name, False, into, MODEL)]
     for file in expected:
         wanted.append(Wanted(sibling(address, file), beside(name, file), True, into, file))
+
+    async def forget() -> None:
+        """A file that a server cut short must not be found in the cache again."""
+        for file in wanted:
+            await discard(file.address)
+
+    into.on_invalid = forget
     loaded = await load_files(wanted, progress, signal)
+    try:
+        named = await into.external_files()
+    except EdgeflowError:
+        await forget()
+        raise
     late: list[Wanted] = []
-    for file in await into.external_files():
+    for file in named:
         if file not in expected or loaded[1 + expected.index(file)] is None:
             late.append(Wanted(sibling(address, file), beside(name, file), False, into, file))
+    wanted.extend(late)
     await load_files(late, progress, signal)
 
 

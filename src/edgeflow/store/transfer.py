@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from edgeflow.env import HTTP_CACHE_MODES, env
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import fetch, new_abort_controller, new_deferred, new_sha256, start_task, with_lock
+from edgeflow.host.platform import fetch, new_abort_controller, new_deferred, start_task, with_lock
 from edgeflow.host.port import Deferred
 from edgeflow.options import check_choice
 from edgeflow.store.chunks import MISSING, STORED, Chunks
@@ -121,6 +121,7 @@ class Transfer:
             self.delivered.resolve(False)
             return True
         self.course.check_wanted()
+        await self.chunks.handed_on()
         if not await self.chunks.verify():
             await self.chunks.forget()
             return False
@@ -133,8 +134,7 @@ class Transfer:
         """Start from what is stored."""
         self.course.check_wanted()
         expected = self.course.source.sha256
-        self.chunks.sha = new_sha256() if expected != '' else None
-        self.chunks.hashed = 0
+        self.chunks.verification.begin(expected != '')
         files = self.chunks.files
         record = None if files is None else await files.find(self.course.source.url)
         if record is not None and record.absent:
@@ -159,8 +159,8 @@ class Transfer:
             if index < len(self.chunks.states):
                 self.chunks.states[index] = STORED
         self.course.answered = True
-        if self.chunks.sha is not None and record.complete and record.sha256 == expected:
-            self.chunks.sha = None
+        if record.complete and record.sha256 == expected:
+            self.chunks.verification.begin(False)
         await self.chunks.deliver_stored(record, files)
         self.chunks.complete = record.size == 0
         self.course.tell()

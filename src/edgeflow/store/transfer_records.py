@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ class Limits:
     """chunk_size: bytes that are stored at a time. connections: the most there are at once. retries: failures in a row that are
     forgiven once there was an answer, a third of them before. stall_timeout: ms without a byte after which a connection is given
     up. backoff: ms before the first new attempt. watch, worth: connections are added once the first was watched for so many ms, if
-    what is missing needs so many ms more."""
+    what is missing needs so many ms more. small: chunks of fewer bytes are handed on first, and a copy stored."""
 
     chunk_size: int = 4194304
     connections: int = 4
@@ -28,6 +28,7 @@ class Limits:
     backoff: float = 300.0
     watch: float = 120.0
     worth: float = 400.0
+    small: int = 524288
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,19 @@ class Source:
 class Client:
     """Who waits for a file. on_chunk(start, bytes): takes the bytes, and may move their memory; None: it need only be stored.
 
-    on_reset: what it was given was of another version; all of it comes again.
+    on_reset: what it was given was of another version; all of it comes again. room: waits until it has taken in what it was given.
+    on_place(start, size, place): reads stored bytes itself from where they are; whether it could.
     """
 
     def __init__(
         self, on_chunk: Callable[[int, Bytes], None] | None, on_progress: Callable[[Transfer], None], on_reset: Callable[[], None],
+        room: Callable[[], Awaitable[None]] | None = None, on_place: Callable[[int, int, object], Awaitable[bool]] | None = None,
     ) -> None:
         self.on_chunk: Callable[[int, Bytes], None] | None = on_chunk
         self.on_progress: Callable[[Transfer], None] = on_progress
         self.on_reset: Callable[[], None] = on_reset
+        self.room: Callable[[], Awaitable[None]] | None = room
+        self.on_place: Callable[[int, int, object], Awaitable[bool]] | None = on_place
         self.generation: str = ''
         self.received: set[int] = set()
 
@@ -69,7 +74,6 @@ class Lane:
         self.heard: float = 0.0
         self.listening: bool = False
         self.stalled: bool = False
-        self.single: bool = False
         self.leaving: bool = False
 
 

@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import to_dict
-from edgeflow.options import check_choice, public
+from edgeflow.options import check_choice
 
 LARGEST_SEED = 9007199254740991
 
@@ -29,6 +29,7 @@ class GenerationOptions:
     frequency_penalty: float
     no_repeat_ngram_size: int
     num_beams: int
+    num_return_sequences: int
     length_penalty: float
     early_stopping: bool | str
     seed: int | None
@@ -39,15 +40,14 @@ class GenerationOptions:
     stop: list[str] = field(default_factory=list)
 
 
-@public
 def generation_options(
-    config: dict[str, object], *, max_new_tokens: int | None = None, min_new_tokens: int | None = None,
+    config: dict[str, object], max_new_tokens: int | None = None, min_new_tokens: int | None = None,
     do_sample: bool | None = None, temperature: float | None = None, top_k: int | None = None, top_p: float | None = None,
     min_p: float | None = None, typical_p: float | None = None, repetition_penalty: float | None = None,
     presence_penalty: float | None = None, frequency_penalty: float | None = None, no_repeat_ngram_size: int | None = None,
     logit_bias: dict[str, float] | None = None, bad_words_ids: list[list[int]] | None = None,
     eos_token_id: int | list[int] | None = None, stop: str | list[str] | None = None, num_beams: int | None = None,
-    length_penalty: float | None = None, early_stopping: bool | Literal['never'] | None = None, seed: int | None = None,
+    num_return_sequences: int | None = None, length_penalty: float | None = None, early_stopping: bool | Literal['never'] | None = None, seed: int | None = None,
     logprobs: int | None = None,
 ) -> GenerationOptions:
     """The options with all that was left out filled in: from `config` (a generation_config.json), else with transformers' defaults.
@@ -60,9 +60,10 @@ def generation_options(
     presence_penalty, frequency_penalty: subtracted once, and once for each time, from the logits of tokens generated.
     no_repeat_ngram_size: no n-gram twice. logit_bias: token id -> what is added to its logit. bad_words_ids: token
     sequences that never come. eos_token_id: ids that end the text. stop: texts that end it, not part of it. num_beams: beam search if
-    more than 1, with length_penalty (score / length ** penalty) and early_stopping. seed: same seed, same tokens. logprobs: tell
+    more than 1, with length_penalty (score / length ** penalty) and early_stopping. num_return_sequences: so many texts for each given
+    one, drawn, or the best of the beams. seed: same seed, same tokens. logprobs: tell
     the log probability of each token, and of so many of the likeliest (0: of none of them).
-    EdgeflowError: 'invalid-argument', 'unknown-option'.
+    EdgeflowError: 'invalid-argument'.
     """
     beams = whole('num_beams', num_beams, config, 1, 1)
     warmth = number('temperature', temperature, config, 1.0, 0, None)
@@ -74,6 +75,9 @@ def generation_options(
         samples = False
     if beams > 1 and samples:
         raise refused('num_beams', '1 where tokens are drawn', beams)
+    texts = whole('num_return_sequences', num_return_sequences, config, 1, 1)
+    if texts > beams and not samples:
+        raise refused('num_return_sequences', f'at most num_beams ({beams}) where nothing is drawn', texts)
     early = found(early_stopping, config, 'early_stopping', False)
     if not isinstance(early, bool):
         check_choice(early, ['never'], 'early_stopping')
@@ -103,6 +107,7 @@ def generation_options(
         frequency_penalty=number('frequency_penalty', frequency_penalty, config, 0.0, None, None),
         no_repeat_ngram_size=whole('no_repeat_ngram_size', no_repeat_ngram_size, config, 0, 0),
         num_beams=beams,
+        num_return_sequences=texts,
         length_penalty=number('length_penalty', length_penalty, config, 1.0, None, None),
         early_stopping=cast('bool | str', early),
         seed=None if seed is None else exact('seed', seed, 0),

@@ -43,6 +43,13 @@ export async function network(modules, address) {
   return found;
 }
 
+/** How many files of the origin private file system a store has; null where there is none. */
+async function storedFiles(folder) {
+  if (!globalThis.navigator?.storage?.getDirectory) return null;
+  const root = await navigator.storage.getDirectory();
+  return (await Array.fromAsync((await root.getDirectoryHandle(folder)).keys())).length;
+}
+
 export async function store(modules) {
   const { openStore } = await import(modules + 'edgeflow/host/browser_store.js');
   const name = 'test-' + Math.random().toString(36).slice(2);
@@ -56,9 +63,12 @@ export async function store(modules) {
   await base.put('https://x/ü?a=1', Uint8Array.of(9));
   await base.put('b%', Uint8Array.of(1));
   await base.put('part', Uint8Array.of(1, 2, 3, 4).subarray(1, 3));
-  found.ranges = [[2, 5], [8, 100], [20, 30]];
-  found.ranges = await Promise.all(found.ranges.map(async ([start, end]) => list(await base.getRange('a', start, end))));
-  found.noRange = list(await base.getRange('none', 0, 1));
+  const lent = { data: Uint8Array.of(5, 6, 7) };
+  await Promise.all([base.putLent('lent', lent), base.putLent('lent/2', { data: Uint8Array.of(8).subarray(0, 1) })]);
+  found.lent = list(lent.data);
+  found.stored = list(await base.get('lent'));
+  found.place = await base.place('lent') !== null;
+  found.noPlace = [await base.place('a'), await base.place('none')];
   found.empty = list(await base.get('empty'));
   found.part = list(await base.get('part'));
   await base.close();
@@ -73,6 +83,12 @@ export async function store(modules) {
   const other = await openStore(name + '-other');
   found.other = list(await other.get('b%'));
   await other.close();
+  found.files = await storedFiles('edgeflow-' + name);
+  await base.putLent('lent', lent);
+  await base.deleteAll('lent/');
+  found.replaced = await storedFiles('edgeflow-' + name);
+  await base.delete('lent');
+  found.removed = await storedFiles('edgeflow-' + name);
   await base.close();
   return found;
 }

@@ -7,13 +7,13 @@ async function sha256(bytes) {
 }
 
 /** One case of tests/store/test_fault_schedules.py: for every visit [code, sha256 of the bytes]. */
-export async function visits(modules, url, { chunk, connections, leaves }, digest) {
+export async function visits(modules, url, { chunk, connections, leaves, small }, digest) {
   const { Download } = await import(modules + 'edgeflow/store/downloads.js');
   const { Limits, Source } = await import(modules + 'edgeflow/store/transfer_records.js');
   const found = [];
   for (const leave of [...leaves, null]) {
     const controller = new AbortController();
-    const limits = new Limits(chunk, connections, 6, 150, 1, 0, 0);
+    const limits = new Limits(chunk, connections, 6, 150, 1, 0, 0, small);
     const hear = progress => { if (leave !== null && progress.loaded >= leave) controller.abort(); };
     const one = new Download(new Source(url, true, digest, null, 'reuse', limits), hear, controller.signal);
     try {

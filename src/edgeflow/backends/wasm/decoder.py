@@ -81,9 +81,6 @@ class WasmDecoder:
         self._numbers: int = 0
         self._inputs: list[ValueInfo] = graph.inputs
         self._deciding: list[str] = deciding_inputs(graph)
-        names = [info.name for info in graph.inputs]
-        if OUTPUT not in [info.name for info in graph.outputs] or 'input_ids' not in names:
-            raise EdgeflowError('unsupported-op', "the model is no decoder: expected an input 'input_ids' and an output 'logits'", {})
         short = last_logits(graph, OUTPUT)
         self._presents: list[str] = [info.name for info in graph.outputs if info.name != OUTPUT]
         kept = [info for info in graph.outputs if info.name != OUTPUT]
@@ -113,10 +110,6 @@ class WasmDecoder:
         return Graph(graph.name, graph.inputs, outputs, nodes, graph.initializers, graph.opsets)
 
     async def open(self, inputs: dict[str, Feed]) -> int:
-        known = [info.name for info in self._inputs]
-        for name in inputs:
-            if name not in known:
-                raise EdgeflowError('invalid-input', f"the model has no input '{name}'; it has {', '.join(known)}", {'name': name})
         return self._add(_Session(None, inputs))
 
     async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[NextToken]:
@@ -124,6 +117,7 @@ class WasmDecoder:
         together: list[Feeding] = []
         for feeding in feedings:
             session = self._session(feeding.session)
+            self._rewind(session, feeding.at)
             if feeding.begins:
                 session.chooser = await chooser_of(feeding.choosing)
             if len(feeding.ids) == 0 or feeding.session in chosen or feeding.session in [other.session for other in together]:
@@ -141,19 +135,17 @@ class WasmDecoder:
                 chosen[part[k].session] = results[k]
         return [chosen[feeding.session] for feeding in feedings]
 
-    async def fork(self, session: int) -> int:
+    async def fork(self, session: int, length: int) -> int:
         found = self._session(session)
         copy = _Session(found.chooser, found.inputs, list(found.ids), PageList(), PageList(True), found.states, dict(found.state), found.stated)
         if self._pages is not None:
             copy.held = self._pages.share(found.held)
             copy.fixed = self._pages.share(found.fixed)
+        self._rewind(copy, length)
         return self._add(copy)
 
     def rewind(self, session: int, length: int) -> None:
         self._rewind(self._session(session), length)
-
-    def length(self, session: int) -> int:
-        return len(self._session(session).ids)
 
     def close(self, session: int) -> None:
         found = self._sessions.pop(session, None)
@@ -330,9 +322,6 @@ class WasmDecoder:
             feeds[name] = session.inputs[name]
         for info in pasts:
             feeds[info.name] = session.state[info.name] if info.name in session.state else _filled(info, 1, 0)
-        for info in self._inputs:
-            if info.name not in feeds:
-                raise EdgeflowError('invalid-input', f"a session needs the input '{info.name}'", {'name': info.name})
         results = await self._whole.run(feeds, self._wanted([session], True) + self._presents, control)
         for info in pasts:
             present = results.get(_present(info.name))
@@ -372,17 +361,15 @@ def _capacity(length: int, first: int) -> int:
 
 def _seen_states(inputs: dict[str, Feed]) -> dict[str, Feed]:
     """A text's inputs with only those states of its encoder that the mask shows: attention to the others would be 0."""
-    states = inputs.get(STATES)
-    if states is None or len(states.shape) != 3 or states.shape[0] != 1:
-        raise EdgeflowError('invalid-input', f"a session needs the input '{STATES}', [1, states, width]", {'name': STATES})
+    states = inputs[STATES]
     mask = inputs.get(STATES_MASK)
     rows = states.shape[1]
     shown = [1] * rows if mask is None else array_ints(mask.data)
     data = array_bytes(states.data)
     size = len(data) // max(rows, 1)
-    seen = [data[i * size:(i + 1) * size] for i in range(rows) if shown[i] != 0]
+    seen = [data[i * size:(i + 1) * size] for i in range(rows) if len(shown) == rows and shown[i] != 0]
     if len(seen) == 0:
-        raise EdgeflowError('invalid-input', f"expected states that '{STATES_MASK}' shows, got none", {'name': STATES_MASK})
+        raise EdgeflowError('invalid-input', f'{STATES_MASK}: expected {rows} elements, not all of them 0', {'name': STATES_MASK})
     feeds: dict[str, Feed] = {STATES: Feed(states.dtype, [1, len(seen), states.shape[2]], array_view(states.dtype, join_bytes(seen)))}
     if mask is not None:
         feeds[STATES_MASK] = Feed(mask.dtype, [1, len(seen)], array_of(mask.dtype, [1] * len(seen)))

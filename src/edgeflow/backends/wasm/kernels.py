@@ -3,39 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from edgeflow.backends.wasm.memory import first_address
+from edgeflow.backends.wasm.memory import align, first_address
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
-    compile_wasm, copy_bytes, load_asset, new_deferred, start_task, start_wasm, wasm_features,
+    compile_wasm, copy_bytes, load_asset, new_deferred, read_place, start_task, start_wasm, wasm_features,
 )
 from edgeflow.host.port import Bytes, Deferred, WasmInstance, WasmModule
 from edgeflow.onnx.pieces import joined_size
 
+
+@dataclass
+class Extent:
+    """A file in an instance's memory: there is room for `capacity` bytes from `address`. sizes: of its pieces, by where they begin."""
+
+    address: int = 0
+    capacity: int = 0
+    sizes: dict[int, int] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Image:
-    """An .onnx file in the memory of a fresh instance: `size` bytes from `address`, which is where its heap begins."""
+    """The files of a model in the memory of a fresh instance: in `size` bytes from `address`, which is where its heap begins."""
 
     instance: WasmInstance
     address: int
     size: int
+    files: dict[str, Extent]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    location: str
+    start: int
+    data: Bytes
+    total: int | None
 
 
 # In a worker: what its page gave it.
 _given: list[WasmModule] = []
 
 
-async def kernel_module() -> WasmModule:
-    """The best binary that the platform can run, compiled. 'platform' where WebAssembly lacks SIMD."""
-    if len(_given) > 0:
+async def kernel_module(more: bool = False) -> WasmModule:
+    """The best binary that the platform can run, compiled. more: the large one. 'platform' where WebAssembly lacks SIMD."""
+    if len(_given) > 0 and not more:
         return _given[0]
     features = wasm_features()
     if not features.simd:
         raise EdgeflowError('platform', 'edgeflow needs WebAssembly with SIMD; this platform lacks it', {})
-    name = 'edgeflow-relaxed.wasm' if features.relaxed_simd else 'edgeflow-simd.wasm'
-    return await compile_wasm(await load_asset(name, env.wasm_location))
+    name = ('more-' if more else '') + ('relaxed' if features.relaxed_simd else 'simd')
+    return await compile_wasm(await load_asset(f'edgeflow-{name}.wasm', env.wasm_location))
 
 
 def use_kernels(module: WasmModule) -> None:
@@ -44,41 +63,73 @@ def use_kernels(module: WasmModule) -> None:
         _given.append(module)
 
 
-async def start_instance(memory: object | None = None) -> WasmInstance:
-    """A fresh instance of the kernels, with memory of its own, or on the shared memory of another instance."""
-    return await start_wasm(await kernel_module(), memory)
+async def start_instance(memory: object | None = None, more: bool = False) -> WasmInstance:
+    """A fresh instance of the kernels, with memory of its own, or on the shared memory of another instance. more: of the large binary."""
+    return await start_wasm(await kernel_module(more), memory)
 
 
 class Preparation:
-    """An instance into whose memory the .onnx file comes as it arrives: there its weights are packed, and many stay where they are."""
+    """An instance into whose memory a model's files come as they arrive: there its weights are packed, and many stay where they are.
+
+    A file has the room that its announced size needs. One that turns out larger goes on where the memory ends, moved there if another
+    lies behind it.
+    """
 
     def __init__(self, spent: Callable[[Bytes], None]) -> None:
         """spent: is given the memory of what was copied."""
         self._spent: Callable[[Bytes], None] = spent
         self._instance: WasmInstance | None = None
         self._starting: Deferred | None = None
-        self._pieces: dict[int, Bytes] = {}
-        self._sizes: dict[int, int] = {}
+        self._waiting: list[_Piece] = []
+        self._files: dict[str, Extent] = {}
+        self._end: int = 0
         self._failure: Exception | None = None
 
-    def receive(self, start: int, data: Bytes) -> None:
-        """A piece of the file, whose memory is given up; in any order."""
-        self._sizes[start] = len(data)
+    def _file(self, location: str) -> Extent:
+        if location not in self._files:
+            self._files[location] = Extent()
+        return self._files[location]
+
+    async def read_stored(self, location: str, start: int, size: int, place: object, total: int | None) -> bool:
+        """As receive(), of a piece that can be read where it is stored; whether it was."""
+        file = self._file(location)
+        try:
+            image = await self.image()
+            self._make_room(image.instance, file, max(start + size, 0 if total is None else total))
+        except EdgeflowError as error:
+            self._failure = error
+            return True
+        if await read_place(place, size, lambda: image.instance.view(file.address + start, size)):
+            file.sizes[start] = size
+            return True
+        return False
+
+    def receive(self, location: str, start: int, data: Bytes, total: int | None) -> None:
+        """A piece of a file, whose memory is given up; in any order. total: the file's size as it was announced, if it was."""
+        self._file(location).sizes[start] = len(data)
+        piece = _Piece(location, start, data, total)
         if self._instance is not None:
-            self._store(self._instance, start, data)
+            self._store(self._instance, piece)
             return
-        self._pieces[start] = data
+        self._waiting.append(piece)
         if self._starting is None and len(_given) > 0:
             self._starting = new_deferred()
             start_task(self._start)
 
-    def reset(self) -> None:
-        """What came was of another version."""
-        self._pieces = {}
-        self._sizes = {}
+    def reset(self, location: str) -> None:
+        """What came of this file was of another version."""
+        waiting = self._waiting
+        self._waiting = []
+        for piece in waiting:
+            if piece.location == location:
+                self._spent(piece.data)
+            else:
+                self._waiting.append(piece)
+        if location in self._files:
+            self._files[location].sizes = {}
 
     async def image(self) -> Image:
-        """The file, which is here. EdgeflowErrors: those of start_instance(), and 'out-of-memory'."""
+        """The files, as far as they are here. EdgeflowErrors: those of start_instance(), and 'out-of-memory'."""
         if self._starting is None:
             self._starting = new_deferred()
             await self._start()
@@ -87,28 +138,50 @@ class Preparation:
         instance = self._instance
         if self._failure is not None or instance is None:
             raise self._failure if self._failure is not None else EdgeflowError('internal', 'no instance was started', {})
-        return Image(instance, first_address(instance), joined_size(self._sizes))
+        first = first_address(instance)
+        return Image(instance, first, self._end - first, self._files)
 
     async def _start(self) -> None:
         try:
             instance = await start_instance()
             self._instance = instance
-            pieces = self._pieces
-            self._pieces = {}
-            for start in pieces:
-                self._store(instance, start, pieces[start])
+            self._end = first_address(instance)
+            waiting = self._waiting
+            self._waiting = []
+            for piece in waiting:
+                self._store(instance, piece)
         except EdgeflowError as error:
             self._failure = error
         if self._starting is not None:
             self._starting.resolve(None)
 
-    def _store(self, instance: WasmInstance, start: int, data: Bytes) -> None:
-        if self._failure is not None:
+    def _store(self, instance: WasmInstance, piece: _Piece) -> None:
+        data = piece.data
+        if self._failure is None:
+            try:
+                file = self._files[piece.location]
+                self._make_room(instance, file, max(piece.start + len(data), 0 if piece.total is None else piece.total))
+                copy_bytes(instance.view(file.address + piece.start, len(data)), 0, data)
+            except EdgeflowError as error:
+                self._failure = error
+        self._spent(data)
+
+    def _make_room(self, instance: WasmInstance, file: Extent, size: int) -> None:
+        if size <= file.capacity:
             return
-        try:
-            address = first_address(instance) + start
-            instance.grow(address + len(data))
-            copy_bytes(instance.view(address, len(data)), 0, data)
-            self._spent(data)
-        except EdgeflowError as error:
-            self._failure = error
+        address = file.address
+        if file.capacity == 0 or address + file.capacity < self._end:
+            # Twice the room, so that one of unknown size does not move for each piece.
+            size = max(size, 2 * file.capacity)
+            address = align(self._end)
+        instance.grow(address + size)
+        if address != file.address and file.capacity > 0:
+            copy_bytes(instance.view(address, file.capacity), 0, instance.view(file.address, file.capacity))
+        file.address = address
+        file.capacity = size
+        self._end = address + size
+
+
+def file_size(file: Extent) -> int:
+    """Bytes of a file all of whose pieces are here; 'internal' if one is missing."""
+    return joined_size(file.sizes)

@@ -160,11 +160,12 @@ def lower_matmul_nbits(b: StepBuilder, node: Node, inputs: list[Value | None], o
     block = int_of(node, 'block_size', 32)
     m = element_count(source.shape[:len(source.shape) - 1])
     blocks = ceil_div(k, block)
+    bits = int_of(node, 'bits', 4)
     # accuracy_level 4: the activations may have 8 bits.
-    codes = int_of(node, 'accuracy_level') == 4 and int_of(node, 'bits', 4) == 4
+    codes = int_of(node, 'accuracy_level') == 4 and bits != 2
     scratch = b.scratch(m * blocks * (block + 8) if codes else 32 * blocks * block if m >= 4 else 0)
     b.step('gemm_nbits', [b.pointer(source), b.pointer(packed), b.pointer(output), b.pointer(at(inputs, 5)), 0, m, n, k, k, n, n, block,
-                          int_of(node, 'bits', 4), 0, b.pointer(scratch), 0 if at(inputs, 3) is None else 1, 1 if codes else 0])
+                          bits, 0, b.pointer(scratch), 0 if at(inputs, 3) is None else 1, 1 if codes else 0])
 
 
 def bnb4_packing(node: Node) -> PackedForm:

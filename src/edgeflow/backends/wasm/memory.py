@@ -19,15 +19,17 @@ class Heap:
 
     def __init__(self, instance: WasmInstance, start: int) -> None:
         self._instance = instance
-        self._end: int = _align(start)
+        self._end: int = align(start)
         self._free_starts: list[int] = []
         self._free_sizes: list[int] = []
         self._sizes: dict[int, int] = {}
+        # Of lines of which a part was given: by their address, how many bytes.
+        self._given: dict[int, int] = {}
         self.used: int = 0
 
     def allocate(self, size: int) -> int:
         """The address of `size` bytes, contents undefined. EdgeflowError 'out-of-memory'."""
-        wanted = _align(max(size, 1))
+        wanted = align(max(size, 1))
         for i in range(len(self._free_starts)):
             if self._free_sizes[i] >= wanted:
                 return self._take(i, wanted)
@@ -40,11 +42,18 @@ class Heap:
         self._insert(address, size)
 
     def give(self, start: int, size: int) -> None:
-        """Free a part of a block, for ever: the block itself is not freed afterwards. What is too small to be aligned is lost."""
-        address = _align(start)
-        end = (start + size) // ALIGNMENT * ALIGNMENT
-        if end > address:
-            self._insert(address, end - address)
+        """Free a part of a block, for ever: the block itself is not freed afterwards. Each byte once: 64 aligned ones come back with the last."""
+        at = start
+        end = start + size
+        while at < end:
+            line = at // ALIGNMENT * ALIGNMENT
+            stop = end // ALIGNMENT * ALIGNMENT if at == line and end - at >= ALIGNMENT else min(end, line + ALIGNMENT)
+            given = self._given.pop(line, 0) + stop - at
+            if given < ALIGNMENT:
+                self._given[line] = given
+            else:
+                self._insert(line, given)
+            at = stop
 
     def _insert(self, address: int, size: int) -> None:
         self.used = self.used - size
@@ -122,8 +131,9 @@ class Heap:
 
 def first_address(instance: WasmInstance) -> int:
     """Where the heap of an instance of the kernels begins."""
-    return _align(instance.global_value('__heap_base'))
+    return align(instance.global_value('__heap_base'))
 
 
-def _align(size: int) -> int:
+def align(size: int) -> int:
+    """The next multiple of 64."""
     return (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT

@@ -185,7 +185,7 @@ class ChainWriter:
             if op.read >= 0:
                 self.load(number, op)
                 continue
-            text = op.text
+            text: str = op.text
             for i in range(len(op.arguments)):
                 text = text.replace(f'%{i}', f'v{op.arguments[i]}')
             for i in range(len(op.numbers)):

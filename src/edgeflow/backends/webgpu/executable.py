@@ -9,9 +9,9 @@ from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.engine import failure
-from edgeflow.backends.wasm.executable import count_ops, detach, improve, plan_key, relink, run_part
-from edgeflow.backends.wasm.kernels import Image, start_instance
-from edgeflow.backends.wasm.machine import WasmMachine, check_operators
+from edgeflow.backends.wasm.executable import count_ops, detach, improve, open_machine, plan_key, relink, run_part
+from edgeflow.backends.wasm.kernels import Image
+from edgeflow.backends.wasm.machine import check_operators
 from edgeflow.backends.wasm.pages import PageMemory, PastInput
 from edgeflow.backends.webgpu.builder import MOST_FAULTS, Dispatch
 from edgeflow.backends.webgpu.crossings import Crossing
@@ -260,7 +260,8 @@ class GpuExecutable:
             self._machine.gpu.losers.append(callback)
             self._on_loss.append(callback)
 
-    def decoder(self) -> Decoder:
+    async def decoder(self) -> Decoder:
+        from edgeflow.backends.wasm.decoder import WasmDecoder
         if self._decoder is None:
             machine = self._living()
             self._decoder = WasmDecoder(
@@ -351,7 +352,7 @@ async def load_webgpu(graph: Graph, rests: Rests, image: Image | None = None) ->
     gpu = await shared_gpu()
     if gpu is None:
         raise EdgeflowError('platform', "there is no GPU that WebGPU could use here; device 'wasm' needs none", {})
-    first = WasmMachine(await start_instance() if image is None else image.instance, 1, image)
+    first = await open_machine(graph, 1, image)
     await improve(graph, first, rests)
     check_operators(graph, list(GPU_LOWERINGS.keys()))
     memory = GpuMemory(gpu.device)
@@ -375,7 +376,7 @@ async def load_webgpu(graph: Graph, rests: Rests, image: Image | None = None) ->
                 data = part.initializers[name]
                 if data.stored is not None:
                     part.initializers[name] = TensorData(data.dtype, data.shape, data.whole())
-        machine.wasm = WasmMachine(await start_instance())
+        machine.wasm = await open_machine(graph)
     for _ in machine.wasm.load_rest(graph, there, list(GPU_LOWERINGS.keys())):
         await rests.rest()
     detach(graph)

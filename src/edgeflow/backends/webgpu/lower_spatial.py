@@ -11,7 +11,7 @@ from edgeflow.backends.webgpu.lower_elementwise import pair
 from edgeflow.backends.webgpu.lower_reduce import MINUS_INFINITY, reduce_axes
 from edgeflow.ir.attributes import int_of, ints_of
 from edgeflow.ir.graph import Node
-from edgeflow.ir.ops.spatial import find_windows
+from edgeflow.ir.ops.windows import find_windows
 from edgeflow.plan.values import Value, at
 
 REALS: list[str] = ['f32', 'f16']

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from edgeflow.ir.ops.infer import FLOATS, INTEGERS, NUMBERS, Infer, InferContext, OpSpec, Type, op
+from edgeflow.ir.ops.infer import FLOATS, INTEGERS, NUMBERS, SMALL, Infer, InferContext, OpSpec, Type, op
 
 SIGNED = FLOATS + ['int64', 'int32', 'int8', 'int16']
-ANY = NUMBERS + ['bool', 'string', 'int4', 'uint4']
+ANY = NUMBERS + SMALL + ['bool', 'string']
 
 
 def _unary(allowed: list[str]) -> Infer:
@@ -68,6 +68,9 @@ def _bit_shift(c: InferContext) -> list[Type]:
 def _prelu(c: InferContext) -> list[Type]:
     dtype = c.check_dtype(0, NUMBERS)
     c.check_same_dtype(0, 1)
+    if c.opset < 7 and len(c.shape(1)) == 1 and c.shape(1) == c.shape(0)[1:2]:
+        # Before version 7, one slope a channel.
+        return [c.type(0)]
     if c.broadcast([c.shape(0), c.shape(1)]) != c.shape(0):
         raise c.fail(f'a slope that can be broadcast to {c.shape(0)}', f'{c.shape(1)}')
     return [Type(dtype, c.shape(0))]

@@ -1,0 +1,61 @@
+"""Whether a file has the SHA-256 that it must have: computed chunk by chunk as they come, as far as they come in order."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import new_sha256, pause
+from edgeflow.host.port import Bytes, Sha256
+from edgeflow.store.course import Course
+
+HASH_SLICE = 1 << 20
+
+
+class Verification:
+    """active: there is a digest to match."""
+
+    def __init__(self, course: Course) -> None:
+        self.active: bool = False
+        self._course: Course = course
+        self._sha: Sha256 = new_sha256()
+        self._hashed: int = 0
+        self._mismatches: int = 0
+
+    def begin(self, active: bool) -> None:
+        """Start anew with the first chunk."""
+        self.active = active
+        self._sha = new_sha256()
+        self._hashed = 0
+
+    async def take(self, index: int, data: Bytes) -> None:
+        """A chunk is here: it counts if it is its turn."""
+        if not self.active or index != self._hashed:
+            return
+        for start in range(0, len(data), HASH_SLICE):
+            self._sha.update(data[start:start + HASH_SLICE])
+            await pause()
+        self._hashed += 1
+
+    async def matches(self, count: int, read: Callable[[int], Awaitable[Bytes | None]]) -> bool:
+        """Whether the whole of `count` chunks is what it must be. read: gives those back that came out of turn. 'checksum' the second time it is not."""
+        if not self.active:
+            return True
+        expected = self._course.source.sha256.lower()
+        found = ''
+        while self._hashed < count and found == '':
+            data = await read(self._hashed)
+            if data is None:
+                found = 'a chunk that cannot be read back'
+            else:
+                await self.take(self._hashed, data)
+        if found == '':
+            found = self._sha.hex()
+        if found == expected:
+            return True
+        self._mismatches += 1
+        if self._mismatches < 2:
+            return False
+        url = self._course.source.url
+        raise EdgeflowError(
+            'checksum', f'{url}: expected bytes with the SHA-256 {expected}, got {found}', {'url': url, 'expected': expected, 'got': found})

@@ -119,6 +119,9 @@ Texts of rare operators (from edgeflow.host.strings)
     parse_number(text) -> float | None                   a decimal number, 'nan', 'inf'; None: it is none
     number_text(x, dtype) -> str                         the shortest decimal that is x as 'float32' or 'float64', as numpy writes it
 
+Images (from edgeflow.host.images)
+    async decode_image(data: Bytes) -> Picture           an encoded image; 'run-failed' if the platform cannot read it, 'platform' in Node
+
 WebGPU (from edgeflow.host.gpu)
     async open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevice | None      the best adapter's device with those of the
                                                                        wanted features that it offers and its largest limits; None:
@@ -369,6 +372,15 @@ class MessagePort(Protocol):
     def on_message(self, callback: Callable[[object], None]) -> None: ...
 
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Picture:
+    """pixels: four bytes each (red, green, blue, alpha), row after row."""
+
+    width: int
+    height: int
+    pixels: Bytes
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,16 @@ from edgeflow.ir.ops.windows import Windows, attr_list, conv_windows, pool_windo
 
 
 def _conv_shape(c: InferContext) -> list[int]:
-    return [c.shape(0)[0], c.shape(1)[0]] + conv_windows(c).output
+    output = conv_windows(c).output
+    return [c.shape(0)[0], c.shape(1)[0]] + output
 
 
 def _conv(c: InferContext) -> list[Type]:
     c.check_dtype(0, FLOATS)
-    if c.has(2) and c.shape(2) != [c.shape(1)[0]]:
-        raise c.fail(f'a bias of shape {[c.shape(1)[0]]}', f'{c.shape(2)}')
-    return [Type(c.check_same_dtype(0, 1), _conv_shape(c))]
+    shape = _conv_shape(c)
+    if c.has(2) and c.shape(2) != shape[1:2]:
+        raise c.fail(f'a bias of shape {shape[1:2]}', f'{c.shape(2)}')
+    return [Type(c.check_same_dtype(0, 1), shape)]
 
 
 def _conv_integer(c: InferContext) -> list[Type]:
@@ -41,6 +43,8 @@ def transposed_windows(c: InferContext) -> Windows:
     extra = attr_list(c, 'output_padding', count, 0)
     wanted = c.attr_ints('output_shape')
     auto = c.attr_str('auto_pad', 'NOTSET')
+    if wanted is not None and len(wanted) < count:
+        raise c.fail(f"{count} numbers in 'output_shape'", f'{wanted}')
     for i in range(count):
         if strides[i] < 1 or dilations[i] < 1 or weight[2 + i] < 1:
             raise c.fail('strides, dilations and kernel dims of 1 or more', f'{strides}, {dilations}, {weight[2:]}')

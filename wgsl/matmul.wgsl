@@ -68,7 +68,7 @@ $for j $TN {
 $}
 $for i $TM {
 $for j $TN {
-      c#i_#j = vec4f(u#i[#l]) * v#l_#j + c#i_#j;
+      c#i_#j = $FMA(vec4f(u#i[#l]), v#l_#j, c#i_#j);
 $}
 $}
 $}

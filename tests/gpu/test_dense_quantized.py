@@ -46,7 +46,7 @@ def check_nbits(m: int, n: int, k: int, block: int, bits: int, zeros: str, bias:
     np.testing.assert_allclose(y, expected, rtol=1e-3, atol=1e-3)
 
 
-NBITS = [(1, 8, 64, 32, 4, ''), (1, 37, 96, 32, 4, 'codes'), (1, 20, 256, 16, 4, 'floats'), (1, 24, 100, 32, 4, 'codes'), (1, 16, 128, 128, 8, ''), (1, 9, 64, 32, 8, 'codes'),
+NBITS = [(1, 8, 64, 32, 4, ''), (1, 37, 96, 32, 4, 'codes'), (1, 20, 256, 16, 4, 'floats'), (1, 24, 100, 32, 4, 'codes'), (1, 16, 128, 128, 8, ''), (1, 9, 64, 32, 8, 'codes'), (1, 8, 112, 32, 4, ''), (2, 12, 2048, 32, 4, 'codes'),
          (3, 16, 64, 32, 4, 'codes'), (20, 40, 96, 32, 4, ''), (33, 130, 70, 16, 8, 'floats')]
 
 

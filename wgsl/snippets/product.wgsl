@@ -23,6 +23,8 @@ fn starts(z: u32) -> vec3u {
 fn plain(x: vec4u) -> vec4f { return vec4f(x & vec4u(255u)); }
 fn signed(x: vec4u) -> vec4f { return vec4f(bitcast<vec4i>(x << vec4u(24u)) >> vec4u(24u)); }
 
+fn madd(x: vec4f, y: vec4f, z: vec4f) -> vec4f { return x * y + z; }
+
 // What a column of B adds to the place of its first element.
 fn column(n: u32) -> u32 { return $COLUMN; }
 

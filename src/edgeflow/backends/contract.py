@@ -31,11 +31,16 @@ HERE = 'page'
 
 @dataclass(frozen=True)
 class Feed:
-    """An input or output of one run: the flat numbers of a tensor of `dtype` and `shape`."""
+    """An input or output of one run: the flat numbers of a tensor of `dtype` and `shape`.
+
+    items: of dtype 'string', the texts; of 'sequence', its Feeds; of 'map', Feeds and at last one with the keys; 'none' is an
+    optional without an element.
+    """
 
     dtype: str
     shape: list[int]
     data: NumericArray
+    items: list[object] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

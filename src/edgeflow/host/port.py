@@ -26,7 +26,7 @@ Arrays (JS: typed arrays; CPython: one-dimensional numpy arrays)
     array_bytes(array) -> Bytes                          a view
     array_list(array) -> list                            numbers (int64 too: EdgeflowError beyond 2^53 - 1, where JS numbers
                                                          are not exact), bools for bool where the platform has them
-    array_ints(array) -> list[int]                       whole numbers; those beyond 2^53 - 1 are clamped to it (the INT64_MAX
+    array_ints(array) -> list[int]                       whole numbers; NaN as 0; those beyond 2^53 - 1 are clamped to it (the INT64_MAX
                                                          that Slice means as "to the end" stays usable)
     array_dtype(array) -> str | None                     None: not a numeric array (then it may be a list)
     array_size(array) -> int ; array_shape(array) -> list[int]          JS: always [size]; numpy arrays may have any rank
@@ -111,6 +111,16 @@ WebAssembly
                                                                        instance's shared_memory()
     isolated() -> bool                                                 whether threads can share memory here
     async instantiate_wasm(code: Bytes) -> WasmInstance                 both
+
+Texts of rare operators (from edgeflow.host.strings)
+    match_fully(pattern: str, texts: list[str]) -> list[bool] | None    whether each text as a whole matches a regular expression of RE2's
+                                                         syntax; None: it is none
+    find_matches(pattern: str, text: str) -> list[str] | None            all matches that are not empty, one after the other; None: as above
+    parse_number(text) -> float | None                   a decimal number, 'nan', 'inf'; None: it is none
+    number_text(x, dtype) -> str                         the shortest decimal that is x as 'float32' or 'float64', as numpy writes it
+
+Images (from edgeflow.host.images)
+    async decode_image(data: Bytes) -> Picture           an encoded image; 'run-failed' if the platform cannot read it, 'platform' in Node
 
 WebGPU (from edgeflow.host.gpu)
     async open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevice | None      the best adapter's device with those of the
@@ -362,6 +372,15 @@ class MessagePort(Protocol):
     def on_message(self, callback: Callable[[object], None]) -> None: ...
 
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Picture:
+    """pixels: four bytes each (red, green, blue, alpha), row after row."""
+
+    width: int
+    height: int
+    pixels: Bytes
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,10 @@ EAGER_BYTES = 2097152
 FOLD_BYTES = 65536
 FOLD_GROWTH = 4
 
-MEMORY_DTYPES: dict[str, str] = {'float16': 'float32', 'bfloat16': 'float32', 'int4': 'int8', 'uint4': 'uint8'}
+MEMORY_DTYPES: dict[str, str] = {'float16': 'float32', 'bfloat16': 'float32'}
 
-PLANNED_OPS: list[str] = ['Shape', 'Size', 'If']
+SHAPE_OPS: list[str] = ['Shape', 'Size']
+PLANNED_OPS: list[str] = SHAPE_OPS + ['If']
 
 
 class Machine(Protocol):
@@ -222,22 +223,10 @@ class _Planner:
             output = outputs[i]
             if output is not None:
                 scope.values[node.outputs[i]] = output
-        if key == 'Shape' or key == 'Size':
-            self._shape(node, inputs[0], outputs[0])
+        if key in SHAPE_OPS:
+            set_shape(node, inputs[0], outputs[0])
         else:
             self._lower(node, inputs, outputs)
-
-    def _shape(self, node: Node, source: Value | None, output: Value | None) -> None:
-        if source is None or output is None:
-            return
-        output.constant = True
-        if node.key() == 'Size':
-            output.literal = [element_count(source.shape)]
-            return
-        rank = len(source.shape)
-        start = _clamped(_int(node, 'start', 0), rank)
-        end = _clamped(_int(node, 'end', rank), rank)
-        output.literal = source.shape[start:max(start, end)]
 
     def _lower(self, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
         lower = self.machine.lowering(node.key())
@@ -268,6 +257,20 @@ class _Planner:
             value = self._find(inner, branch.outputs[i].name)
             if value is not None and node.outputs[i] != '':
                 scope.values[node.outputs[i]] = value
+
+
+def set_shape(node: Node, source: Value | None, output: Value | None) -> None:
+    """Make the output of Shape or Size a literal."""
+    if source is None or output is None:
+        return
+    output.constant = True
+    if node.key() == 'Size':
+        output.literal = [element_count(source.shape)]
+        return
+    rank = len(source.shape)
+    start = _clamped(_int(node, 'start', 0), rank)
+    end = _clamped(_int(node, 'end', rank), rank)
+    output.literal = source.shape[start:max(start, end)]
 
 
 def _check_cache(b: StepBuilder, group: NodeSteps) -> None:

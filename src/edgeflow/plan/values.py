@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeflow.ir.dtype import byte_size, element_count
+from edgeflow.ir.dtype import element_count, held_size
 from edgeflow.ir.graph import Node
 
 
@@ -32,7 +32,7 @@ class Value:
         self.name: str = name
         self.dtype: str = dtype
         self.shape: list[int] = shape
-        self.size: int = byte_size(dtype, element_count(shape))
+        self.size: int = held_size(dtype, element_count(shape))
         self.constant: bool = False
         self.initializer: str = ''
         self.literal: list[int] | None = None

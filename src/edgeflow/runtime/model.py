@@ -15,6 +15,7 @@ from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import nearest, public
 from edgeflow.runtime.batching import Batching, RunRequest, check_batch, model_batcher
+from edgeflow.runtime.exchange import dispose_all, given_value, nested_feed, tensor_feed
 from edgeflow.runtime.generation import Generation, GenerationSession
 from edgeflow.runtime.memory import ModelEntry, Resource, with_room
 from edgeflow.runtime.opening import MODEL, ModelFiles, Opened, open_files
@@ -85,11 +86,13 @@ class Model(Resource):
 
     @public
     async def run(
-        self, inputs: dict[str, Tensor], *, outputs: list[str] | None = None,
+        self, inputs: dict[str, Tensor | list[Tensor] | None], *, outputs: list[str] | None = None,
         priority: Literal['low', 'normal', 'high', 'critical'] = 'normal', signal: AbortSignal | None = None,
         deadline: float | None = None, transfer: bool = False,
     ) -> dict[str, Tensor]:
         """Run once with these inputs by name, and give the outputs by name as new tensors.
+
+        A sequence is a list of tensors, an optional without an element None, a map (of ai.onnx.ml) a dict.
 
         outputs: the names that are wanted, all if left out; what the others alone need is not computed.
         priority: which of the waiting runs of all models goes first. signal: an AbortSignal that cancels the run, waiting or
@@ -130,7 +133,7 @@ class Model(Resource):
         feeds = check_inputs(self.inputs, inputs)
         if asked.transfer:
             for tensor in inputs.values():
-                tensor.dispose()
+                dispose_all(tensor)
 
         async def work(request: RunRequest, context: RunContext) -> dict[str, Feed]:
             if request.give:
@@ -153,7 +156,7 @@ class Model(Resource):
         tensors: dict[str, Tensor] = {}
         for name in wanted:
             result = results[name]
-            tensors[name] = Tensor(result.dtype, result.shape, result.data)
+            tensors[name] = given_value(result)
         return tensors
 
     def input_names(self) -> list[str]:
@@ -268,18 +271,20 @@ def check_inputs(declared: list[ValueInfo], inputs: dict[str, Tensor]) -> dict[s
     feeds: dict[str, Feed] = {}
     for info in declared:
         tensor = inputs.get(info.name)
+        if info.dtype[-1:] == ')' and info.name in inputs:
+            feeds[info.name] = nested_feed(info, info.dtype, tensor)
+            continue
         if tensor is None:
             raise EdgeflowError('invalid-input', f"input '{info.name}' is missing; the model needs {', '.join(known)}",
                                 {'name': info.name, 'expected': describe_info(info)})
         if not isinstance(tensor, Tensor):
             raise EdgeflowError('invalid-input', f"input '{info.name}': expected a tensor, as tensor() makes them",
                                 {'name': info.name, 'expected': describe_info(info)})
-        data = tensor.data
         if tensor.dtype != info.dtype:
             raise mismatch(info, tensor)
         if info.shape is not None:
             check_dims(info, info.shape, tensor, symbols, owners)
-        feeds[info.name] = Feed(tensor.dtype, tensor.shape, data)
+        feeds[info.name] = tensor_feed(tensor)
     return feeds
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import new_channel, new_deferred, part_addresses, reuse_memory_of
 from edgeflow.host.port import Bytes, Deferred, WasmModule, WorkerHandle
@@ -65,6 +66,7 @@ class PoolWorker:
             parcel = Parcel('start')
             parcel.fields['kernels'] = module
             parcel.fields['parts'] = part_addresses()
+            parcel.fields['wasm'] = env.wasm_location
             self.tell(parcel)
 
     def idle(self) -> bool:

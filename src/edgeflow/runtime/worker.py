@@ -10,6 +10,7 @@ from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.wasm.crew import Link
 from edgeflow.backends.wasm.helper import Helper
 from edgeflow.backends.wasm.kernels import Preparation, use_kernels
+from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import bytes_memory, open_port, start_task, use_part_addresses, worker_port
 from edgeflow.host.port import Bytes, WorkerPort
@@ -70,6 +71,7 @@ class Server:
         if kind == 'start':
             use_kernels(message['kernels'])
             use_part_addresses(message['parts'])
+            env.wasm_location = cast('str | None', message['wasm'])
         elif kind == 'cancel':
             self._cancel(cast(int, message['call']))
         elif kind == 'link':

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 
 from edgeflow.backends.wasm.engine import WasmEngine, convert_step, failure
 from edgeflow.backends.wasm.kernels import Image
-from edgeflow.backends.wasm.lowerings import FORMS, LOWERINGS
+from edgeflow.backends.wasm.lowerings import FORMS, INTERPRETED, lowering_of
 from edgeflow.backends.wasm.shares import share_groups
 from edgeflow.backends.wasm.weights import FormOf, Weights, check_data, upload
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import copy_bytes, new_bytes
 from edgeflow.host.port import Bytes, WasmInstance
+from edgeflow.ir.dtype import PACKED_BITS
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
 from edgeflow.plan.planner import PLANNED_OPS, Draft, lower_at_once, memory_dtype
@@ -66,7 +67,7 @@ class WasmMachine:
         return kept
 
     def lowering(self, key: str) -> Lowering | None:
-        return LOWERINGS.get(key)
+        return lowering_of(key)
 
     def initializer(self, key: str) -> Value:
         return self.weights.value(key)
@@ -113,7 +114,9 @@ class WasmMachine:
             for data in inputs:
                 values.append(None if data is None else self._temporary(b, data))
             outputs = lower_at_once(node, opset, values, self, b)
-            return None if outputs is None else [self._tensor(value) for value in outputs]
+            if outputs is None or len([value for value in outputs if value.dtype in PACKED_BITS]) > 0:
+                return None
+            return [self._tensor(value) for value in outputs]
         finally:
             self.end_plan(set())
 
@@ -144,7 +147,7 @@ def check_operators(graph: Graph, others: list[str]) -> None:
     """'unsupported-op' for the first node, subgraphs included, whose operator neither WASM has nor `others`, the keys of another backend."""
     for node in graph.nodes:
         key = node.key()
-        if key not in LOWERINGS and key not in PLANNED_OPS and key not in others:
+        if lowering_of(key) is None and key not in PLANNED_OPS and key not in INTERPRETED and key not in others:
             opset = graph.opsets.get(node.domain, 1)
             domain = 'ai.onnx' if node.domain == '' else node.domain
             raise EdgeflowError('unsupported-op', f"no backend has the operator {node.op} of {domain}, version {opset} (node '{node.name}')",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from edgeflow.backends.contract import HERE, Feed, HelperLink, MemoryUse, Placement, RunControl
+from edgeflow.backends.contract import Feed, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.engine import failure
-from edgeflow.backends.wasm.executable import count_ops, detach, improve, plan_key, relink, run_part
-from edgeflow.backends.wasm.kernels import Image, start_instance
-from edgeflow.backends.wasm.machine import WasmMachine, check_operators
+from edgeflow.backends.wasm.executable import count_ops, detach, improve, open_machine, plan_key, relink, run_part
+from edgeflow.backends.wasm.kernels import Image
+from edgeflow.backends.wasm.machine import check_operators
 from edgeflow.backends.wasm.pages import PageMemory, PastInput
 from edgeflow.backends.webgpu.builder import MOST_FAULTS, Dispatch
 from edgeflow.backends.webgpu.crossings import Crossing
@@ -39,11 +40,21 @@ from edgeflow.plan.values import Value
 MOST_PLANS = 16
 
 
+@dataclass
+class _Numbers:
+    executables: int = 0
+
+
+_numbers = _Numbers()
+
+
 class GpuExecutable:
     """contract.Executable on a GpuMachine."""
 
     def __init__(self, graph: Graph, machine: GpuMachine) -> None:
-        self.lane: str = HERE
+        _numbers.executables = _numbers.executables + 1
+        # The GPU works on runs of several models; this thread only hands them over.
+        self.lane: str = f'gpu {_numbers.executables}'
         self._graph: Graph = graph
         self._machine: GpuMachine | None = machine
         self._plans: dict[str, GpuPlan] = {}
@@ -83,12 +94,21 @@ class GpuExecutable:
 
     async def _prepared(self, machine: GpuMachine, feeds: dict[str, Feed], outputs: list[str]) -> GpuPlan:
         """The plan for these feeds, which are where it has them."""
-        machine.gpu.device.watch()
+        shapes: dict[str, list[int]] = {}
+        for name in feeds:
+            shapes[name] = feeds[name].shape
+        known: dict[str, list[int]] = {}
+        for name in self._deciding:
+            if name in feeds:
+                known[name] = [int(x) for x in array_bytes(feeds[name].data)]
+        plan = await self._plan(machine, shapes, outputs, known)
         pages = machine.pages
+        # Scopes of errors are a stack that all models share, so nothing is waited for between watch() and settled().
+        machine.gpu.device.watch()
         try:
             if self.cache is not None and pages is not None:
                 pages.realize()
-            plan = await self._plan_for(machine, feeds, outputs)
+            self._place(machine, plan)
             self._feed(machine, plan, feeds)
         except Exception:
             await self._settled(machine)
@@ -125,23 +145,14 @@ class GpuExecutable:
             raise EdgeflowError('aborted', 'the run was cancelled', {})
         self._living()
 
-    async def _plan_for(self, machine: GpuMachine, feeds: dict[str, Feed], outputs: list[str]) -> GpuPlan:
-        """The plan for these feeds, as the most recently used one, its arena and its slots in place."""
-        shapes: dict[str, list[int]] = {}
-        for name in feeds:
-            shapes[name] = feeds[name].shape
-        known: dict[str, list[int]] = {}
-        for name in self._deciding:
-            if name in feeds:
-                known[name] = [int(x) for x in array_bytes(feeds[name].data)]
-        plan = await self._plan(machine, shapes, outputs, known)
+    def _place(self, machine: GpuMachine, plan: GpuPlan) -> None:
+        """Have the plan's arena and its slots in place."""
         engine = machine.wasm.engine
         engine.ensure_arena(plan.draft.arena_size)
         if plan.wasm.arena_base != engine.arena_address:
             relink(machine.wasm, plan.wasm)
         if plan.version != machine.memory.version:
             Binder(machine, plan).bind()
-        return plan
 
     async def _plan(self, machine: GpuMachine, shapes: dict[str, list[int]], outputs: list[str], known: dict[str, list[int]]) -> GpuPlan:
         key = plan_key(self._graph, shapes, outputs)
@@ -352,7 +363,7 @@ async def load_webgpu(graph: Graph, rests: Rests, image: Image | None = None) ->
     gpu = await shared_gpu()
     if gpu is None:
         raise EdgeflowError('platform', "there is no GPU that WebGPU could use here; device 'wasm' needs none", {})
-    first = WasmMachine(await start_instance() if image is None else image.instance, 1, image)
+    first = await open_machine(graph, 1, image)
     await improve(graph, first, rests)
     check_operators(graph, list(GPU_LOWERINGS.keys()))
     memory = GpuMemory(gpu.device)
@@ -376,7 +387,7 @@ async def load_webgpu(graph: Graph, rests: Rests, image: Image | None = None) ->
                 data = part.initializers[name]
                 if data.stored is not None:
                     part.initializers[name] = TensorData(data.dtype, data.shape, data.whole())
-        machine.wasm = WasmMachine(await start_instance())
+        machine.wasm = await open_machine(graph)
     for _ in machine.wasm.load_rest(graph, there, list(GPU_LOWERINGS.keys())):
         await rests.rest()
     detach(graph)

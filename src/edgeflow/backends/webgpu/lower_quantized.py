@@ -10,7 +10,7 @@ from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
 from edgeflow.backends.webgpu.chain_text import dispatch_chain
 from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.backends.webgpu.lower_reduce import reduce_axes
-from edgeflow.backends.webgpu.products import Codes, Product, dispatch_product, four, matmul_product
+from edgeflow.backends.webgpu.products import Codes, Product, declare, dispatch_product, filled, four, matmul_product, store_code
 from edgeflow.ir.attributes import int_of, text_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
@@ -18,6 +18,8 @@ from edgeflow.plan.values import Value, at
 
 # Rows into which a tensor is cut so that many threads look for its range.
 MOST_ROWS = 256
+# So many rows of activations read quantised weights anew.
+FEW_ROWS = 4
 
 
 def dynamic_range(b: GpuBuilder, source: Value, scale: Value, zero: Value) -> bool:
@@ -147,31 +149,32 @@ def block_codes(b: GpuBuilder, node: Node, inputs: list[Value | None]) -> Codes 
     if weight is None or scales is None or b.kind(weight) != 'bytes' or bits not in [4, 8] or block % 16 != 0 or b.kind(scales) not in ['f32', 'f16']:
         return None
     blocks = (int_of(node, 'K') + block - 1) // block
-    lines: list[str] = [f'let j = at * p.b_row + k / {block}u;']
-    if bits == 4:
-        lines.append('let q = vec4f((vec4u(b[at * p.b_column + k / 8u]) >> (vec4u(0u, 4u, 8u, 12u) + vec4u(k % 8u * 4u))) & vec4u(15u));')
-    else:
-        lines.append('let q = plain(vec4u(b[at * p.b_column + k / 4u]) >> vec4u(0u, 8u, 16u, 24u));')
     tables: list[tuple[str, Value]] = [('scales', scales)]
     zero = '8.0' if bits == 4 else '128.0'
     if zeros is not None:
         tables.append(('zeros', zeros))
-        zero = zero_text(b, zeros, bits, blocks, f'k / {block}u')
+        zero = zero_text(b, zeros, bits, blocks)
         if zero == '':
             return None
-    lines.append(f'return (q - {zero}) * f32(scales[j]);')
-    return Codes(True, '\n'.join(lines), blocks, blocks * block * bits // 32, tables)
+    functions = f'''fn scale_of(n: u32, block: u32) -> f32 {{ return f32(scales[n * {blocks}u + block]); }}
+fn zero_of(n: u32, block: u32) -> f32 {{ return {zero}; }}'''
+    if bits == 4:
+        read = 'vec4f((vec4u(b[at * p.b_column + k / 8u]) >> (vec4u(0u, 4u, 8u, 12u) + vec4u(k % 8u * 4u))) & vec4u(15u))'
+    else:
+        read = 'plain(vec4u(b[at * p.b_column + k / 4u]) >> vec4u(0u, 8u, 16u, 24u))'
+    load = f'return ({read} - zero_of(at, k / {block}u)) * scale_of(at, k / {block}u);'
+    return Codes(True, load, 0, blocks * block * bits // 32, tables, functions)
 
 
-def zero_text(b: GpuBuilder, zeros: Value, bits: int, blocks: int, block: str) -> str:
-    """WGSL of the zero point of column `at`, whose number among all is j; '' for a type that has no kernel."""
-    if b.kind(zeros) in ['f32', 'f16'] and zeros.dtype != 'uint8':
-        return 'f32(zeros[j])'
+def zero_text(b: GpuBuilder, zeros: Value, bits: int, blocks: int) -> str:
+    """WGSL of the zero point of a block of column n; '' for a type that has no kernel."""
+    if zeros.dtype != 'uint8':
+        return f'f32(zeros[n * {blocks}u + block])' if b.kind(zeros) in ['f32', 'f16'] else ''
     if b.kind(zeros) != 'bytes':
         return ''
     row = (blocks * bits + 7) // 8
-    place = f'(at * {row}u + {block} * {bits}u / 8u)'
-    shift = f'{place} % 4u * 8u' + (f' + {block} % 2u * 4u' if bits == 4 else '')
+    place = f'(n * {row}u + block * {bits}u / 8u)'
+    shift = f'{place} % 4u * 8u' + (' + block % 2u * 4u' if bits == 4 else '')
     return f'f32((zeros[{place} / 4u] >> ({shift})) & {15 if bits == 4 else 255}u)'
 
 
@@ -186,7 +189,70 @@ def lower_matmul_nbits(b: GpuBuilder, node: Node, inputs: list[Value | None], ou
     product = Product(source, weight, y, element_count(source.shape[:len(source.shape) - 1]), int_of(node, 'N'), k, k, 1, 1, k, [], [])
     product.codes = codes
     product.bias = at(inputs, 5)
+    bits = int_of(node, 'bits', 4)
+    if product.m <= FEW_ROWS and k == codes.b_column * 32 // bits:
+        return dispatch_blocks(b, product, codes, bits, int_of(node, 'block_size', 32))
     return dispatch_product(b, product)
+
+
+END_LANES = '''  let at = local.y * $LANESu;
+  part[at + local.x] = c;
+  workgroupBarrier();
+  if (local.x < $STEPu) {
+    c = vec4f();
+$for z $LANES/STEP {
+    c += part[at + local.x + #zu * $STEPu];
+$}
+    part[at + local.x] = c;
+  }
+  workgroupBarrier();
+  if (local.x == 0u) {
+    c = vec4f();
+$for z $STEP {
+    c += part[at + #zu];
+$}
+    store(0u, group.y, n, c);
+  }'''
+
+
+def dispatch_blocks(b: GpuBuilder, product: Product, codes: Codes, bits: int, block: int) -> bool:
+    """The product with wgsl/matvec_blocks.wgsl; False if there is no kernel."""
+    if b.kind(product.a) not in ['f32', 'f16'] or b.kind(product.y) != 'f32':
+        return False
+    fours = 16 // bits
+    units = codes.b_column // 2
+    lanes = 1
+    while not b.features.software and lanes < 128 and lanes * 2 <= units:
+        lanes = lanes * 2
+    sets = (product.n + 3) // 4
+    high = 8 if lanes == 1 else 4 if lanes <= 32 and sets >= 4096 else 1
+    turns = 1
+    for count in [2, 3, 4]:
+        if not b.features.software and units % (lanes * count) == 0:
+            turns = count
+    # A sum of all lanes in two steps.
+    step = lanes if lanes <= 8 else 16 if lanes >= 128 else 8
+    code: dict[str, str] = {
+        '$LANES/STEP': f'{lanes // step}', '$LANES': f'{lanes}', '$WY': f'{high}', '$STEP': f'{step}', '$U': f'{turns}', '$NX': f'{fours}', '$BLOCK': f'{block}',
+        '$A': f'vec4<{b.kind(product.a)}>', '$B': 'vec2u', '$LOAD_A': 'return vec4f(a[at + k / 4u]);', '$LOAD_B': 'return vec4f();', '$COLUMN': 'n'}
+    code['$CODES'] = ('plain(vec4u(select(w.x, w.y, four == 1u)) >> vec4u(0u, 8u, 16u, 24u))' if bits == 8 else
+                      'vec4f((vec4u(select(w.x, w.y, four > 1u)) >> (vec4u(0u, 4u, 8u, 12u) + vec4u(four % 2u * 16u))) & vec4u(15u))')
+    code['$TOTAL'] = 'dot(' + ' + '.join([f'x#u_{i}' for i in range(fours)]) + ', vec4f(1.0))'
+    code['$DOTS'] = '(' + ' + '.join([f'dot(codes(w#u_#j, {i}u), x#u_{i})' for i in range(fours)]) + ')'
+    code['$SHARED'] = f'var<workgroup> part: array<vec4f, {lanes * high}>;' if lanes > 1 else ''
+    code['$END'] = filled(END_LANES, code) if lanes > 1 else '  store(0u, group.y, n, c);'
+    bindings = [product.a, product.b, product.y]
+    declared: list[str] = []
+    for name, value in codes.tables:
+        declare(b, name, value, False, bindings, declared)
+    declared.append(codes.functions)
+    store_code(b, product, bindings, declared, code)
+    groups = [(sets + high - 1) // high, product.m, 1]
+    if groups[0] > b.features.groups:
+        return False
+    words = [product.m, product.n, product.k, b.real(1.0), product.k // 4, 1, 0, units, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]
+    b.dispatch('matvec_blocks', bindings, words, groups, None, code)
+    return True
 
 
 QUANTIZED_LOWERINGS: dict[str, GpuLowering] = {

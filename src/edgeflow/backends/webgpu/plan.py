@@ -11,9 +11,10 @@ from edgeflow.backends.webgpu.crossings import UPLOAD, Crossing, Crossings
 from edgeflow.backends.webgpu.device import Gpu
 from edgeflow.backends.webgpu.machine import GpuMachine
 from edgeflow.backends.webgpu.memory import ALIGNMENT, assign_slots
+from edgeflow.backends.webgpu.pages import POOL, TABLE
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.gpu import narrowed, widened
-from edgeflow.host.platform import array_bytes, array_of, copy_bytes, join_bytes, new_bytes, write_i32s
+from edgeflow.host.platform import array_bytes, array_of, join_bytes, new_bytes, write_i32s
 from edgeflow.host.port import Bytes, GpuBuffer, GpuCommand, GpuPiece
 from edgeflow.ir.graph import Graph
 from edgeflow.plan.arena import align
@@ -82,15 +83,14 @@ async def make_gpu_plan(
         steps = [step for step in draft.steps() if not isinstance(step, Dispatch) and not isinstance(step, Crossing)]
         await bring_home(machine, steps, crossings.outputs)
         await machine.gpu.compile(dispatches_of(draft))
-        constant_bytes, constant_offsets = constants_of(machine, draft, crossings)
         tape = link(steps, engine.kernels, output_literals(draft))
+        far = far_contents(machine, draft, crossings)
         engine.ensure_arena(draft.arena_size)
         address = engine.heap.allocate(len(tape.words) * WORD)
     except Exception:
         wasm.end_plan(set())
         raise
-    used = used_constants(steps, draft.outputs)
-    kept = wasm.end_plan(used)
+    kept = wasm.end_plan(used_constants(steps, draft.outputs))
     total = len(tape.words) * WORD
     for value in kept:
         total = total + value.size
@@ -100,18 +100,42 @@ async def make_gpu_plan(
         tape.words[i] = tape.words[i] + engine.arena_address
     engine.write_words(address, tape.words)
     wasm_plan = WasmPlan(draft, tape, steps, address, engine.arena_address, kept, total)
-    sizes = assign_slots(draft.far)
-    words = uniform_bytes(draft)
+    plan = GpuPlan(draft, crossings, wasm_plan, step_names(draft), assign_slots(draft.far), None, None, {}, total, b.failing, b.faults, [], [])
+    before = list(machine.memory.weights.keys())
+    machine.gpu.device.watch()
+    try:
+        try:
+            write_contents(machine, plan, far)
+        finally:
+            await machine.gpu.device.settled()
+    except Exception:
+        free_gpu_plan(machine, plan)
+        machine.memory.free_weights(before)
+        raise
+    return plan
+
+
+def write_contents(machine: GpuMachine, plan: GpuPlan, contents: list[Content]) -> None:
+    """Put what the plan keeps on the GPU into buffers: its parameters, and constants; initializers into buffers of their own."""
     device = machine.gpu.device
-    uniforms = device.buffer(len(words), True) if len(words) > 0 else None
-    if uniforms is not None:
-        device.write(uniforms, 0, words)
-    constants = device.buffer(len(constant_bytes)) if len(constant_bytes) > 0 else None
-    if constants is not None:
-        device.write(constants, 0, constant_bytes)
-    return GpuPlan(
-        draft, crossings, wasm_plan, step_names(draft), sizes, uniforms, constants, constant_offsets,
-        total + len(words) + len(constant_bytes), b.failing, b.faults, [], [])
+    words = uniform_bytes(plan.draft)
+    if len(words) > 0:
+        plan.bytes = plan.bytes + len(words)
+        plan.uniforms = device.buffer(len(words), True)
+        device.write(plan.uniforms, 0, words)
+    size = 0
+    for content in contents:
+        if content.root.initializer == '':
+            plan.constant_offsets[content.root.number] = size
+            size = size + align(max(gpu_size(content.root), len(content.words)), ALIGNMENT)
+    if size > 0:
+        plan.bytes = plan.bytes + size
+        plan.constants = device.buffer(size)
+    for content in contents:
+        if content.root.initializer != '':
+            device.write(machine.memory.add_weight(content.root.initializer, gpu_size(content.root)), 0, content.words)
+        elif plan.constants is not None:
+            device.write(plan.constants, plan.constant_offsets[content.root.number], content.words)
 
 
 def free_gpu_plan(machine: GpuMachine, plan: GpuPlan) -> None:
@@ -148,26 +172,24 @@ def plain_bytes(value: Value, data: Bytes) -> Bytes:
     return widened(value.dtype, data[:value.count() * WORD])
 
 
-def constants_of(machine: GpuMachine, draft: Draft, crossings: Crossings) -> tuple[Bytes, dict[int, int]]:
-    """The contents of the constants that dispatches bind, and where each begins, by the number of the root. Initializers are written to buffers of their own."""
-    offsets: dict[int, int] = {}
-    parts: list[Bytes] = []
-    size = 0
+@dataclass(frozen=True)
+class Content:
+    """What a constant holds, as it lies on the GPU."""
+
+    root: Value
+    words: Bytes
+
+
+def far_contents(machine: GpuMachine, draft: Draft, crossings: Crossings) -> list[Content]:
+    """The constants that dispatches bind and that are not on the GPU yet."""
+    found: dict[int, Content] = {}
     for step in dispatches_of(draft):
         for value in step.bindings():
             root = value.root()
-            if not root.constant or root.number in offsets or root.initializer in machine.memory.weights:
-                continue
-            data = constant_words(machine, crossings.origins[root.number])
-            if root.initializer != '':
-                machine.gpu.device.write(machine.memory.add_weight(root.initializer, gpu_size(root)), 0, data)
-                continue
-            offsets[root.number] = size
-            padded = new_bytes(align(max(gpu_size(root), len(data)), ALIGNMENT))
-            copy_bytes(padded, 0, data)
-            parts.append(padded)
-            size = size + len(padded)
-    return join_bytes(parts), offsets
+            there = root.initializer in machine.memory.weights or root.initializer == POOL or root.initializer == TABLE
+            if root.constant and root.number not in found and not there:
+                found[root.number] = Content(root, join_bytes([constant_words(machine, crossings.origins[root.number])]))
+    return list(found.values())
 
 
 def constant_words(machine: GpuMachine, root: Value) -> Bytes:

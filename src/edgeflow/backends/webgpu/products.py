@@ -73,7 +73,7 @@ def slices_of(k: int, most: int) -> int:
 @dataclass(frozen=True)
 class Codes:
     """A matrix B that is no array of floats. load: WGSL of load_b in wgsl/snippets/product.wgsl, where `at` is the column; across: it gives
-    four rows of a column, else four columns of a row. b_row, b_column: what p.b_row and p.b_column say in it. tables: the arrays that it reads by their names.
+    four rows of a column, else four columns of a row. b_row, b_column: what p.b_row and p.b_column say in it. tables: the arrays that it reads by their names; functions: WGSL that it calls.
     """
 
     across: bool
@@ -81,6 +81,7 @@ class Codes:
     b_row: int
     b_column: int
     tables: list[tuple[str, Value]]
+    functions: str = ''
 
 
 @dataclass
@@ -151,6 +152,8 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     if len(parts) > MOST_PARTS or max(groups[1], batch) > b.features.groups:
         return False
     code = division_code(division, k, across)
+    # What is fused is slow where it is computed in software.
+    code['$FMA'] = 'madd' if b.features.software else 'fma'
     code['$A'] = element(b, product.a, by_fours)
     edge = k % (division.depth if division.depth > 0 else 4) != 0
     guard = 'if (k >= p.k) { return vec4f(); } ' if edge else ''
@@ -163,6 +166,7 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
         code['$COLUMN'] = 'n'
         for name, value in codes.tables:
             declare(b, name, value, False, bindings, declared)
+        declared.append(codes.functions)
     else:
         code['$B'] = element(b, product.b, rows or across)
         code['$COLUMN'] = 'n / 4u' if rows else 'n * p.b_column'
@@ -198,7 +202,7 @@ PLACE_ROWS = '''$for q $NB {
 $}'''
 PLACE_ACROSS = '''    place_four(t, mat4x4f(b0, b1, b2, b3));'''
 SUM_ROWS = '''$for l 4 {
-    c#i_#j = vec4f(a#u_#i[#l]) * b#u_#l_#j + c#i_#j;
+    c#i_#j = $FMA(vec4f(a#u_#i[#l]), b#u_#l_#j, c#i_#j);
 $}'''
 SUM_ACROSS = 'c#i_#j += vec4f(dot(a#u_#i, b#u_0_#j), dot(a#u_#i, b#u_1_#j), dot(a#u_#i, b#u_2_#j), dot(a#u_#i, b#u_3_#j));'
 SHARED = 'const MADE = THREADS * $TMu * $TNu;\nvar<workgroup> part: array<vec4f, MADE * $KSu>;'

@@ -1,13 +1,14 @@
 # make demo    set up everything, build, and show real models in a real browser
 # make test    set up everything, build, and run all tests (test-nightly: with ten times the random cases, and beside
 #              transformers)
+# make conformance  run ONNX's own node tests in CPython and in Chromium, and compare with the lists in tests/conformance
 # Others: build, serve, bench, size, clean.
 
 PYTHON3 ?= $(shell command -v python3.11 || command -v python3)
 PYTHON := .venv/bin/python
 SETUP := .venv/.complete node_modules/.complete
 
-.PHONY: setup build size test test-nightly demo serve bench clean
+.PHONY: setup build size test test-nightly conformance demo serve bench clean
 .DEFAULT_GOAL := build
 
 setup: $(SETUP)
@@ -43,6 +44,10 @@ test: $(SETUP)
 test-nightly: $(SETUP) .venv/.nightly
 	@$(PYTHON) -m toolchain.build --quiet
 	@$(PYTHON) -m pytest --hypothesis-profile=nightly
+
+conformance: $(SETUP)
+	@$(PYTHON) -m toolchain.build --quiet
+	@$(PYTHON) -m tests.conformance.run
 
 demo: $(SETUP)
 	@$(PYTHON) -m toolchain.build --quiet

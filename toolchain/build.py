@@ -31,6 +31,7 @@ def build_tests() -> None:
     """The transpiled unit tests in build/js/tests, beside the modules they test."""
     with locked(BUILD / 'lock'):
         transpile(tests=True)
+        shaders.build_all()
         bundle.copy_assets()
 
 
@@ -41,7 +42,7 @@ def build(*, report: bool = True) -> None:
         started = time.monotonic()
         wasm.build_wasm()
         transpile()
-        shaders.build_shaders()
+        shaders.build_all()
         bundle.bundle()
         bundle.copy_assets()
         inputs = [*SOURCE.glob('**/*.py'), ROOT / 'toolchain' / 'dts.py', ROOT / 'toolchain' / 'tsdoc.py']

@@ -132,7 +132,7 @@ class Parts:
                 lines.append(f"import {{ {name} as ${index} }} from '{relative(target, REGISTRY)}';\n")
         here = [name if target == REGISTRY else f'${index}' for (target, name), index in core.items()]
         lines.append(f"const core = () => [{', '.join(here)}];\n")
-        addresses = ', '.join(f"{part}: () => new URL('./edgeflow-{part}.js', import.meta.url).href" for part in self.patterns)
+        addresses = ', '.join(f"'{part}': () => new URL('./edgeflow-{part}.js', import.meta.url).href" for part in self.patterns)
         lines.append(f"const build = '{build}';\naddressParts({{ {addresses} }});\n")
         for part in self.patterns:
             lines.append(f"export const ${part} = () => openPart('{part}', build, core);\n")

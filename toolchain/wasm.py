@@ -1,4 +1,5 @@
-"""Compile the C kernels: all of wasm/*.c into one binary with SIMD, and into one with relaxed SIMD added.
+"""Compile the C kernels: all of wasm/*.c into one binary with SIMD, and into one with relaxed SIMD added; with wasm/more/*.c
+(kernels of rare operators, tables in wasm/more/*.h) the two larger binaries `edgeflow-more-*`.
 
 `python -m toolchain.wasm [--force]`. The compiler is zig's clang from PyPI (`ziglang`); flags are the same on every system.
 """
@@ -30,16 +31,20 @@ FLAGS = [
     '-Wl,--no-entry', '-Wl,--strip-all', '-Wl,--export-memory', '-Wl,-z,stack-size=%d' % STACK_SIZE,
     *[f'-Wl,--export={name}' for name in EXPORTS],
 ]  # fmt: skip
-VARIANTS = {'simd': [], 'relaxed': ['-mrelaxed-simd']}
+MORE = ['-DMORE_KERNELS_TOO']
+VARIANTS = {
+    'simd': [], 'relaxed': ['-mrelaxed-simd'], 'more-simd': MORE, 'more-relaxed': ['-mrelaxed-simd', *MORE],
+}
 
 
-def sources() -> list[Path]:
-    return sorted(SOURCES.glob('**/*.c'))
+def sources(variant: str = 'more-simd') -> list[Path]:
+    """The .c files of a variant."""
+    return sorted(SOURCES.glob('**/*.c' if variant.startswith('more-') else '*.c'))
 
 
 def compile_kernels(variant: str, target: Path) -> None:
     """Compile and link one variant; a compiler's complaint ends the build."""
-    command = [sys.executable, '-m', 'ziglang', 'cc', *FLAGS, *VARIANTS[variant], *map(str, sources()), '-o', str(target)]
+    command = [sys.executable, '-m', 'ziglang', 'cc', *FLAGS, *VARIANTS[variant], *map(str, sources(variant)), '-o', str(target)]
     cache = {'ZIG_GLOBAL_CACHE_DIR': str(BUILD / 'zig-cache'), 'ZIG_LOCAL_CACHE_DIR': str(BUILD / 'zig-cache')}
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **cache}, capture_output=True, text=True)
     if done.stderr.strip():
@@ -49,10 +54,10 @@ def compile_kernels(variant: str, target: Path) -> None:
 
 
 def build_wasm(*, force: bool = False) -> list[Path]:
-    """Both binaries in dist/, compiled anew only where a source or a flag changed."""
+    """All binaries in dist/, compiled anew only where a source or a flag changed."""
     if not sources():
         raise SystemExit(f'no C kernels in {SOURCES}')
-    inputs = [*sources(), *SOURCES.glob('**/*.h')]
+    headers = [*SOURCES.glob('**/*.h')]
     salt = fingerprint([ROOT / 'toolchain' / 'wasm.py'])
     DIST.mkdir(exist_ok=True)
     outputs = [DIST / f'edgeflow-{variant}.wasm' for variant in VARIANTS]
@@ -67,7 +72,7 @@ def build_wasm(*, force: bool = False) -> list[Path]:
 
             if force:
                 target.unlink(missing_ok=True)
-            when_changed(f'wasm-{variant}', inputs, [target], work, salt)
+            when_changed(f'wasm-{variant}', [*sources(variant), *headers], [target], work, salt)
     return outputs
 
 

@@ -30,9 +30,17 @@ enum {
   U32 = 12,
   U64 = 13,
   BF16 = 16,
+  F8E4M3 = 17,
   U4 = 21,
   I4 = 22,
+  F4E2M1 = 23,
+  F8E8M0 = 24,
+  U2 = 25,
+  I2 = 26,
+  PACKED = 64,  // added to a type of 4 or 2 bits: several elements in a byte; without it each has a byte
 };
+// Added to the type that is written: how Cast makes small floats of what they cannot hold, and powers of two of what is none.
+enum { NOT_SATURATED = 256, ROUND_DOWN = 512, ROUND_NEAREST = 1024 };
 
 enum { MAX_RANK = 16 };
 

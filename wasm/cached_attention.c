@@ -78,11 +78,11 @@ static float exponentials(const int32_t *a, float *x, int type, const char *mask
 // columns are the P places of a past, of which the last ones count, then the S new tokens. Of an encoder all that is cached is seen.
 static int check_mask(const int32_t *a, int b, int past, int fresh) {
   const int first = fresh ? a[P] - past : 0, rows = fresh ? fresh : a[S];
-  for (int s = 0; s < rows; s++) {
-    const ptrdiff_t at = (ptrdiff_t)b * a[M_B] + (ptrdiff_t)s * a[M_S] + (ptrdiff_t)first * a[M_T];
-    const int seen = fresh ? past + s + 1 : past;
-    FEW for (int i = 0; i < seen; i++) {
-      const ptrdiff_t place = at + (ptrdiff_t)i * a[M_T];
+  for (int i = 0; i < rows * (a[M_H] ? a[HEADS] : 1); i++) {
+    const int s = i % rows, seen = fresh ? past + s + 1 : past;
+    const ptrdiff_t at = (ptrdiff_t)b * a[M_B] + (ptrdiff_t)(i / rows) * a[M_H] + (ptrdiff_t)s * a[M_S] + (ptrdiff_t)first * a[M_T];
+    FEW for (int t = 0; t < seen; t++) {
+      const ptrdiff_t place = at + (ptrdiff_t)t * a[M_T];
       if (a[MASK_TYPE] == MASK_ADDED ? FLOATS(MASK)[place] != 0.0f : !BYTES(MASK)[place]) return ERROR_MASK;
     }
   }

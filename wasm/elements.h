@@ -6,9 +6,12 @@
 
 enum { BLOCK = 128 };
 
-static inline int is_float(int type) { return type == F32 || type == F64 || type == F16 || type == BF16; }
+static inline int is_float(int type) {
+  type &= PACKED - 1;
+  return type == F32 || type == F64 || type == F16 || (type >= BF16 && type <= F8E8M0 && type != U4 && type != I4);
+}
 
-// Bytes of an element (1 for the 4-bit types, whose bytes hold two).
+// Bytes of an element (1 for the types of 4 and 2 bits).
 int item_size(int type);
 
 // out[i] = element `index + i * stride` of `base`, for i < n.
@@ -16,7 +19,7 @@ void load_f64(int type, const void *base, int index, int stride, int n, double *
 // Integer types and bool only.
 void load_i64(int type, const void *base, int index, int stride, int n, int64_t *out);
 
-// Element `index + i` of `base` = x[i]. From double to an integer: toward zero; 32 and 64 bits saturate, narrower ones wrap; NaN is 0.
+// Element `index + i` of `base` = x[i]. From double to an integer: toward zero; 32 and 64 bits saturate, narrower ones wrap; NaN is 0. Of small floats, float8 saturates.
 void store_f64(int type, void *base, int index, int n, const double *x);
 void store_i64(int type, void *base, int index, int n, const int64_t *x);
 

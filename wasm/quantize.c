@@ -10,8 +10,8 @@ typedef struct {
 } Quantize;
 
 static void limits(int type, double *low, double *high) {
-  int bits = type == U4 || type == I4 ? 4 : item_size(type) * 8;
-  int is_signed = type == I8 || type == I16 || type == I4 || type == I32;
+  int bits = type == U4 || type == I4 ? 4 : type == U2 || type == I2 ? 2 : item_size(type) * 8;
+  int is_signed = type == I8 || type == I16 || type == I4 || type == I2 || type == I32;
   double range = (double)(1ull << bits);
   *low = is_signed ? -range / 2 : 0;
   *high = is_signed ? range / 2 - 1 : range - 1;
@@ -24,14 +24,18 @@ static void quantize_block(const Quantize *q, int at, int m, int at_scale, int s
   load_f64(q->type_scale, q->scale, at_scale, scale_stride, m, scale);
   limits(q->type_y, &low, &high);
   if (q->zero_point) {
-    load_f64(q->type_y, q->zero_point, at_scale, scale_stride, m, zero);
+    load_f64(q->type_y & 255, q->zero_point, at_scale, scale_stride, m, zero);
   } else {
     for (int i = 0; i < m; i++) zero[i] = 0;
   }
   for (int i = 0; i < m; i++) {
     // The quotient is float32's, as the operator defines it: ties depend on it.
-    double v = __builtin_rint((float)x[i] / (float)scale[i]) + zero[i];
-    x[i] = v > low ? (v < high ? v : high) : low;
+    double v = (float)x[i] / (float)scale[i];
+    if (!is_float(q->type_y)) {
+      v = __builtin_rint(v) + zero[i];
+      v = v > low ? (v < high ? v : high) : low;
+    }
+    x[i] = v;
   }
   store_f64(q->type_y, q->y, at, m, x);
 }

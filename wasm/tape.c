@@ -1,21 +1,30 @@
 // The tape: a list of steps, each a kernel with its argument words.
 #include "base.h"
 #include "kernels_dense.h"
+#include "kernels_spatial.h"
 #include "kernels_tensor.h"
+#ifdef MORE_KERNELS_TOO
+#include "more/kernels_flow.h"
+#include "more/kernels_numeric.h"
+#include "more/kernels_spatial.h"
+#define MORE_KERNELS(X) MORE_SPATIAL_KERNELS(X) NUMERIC_KERNELS(X) FLOW_KERNELS(X)
+#else
+#define MORE_KERNELS(X)
+#endif
+#define KERNELS(X) DENSE_KERNELS(X) TENSOR_KERNELS(X) SPATIAL_KERNELS(X) MORE_KERNELS(X)
 
 typedef int (*Kernel)(const word *a);
 
 #define DECLARE(name) int k_##name(const word *a);
-DENSE_KERNELS(DECLARE)
-TENSOR_KERNELS(DECLARE)
+KERNELS(DECLARE)
 
 #define ADDRESS(name) k_##name,
-static const Kernel kernels[] = {DENSE_KERNELS(ADDRESS) TENSOR_KERNELS(ADDRESS)};
+static const Kernel kernels[] = {KERNELS(ADDRESS)};
 
 enum { KERNEL_COUNT = sizeof(kernels) / sizeof(kernels[0]) };
 
 #define NAME(name) #name "\0"
-static const char names[] = DENSE_KERNELS(NAME) TENSOR_KERNELS(NAME);
+static const char names[] = KERNELS(NAME);
 
 // The kernels' names, each ended by '\0', in the order of their numbers; an empty name ends the list.
 const char *kernel_names(void) { return names; }

@@ -12,6 +12,7 @@ ERROR_CODES: dict[str, str] = {
     'aborted': 'the caller cancelled the work, through its signal or with cancel()',
     'checksum': 'the bytes of a file are not those that its SHA-256 or size promises',
     'closed': 'the scheduler was closed before the work ended, or is not open for more',
+    'device-lost': 'the GPU was lost in the middle of the work; the next run opens it again',
     'disposed': 'a tensor, model or pipeline was used after dispose()',
     'file-missing': 'a file that the model needs is not there (HTTP 404, no such path)',
     'http': 'the server answered with an error status, or broke the connection',

@@ -14,6 +14,7 @@ ENCODERS = ['bert', 'distilbert', 'roberta', 'xlm-roberta', 'deberta-v2', 'moder
 # Integer parts are exact, but one activation rounded the other way shifts single values by a quantisation step.
 QUANTIZED = ['quantized', 'qdq', 'qdqu8']
 HALF = ['fp16', 'q4f16', 'q4f16_rope']
+VISION_AUDIO = ['resnet', 'vit', 'convnext', 'dinov2', 'depth_anything', 'segformer', 'swin2sr', 'yolos', 'clip', 'wav2vec2', 'whisper']
 DECODERS = ['gpt2', 'llama', 'gemma2', 'qwen2', 'qwen3', 'smollm2']
 
 
@@ -37,6 +38,11 @@ class Case:
 def encoder_files() -> list[ModelFile]:
     files = json.loads((MODELS / 'manifest.json').read_text())['files']
     return [ModelFile(f['path'], f['variant'], f['cases']) for f in files if f['family'] in ENCODERS]
+
+
+def vision_audio_files() -> list[ModelFile]:
+    files = json.loads((MODELS / 'manifest.json').read_text())['files']
+    return [ModelFile(f['path'], f['variant'], f['cases']) for f in files if f['family'] in VISION_AUDIO and '/decoder_' not in f['path']]
 
 
 def decoder_files() -> list[ModelFile]:

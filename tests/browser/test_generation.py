@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page
 
 from edgeflow.pipelines.pipeline import pipeline
-from tests.engine.test_generation import SMOL, WITHOUT_PAGES, Wanted, states_of_audio, wanted
+from tests.engine.test_generation import SMOL, Wanted, by_onnxruntime, sliding_window, states_of_audio, wanted
 from tests.text.test_beam_pipelines import CASES as BEAMS
 from tests.text.test_beam_pipelines import TASKS
 from toolchain.paths import MODELS
@@ -42,11 +43,19 @@ def test_greedy_tokens_are_those_of_onnxruntime(page: Page, server: Server, case
     assert got == case.new_ids
 
 
-def test_there_are_models_with_and_without_pages() -> None:
+def test_there_are_models() -> None:
     paths = {case.path for case in EXACT}
-    assert paths & WITHOUT_PAGES
     assert len(paths) >= 8
     assert all((MODELS / path).exists() for path in paths)
+
+
+def test_a_mask_that_is_not_plainly_causal_is_obeyed(page: Page, tmp_path: Path) -> None:
+    data = sliding_window(8)
+    (tmp_path / 'model.onnx').write_bytes(data)
+    with Server({'/made': tmp_path}) as made:
+        url = made.url('/made/model.onnx')
+        got = page.evaluate(f"async url => {{ {PRELUDE} return generate(await loadModel(url, {{ device: 'wasm' }}), [1, 2, 3, 4], 20); }}", url)
+    assert got == by_onnxruntime(data, [1, 2, 3, 4], 20)
 
 
 def test_streams_share_runs_and_a_high_priority_gets_in_between(page: Page, server: Server) -> None:

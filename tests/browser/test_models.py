@@ -1,11 +1,11 @@
-"""Every case of every text encoder and decoder of tests/models, in Chromium, through the built package's public API."""
+"""Every case of every model of tests/models, in Chromium, through the built package's public API."""
 
 from __future__ import annotations
 
 import pytest
 from playwright.sync_api import Page
 
-from tests.browser.model_cases import ModelFile, check_output, decoder_files, encoder_files, read_case
+from tests.browser.model_cases import ModelFile, check_output, decoder_files, encoder_files, read_case, vision_audio_files
 from tests.browser.page_model import run_in_page
 from toolchain.serve import Server
 
@@ -15,7 +15,7 @@ def test_the_manifest_has_all_encoder_families() -> None:
     assert {'bert-mini-sentence', 'distilbert-sst2-mini', 'xlm-roberta-mini', 'deberta-v2-nli-mini', 'modernbert-mlm-mini'} <= folders
 
 
-@pytest.mark.parametrize('file', encoder_files() + decoder_files(), ids=lambda file: file.path)
+@pytest.mark.parametrize('file', encoder_files() + decoder_files() + vision_audio_files(), ids=lambda file: file.path)
 def test_outputs_are_those_of_onnxruntime(page: Page, server: Server, file: ModelFile) -> None:
     cases = [read_case(path) for path in file.cases]
     answers = run_in_page(page, server.url(f'/models/{file.path}'), [case.inputs for case in cases])

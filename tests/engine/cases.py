@@ -19,6 +19,7 @@ MANIFEST = json.loads((MODELS / 'manifest.json').read_text())
 EXACT = ['fp32', 'O2', 'O3', 'q4', 'bnb4', 'q4gather', 'q4_qdq', 'mha']
 FAMILIES = ['bert', 'distilbert', 'xlm-roberta', 'deberta-v2', 'modernbert']
 DECODERS = ['gpt2', 'llama', 'gemma2', 'qwen2', 'qwen3', 'smollm2']
+VISION_AUDIO = ['resnet', 'vit', 'convnext', 'dinov2', 'depth_anything', 'segformer', 'swin2sr', 'yolos', 'clip', 'wav2vec2', 'whisper']
 OTHER_TEXT_ENCODERS = ['clip-mini/onnx/text_model', 'marian-mini/onnx/encoder_', 't5-mini/onnx/encoder_']
 
 
@@ -59,6 +60,15 @@ def is_decoder(file: dict) -> bool:
 def decoder_cases() -> list[Case]:
     """Every case of every decoder."""
     return [Case(file['path'], file['variant'], case) for file in MANIFEST['files'] if is_decoder(file) for case in file['cases']]
+
+
+def vision_audio_cases() -> list[Case]:
+    """Every case of every model of images or sound; decoders and text models among their files are in the other lists."""
+    others = {case.case for case in [*text_encoder_cases(), *decoder_cases()]}
+    return [
+        Case(file['path'], file['variant'], case)
+        for file in MANIFEST['files'] if file['family'] in VISION_AUDIO for case in file['cases'] if case not in others
+    ]
 
 
 @functools.cache

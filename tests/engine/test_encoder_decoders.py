@@ -119,14 +119,28 @@ async def test_states_that_the_mask_hides(path: str) -> None:
     mask = [1, 1, 0, 1, 0, 0]
     ids = [7, 8, 9, 10, 11, 12, 30, 31]
     assert_tokens(await follow(model, ids, inputs_of(path, states, mask)), logits_of(path, ids, states, mask))
-    session = await model.open_session(inputs_of(path, states, [0] * 6))
-    with pytest.raises(EdgeflowError, match='expected states') as e:
-        await session.prompt([5])
-    assert e.value.code == 'invalid-input'
-    without = await model.open_session()
-    with pytest.raises(EdgeflowError, match="needs the input 'encoder_hidden_states'") as e:
-        await without.prompt([5])
-    assert e.value.code == 'invalid-input'
+    for wrong in [[0] * 6, [1] * 5]:
+        session = await model.open_session(inputs_of(path, states, wrong))
+        with pytest.raises(EdgeflowError, match='expected 6 elements') as e:
+            await session.prompt([5])
+        assert e.value.code == 'invalid-input'
+
+
+async def test_what_a_session_is_given_is_checked() -> None:
+    path = FILES[0]
+    model = await load(path)
+    right = inputs_of(path, states_of(path, 4))
+    states = right['encoder_hidden_states']
+    wrong: list[tuple[dict[str, Tensor], str]] = [
+        ({}, "'encoder_attention_mask' is missing"), ({**right, 'input_ids': tensor([[1]])}, "no input 'input_ids'"),
+        ({**right, 'encoder_hidden_states': tensor(np.zeros((2, 4, 36), np.float32))}, r'expected float32 \[1, '),
+        ({**right, 'encoder_hidden_states': tensor(np.zeros((1, 4, 35), np.float32))}, r'got float32 \[1, 4, 35\]'),
+    ]
+    for inputs, text in wrong:
+        with pytest.raises(EdgeflowError, match=text) as e:
+            await model.open_session(inputs)
+        assert e.value.code == 'invalid-input'
+    assert states.shape == [1, 4, 36]
 
 
 async def test_a_bias_that_is_not_known_to_be_one_by_distance_is_obeyed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

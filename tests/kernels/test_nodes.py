@@ -21,7 +21,6 @@ from edgeflow.backends.wasm.lower_elementwise import ELEMENTWISE_LOWERINGS
 from edgeflow.backends.wasm.lower_indexing import INDEXING_LOWERINGS
 from edgeflow.backends.wasm.lower_movement import MOVEMENT_LOWERINGS
 from edgeflow.backends.wasm.lower_reduce import REDUCE_LOWERINGS
-from edgeflow.errors import EdgeflowError
 from edgeflow.runtime.model import create_model
 from edgeflow.runtime.tensor import tensor
 from toolchain.wasm import build_wasm
@@ -37,11 +36,6 @@ TYPES = {onnx.TensorProto.DataType.Value(name) for name in (
     'FLOAT', 'DOUBLE', 'FLOAT16', 'BFLOAT16', 'INT8', 'INT16', 'INT32', 'INT64', 'UINT8', 'UINT16', 'UINT32', 'UINT64', 'BOOL')}
 # float16 is computed in float32 and rounded once, at the border.
 HALF = {'float16': 1e-3, 'bfloat16': 1e-2}
-# Dropout that really drops, as in training: refused when the model is planned.
-TRAINING = {name for name in ('test_training_dropout', 'test_training_dropout_default', 'test_training_dropout_default_mask',
-                              'test_training_dropout_mask', 'test_training_dropout_zero_ratio', 'test_training_dropout_zero_ratio_mask')}
-
-
 def kinds(case: TestCase) -> set[int]:
     """The element types of all inputs and outputs; -1 for what is no tensor."""
     graph = case.model.graph
@@ -102,16 +96,7 @@ def _binaries() -> None:
     build_wasm()
 
 
-@pytest.mark.parametrize('name', sorted(TRAINING))
-def test_training_is_refused(name: str) -> None:
-    case = cases()[name]
-    model, feeds = frozen(case, case.data_sets[0][0])
-    with pytest.raises(EdgeflowError) as error:
-        asyncio.run(run(model, feeds))
-    assert error.value.code == 'unsupported-op'
-
-
-@pytest.mark.parametrize('name', sorted(cases().keys() - TRAINING))
+@pytest.mark.parametrize('name', sorted(cases()))
 def test_node(name: str) -> None:
     case = cases()[name]
     for inputs, outputs in case.data_sets:

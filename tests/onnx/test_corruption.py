@@ -5,6 +5,7 @@ Reading, verify and all passes run on each. 200 cases a test, 2,000 with --hypot
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import subprocess
@@ -17,6 +18,7 @@ import onnx
 import pytest
 from hypothesis import given
 
+from edgeflow.backends.wasm.executable import fetch_rare
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.printer import print_graph
 from edgeflow.ir.verify import verify, verify_operators
@@ -231,6 +233,7 @@ def outcome(data: bytes) -> dict[str, str]:
 @pytest.fixture(scope='module')
 def in_node(dist: Path) -> Iterator[Callable[[str, list[Edit], int], dict[str, str]]]:
     """The same, in a Node process that lives as long as the tests."""
+    asyncio.run(fetch_rare())
     script = Path(__file__).with_name('read_models.mjs')
     process = subprocess.Popen(
         ['node', str(script), str(BUILD / 'js')], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,

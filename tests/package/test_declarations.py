@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -151,6 +153,12 @@ def test_names(python: str, js: str) -> None:
     assert camel(python) == js
 
 
+def shaders(module: Path) -> dict[str, str]:
+    program = f"import {{ SHADERS }} from {json.dumps(module.as_uri())}; console.log(JSON.stringify([...SHADERS]));"
+    done = subprocess.run(['node', '--input-type=module', '--eval', program], stdout=subprocess.PIPE, text=True, check=True)
+    return dict(json.loads(done.stdout))
+
+
 def test_shaders_include_snippets_once(tmp_path: Path) -> None:
     (tmp_path / 'shared').mkdir()
     (tmp_path / 'shared' / 'tile.wgsl').write_text('const TILE = 16u; // edge\n')
@@ -158,7 +166,18 @@ def test_shaders_include_snippets_once(tmp_path: Path) -> None:
     (tmp_path / 'matmul.wgsl').write_text('// include shared/tile.wgsl\n// include shared/sum.wgsl\n\n  fn main() { /* "quoted" */ }\n')
     target = build_shaders(tmp_path, tmp_path / 'out.js')
     assert target is not None
-    assert target.read_text() == 'export const SHADERS = new Map([["matmul", "const TILE = 16u;\\nfn sum() {}\\nfn main() { }"]]);\n'
+    assert shaders(target) == {'matmul': 'const a=16u;fn b(){}fn main(){}'}
+
+
+def test_a_snippet_of_several_kernels_is_there_once(tmp_path: Path) -> None:
+    (tmp_path / 'shared').mkdir()
+    (tmp_path / 'shared' / 'sum.wgsl').write_text('fn sum(left: f32, right: f32) -> f32 { return left - -right; }\n')
+    for name in ('one', 'two'):
+        (tmp_path / f'{name}.wgsl').write_text(f'// include shared/sum.wgsl\n$for i 2 {{\n  let {name}#i = sum(1.0, p.$FIELD);\n$}}\n')
+    target = build_shaders(tmp_path, tmp_path / 'out.js')
+    assert target is not None
+    assert target.read_text().count('return') == 1
+    assert shaders(target)['one'] == 'fn a(b:f32,c:f32)->f32{return b - -c;}$for i 2 {\nlet one#i=a(1.0,p.$FIELD);\n$}\n'
 
 
 def test_a_missing_snippet_is_said_with_its_line(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from toolchain.paths import NODE_MODULES, ROOT
 FILES = {
     'LICENSE', 'README.md', 'package.json', 'dist/README.md', 'dist/THIRD_PARTY_LICENSES.txt', 'dist/edgeflow.d.ts',
     'dist/edgeflow.js', 'dist/edgeflow.js.map', 'dist/edgeflow.iife.js', 'dist/edgeflow.iife.js.map',
-    'dist/edgeflow-simd.wasm', 'dist/edgeflow-relaxed.wasm', 'dist/edgeflow-jinja.js', 'dist/edgeflow-jinja.js.map',
+    'dist/edgeflow-simd.wasm', 'dist/edgeflow-relaxed.wasm', 'dist/edgeflow-more-simd.wasm', 'dist/edgeflow-more-relaxed.wasm',
+    'dist/edgeflow-jinja.js', 'dist/edgeflow-jinja.js.map',
     *(f'dist/edgeflow-{part}.js{suffix}' for part in Parts.read().patterns for suffix in ('', '.map')),
 }  # fmt: skip
 

@@ -60,7 +60,7 @@ async def test_several_texts_are_drawn_for_each_given_one_from_what_read_it_once
     made = await pipeline(TASKS[model], str(MODELS / model), dtype='fp32')
     options = {'max_new_tokens': 12, 'temperature': 3.0, 'seed': 7, 'eos_token_id': []}
     texts = ['Once upon a time there was', 'The capital']
-    decoder = made.writer()._executable.decoder()
+    decoder = await made.writer()._executable.decoder()
     fed: list[list[int]] = []
     advance = decoder.advance
 
@@ -100,7 +100,7 @@ async def test_a_stream_searches_without_beams_and_drawing_beams_are_refused() -
 
 async def test_a_search_that_is_cancelled_frees_its_beams() -> None:
     generator = await pipeline('text-generation', str(MODELS / 'smollm2-mini'), dtype='fp32')
-    decoder = await generator(await .model._executable.decoder())
+    decoder = await generator.model._executable.decoder()
     controller = new_abort_controller()
     advance = decoder.advance
     steps: list[int] = []

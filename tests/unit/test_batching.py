@@ -108,7 +108,7 @@ def test_others_are_refused_and_told_why() -> None:
     assert "'y' is float32 of any rank" in refusal([ids], [ValueInfo('y', 'float32', None)], [])
     assert "'y' is float32 []" in refusal([ids], [ValueInfo('y', 'float32', [])], [])
     assert "'ids' is int64 [, 4]" in refusal([ValueInfo('ids', 'int64', ['', 4])], [y], [])
-    assert "'y' is int4 [batch, 8]" in refusal([ids], [ValueInfo('y', 'int4', ['batch', 8])], [])
+    assert "'y' is string [batch, 8]" in refusal([ids], [ValueInfo('y', 'string', ['batch', 8])], [])
     assert 'edgeflow:QMatMul' in refusal([ids], [y], ['MatMul', 'edgeflow:QMatMul'])
 
 

@@ -181,7 +181,7 @@ def test_array_views_need_whole_elements() -> None:
 
 
 def test_dtypes_without_arrays() -> None:
-    for dtype in ['string', 'int4', 'complex64']:
+    for dtype in ['string', 'complex64']:
         with pytest.raises(EdgeflowError) as e:
             new_array(dtype, 2)
         assert e.value.code == 'invalid-argument'

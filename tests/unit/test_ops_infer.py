@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from edgeflow.backends.wasm.lower_spatial import install_spatial
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import new_bytes
 from edgeflow.ir.graph import Attribute, Node, TensorData
@@ -193,6 +194,7 @@ def test_quantisation() -> None:
 
 
 def test_convolutions_and_pools() -> None:
+    install_spatial()
     assert shape_of('Conv', [[1, 3, 32, 32], [8, 3, 3, 3]], {'strides': [2, 2], 'pads': [1, 1, 1, 1]}) == [1, 8, 16, 16]
     assert shape_of('Conv', [[1, 4, 10], [6, 2, 3]], {'group': 2, 'dilations': [2]}) == [1, 6, 6]
     assert shape_of('Conv', [[1, 3, 7, 7], [8, 3, 3, 3]], {'auto_pad': 'SAME_UPPER', 'strides': [2, 2]}) == [1, 8, 4, 4]

@@ -3,7 +3,7 @@ from __future__ import annotations
 from edgeflow.backends.wasm.pages import PastInput, find_pasts
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_of
-from edgeflow.ir.graph import Graph, Node, TensorData, ValueInfo
+from edgeflow.ir.graph import Attribute, Graph, Node, TensorData, ValueInfo
 from edgeflow.ir.verify import verify
 from edgeflow.passes import absorb_transposes
 from edgeflow.passes.inline_constant_if import deciding_inputs
@@ -161,6 +161,32 @@ def test_attention_to_a_past_that_nothing_is_added_to() -> None:
     assert find_pasts(graph) == [PastInput('past_k', 2, 4, False, True), PastInput('past_v', 2, 4, True, True)]
 
 
+def flat_heads(op: Node) -> Graph:
+    """Attention by the operator that takes keys and values flat: heads are repeated, then laid side by side."""
+    graph = attention(True, False)
+    nodes: list[Node] = [made for made in graph.nodes if made.op in ['Concat', 'Unsqueeze', 'Expand', 'Reshape']]
+    for name in ['k', 'v']:
+        nodes.append(Node('Transpose', '', '', [name + '_r'], [name + '_t'], {'perm': [0, 2, 1, 3]}))
+        nodes.append(node('Reshape', [name + '_t', 'side'], name + '_flat'))
+    graph.nodes = [*nodes, op]
+    graph.inputs[0] = ValueInfo('q', 'float32', ['b', 's', 24])
+    graph.initializers['side'] = ints([0, 0, 24], [3])
+    return graph
+
+
+def test_multi_head_attention_over_past_and_new_keys_becomes_one_node() -> None:
+    attributes: dict[str, Attribute] = {'num_heads': 6, 'scale': 0.5}
+    graph = flat_heads(Node('MultiHeadAttention', 'com.microsoft', 'm', ['q', 'k_flat', 'v_flat', '', '', 'mask'], ['y'], attributes))
+    made = fused(graph)
+    assert made.inputs[1:] == ['k', 'v', 'past_k', 'past_v', 'mask', 'present_k', 'present_v']
+    assert made.attributes == {'scale': 0.5, 'guard': 0}
+    assert keys(graph) == ['Concat', 'Concat', 'Reshape', 'Transpose', 'edgeflow:CachedAttention', 'Transpose', 'Reshape']
+    # With a bias of its own on the queries it is another operator.
+    other = flat_heads(Node('MultiHeadAttention', 'com.microsoft', 'm', ['q', 'k_flat', 'v_flat', 'side', '', 'mask'], ['y'], attributes))
+    run_passes(other)
+    assert 'edgeflow:CachedAttention' not in keys(other)
+
+
 def counted(last: list[Node]) -> Graph:
     nodes: list[Node] = [
         node('Shape', ['past_k'], 'dims'), node('Gather', ['dims', 'axis'], 'past'), node('Add', ['past', 'axis'], 'end'),
@@ -177,6 +203,25 @@ def test_positions_counted_from_the_past_become_an_input() -> None:
     assert changed.nodes[5].inputs == ['table', POSITIONS]
     assert changed.inputs[3].name == POSITIONS
     assert graph.nodes[5].inputs == ['table', 'row']
+
+
+def test_what_is_looked_up_in_the_beginning_of_a_table_does_not_depend_on_its_length() -> None:
+    # Slice(table, 0, end), reshaped, and the rows that an input asks for.
+    looked: list[Node] = [
+        node('Unsqueeze', ['end', 'axis'], 'ends'), node('Slice', ['table', 'axis', 'ends'], 'begun'), node('Slice', ['begun', 'axis', 'axis'], 'less'),
+        node('Squeeze', ['less'], 'rows'), node('Gather', ['rows', 'x'], 'e'), node('Mul', ['x', 'e'], 'y'),
+    ]
+    assert keys(past_positions(counted(looked)))[-1] == 'Mul'
+    # But the beginning itself does, and so does what begins at the end.
+    for at in range(2):
+        wrong = [*looked[:4], node('Add', ['x', 'rows'], 'y')]
+        if at == 1:
+            wrong = [looked[0], node('Slice', ['table', 'ends', 'axis'], 'rows'), looked[4], looked[5]]
+        try:
+            past_positions(counted(wrong))
+            assert False
+        except EdgeflowError as error:
+            assert error.code == 'unsupported-op'
 
 
 def test_what_else_depends_on_the_past_s_length_is_refused() -> None:

@@ -261,11 +261,11 @@ def test_attention_without_mask_and_with_another_reader_of_its_result() -> None:
 
 
 def test_attention_masked_by_where() -> None:
-    for chosen in [['hidden', 'huge', 'c'], ['hidden', 'c', 'huge']]:
+    for chosen, masked in [(['hidden', 'huge', 'c'], 1), (['hidden', 'c', 'huge'], 2)]:
         graph = attention([node('Where', chosen, 'e')], 'e', ['y'])
         made = the_sdpa(graph)
         masks = [other for other in graph.nodes if other.outputs[0] == made.inputs[3]]
-        assert [masks[0].op, masks[0].inputs[0]] == ['Where', 'hidden']
+        assert [masks[0].op, masks[0].inputs[0], masks[0].inputs[masked]] == ['Where', 'hidden', 'edgeflow#masked']
 
 
 @pytest.mark.parametrize('outputs', [['y'], ['y', 'wider'], ['y', 'minus']])

@@ -44,7 +44,7 @@ class FakeMachine:
         value.literal = numbers
         return value
 
-    def evaluate(self, b: StepBuilder, outputs: list[Value | None]) -> None:
+    def evaluate(self, b: StepBuilder, outputs: list[Value | None]) -> bool:
         node = b.node
         if node is None:
             raise AssertionError('no node')
@@ -54,6 +54,7 @@ class FakeMachine:
             return
         output.constant = True
         output.literal = self.compute(node.op, b)
+        return True
 
     def compute(self, op: str, b: StepBuilder) -> list[int]:
         operands: list[list[int]] = []
@@ -72,7 +73,7 @@ class FakeMachine:
     def convert(self, b: StepBuilder, source: Value, target: Value) -> None:
         b.step('convert', [b.pointer(target), b.pointer(source)])
 
-    def share(self, groups: list[NodeSteps], outputs: list[Value], b: StepBuilder) -> Shared:
+    def share(self, groups: list[NodeSteps], inputs: list[Value], outputs: list[Value], b: StepBuilder) -> Shared:
         return Shared(groups, [])
 
     def packed(self, form: PackedForm, inputs: list[Value | None]) -> Value | None:

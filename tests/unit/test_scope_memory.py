@@ -74,7 +74,7 @@ def test_gpu_models_are_counted_there() -> None:
     a = Evicted(-1, 10)
     a.entry.remove()
     entry = ModelEntry(-2, 'x', 'webgpu', a)
-    entry.update(MemoryUse(64, 64, 0, 0))
+    entry.update(MemoryUse(64, 64, 0, 0, 64))
     assert memory_stats().gpu.size == before.size + 64
     entry.remove()
     assert memory_stats().gpu.size == before.size

@@ -91,11 +91,36 @@ def test_storage_types() -> None:
     assert tensor(array_of('uint16', [0x3F80, 0xC000]), None, 'bfloat16').tolist() == [1.0, -2.0]
 
 
+def test_types_of_less_than_a_byte_have_a_byte_for_each_number() -> None:
+    t = tensor([[1, -8], [7, 0]], None, 'int4')
+    assert [t.shape, t.size, array_dtype(t.data), t.tolist()] == [[2, 2], 4, 'int8', [[1, -8], [7, 0]]]
+    assert tensor(array_of('uint8', [3, 0]), None, 'uint2').tolist() == [3, 0]
+    for values, dtype in [([8], 'int4'), ([-1], 'uint4'), ([4], 'uint2'), ([-3], 'int2')]:
+        assert f'{values[0]}' in refused(values, None, dtype).message
+
+
+@pytest.mark.parametrize('dtype, bits, numbers', [
+    ('float8e4m3fn', [0x38, 0xC0, 0x01, 0x7E], [1, -2, 0.001953125, 448]), ('float8e4m3fnuz', [0x40, 0x01, 0x7F], [1, 0.0009765625, 240]),
+    ('float8e5m2', [0x3C, 0x7C, 0x01], [1, float('inf'), 0.0000152587890625]), ('float8e5m2fnuz', [0x40, 0x7F], [1, 57344]),
+    ('float8e8m0', [127, 0, 130], [1, 2.0 ** -127, 8]), ('float4e2m1', [2, 1, 15, 7], [1, 0.5, -6, 6]),
+])
+def test_small_floats_are_made_of_their_bits(dtype: str, bits: list[int], numbers: list[float]) -> None:
+    assert tensor(array_of('uint8', bits), None, dtype).tolist() == numbers
+    assert 'array of its bits' in refused([1], None, dtype).message
+
+
+def test_small_floats_that_are_no_numbers() -> None:
+    for dtype, bits in [('float8e4m3fn', 0xFF), ('float8e4m3fnuz', 0x80), ('float8e5m2', 0x7D), ('float8e5m2fnuz', 0x80), ('float8e8m0', 255)]:
+        x = tensor(array_of('uint8', [bits]), None, dtype).tolist()
+        assert isinstance(x, list)
+        assert x[0] != x[0]
+
+
 def test_what_is_refused() -> None:
     assert 'int32' in refused(array_of('float32', [1]), None, 'int32').message
     refused(array_of('uint8', [2]), None, 'bool')
-    refused('text', None, None)
-    refused(['a'], None, None)
+    refused(['a', 1], None, None)
+    refused([['a'], 'b'], None, 'string')
     refused(None, None, None)
     refused([[1, 2], [3]], None, None)
     assert refused([1, 2, 3], [2, 2], None).details == {'expected': 4, 'got': 3}
@@ -104,6 +129,15 @@ def test_what_is_refused() -> None:
     refused([1, 2, 3], [1.5, 2], None)
     assert "did you mean 'float32'" in refused([1], None, 'flaot32').message
     refused([1], None, 'string')
+
+
+def test_texts() -> None:
+    t = tensor([['a', 'b'], ['c', '']])
+    assert t.dtype == 'string' and t.shape == [2, 2]
+    assert t.data == ['a', 'b', 'c', '']
+    assert t.tolist() == [['a', 'b'], ['c', '']]
+    assert tensor('word').shape == []
+    assert tensor([], [0, 3], 'string').shape == [0, 3]
 
 
 def test_disposed_tensors_raise() -> None:

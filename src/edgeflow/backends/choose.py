@@ -10,14 +10,14 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.ir.graph import Graph
 from edgeflow.options import check_choice
 
-# 'auto' takes the best that the platform has; so far there is one.
-DEVICES = ['auto', 'wasm']
+# 'auto' takes WASM.
+DEVICES = ['auto', 'wasm', 'webgpu']
 
 
 def choose_device(device: str) -> str:
     """The device that `device` means here. 'invalid-argument' if there is none of this name."""
     check_choice(device, DEVICES, 'device')
-    return 'wasm'
+    return 'wasm' if device == 'auto' else device
 
 
 async def prepare_device(device: str) -> None:
@@ -34,6 +34,9 @@ async def prepare_device(device: str) -> None:
 async def load_executable(graph: Graph, device: str, rests: Rests, shares: int = 1, image: Image | None = None) -> GeneratingExecutable:
     """The graph, straight from the reader, ready to run on `device`, one of choose_device()'s.
 
-    shares: among how many threads a run can be divided. image: the file in the memory of the instance that will run it.
+    shares: among how many threads a run can be divided. 'platform' if there is no such device. image: the file in the memory of the instance that will run it.
     """
+    if device == 'webgpu':
+        from edgeflow.backends.webgpu.executable import load_webgpu
+        return await load_webgpu(graph, rests, image)
     return await load_wasm(graph, rests, shares, image)

@@ -20,7 +20,7 @@ A backend takes a graph after all passes and gives an Executable. Its duties:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from edgeflow.host.port import NumericArray
@@ -31,29 +31,41 @@ HERE = 'page'
 
 @dataclass(frozen=True)
 class Feed:
-    """An input or output of one run: the flat numbers of a tensor of `dtype` and `shape`."""
+    """An input or output of one run: the flat numbers of a tensor of `dtype` and `shape`.
+
+    items: of dtype 'string', the texts; of 'sequence', its Feeds; of 'map', Feeds and at last one with the keys; 'none' is an
+    optional without an element.
+    """
 
     dtype: str
     shape: list[int]
     data: NumericArray
+    items: list[object] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """Bytes that an executable holds. total: all memory it owns, unused parts included."""
+    """Bytes that an executable holds. total: all memory it owns, unused parts included. gpu: what of it is on a GPU."""
 
     total: int
     weights: int
     arena: int
     plans: int
+    gpu: int = 0
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the nodes of a model run: how many on which device, by operator ('MatMul': 12)."""
+    """Where the nodes of a model run: how many on `device`, by operator ('MatMul': 12).
+
+    fallback: those that run on WASM for want of something on the device, and reasons: what that is. Before the first run this is what the
+    operators alone tell, afterwards what the last plan does: without what is computed while planning, and without views.
+    """
 
     device: str
     nodes: dict[str, int]
+    fallback: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
 
 
 class RunControl(Protocol):
@@ -106,6 +118,9 @@ class Executable(Protocol):
         """Whether the last run was one that others could have taken shares of."""
 
     def lost(self) -> bool:
-        """Whether the worker that held it is gone, so that it cannot run again."""
+        """Whether the worker or the GPU that held it is gone, so that it cannot run again."""
+
+    def on_loss(self, callback: Callable[[], None]) -> None:
+        """In a worker: call back when the GPU is lost."""
 
     def dispose(self) -> None: ...

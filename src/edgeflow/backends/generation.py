@@ -70,10 +70,7 @@ class Decoder(Protocol):
     """The sessions of one executable."""
 
     async def open(self, inputs: dict[str, Feed]) -> int:
-        """Begin a session without tokens. inputs: what else the model takes (an encoder's states and mask).
-
-        EdgeflowError 'unsupported-op' if the model is no decoder.
-        """
+        """Begin a session without tokens. inputs: what else the model takes (an encoder's states and mask), checked."""
 
     async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[NextToken]:
         """Append the tokens of each session and choose its next one, which the caller feeds with the next advance().
@@ -88,7 +85,7 @@ class Decoder(Protocol):
         """Forget the session's tokens from the `length`-th on."""
 
     def close(self, session: int) -> None:
-        """Free what the session holds; doing it twice is no error."""
+        """Free what the session holds. Called once."""
 
     def cache_memory(self) -> MemoryUse:
         """The memory of the whole executable, in `arena` only that of the caches."""
@@ -98,4 +95,4 @@ class GeneratingExecutable(Executable, Protocol):
     """An executable that can generate text if its model is a decoder."""
 
     async def decoder(self) -> Decoder:
-        """Its sessions; always the same object. EdgeflowError 'unsupported-op' if the model is no decoder."""
+        """Its sessions, if the model has an input 'input_ids' and an output 'logits'; always the same object."""

@@ -23,8 +23,9 @@ const Half = globalThis.Float16Array ?? Uint16Array;
 const ARRAYS = {
   float32: Float32Array, uint8: Uint8Array, int8: Int8Array, uint16: Uint16Array, int16: Int16Array, int32: Int32Array,
   int64: BigInt64Array, bool: Uint8Array, float16: Half, float64: Float64Array, uint32: Uint32Array, uint64: BigUint64Array,
-  bfloat16: Uint16Array,
+  bfloat16: Uint16Array, int4: Int8Array, int2: Int8Array,
 };
+for (const name of ['float8e4m3fn', 'float8e4m3fnuz', 'float8e5m2', 'float8e5m2fnuz', 'float8e8m0', 'float4e2m1', 'uint4', 'uint2']) ARRAYS[name] = Uint8Array;
 const DTYPES = {
   Float32Array: 'float32', Uint8Array: 'uint8', Uint8ClampedArray: 'uint8', Int8Array: 'int8', Uint16Array: 'uint16',
   Int16Array: 'int16', Int32Array: 'int32', BigInt64Array: 'int64', Float16Array: 'float16', Float64Array: 'float64',
@@ -276,7 +277,7 @@ def array_list(array: NumericArray) -> list:
 def array_ints(array: NumericArray) -> list[int]:
     __pragma__('js', r'''
     const most = Number.MAX_SAFE_INTEGER;
-    return Array.from(array, x => Math.trunc(Math.max(-most, Math.min(most, Number(x)))));
+    return Array.from(array, x => Math.trunc(Math.max(-most, Math.min(most, Number(x)))) || 0);
     ''')
 
 

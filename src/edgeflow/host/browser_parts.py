@@ -16,7 +16,11 @@ def _failed(message: str) -> EdgeflowError:
 
 
 __pragma__('js', r'''
-const addresses = {};
+// Beside the parts: the large binaries, for workers that run a copy of edgeflow.js.
+const addresses = {
+  'edgeflow-more-simd.wasm': () => new URL('./edgeflow-more-simd.wasm', import.meta.url).href,
+  'edgeflow-more-relaxed.wasm': () => new URL('./edgeflow-more-relaxed.wasm', import.meta.url).href,
+};
 const opened = new Map();
 let failures = 0;
 
@@ -48,6 +52,11 @@ def open_part(name: str, build: str, core: Callable[[], list]) -> Awaitable[obje
     if (!opened.has(name)) opened.set(name, open(name, build, core));
     return opened.get(name);
     ''')
+
+
+def part_address(name: str) -> str:
+    """Where one of them lies. A TypeError if that is not known here."""
+    __pragma__('js', "const found = addresses[name]; return typeof found === 'string' ? found : found();")
 
 
 def part_addresses() -> object:

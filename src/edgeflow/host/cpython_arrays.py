@@ -11,9 +11,14 @@ from edgeflow.errors import EdgeflowError
 _TYPES: dict[str, type] = {
     'float32': numpy.float32, 'uint8': numpy.uint8, 'int8': numpy.int8, 'uint16': numpy.uint16, 'int16': numpy.int16,
     'int32': numpy.int32, 'int64': numpy.int64, 'bool': numpy.bool_, 'float16': numpy.float16, 'float64': numpy.float64,
-    'uint32': numpy.uint32, 'uint64': numpy.uint64, 'bfloat16': numpy.uint16,
+    'uint32': numpy.uint32, 'uint64': numpy.uint64,
 }
-_NAMES: dict[str, str] = {numpy.dtype(kind).str[1:]: name for name, kind in _TYPES.items() if name != 'bfloat16'}
+_NAMES: dict[str, str] = {numpy.dtype(kind).str[1:]: name for name, kind in _TYPES.items()}
+# These have the arrays of another type.
+_TYPES['bfloat16'] = numpy.uint16
+_TYPES['int4'] = _TYPES['int2'] = numpy.int8
+for _name in ['float8e4m3fn', 'float8e4m3fnuz', 'float8e5m2', 'float8e5m2fnuz', 'float8e8m0', 'float4e2m1', 'uint4', 'uint2']:
+    _TYPES[_name] = numpy.uint8
 MAX_EXACT_INT = 2**53 - 1
 
 
@@ -167,7 +172,7 @@ def array_list(array: numpy.ndarray) -> list:
 
 
 def array_ints(array: numpy.ndarray) -> list[int]:
-    return [max(-MAX_EXACT_INT, min(MAX_EXACT_INT, int(x))) for x in array.reshape(-1).tolist()]
+    return [0 if x != x else int(max(-MAX_EXACT_INT, min(MAX_EXACT_INT, x))) for x in array.reshape(-1).tolist()]
 
 
 def array_dtype(array: object) -> str | None:

@@ -26,7 +26,7 @@ Arrays (JS: typed arrays; CPython: one-dimensional numpy arrays)
     array_bytes(array) -> Bytes                          a view
     array_list(array) -> list                            numbers (int64 too: EdgeflowError beyond 2^53 - 1, where JS numbers
                                                          are not exact), bools for bool where the platform has them
-    array_ints(array) -> list[int]                       whole numbers; those beyond 2^53 - 1 are clamped to it (the INT64_MAX
+    array_ints(array) -> list[int]                       whole numbers; NaN as 0; those beyond 2^53 - 1 are clamped to it (the INT64_MAX
                                                          that Slice means as "to the end" stays usable)
     array_dtype(array) -> str | None                     None: not a numeric array (then it may be a list)
     array_size(array) -> int ; array_shape(array) -> list[int]          JS: always [size]; numpy arrays may have any rank
@@ -111,6 +111,25 @@ WebAssembly
                                                                        instance's shared_memory()
     isolated() -> bool                                                 whether threads can share memory here
     async instantiate_wasm(code: Bytes) -> WasmInstance                 both
+
+Texts of rare operators (from edgeflow.host.strings)
+    match_fully(pattern: str, texts: list[str]) -> list[bool] | None    whether each text as a whole matches a regular expression of RE2's
+                                                         syntax; None: it is none
+    find_matches(pattern: str, text: str) -> list[str] | None            all matches that are not empty, one after the other; None: as above
+    parse_number(text) -> float | None                   a decimal number, 'nan', 'inf'; None: it is none
+    number_text(x, dtype) -> str                         the shortest decimal that is x as 'float32' or 'float64', as numpy writes it
+
+Images (from edgeflow.host.images)
+    async decode_image(data: Bytes) -> Picture           an encoded image; 'run-failed' if the platform cannot read it, 'platform' in Node
+
+WebGPU (from edgeflow.host.gpu)
+    async open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevice | None      the best adapter's device with those of the
+                                                                       wanted features that it offers and its largest limits; None:
+                                                                       there is none. on_lost: hears why, once, when it is lost
+    shader_source(name: str) -> str                                    the text of wgsl/`name`.wgsl, its includes filled in
+    narrowed(dtype: str, data: Bytes) -> Bytes | None                  elements as 32-bit words, as they lie on the GPU; None: an
+                                                                       int64 does not fit. Types of 32 bits: `data` itself
+    widened(dtype: str, data: Bytes) -> Bytes                          the other way round
 
 Workers
     default_workers() -> int                                            how many workers suit this platform: the cores in a page
@@ -356,6 +375,15 @@ class MessagePort(Protocol):
 
 
 @dataclass(frozen=True)
+class Picture:
+    """pixels: four bytes each (red, green, blue, alpha), row after row."""
+
+    width: int
+    height: int
+    pixels: Bytes
+
+
+@dataclass(frozen=True)
 class TokenizedText:
     """The tokens of one text, without special tokens.
 
@@ -386,3 +414,72 @@ class TokenizerLibrary(Protocol):
     def token_id(self, token: str) -> int | None: ...
 
     def token(self, token_id: int) -> str | None: ...
+
+
+class GpuBuffer(Protocol):
+    """GPU memory."""
+
+
+@dataclass(frozen=True)
+class GpuPiece:
+    """`size` bytes of a buffer from `offset` on."""
+
+    buffer: GpuBuffer
+    offset: int
+    size: int
+
+
+@dataclass
+class GpuCommand:
+    """A dispatch, or where `pipeline` is None a copy from `source` to `target`."""
+
+    pipeline: object | None
+    group: object | None
+    groups: list[int]
+    source: GpuPiece | None = None
+    target: GpuPiece | None = None
+
+
+class GpuDevice(Protocol):
+    """A device and its queue.
+
+    features: those wanted that it has, by WebGPU's names. name: for people. software: whether the adapter is a program on the CPU.
+    subgroup_size: the smallest size of a subgroup, 0 where it is not told. Whatever is done on a lost device raises EdgeflowError 'device-lost'.
+    """
+
+    name: str
+    features: list[str]
+    software: bool
+    subgroup_size: int
+    lost: bool
+
+    def limit(self, name: str) -> int:
+        """A limit by WebGPU's name."""
+
+    def buffer(self, size: int, uniform: bool = False) -> GpuBuffer:
+        """A storage buffer that can be copied to and from, or a uniform one."""
+
+    def free(self, buffer: GpuBuffer) -> None: ...
+
+    def write(self, buffer: GpuBuffer, offset: int, data: Bytes) -> None:
+        """Copy bytes into a buffer before what is submitted next; their number is rounded up to a multiple of 4."""
+
+    async def pipeline(self, label: str, code: str, constants: dict[str, int], forms: str) -> object:
+        """Compile a kernel with entry `main`. forms: one letter a binding: u uniform, r storage that is read, w storage that is written."""
+
+    def group(self, forms: str, pieces: list[GpuPiece]) -> object:
+        """What a dispatch binds."""
+
+    def watch(self) -> None:
+        """Look for errors in what is made until settled(), which raises them: 'out-of-memory', 'device-lost', 'internal'."""
+
+    async def settled(self) -> None: ...
+
+    def submit(self, commands: list[GpuCommand]) -> None:
+        """Submit the commands, in order."""
+
+    async def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> list[Bytes]:
+        """Submit the commands at once, in order, and give what `reads` then hold."""
+
+    def destroy(self) -> None:
+        """Give it up; on_lost hears of it."""

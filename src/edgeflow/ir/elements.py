@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from edgeflow.host.platform import array_ints, array_list, array_view, new_bytes, read_f32, write_i32s
+from edgeflow.host.platform import array_ints, array_list, array_view
 from edgeflow.host.port import Bytes
-from edgeflow.ir.dtype import element_count
+from edgeflow.ir.dtype import PACKED_BITS, SMALL_FLOATS, element_count
 from edgeflow.ir.graph import TensorData
 
 
@@ -18,36 +18,41 @@ def elements(tensor: TensorData) -> list[float]:
         return array_list(array_view(dtype, data))
     if dtype == 'bool':
         return [1 if data[i] != 0 else 0 for i in range(len(data))]
-    if dtype == 'float16':
-        return [_half(data[2 * i] + 256 * data[2 * i + 1]) for i in range(len(data) // 2)]
-    if dtype == 'bfloat16':
-        return [_brain(data, 2 * i) for i in range(len(data) // 2)]
-    if dtype == 'int4' or dtype == 'uint4':
-        return [_nibble(data, i, dtype == 'int4') for i in range(element_count(tensor.shape))]
+    if dtype in SMALL_FLOATS or dtype in PACKED_BITS:
+        return [small_number(dtype, code) for code in _codes(data, dtype, element_count(tensor.shape))]
     if dtype == 'string':
         return []
     return array_ints(array_view(dtype, data))
 
 
-def _half(bits: int) -> float:
-    """IEEE 754 half precision."""
-    sign: float = -1.0 if bits >= 32768 else 1.0
-    exponent: int = (bits // 1024) % 32
-    fraction: int = bits % 1024
-    if exponent == 0:
-        return sign * fraction / 16777216
-    if exponent == 31:
+def _codes(data: Bytes, dtype: str, count: int) -> list[int]:
+    """The bits of each element: two bytes, one, or a part of one."""
+    if dtype == 'float16' or dtype == 'bfloat16':
+        return [data[2 * i] + 256 * data[2 * i + 1] for i in range(count)]
+    bits: int = PACKED_BITS.get(dtype, 8)
+    each: int = 8 // bits
+    return [data[i // each] // 2 ** (i % each * bits) % 2 ** bits for i in range(count)]
+
+
+def small_number(dtype: str, bits: int) -> float:
+    """The number that the bits of a small float or integer mean."""
+    form = SMALL_FLOATS.get(dtype)
+    if form is None:
+        limit: int = 2 ** PACKED_BITS[dtype]
+        return bits - limit if dtype.startswith('int') and bits >= limit // 2 else bits
+    steps: int = 2 ** form[1]
+    top: int = 2 ** form[0] - 1
+    half: int = steps * (top + 1)
+    sign: float = -1.0 if bits >= half else 1.0
+    exponent: int = bits // steps % (top + 1)
+    fraction: int = bits % steps
+    kind: int = form[3]
+    if kind == 4:
+        return math.nan if bits == 255 else 2.0 ** (bits - 127)
+    if (kind == 1 and bits % half == half - 1) or (kind == 2 and bits == half):
+        return math.nan
+    if kind == 0 and exponent == top:
         return sign * math.inf if fraction == 0 else math.nan
-    return sign * (1024 + fraction) / 1024 * 2.0 ** (exponent - 15)
-
-
-def _brain(data: Bytes, offset: int) -> float:
-    wide: Bytes = new_bytes(4)
-    write_i32s(wide, 0, [(data[offset] + 256 * data[offset + 1]) * 65536])
-    return read_f32(wide, 0)
-
-
-def _nibble(data: Bytes, index: int, signed: bool) -> int:
-    value: int = data[index // 2] % 16 if index % 2 == 0 else data[index // 2] // 16
-    return value - 16 if signed and value > 7 else value
-
+    if exponent == 0:
+        return sign * fraction * 2.0 ** (1 - form[2] - form[1])
+    return sign * (steps + fraction) * 2.0 ** (exponent - form[2] - form[1])

@@ -80,8 +80,11 @@ def verify_operators(graph: Graph) -> None:
 
 def _verify_nodes(graph: Graph, opsets: dict[str, int]) -> None:
     for node in graph.nodes:
+        for value in node.attributes.values():
+            if isinstance(value, Graph):
+                _verify_nodes(value, opsets)
         if node.key() == 'If':
-            _verify_if(node, opsets)
+            _verify_if(node)
             continue
         spec: OpSpec = find_spec(node, opsets.get(node.domain, 1))
         count: int = len(node.inputs)
@@ -92,7 +95,7 @@ def _verify_nodes(graph: Graph, opsets: dict[str, int]) -> None:
             )
 
 
-def _verify_if(node: Node, opsets: dict[str, int]) -> None:
+def _verify_if(node: Node) -> None:
     """If stands in no table: the planner takes the branch, its nodes are what backends run."""
     if len(node.inputs) != 1:
         raise EdgeflowError('invalid-graph', f'{describe(node)}: expected 1 input, got {len(node.inputs)}', {'node': node.name})
@@ -103,4 +106,3 @@ def _verify_if(node: Node, opsets: dict[str, int]) -> None:
                 'invalid-graph', f"{describe(node)}: expected a graph with {len(node.outputs)} outputs as '{name}', got none",
                 {'node': node.name, 'attribute': name},
             )
-        _verify_nodes(branch, opsets)

@@ -10,8 +10,11 @@ from edgeflow.ir.dtype import DTYPE_NAMES
 from edgeflow.ir.graph import Attribute, Graph, Node, TensorData, ValueInfo
 from edgeflow.onnx import records
 from edgeflow.onnx.records import Function
+from edgeflow.onnx.sparse import read_sparse
 from edgeflow.onnx.tensors import External, read_tensor
-from edgeflow.onnx.wire import WireReader, invalid
+from edgeflow.onnx.wire import LENGTH, WireReader, invalid
+
+NESTED_TYPES: dict[int, str] = {records.TYPE_SEQUENCE: 'seq', records.TYPE_MAP: 'map', records.TYPE_OPTIONAL: 'optional'}
 
 
 @dataclass(frozen=True)
@@ -66,17 +69,17 @@ def read_graph(reader: WireReader, context: Context) -> Graph:
         elif number == records.GRAPH_NAME:
             name = reader.text()
         elif number == records.GRAPH_SPARSE_INITIALIZER:
-            raise EdgeflowError('unsupported-op', f"graph '{name}' has a sparse initializer; expected dense tensors", {})
+            _read_initializer(reader.message(), context, initializers, True)
         else:
             reader.skip()
     inputs = [info for info in inputs if info.name not in initializers]
     return Graph(name, inputs, outputs, nodes, initializers)
 
 
-def _read_initializer(reader: WireReader, context: Context, initializers: dict[str, TensorData]) -> None:
+def _read_initializer(reader: WireReader, context: Context, initializers: dict[str, TensorData], sparse: bool = False) -> None:
     names: list[str] = []
     position: int = reader.position
-    tensor = read_tensor(reader, context.external, names)
+    tensor = read_sparse(reader, context.external, names) if sparse else read_tensor(reader, context.external, names)
     if names[0] == '':
         raise invalid('an initializer has no name', position)
     if names[0] in initializers:
@@ -162,6 +165,12 @@ def _read_attribute(reader: WireReader, context: Context, attributes: dict[str, 
             copies: bool = len(tensor.parts) > 0 or tensor.stored is not None
             parts.tensor = TensorData(tensor.dtype, tensor.shape, join_bytes([tensor.whole()])) if copies else tensor
             parts.seen = 4
+        elif number == records.ATTRIBUTE_SPARSE:
+            parts.tensor = read_sparse(reader.message(), context.external, [])
+            parts.seen = 11
+        elif number == records.ATTRIBUTE_TYPE_PROTO:
+            parts.text = _read_type(reader.message(), parts.name).dtype
+            parts.seen = 13
         elif number == records.ATTRIBUTE_GRAPH:
             parts.graph = read_graph(reader.message(), context)
             parts.seen = 5
@@ -191,7 +200,7 @@ def _attribute_value(parts: AttributeParts, position: int) -> Attribute:
         if parts.seen != 0 and parts.seen != kind:
             raise invalid(f"attribute '{parts.name}' has another value than its type", position)
         return parts.number
-    if kind == 3:
+    if kind == 3 or kind == 13:
         return parts.text
     if kind == 6:
         return parts.floats
@@ -199,7 +208,7 @@ def _attribute_value(parts: AttributeParts, position: int) -> Attribute:
         return parts.ints
     if kind == 8:
         return parts.strings
-    if kind == 4 and parts.tensor is not None:
+    if (kind == 4 or kind == 11) and parts.tensor is not None:
         return parts.tensor
     if kind == 5 and parts.graph is not None:
         return parts.graph
@@ -215,8 +224,7 @@ def _attribute_value(parts: AttributeParts, position: int) -> Attribute:
 def read_value_info(reader: WireReader) -> ValueInfo:
     """A declared input or output. Dtype '' where the file does not say (outputs of subgraphs)."""
     name: str = ''
-    dtype: str = ''
-    shape: list[int | str] | None = None
+    found: ValueInfo | None = None
     position: int = reader.position
     while True:
         number: int = reader.next_field()
@@ -225,35 +233,56 @@ def read_value_info(reader: WireReader) -> ValueInfo:
         if number == records.VALUE_NAME:
             name = reader.text()
         elif number == records.VALUE_TYPE:
-            kind: WireReader = reader.message()
-            while True:
-                choice: int = kind.next_field()
-                if choice == 0:
-                    break
-                if choice == records.TYPE_TENSOR:
-                    tensor: WireReader = kind.message()
-                    while True:
-                        part: int = tensor.next_field()
-                        if part == 0:
-                            break
-                        if part == records.TENSOR_TYPE_DTYPE:
-                            dtype = _dtype_name(tensor.integer_field(), name)
-                        elif part == records.TENSOR_TYPE_SHAPE:
-                            shape = _read_shape(tensor.message())
-                        else:
-                            tensor.skip()
-                elif choice == 4 or choice == 5 or choice == 8 or choice == 9:
-                    raise EdgeflowError(
-                        'unsupported-op', f"value '{name}' is a sequence, map, sparse tensor or optional; expected a tensor",
-                        {'value': name},
-                    )
-                else:
-                    kind.skip()
+            found = _read_type(reader.message(), name)
         else:
             reader.skip()
     if name == '':
         raise invalid('an input or output has no name', position)
-    return ValueInfo(name, dtype, shape)
+    return ValueInfo(name, '' if found is None else found.dtype, None if found is None else found.shape)
+
+
+def _read_type(kind: WireReader, name: str) -> ValueInfo:
+    """A TypeProto. What is no tensor has a dtype such as 'seq(float32)', 'optional(seq(int64))' or 'map(string,float32)'."""
+    dtype: str = ''
+    shape: list[int | str] | None = None
+    while True:
+        choice: int = kind.next_field()
+        if choice == 0:
+            return ValueInfo(name, dtype, shape)
+        if choice == records.TYPE_TENSOR:
+            tensor: WireReader = kind.message()
+            while True:
+                part: int = tensor.next_field()
+                if part == 0:
+                    break
+                if part == records.TENSOR_TYPE_DTYPE:
+                    dtype = _dtype_name(tensor.integer_field(), name)
+                elif part == records.TENSOR_TYPE_SHAPE:
+                    shape = _read_shape(tensor.message())
+                else:
+                    tensor.skip()
+        elif choice in NESTED_TYPES:
+            dtype = f'{NESTED_TYPES[choice]}({_read_content(kind.message(), name)})'
+        elif choice == 8:
+            raise EdgeflowError('unsupported-op', f"value '{name}' is a sparse tensor; expected a dense one", {'value': name})
+        else:
+            kind.skip()
+
+
+def _read_content(reader: WireReader, name: str) -> str:
+    """The type of what a sequence or optional holds; of a map, its key's and its value's."""
+    key: str = ''
+    content: str = ''
+    while True:
+        part: int = reader.next_field()
+        if part == 0:
+            return key + content
+        if part == records.TYPE_CONTENT and reader.wire != LENGTH:
+            key = _dtype_name(reader.integer_field(), name) + ','
+        elif part == records.TYPE_CONTENT or part == records.TYPE_MAP_VALUE:
+            content = _read_type(reader.message(), name).dtype
+        else:
+            reader.skip()
 
 
 def _dtype_name(code: int, name: str) -> str:

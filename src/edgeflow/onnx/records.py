@@ -51,8 +51,10 @@ ATTRIBUTE_GRAPH = 6
 ATTRIBUTE_FLOATS = 7
 ATTRIBUTE_INTS = 8
 ATTRIBUTE_STRINGS = 9
+ATTRIBUTE_TYPE_PROTO = 14
 ATTRIBUTE_TYPE = 20
 ATTRIBUTE_REFERENCE = 21
+ATTRIBUTE_SPARSE = 22
 
 ATTRIBUTE_TYPES: dict[int, str] = {
     1: 'float', 2: 'int', 3: 'string', 4: 'tensor', 5: 'graph', 6: 'floats', 7: 'ints', 8: 'strings', 9: 'tensors',
@@ -74,9 +76,19 @@ TENSOR_LOCATION = 14
 # Ours, in a skeleton (pieces.py): where in the file the raw data lie, and their length.
 TENSOR_PLACE = 4093
 
+SPARSE_VALUES = 1
+SPARSE_INDICES = 2
+SPARSE_DIMS = 3
+
 VALUE_NAME = 1
 VALUE_TYPE = 2
 TYPE_TENSOR = 1
+TYPE_SEQUENCE = 4
+TYPE_MAP = 5
+TYPE_OPTIONAL = 9
+# What a sequence or optional holds; of a map, its key and value.
+TYPE_CONTENT = 1
+TYPE_MAP_VALUE = 2
 TENSOR_TYPE_DTYPE = 1
 TENSOR_TYPE_SHAPE = 2
 SHAPE_DIM = 1

@@ -23,7 +23,7 @@ def run(graph: Graph) -> bool:
 
 def _tensor(node: Node) -> TensorData:
     for name, value in node.attributes.items():
-        if name == 'value' and isinstance(value, TensorData):
+        if (name == 'value' or name == 'sparse_value') and isinstance(value, TensorData):
             return value
         if name == 'value_float' or name == 'value_floats':
             return _numbers('float32', value, node)

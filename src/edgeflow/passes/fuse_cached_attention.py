@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeflow.ir.attributes import int_of, ints_of
+from edgeflow.host.platform import array_bytes, array_of
+from edgeflow.ir.attributes import int_of, ints_of, number_of
 from edgeflow.ir.elements import elements
-from edgeflow.ir.graph import Graph, Node
-from edgeflow.passes.fuse_sdpa import Match, past_mask, past_scale
-from edgeflow.passes.match import GraphIndex, fuse_each, nan_guard, node_name
+from edgeflow.ir.graph import Graph, Node, TensorData
+from edgeflow.passes.fuse_sdpa import Match, mask_node, past_mask, past_scale
+from edgeflow.passes.match import GraphIndex, fuse_each, input_at, nan_guard, node_name
 from edgeflow.passes.shapes import ShapeTable
 
 
@@ -39,7 +40,7 @@ class _Kept:
 
 def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse every attention whose keys and values continue those of a past that is given from outside."""
-    return fuse_each(graph, table, {'Softmax': _fuse})
+    return fuse_each(graph, table, {'Softmax': _fuse, 'com.microsoft:MultiHeadAttention': _fuse_heads})
 
 
 def _fuse(index: GraphIndex, table: ShapeTable, softmax: Node) -> None:
@@ -50,8 +51,10 @@ def _fuse(index: GraphIndex, table: ShapeTable, softmax: Node) -> None:
     guarded = index.producer(last.inputs[0])
     guard = 1 if guarded is not None and guarded.key() == 'Where' else 0
     scores = past_mask(index, table, softmax.inputs[0], match)
+    if match.mask != '' and index.made_by(scores, 'Where') is not None:
+        scores = past_mask(index, table, scores, match)
     product = index.made_by(past_scale(index, table, scores, match, True), 'MatMul')
-    if product is None or match.condition != '':
+    if product is None:
         return
     q = past_scale(index, table, product.inputs[0], match, False)
     k = past_scale(index, table, product.inputs[1], match, False)
@@ -71,6 +74,10 @@ def _fuse(index: GraphIndex, table: ShapeTable, softmax: Node) -> None:
     if keys is None or values is None or keys.repeated != values.repeated:
         return
     before: list[Node] = []
+    if match.condition != '':
+        mask = last.outputs[0] + '#mask'
+        before.append(mask_node(index, match, mask, match.mask))
+        match.mask = mask
     if factor != '':
         scaled_q = last.outputs[0] + '#q'
         before.append(Node('Mul', '', node_name([product]), [q, factor], [scaled_q]))
@@ -83,6 +90,33 @@ def _fuse(index: GraphIndex, table: ShapeTable, softmax: Node) -> None:
                 inputs = inputs[:8] + [added.inputs[i], added.inputs[1 - i]]
     fused = Node('CachedAttention', 'edgeflow', node_name([product]), inputs, [last.outputs[0]], {'scale': match.scale, 'guard': guard})
     index.replace([last], fused, before)
+
+
+def _fuse_heads(index: GraphIndex, table: ShapeTable, node: Node) -> None:
+    """MultiHeadAttention whose keys and values come apart into heads of past and new tokens: only the query and the result are flat then."""
+    scale = number_of(node, 'scale', 0.0)
+    given = [input_at(node, i) for i in range(8)]
+    if scale == 0 or int_of(node, 'unidirectional') != 0 or given[3:5] + given[6:] != ['', '', '', ''] or len(node.outputs) > 1:
+        return
+    kept: list[_Kept] = []
+    for name in given[1:3]:
+        flat = index.made_by(name, 'Reshape')
+        turned = index.made_by(flat.inputs[0], 'Transpose') if flat is not None else None
+        found = _kept(index, turned.inputs[0]) if turned is not None and ints_of(turned, 'perm') == [0, 2, 1, 3] else None
+        if found is None:
+            return
+        kept.append(found)
+    if kept[0].repeated != kept[1].repeated:
+        return
+    names = [node.outputs[0] + end for end in ['#q', '#heads', '#attended', '#turned', '#apart', '#flat']]
+    for i in range(2):
+        shape = [0, 0, int_of(node, 'num_heads'), -1] if i == 0 else [0, 0, -1]
+        index.graph.initializers[names[4 + i]] = TensorData('int64', [len(shape)], array_bytes(array_of('int64', shape)))
+    inputs = [names[1], kept[0].new, kept[1].new, kept[0].past, kept[1].past, given[5], kept[0].present, kept[1].present]
+    index.replace([node], Node('Reshape', '', node.name, [names[3], names[5]], [node.outputs[0]]), [
+        Node('Reshape', '', node.name, [given[0], names[4]], [names[0]]), Node('Transpose', '', node.name, [names[0]], [names[1]], {'perm': [0, 2, 1, 3]}),
+        Node('CachedAttention', 'edgeflow', node.name, inputs, [names[2]], {'scale': scale, 'guard': 0}),
+        Node('Transpose', '', node.name, [names[2]], [names[3]], {'perm': [0, 2, 1, 3]})])
 
 
 def _is_one_number(table: ShapeTable, name: str) -> bool:

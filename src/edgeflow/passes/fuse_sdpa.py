@@ -112,14 +112,17 @@ def past_mask(index: GraphIndex, table: ShapeTable, name: str, match: Match) -> 
         if value is not None and value <= SURELY_MASKED and _leads_to_product(index, table, chosen.inputs[1 + k]):
             match.parts.append(chosen)
             match.condition = chosen.inputs[0]
-            match.inverted = k == 1
+            match.inverted = k == 0
             return chosen.inputs[1 + k]
     return name
 
 
 def _leads_to_product(index: GraphIndex, table: ShapeTable, name: str) -> bool:
-    """Whether a value is a MatMul, perhaps scaled."""
+    """Whether a value is a MatMul, perhaps scaled, or Where chooses between one and a number."""
     scratch = Match(Node('', '', '', [], []))
+    chosen: Node | None = index.made_by(name, 'Where')
+    if chosen is not None:
+        name = chosen.inputs[1] if table.scalar(chosen.inputs[2]) is not None else chosen.inputs[2]
     return index.made_by(past_scale(index, table, name, scratch, True), 'MatMul') is not None
 
 

@@ -89,14 +89,15 @@ class ShapeTable:
         rule: ShapeRule | None = rules.get(node.key())
         if rule is not None:
             rule(self, node)
-        self._add_dtype(node)
+        self.add_dtype(node)
         content: Content | None = self._content(node)
         if content is not None and len(content.values) <= LARGEST:
             self.contents[node.outputs[0]] = content
             if node.key() in VECTOR_OPS and node.outputs[0] not in self.shapes:
                 self.set_shape(node.outputs[0], [len(content.values)])
 
-    def _add_dtype(self, node: Node) -> None:
+    def add_dtype(self, node: Node) -> None:
+        """Note the data type of the node's outputs."""
         key: str = node.key()
         name: str = node.outputs[0] if len(node.outputs) > 0 else ''
         if name == '':
@@ -231,6 +232,18 @@ def _concatenated(table: ShapeTable, node: Node, given: list[Content | None]) ->
         else:
             return None
     return Content(values, whole)
+
+
+def infer_dtypes(graph: Graph) -> ShapeTable:
+    """The data types alone."""
+    table = ShapeTable(1)
+    for info in graph.inputs:
+        table.dtypes[info.name] = info.dtype
+    for name in graph.initializers:
+        table.dtypes[name] = graph.initializers[name].dtype
+    for node in graph.nodes:
+        table.add_dtype(node)
+    return table
 
 
 def infer_shapes(graph: Graph, opset: int, rules: dict[str, ShapeRule]) -> ShapeTable:

@@ -26,6 +26,8 @@ class Constants(Protocol):
 
     def packed(self, form: PackedForm, inputs: list[Value | None]) -> Value | None: ...
 
+    def lowering(self, key: str) -> Lowering | None: ...
+
 
 @dataclass(frozen=True)
 class PackedForm:
@@ -48,12 +50,14 @@ class CacheLayout:
 
     table: the rows of the batch that runs, at a fixed address. offsets: where the keys and values of each past input begin in
     a page, in bytes, by Value.cache, and names: those numbers by the names of the inputs. capacity: the most keys that a row of this plan can see.
+    pool: on a GPU, what all pages lie in.
     """
 
     table: Value
     names: dict[str, int]
     offsets: list[int]
     capacity: int
+    pool: Value
 
 
 class StepBuilder:
@@ -97,7 +101,11 @@ class StepBuilder:
 
     def scratch(self, size: int) -> Value:
         """`size` bytes that live only while this node's steps run, 64-byte aligned, contents undefined."""
-        value = self.new_value('scratch', 'uint8', [size])
+        return self.typed_scratch('uint8', [size])
+
+    def typed_scratch(self, dtype: str, shape: list[int]) -> Value:
+        """As scratch(), for a tensor."""
+        value = self.new_value('scratch', dtype, shape)
         self.scratches.append(value)
         return value
 
@@ -150,6 +158,13 @@ class StepBuilder:
         if not value.constant:
             raise self.unsupported(f"it needs the elements of '{value.name}' while planning, which depend on data")
         return self._constants.read_floats(value)
+
+    def lowering(self, key: str) -> Lowering:
+        """The lowering of another operator, for those that are made of several."""
+        found = self._constants.lowering(key)
+        if found is None:
+            raise self.unsupported(f'it is made of {key}, which no backend has')
+        return found
 
     def where(self) -> str:
         """The node being lowered, as messages name it."""

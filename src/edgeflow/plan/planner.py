@@ -11,7 +11,7 @@ planned so far is complete, and the rest could be planned once the run has reach
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from edgeflow.errors import EdgeflowError
@@ -22,7 +22,7 @@ from edgeflow.ir.ops.table import infer_types
 from edgeflow.ir.order import read_names
 from edgeflow.plan.arena import live_peak, place_values
 from edgeflow.plan.builder import Lowering, StepBuilder
-from edgeflow.plan.lifetimes import find_lifetimes, live_groups, reuse_memory
+from edgeflow.plan.lifetimes import Lifetime, find_lifetimes, live_groups, reuse_memory
 from edgeflow.plan.stretches import Shared, Stretch, hold_stretches
 from edgeflow.plan.values import NodeSteps, Pointer, Step, Value
 
@@ -30,9 +30,10 @@ EAGER_BYTES = 2097152
 FOLD_BYTES = 65536
 FOLD_GROWTH = 4
 
-MEMORY_DTYPES: dict[str, str] = {'float16': 'float32', 'bfloat16': 'float32', 'int4': 'int8', 'uint4': 'uint8'}
+MEMORY_DTYPES: dict[str, str] = {'float16': 'float32', 'bfloat16': 'float32'}
 
-PLANNED_OPS: list[str] = ['Shape', 'Size', 'If']
+SHAPE_OPS: list[str] = ['Shape', 'Size']
+PLANNED_OPS: list[str] = SHAPE_OPS + ['If']
 
 
 class Machine(Protocol):
@@ -42,16 +43,16 @@ class Machine(Protocol):
 
     def initializer(self, key: str) -> Value: ...
 
-    def evaluate(self, b: StepBuilder, outputs: list[Value | None]) -> None:
-        """Run b.steps now and make `outputs` constants."""
+    def evaluate(self, b: StepBuilder, outputs: list[Value | None]) -> bool:
+        """Run b.steps now and make `outputs` constants. False: it cannot do so now."""
 
     def convert(self, b: StepBuilder, source: Value, target: Value) -> None:
         """Write the step that converts between the 16-bit float types of the model's border and float32."""
 
     def read_ints(self, value: Value) -> list[int]: ...
 
-    def share(self, groups: list[NodeSteps], outputs: list[Value], b: StepBuilder) -> Shared:
-        """Divide what several machines can work on at once."""
+    def share(self, groups: list[NodeSteps], inputs: list[Value], outputs: list[Value], b: StepBuilder) -> Shared:
+        """Divide what several machines can work on at once, and say what lies where."""
 
 
 @dataclass
@@ -64,6 +65,8 @@ class Draft:
     arena_size: int
     live_peak: int
     stretches: list[Stretch]
+    # Of the values on the GPU, which have no place in the arena.
+    far: list[Lifetime] = field(default_factory=list)
 
     def steps(self) -> list[Step]:
         """All steps, in order."""
@@ -177,14 +180,16 @@ class _Planner:
         groups = live_groups(self.groups, outputs)
         for group in groups:
             _check_cache(self.b, group)
-        # What works on a session's pages cannot be divided: they are in this machine's memory.
-        shared = self.machine.share(groups, outputs, self.b) if self.b.cache is None else Shared(groups, [])
-        lives = find_lifetimes(shared.groups, inputs, outputs)
+        shared = self.machine.share(groups, inputs, outputs, self.b)
+        lives = find_lifetimes(shared.groups, inputs if shared.inputs is None else shared.inputs, outputs if shared.outputs is None else shared.outputs)
         hold_stretches(lives, shared)
         reuse_memory(lives, self.b.reuses)
-        spans = list(lives.values())
+        spans: list[Lifetime] = []
+        far: list[Lifetime] = []
+        for life in lives.values():
+            (far if life.value.far else spans).append(life)
         arena_size = place_values(spans)
-        return Draft(inputs, outputs, shared.groups, arena_size, live_peak(spans), shared.stretches)
+        return Draft(inputs, outputs, shared.groups, arena_size, live_peak(spans), shared.stretches, far)
 
     def _find(self, scope: Scope, name: str) -> Value | None:
         level: Scope | None = scope
@@ -218,30 +223,17 @@ class _Planner:
             output = outputs[i]
             if output is not None:
                 scope.values[node.outputs[i]] = output
-        if key == 'Shape' or key == 'Size':
-            self._shape(node, inputs[0], outputs[0])
+        if key in SHAPE_OPS:
+            set_shape(node, inputs[0], outputs[0])
         else:
             self._lower(node, inputs, outputs)
-
-    def _shape(self, node: Node, source: Value | None, output: Value | None) -> None:
-        if source is None or output is None:
-            return
-        output.constant = True
-        if node.key() == 'Size':
-            output.literal = [element_count(source.shape)]
-            return
-        rank = len(source.shape)
-        start = _clamped(_int(node, 'start', 0), rank)
-        end = _clamped(_int(node, 'end', rank), rank)
-        output.literal = source.shape[start:max(start, end)]
 
     def _lower(self, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
         lower = self.machine.lowering(node.key())
         if lower is None:
             raise self.b.unsupported('no backend has this operator')
         lower(self.b, node, inputs, outputs)
-        if _is_eager(inputs, outputs):
-            self.machine.evaluate(self.b, outputs)
+        if is_eager(inputs, outputs) and self.machine.evaluate(self.b, outputs):
             return
         written: list[Value] = []
         for value in outputs:
@@ -265,6 +257,20 @@ class _Planner:
             value = self._find(inner, branch.outputs[i].name)
             if value is not None and node.outputs[i] != '':
                 scope.values[node.outputs[i]] = value
+
+
+def set_shape(node: Node, source: Value | None, output: Value | None) -> None:
+    """Make the output of Shape or Size a literal."""
+    if source is None or output is None:
+        return
+    output.constant = True
+    if node.key() == 'Size':
+        output.literal = [element_count(source.shape)]
+        return
+    rank = len(source.shape)
+    start = _clamped(_int(node, 'start', 0), rank)
+    end = _clamped(_int(node, 'end', rank), rank)
+    output.literal = source.shape[start:max(start, end)]
 
 
 def _check_cache(b: StepBuilder, group: NodeSteps) -> None:
@@ -343,7 +349,7 @@ def needed_nodes(graph: Graph, output_names: list[str]) -> list[bool]:
     return needed
 
 
-def _is_eager(inputs: list[Value | None], outputs: list[Value | None]) -> bool:
+def is_eager(inputs: list[Value | None], outputs: list[Value | None]) -> bool:
     """Whether a node runs while planning: its inputs are constant and its outputs are small, or no larger than the inputs."""
     given = 0
     for value in inputs:

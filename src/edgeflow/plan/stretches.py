@@ -36,10 +36,12 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Shared:
-    """The groups of a plan, and the stretches among them, in order."""
+    """The groups of a plan, and the stretches among them, in order. inputs, outputs: where those of the plan lie, if not where they were."""
 
     groups: list[NodeSteps]
     stretches: list[Stretch]
+    inputs: list[Value] | None = None
+    outputs: list[Value] | None = None
 
 
 def hold_stretches(lives: dict[int, Lifetime], shared: Shared) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeflow.ir.dtype import byte_size, element_count
+from edgeflow.ir.dtype import element_count, held_size
 from edgeflow.ir.graph import Node
 
 
@@ -23,6 +23,7 @@ class Value:
     - at the fixed `address` of a constant (weights of the model, or constants that this plan computed);
     - else in the arena, at `offset` (-1 until plan/arena.py has placed it).
 
+    half: a weight that is float16 on the GPU. far: it lies on the GPU, and its place is not the arena.
     cache: for past keys or values that lie in a session's pages, their number in CacheLayout.offsets; -1 for all else.
     """
 
@@ -31,7 +32,7 @@ class Value:
         self.name: str = name
         self.dtype: str = dtype
         self.shape: list[int] = shape
-        self.size: int = byte_size(dtype, element_count(shape))
+        self.size: int = held_size(dtype, element_count(shape))
         self.constant: bool = False
         self.initializer: str = ''
         self.literal: list[int] | None = None
@@ -40,6 +41,8 @@ class Value:
         self.base_offset: int = 0
         self.offset: int = -1
         self.cache: int = -1
+        self.half: bool = False
+        self.far: bool = False
 
     def root(self) -> Value:
         """The value that owns the memory in which this one lies."""

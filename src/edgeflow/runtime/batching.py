@@ -10,7 +10,6 @@ from edgeflow.backends.contract import Executable, Feed
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_copy, array_view, call_with, join_bytes
 from edgeflow.host.port import Bytes
-from edgeflow.ir.dtype import ITEM_BITS
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import public
 from edgeflow.runtime.scheduler_records import Batcher, check_count, check_time
@@ -71,7 +70,7 @@ def check_batch(inputs: list[ValueInfo], outputs: list[ValueInfo], executable: E
         first = dims[0] if len(dims) > 0 else 0
         if symbol == '' and isinstance(first, str):
             symbol = first
-        if symbol == '' or first != symbol or symbol in dims[1:] or ITEM_BITS.get(info.dtype, 0) < 8:
+        if symbol == '' or first != symbol or symbol in dims[1:] or info.dtype == 'string':
             shown = 'of any rank' if info.shape is None else f'[{", ".join([str(dim) for dim in dims])}]'
             raise EdgeflowError(
                 'invalid-argument',

@@ -20,25 +20,19 @@ class RemoteDecoder:
 
     def __init__(self, ask: Ask) -> None:
         self._ask: Ask = ask
-        self._lengths: dict[int, int] = {}
         self._memory: MemoryUse = MemoryUse(0, 0, 0, 0)
 
     async def open(self, inputs: dict[str, Feed]) -> int:
         parcel = self._parcel('open')
         parcel.add_feeds(inputs, False)
-        return await self._begun(parcel, 0)
+        return await self._begun(parcel)
 
     async def fork(self, session: int, length: int) -> int:
-        parcel = self._parcel('fork')
-        parcel.fields['session'] = session
-        parcel.fields['length'] = length
-        return await self._begun(parcel, length)
+        return await self._begun(self._parcel('fork', session, length))
 
-    async def _begun(self, parcel: Parcel, length: int) -> int:
+    async def _begun(self, parcel: Parcel) -> int:
         answer = await self._ask(parcel, None)
-        session = cast(int, answer['session'])
-        self._lengths[session] = length
-        return session
+        return cast(int, answer['session'])
 
     async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[NextToken]:
         parcel = self._parcel('advance')
@@ -46,37 +40,28 @@ class RemoteDecoder:
         parcel.fields['feedings'] = [[feeding.session, feeding.ids, feeding.at, feeding.begins, feeding.choosing] for feeding in feedings]
         answer = await self._ask(parcel, control)
         self._memory = read_memory(answer['memory'])
-        for feeding in feedings:
-            if feeding.session in self._lengths:
-                self._lengths[feeding.session] = feeding.at + len(feeding.ids)
         return [_read_chosen(row) for row in cast('list[list]', answer['chosen'])]
 
     def rewind(self, session: int, length: int) -> None:
-        if self._lengths.get(session, 0) > length:
-            self._lengths[session] = length
-            parcel = self._parcel('rewind')
-            parcel.fields['session'] = session
-            parcel.fields['length'] = length
-            self._tell(parcel)
+        self._tell('rewind', session, length)
 
     def close(self, session: int) -> None:
-        if self._lengths.pop(session, None) is not None:
-            parcel = self._parcel('close')
-            parcel.fields['session'] = session
-            self._tell(parcel)
+        self._tell('close', session, 0)
 
     def cache_memory(self) -> MemoryUse:
         return self._memory
 
-    def _parcel(self, action: str) -> Parcel:
+    def _parcel(self, action: str, session: int = 0, length: int = 0) -> Parcel:
         parcel = Parcel('decode')
         parcel.fields['action'] = action
+        parcel.fields['session'] = session
+        parcel.fields['length'] = length
         return parcel
 
-    def _tell(self, parcel: Parcel) -> None:
+    def _tell(self, action: str, session: int, length: int) -> None:
         async def send() -> None:
             try:
-                await self._ask(parcel, None)
+                await self._ask(self._parcel(action, session, length), None)
             except EdgeflowError:
                 # Worker or model are gone, and the session with them.
                 return

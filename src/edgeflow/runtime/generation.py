@@ -14,6 +14,7 @@ from edgeflow.backends.generation import Decoder, Feeding, NextToken
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import pause, signal_aborted
 from edgeflow.host.port import AbortSignal
+from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import public
 from edgeflow.runtime.memory import Resource
 from edgeflow.runtime.page import page_scheduler
@@ -21,6 +22,17 @@ from edgeflow.runtime.scheduler_task import RunContext
 
 # How often a run lets others catch up before it starts: a turn of the event loop each.
 MOST_PAUSES = 4
+# What a decoder is told of its tokens.
+TOLD = ['input_ids', 'attention_mask', 'position_ids']
+
+
+def session_inputs(declared: list[ValueInfo]) -> list[ValueInfo]:
+    """What a session is given of a model's inputs, for one text: not what the engine knows, its tokens, their past, and which branch to take."""
+    found: list[ValueInfo] = []
+    for info in declared:
+        if info.name not in TOLD and info.dtype != 'bool' and not info.name.startswith('past'):
+            found.append(ValueInfo(info.name, info.dtype, None if info.shape is None else [1] + info.shape[1:]))
+    return found
 
 
 class _Request:

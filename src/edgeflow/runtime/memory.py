@@ -219,12 +219,11 @@ class ModelEntry:
 
     def update(self, use: MemoryUse) -> None:
         """What the model holds now. Others give way if that is beyond the budget."""
-        area = ledger.gpu if self.device == 'webgpu' else ledger.wasm
-        count = (1 if use.total > 0 else 0) - (1 if self.use.total > 0 else 0)
         grown = use.total - self.use.total
+        ledger.gpu.add(use.gpu - self.use.gpu, change(use.gpu, self.use.gpu))
+        ledger.wasm.add(grown - use.gpu + self.use.gpu, change(use.total - use.gpu, self.use.total - self.use.gpu))
         self.use = use
         self.largest = max(self.largest, use.total)
-        area.add(grown, count)
         if grown > 0:
             self.begin_run()
             try:
@@ -252,6 +251,11 @@ class ModelEntry:
         """The model is gone."""
         self.update(MemoryUse(0, 0, 0, 0))
         ledger.models.pop(self.number, None)
+
+
+def change(size: int, before: int) -> int:
+    """How many more hold memory, if one that held `before` bytes now holds `size`."""
+    return (1 if size > 0 else 0) - (1 if before > 0 else 0)
 
 
 def current_owner() -> Owner | None:

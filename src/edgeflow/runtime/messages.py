@@ -11,7 +11,7 @@ from typing import cast
 
 from edgeflow.backends.contract import Feed, MemoryUse, Placement
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_bytes, array_view, bytes_memory, error_stack, own_bytes, set_error_stack
+from edgeflow.host.platform import array_bytes, array_view, bytes_memory, error_stack, new_array, own_bytes, set_error_stack
 from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import ValueInfo
 
@@ -31,11 +31,11 @@ class Parcel:
 
     def add_feeds(self, feeds: dict[str, Feed], give: bool) -> None:
         """Put tensors into the field 'feeds'."""
-        rows: list[object] = []
-        for name in feeds:
-            feed = feeds[name]
-            rows.append([name, feed.dtype, feed.shape, self.add_bytes(array_bytes(feed.data), give)])
-        self.fields['feeds'] = rows
+        self.fields['feeds'] = [[name, self._row(feeds[name], give)] for name in feeds]
+
+    def _row(self, feed: Feed, give: bool) -> list[object]:
+        items: list[object] = [self._row(item, give) if isinstance(item, Feed) else item for item in feed.items]
+        return [feed.dtype, feed.shape, self.add_bytes(array_bytes(feed.data), give), items]
 
     def _has(self, memory: object) -> bool:
         for other in self.transfer:
@@ -48,9 +48,16 @@ def read_feeds(message: dict[str, object]) -> dict[str, Feed]:
     """What add_feeds() put in."""
     feeds: dict[str, Feed] = {}
     for row in cast('list[list]', message['feeds']):
-        dtype: str = row[1]
-        feeds[row[0]] = Feed(dtype, row[2], array_view(dtype, row[3]))
+        feeds[row[0]] = _read_row(row[1])
     return feeds
+
+
+def _read_row(row: list) -> Feed:
+    dtype: str = row[0]
+    items: list[object] = row[3]
+    if dtype in ['string', 'sequence', 'map', 'none']:
+        return Feed(dtype, row[1], new_array('uint8', 0), [_read_row(item) if isinstance(item, list) else item for item in items])
+    return Feed(dtype, row[1], array_view(dtype, row[2]))
 
 
 def infos_fields(infos: list[ValueInfo]) -> list[object]:
@@ -65,24 +72,24 @@ def read_infos(fields: object) -> list[ValueInfo]:
 
 def memory_fields(use: MemoryUse) -> list[int]:
     """A MemoryUse as plain values."""
-    return [use.total, use.weights, use.arena, use.plans]
+    return [use.total, use.weights, use.arena, use.plans, use.gpu]
 
 
 def read_memory(fields: object) -> MemoryUse:
     """The other way round."""
     row = cast('list[int]', fields)
-    return MemoryUse(row[0], row[1], row[2], row[3])
+    return MemoryUse(row[0], row[1], row[2], row[3], row[4])
 
 
 def placement_fields(placement: Placement) -> list[object]:
     """A Placement as plain values."""
-    return [placement.device, placement.nodes]
+    return [placement.device, placement.nodes, placement.fallback, placement.reasons]
 
 
 def read_placement(fields: object) -> Placement:
     """The other way round."""
     row = cast('list', fields)
-    return Placement(row[0], row[1])
+    return Placement(row[0], row[1], row[2], row[3])
 
 
 def error_fields(error: Exception) -> dict[str, object]:

@@ -15,6 +15,7 @@ from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import nearest, public
 from edgeflow.runtime.batching import Batching, RunRequest, check_batch, model_batcher
+from edgeflow.runtime.exchange import dispose_all, given_value, nested_feed, tensor_feed
 from edgeflow.runtime.generation import Generation, GenerationSession
 from edgeflow.runtime.memory import ModelEntry, Resource, with_room
 from edgeflow.runtime.opening import MODEL, ModelFiles, Opened, open_files
@@ -85,11 +86,13 @@ class Model(Resource):
 
     @public
     async def run(
-        self, inputs: dict[str, Tensor], *, outputs: list[str] | None = None,
+        self, inputs: dict[str, Tensor | list[Tensor] | None], *, outputs: list[str] | None = None,
         priority: Literal['low', 'normal', 'high', 'critical'] = 'normal', signal: AbortSignal | None = None,
         deadline: float | None = None, transfer: bool = False,
     ) -> dict[str, Tensor]:
         """Run once with these inputs by name, and give the outputs by name as new tensors.
+
+        A sequence is a list of tensors, an optional without an element None, a map (of ai.onnx.ml) a dict.
 
         outputs: the names that are wanted, all if left out; what the others alone need is not computed.
         priority: which of the waiting runs of all models goes first. signal: an AbortSignal that cancels the run, waiting or
@@ -104,16 +107,14 @@ class Model(Resource):
     async def open_session(self, inputs: dict[str, Tensor] | None = None) -> GenerationSession:
         """Memory for texts of a decoder, token by token. inputs: what else it takes (an encoder's states and mask).
 
-        EdgeflowErrors: 'unsupported-op' for what is no decoder, 'disposed', 'worker-lost'.
+        EdgeflowErrors: 'unsupported-op' for what is no decoder, 'invalid-input', 'disposed', 'worker-lost'.
         """
         self._check_living()
-        feeds: dict[str, Feed] = {}
-        if inputs is not None:
-            given: dict[str, Tensor] = to_dict(inputs)
-            for name in given:
-                feeds[name] = Feed(given[name].dtype, given[name].shape, given[name].data)
+        if 'input_ids' not in self.input_names() or 'logits' not in [info.name for info in self.outputs]:
+            raise EdgeflowError('unsupported-op', "the model is no decoder: expected an input 'input_ids' and an output 'logits'", {})
+        from edgeflow.runtime.generation import Generation, session_inputs
+        feeds = check_inputs(session_inputs(self.inputs), {} if inputs is None else to_dict(inputs))
         if self._generation is None:
-            from edgeflow.runtime.generation import Generation
             self._generation = Generation(self.id, self._ready_decoder, lambda: self._entry.update(self.memory()))
         return await self._generation.open(feeds)
 
@@ -132,7 +133,7 @@ class Model(Resource):
         feeds = check_inputs(self.inputs, inputs)
         if asked.transfer:
             for tensor in inputs.values():
-                tensor.dispose()
+                dispose_all(tensor)
 
         async def work(request: RunRequest, context: RunContext) -> dict[str, Feed]:
             if request.give:
@@ -155,7 +156,7 @@ class Model(Resource):
         tensors: dict[str, Tensor] = {}
         for name in wanted:
             result = results[name]
-            tensors[name] = Tensor(result.dtype, result.shape, result.data)
+            tensors[name] = given_value(result)
         return tensors
 
     def input_names(self) -> list[str]:
@@ -169,7 +170,8 @@ class Model(Resource):
     def placement(self) -> Placement:
         """Which operators run where."""
         placement = self._present().placement()
-        return Placement(placement.device, native_mapping(placement.nodes))
+        return Placement(
+            placement.device, native_mapping(placement.nodes), native_mapping(placement.fallback), native_mapping(placement.reasons))
 
     async def describe_plan(self, shapes: dict[str, list[int]]) -> str:
         """The steps that run for inputs of these shapes, one a line; for tests and debugging."""
@@ -200,7 +202,8 @@ class Model(Resource):
         """The executable, loaded again if it was lost or has given up its memory."""
         if self._executable is not None and self._executable.lost():
             if self._reload is None:
-                raise EdgeflowError('worker-lost', 'the worker that held the model was lost, and the model cannot be loaded again', {})
+                code = 'device-lost' if self.device == 'webgpu' else 'worker-lost'
+                raise EdgeflowError(code, 'what held the model was lost, and the model cannot be loaded again', {})
             self._executable.dispose()
             self._executable = None
         if self._executable is None and self._reload is not None and not self.disposed:
@@ -268,18 +271,20 @@ def check_inputs(declared: list[ValueInfo], inputs: dict[str, Tensor]) -> dict[s
     feeds: dict[str, Feed] = {}
     for info in declared:
         tensor = inputs.get(info.name)
+        if info.dtype[-1:] == ')' and info.name in inputs:
+            feeds[info.name] = nested_feed(info, info.dtype, tensor)
+            continue
         if tensor is None:
             raise EdgeflowError('invalid-input', f"input '{info.name}' is missing; the model needs {', '.join(known)}",
                                 {'name': info.name, 'expected': describe_info(info)})
         if not isinstance(tensor, Tensor):
             raise EdgeflowError('invalid-input', f"input '{info.name}': expected a tensor, as tensor() makes them",
                                 {'name': info.name, 'expected': describe_info(info)})
-        data = tensor.data
         if tensor.dtype != info.dtype:
             raise mismatch(info, tensor)
         if info.shape is not None:
             check_dims(info, info.shape, tensor, symbols, owners)
-        feeds[info.name] = Feed(tensor.dtype, tensor.shape, data)
+        feeds[info.name] = tensor_feed(tensor)
     return feeds
 
 

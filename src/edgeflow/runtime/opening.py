@@ -9,6 +9,7 @@ from typing import Protocol
 from edgeflow.backends.choose import load_executable
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
+from edgeflow.backends.wasm.executable import fetch_operators
 from edgeflow.backends.wasm.kernels import Image, file_size
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import Bytes
@@ -133,6 +134,7 @@ async def open_files(
     graph = read_model(files.skeleton(), find).graph
     await rests.rest()
     verify(graph)
+    await fetch_operators(graph)
     verify_operators(graph)
     files.clear()
     await rests.rest()

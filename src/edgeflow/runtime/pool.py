@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import new_channel, new_deferred, part_addresses, reuse_memory_of
 from edgeflow.host.port import Bytes, Deferred, WasmModule, WorkerHandle
@@ -39,6 +40,8 @@ class PoolWorker:
         self.models: int = 0
         self.started: bool = False
         self.lost: str | None = None
+        # The models whose GPU it has lost.
+        self.bereft: set[int] = set()
         self._handle: WorkerHandle = handle
         self._version: str = version
         self._calls: dict[int, Call] = {}
@@ -63,6 +66,7 @@ class PoolWorker:
             parcel = Parcel('start')
             parcel.fields['kernels'] = module
             parcel.fields['parts'] = part_addresses()
+            parcel.fields['wasm'] = env.wasm_location
             self.tell(parcel)
 
     def idle(self) -> bool:
@@ -158,6 +162,9 @@ class PoolWorker:
         kind = message['kind']
         if kind == 'ready':
             self._begin(cast(str, message['version']))
+            return
+        if kind == 'lost':
+            self.bereft.add(cast(int, message['number']))
             return
         if kind == 'spent':
             data = cast(Bytes, message['data'])

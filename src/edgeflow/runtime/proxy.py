@@ -79,6 +79,8 @@ class RemoteExecutable:
         if answer['divisible'] and (self._runs_worth_help > 0 or now() - began >= LONG_RUN_MS):
             self._runs_worth_help = self._runs_worth_help + 1
         self._memory = read_memory(answer['memory'])
+        if 'placement' in answer:
+            self._placement = read_placement(answer['placement'])
         return read_feeds(answer)
 
     async def decoder(self) -> Decoder:
@@ -119,7 +121,11 @@ class RemoteExecutable:
         return self._runs_worth_help > 0
 
     def lost(self) -> bool:
-        return self._tenancy is not None and self._tenancy.worker.lost is not None
+        tenancy = self._tenancy
+        return tenancy is not None and (tenancy.worker.lost is not None or tenancy.number in tenancy.worker.bereft)
+
+    def on_loss(self, callback: Callable[[], None]) -> None:
+        """The worker tells by itself."""
 
     def dispose(self) -> None:
         tenancy = self._tenancy

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
     array_bytes, array_dtype, array_flat, array_list, array_of, array_shape, array_size, array_view, new_array, plain_list,
 )
 from edgeflow.host.port import NumericArray
-from edgeflow.ir.dtype import byte_size, element_count
+from edgeflow.ir.dtype import SMALL_FLOATS, element_count, held_size
+from edgeflow.ir.elements import small_number
 from edgeflow.options import check_choice
 from edgeflow.runtime.memory import Resource
 
 TENSOR_DTYPES = [
     'float32', 'float16', 'float64', 'bfloat16', 'int8', 'int16', 'int32', 'int64',
-    'uint8', 'uint16', 'uint32', 'uint64', 'bool',
+    'uint8', 'uint16', 'uint32', 'uint64', 'bool', 'float8e4m3fn', 'float8e4m3fnuz', 'float8e5m2', 'float8e5m2fnuz', 'float8e8m0',
+    'float4e2m1', 'int4', 'uint4', 'int2', 'uint2',
 ]
 
 DType = Literal[
@@ -23,8 +25,15 @@ DType = Literal[
     'uint8', 'uint16', 'uint32', 'uint64', 'bool',
 ]
 
-# Types that share the storage of another: a uint8 array may be declared bool, a uint16 array may hold 16-bit floats.
-STORAGE: dict[str, str] = {'bool': 'uint8', 'float16': 'uint16', 'bfloat16': 'uint16'}
+# Types that share the storage of another: a uint8 array may be declared bool or hold small floats, a uint16 array 16-bit floats.
+STORAGE: dict[str, str] = {
+    'bool': 'uint8', 'float16': 'uint16', 'bfloat16': 'uint16', 'float8e4m3fn': 'uint8', 'float8e4m3fnuz': 'uint8', 'float8e5m2': 'uint8',
+    'float8e5m2fnuz': 'uint8', 'float8e8m0': 'uint8', 'float4e2m1': 'uint8', 'int4': 'int8', 'uint4': 'uint8', 'int2': 'int8', 'uint2': 'uint8',
+}
+
+BOUNDS: dict[str, list[int]] = {
+    'bool': [0, 1], 'uint4': [0, 15], 'int4': [-8, 7], 'uint2': [0, 3], 'int2': [-2, 1], 'float4e2m1': [0, 15],
+}
 
 
 class Tensor(Resource):
@@ -36,13 +45,13 @@ class Tensor(Resource):
         self.shape: list[int] = shape
         self.size: int = element_count(shape)
         self._data: NumericArray | None = data
-        self._begin('tensor', byte_size(dtype, self.size))
+        self._begin('tensor', held_size(dtype, self.size))
 
     @property
     def data(self) -> NumericArray:
         """The numbers, flat: a typed array in JS, a one-dimensional numpy array in Python. Not a copy.
 
-        float16 is a Float16Array where the browser has it, else a Uint16Array of the bits; bfloat16 is always the bits.
+        Of strings, a list. float16 is a Float16Array where the browser has it, else a Uint16Array of the bits; bfloat16 is always the bits.
         EdgeflowError 'disposed' after dispose().
         """
         if self._data is None:
@@ -76,22 +85,29 @@ def describe(dtype: str, shape: list[int]) -> str:
 
 
 def tensor(
-    data: float | bool | list[object] | NumericArray, shape: list[int] | None = None,
+    data: float | bool | str | list[object] | NumericArray, shape: list[int] | None = None,
     dtype: Literal[
         'float32', 'float16', 'float64', 'bfloat16', 'int8', 'int16', 'int32', 'int64',
-        'uint8', 'uint16', 'uint32', 'uint64', 'bool',
+        'uint8', 'uint16', 'uint32', 'uint64', 'bool', 'float8e4m3fn', 'float8e4m3fnuz', 'float8e5m2', 'float8e5m2fnuz', 'float8e8m0',
+        'float4e2m1', 'int4', 'uint4', 'int2', 'uint2', 'string',
     ] | None = None,
 ) -> Tensor:
     """A tensor of the given numbers.
 
     data: a number, nested lists of numbers or bools, or a typed array (in Python a numpy array of any rank), which is not
-    copied. shape: inferred from the nesting if left out. dtype: an array's own; for lists of bools 'bool', for other
+    copied, or texts. shape: inferred from the nesting if left out. dtype: an array's own; for lists of bools 'bool', for other
     numbers 'float32' unless said, whole or not, because JS cannot tell 1 from 1.0. A uint8 array may be declared
-    'bool', a uint16 array that holds the bits of 16-bit floats 'float16' or 'bfloat16'.
+    'bool', a uint16 array that holds the bits of 16-bit floats 'float16' or 'bfloat16', and an array of bytes one of the
+    types of 8 bits and fewer, a byte for each element: integers as int8 or uint8, float8 and float4 types as their bits.
     EdgeflowError 'invalid-argument' for anything else, ragged lists, and a shape that does not fit.
     """
+    texts: list[str] = []
+    if dtype == 'string' or dtype is None:
+        natural = [0] if dtype == 'string' and data == [] else _flat_texts(data, texts)
+        if natural is not None:
+            return Tensor('string', _checked_shape(shape, natural, len(texts)), texts)
     if dtype is not None:
-        check_choice(dtype, TENSOR_DTYPES, 'dtype')
+        check_choice(dtype, TENSOR_DTYPES + ['string'], 'dtype')
     own = array_dtype(data)
     if own is not None:
         return _from_array(data, own, shape, dtype)
@@ -102,7 +118,25 @@ def tensor(
         )
     values = plain[0]
     kind = dtype if dtype is not None else ('bool' if _all_bools(values) else 'float32')
-    return Tensor(kind, _checked_shape(shape, plain[1], len(values)), array_of(kind, values))
+    if kind in SMALL_FLOATS and STORAGE[kind] == 'uint8':
+        raise EdgeflowError('invalid-argument', f'a {kind} tensor is made of an array of its bits, not of a list', {'expected': 'uint8'})
+    return Tensor(kind, _checked_shape(shape, plain[1], len(values)), array_of(kind, _within(kind, values)))
+
+
+def _flat_texts(data: object, texts: list[str]) -> list[int] | None:
+    """Append the texts of nested lists to `texts`; the shape they have, None if something is no text."""
+    if isinstance(data, str):
+        texts.append(data)
+        return []
+    if not isinstance(data, list):
+        return None
+    inner: list[int] | None = None
+    for item in data:
+        shape = _flat_texts(item, texts)
+        if shape is None or (inner is not None and inner != shape):
+            return None
+        inner = shape
+    return [len(data)] + inner if inner is not None else None
 
 
 def _from_array(data: NumericArray, own: str, shape: list[int] | None, dtype: str | None) -> Tensor:
@@ -115,11 +149,19 @@ def _from_array(data: NumericArray, own: str, shape: list[int] | None, dtype: st
             'invalid-argument', f'tensor data: expected an array of {dtype}, got one of {own}',
             {'expected': dtype, 'got': own},
         )
-    if dtype == 'bool':
-        for x in array_list(flat):
-            if x > 1:
-                raise EdgeflowError('invalid-argument', f'a bool tensor holds 0 and 1; got {x}', {'got': x})
+    if dtype in BOUNDS:
+        _within(dtype, array_list(flat))
     return Tensor(dtype, dims, array_view(dtype, array_bytes(flat)))
+
+
+def _within(dtype: str, values: list) -> list:
+    """The numbers, all of which the type must hold although its array would hold more."""
+    bounds = BOUNDS.get(dtype)
+    if bounds is not None:
+        for x in values:
+            if x < bounds[0] or x > bounds[1]:
+                raise EdgeflowError('invalid-argument', f'{dtype} holds {bounds[0]} to {bounds[1]}; got {x}', {'got': x})
+    return values
 
 
 def _all_bools(values: list[object]) -> bool:
@@ -150,29 +192,14 @@ def _checked_shape(shape: list[int] | None, natural: list[int], size: int) -> li
 
 def numbers(dtype: str, data: NumericArray) -> list:
     """The numbers of a tensor's array as a flat list, whatever the platform keeps them in."""
+    if dtype == 'string':
+        return list(cast('list[str]', data))
     values = array_list(data)
     if dtype == 'bool':
         return [bool(x) for x in values]
-    if dtype == 'bfloat16':
-        return [_from_bits(bits, 8, 7) for bits in values]
-    if dtype == 'float16' and array_dtype(data) == 'uint16':
-        return [_from_bits(bits, 5, 10) for bits in values]
+    if dtype in SMALL_FLOATS and (dtype != 'float16' or array_dtype(data) == 'uint16'):
+        return [small_number(dtype, bits) for bits in values]
     return values
-
-
-def _from_bits(bits: int, exponent_bits: int, fraction_bits: int) -> float:
-    """The number that 16 bits mean: IEEE 754 binary16 (5, 10) or bfloat16 (8, 7)."""
-    sign = -1.0 if bits >= 32768 else 1.0
-    steps = 2 ** fraction_bits
-    top = 2 ** exponent_bits - 1
-    exponent = (bits // steps) % (top + 1)
-    fraction = bits % steps
-    bias = top // 2
-    if exponent == top:
-        return sign * float('inf') if fraction == 0 else float('nan')
-    if exponent == 0:
-        return sign * fraction * 2.0 ** (1 - bias - fraction_bits)
-    return sign * (steps + fraction) * 2.0 ** (exponent - bias - fraction_bits)
 
 
 def nest(values: list, shape: list[int]) -> float | bool | list[object]:

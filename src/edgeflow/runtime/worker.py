@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from edgeflow.backends.contract import HelperLink
+from edgeflow.backends.contract import HelperLink, Placement
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.wasm.crew import Link
 from edgeflow.backends.wasm.helper import Helper
 from edgeflow.backends.wasm.kernels import Preparation, use_kernels
+from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import bytes_memory, open_port, start_task, use_part_addresses, worker_port
 from edgeflow.host.port import Bytes, WorkerPort
@@ -51,6 +52,7 @@ class Server:
         self._port: WorkerPort = port
         self._version: str = version
         self._executables: dict[int, GeneratingExecutable] = {}
+        self._placements: dict[int, Placement] = {}
         self._preparations: dict[int, Preparation] = {}
         self._orders: list[Order] = []
         self._busy: bool = False
@@ -69,6 +71,7 @@ class Server:
         if kind == 'start':
             use_kernels(message['kernels'])
             use_part_addresses(message['parts'])
+            env.wasm_location = cast('str | None', message['wasm'])
         elif kind == 'cancel':
             self._cancel(cast(int, message['call']))
         elif kind == 'link':
@@ -88,6 +91,7 @@ class Server:
             self._of(message).reset(cast(str, message['location']))
         elif kind == 'dispose':
             self._preparations.pop(cast(int, message['number']), None)
+            self._placements.pop(cast(int, message['number']), None)
             executable = self._executables.pop(cast(int, message['number']), None)
             if executable is not None:
                 executable.dispose()
@@ -184,11 +188,13 @@ class Server:
         files = await self._ready_files(message)
         self._preparations.pop(cast(int, message['number']), None)
         opened = await open_files(files, cast(str, message['device']), order.cancelled, cast(int, message['shares']))
-        self._executables[cast(int, message['number'])] = opened.executable
+        number = cast(int, message['number'])
+        self._executables[number] = opened.executable
+        opened.executable.on_loss(lambda: self._port.post({'kind': 'lost', 'number': number}, []))
         parcel = Parcel('answer')
         parcel.fields['inputs'] = infos_fields(opened.inputs)
         parcel.fields['outputs'] = infos_fields(opened.outputs)
-        parcel.fields['placement'] = placement_fields(opened.executable.placement())
+        self._add_placement(parcel, number)
         parcel.fields['memory'] = memory_fields(opened.executable.memory())
         return parcel
 
@@ -212,7 +218,15 @@ class Server:
         parcel.add_feeds(results, True)
         parcel.fields['memory'] = memory_fields(executable.memory())
         parcel.fields['divisible'] = executable.divisible()
+        self._add_placement(parcel, cast(int, message['number']))
         return parcel
+
+    def _add_placement(self, parcel: Parcel, number: int) -> None:
+        """Tell where a model's nodes run, if that is news."""
+        placement = self._executables[number].placement()
+        if self._placements.get(number) is not placement:
+            self._placements[number] = placement
+            parcel.fields['placement'] = placement_fields(placement)
 
     async def _describe(self, message: dict[str, object]) -> Parcel:
         executable = self._executable(message)

@@ -64,7 +64,7 @@ async def preload(
     model: str,
     *,
     priority: Literal['high', 'normal', 'low'] = 'normal',
-    device: Literal['auto', 'wasm'] = 'auto',
+    device: Literal['auto', 'wasm', 'webgpu'] = 'auto',
     dtype: Dtype = 'auto',
     revision: str = 'main',
     subfolder: str = 'onnx',
@@ -103,7 +103,7 @@ async def preload(
 async def is_cached(
     model: str,
     *,
-    device: Literal['auto', 'wasm'] = 'auto',
+    device: Literal['auto', 'wasm', 'webgpu'] = 'auto',
     dtype: Dtype = 'auto',
     revision: str = 'main',
     subfolder: str = 'onnx',
@@ -132,7 +132,7 @@ async def is_cached(
 async def model_files(
     model: str,
     *,
-    device: Literal['auto', 'wasm'] = 'auto',
+    device: Literal['auto', 'wasm', 'webgpu'] = 'auto',
     dtype: Dtype = 'auto',
     revision: str = 'main',
     subfolder: str = 'onnx',

@@ -7,7 +7,7 @@ from typing import Literal, cast
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import to_dict
-from edgeflow.options import check_choice, public
+from edgeflow.options import check_choice
 
 LARGEST_SEED = 9007199254740991
 
@@ -40,9 +40,8 @@ class GenerationOptions:
     stop: list[str] = field(default_factory=list)
 
 
-@public
 def generation_options(
-    config: dict[str, object], *, max_new_tokens: int | None = None, min_new_tokens: int | None = None,
+    config: dict[str, object], max_new_tokens: int | None = None, min_new_tokens: int | None = None,
     do_sample: bool | None = None, temperature: float | None = None, top_k: int | None = None, top_p: float | None = None,
     min_p: float | None = None, typical_p: float | None = None, repetition_penalty: float | None = None,
     presence_penalty: float | None = None, frequency_penalty: float | None = None, no_repeat_ngram_size: int | None = None,
@@ -64,7 +63,7 @@ def generation_options(
     more than 1, with length_penalty (score / length ** penalty) and early_stopping. num_return_sequences: so many texts for each given
     one, drawn, or the best of the beams. seed: same seed, same tokens. logprobs: tell
     the log probability of each token, and of so many of the likeliest (0: of none of them).
-    EdgeflowError: 'invalid-argument', 'unknown-option'.
+    EdgeflowError: 'invalid-argument'.
     """
     beams = whole('num_beams', num_beams, config, 1, 1)
     warmth = number('temperature', temperature, config, 1.0, 0, None)

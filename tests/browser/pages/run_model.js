@@ -15,9 +15,9 @@ function encode(array) {
   return btoa(text);
 }
 
-export async function runModel(library, url, cases) {
+export async function runModel(library, url, cases, options) {
   const { loadModel, tensor } = library;
-  const model = await loadModel(url);
+  const model = await loadModel(url, options);
   const results = [];
   for (const inputs of cases) {
     const given = {};

@@ -20,8 +20,7 @@ from typing import Protocol
 
 from edgeflow.backends.contract import Feed, MemoryUse, RunControl
 from edgeflow.backends.generation import Chooser, Feeding, NextToken, chooser_of
-from edgeflow.backends.wasm.machine import WasmMachine
-from edgeflow.backends.wasm.pages import MOST_ROWS, PAGE, PageList, Pages, TableRow, find_pasts
+from edgeflow.backends.wasm.pages import MOST_ROWS, PAGE, PageList, PageMemory, PastInput, TableRow, find_pasts
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_ints, array_of, array_view, join_bytes, new_array
 from edgeflow.ir.dtype import element_count
@@ -73,15 +72,15 @@ class _Session:
 class WasmDecoder:
     """generation.Decoder."""
 
-    def __init__(self, graph: Graph, machine: WasmMachine, runner: Callable[[Graph], Runner]) -> None:
-        self._machine = machine
+    def __init__(
+        self, graph: Graph, runner: Callable[[Graph], Runner], pages: Callable[[list[PastInput]], PageMemory], memory: Callable[[], MemoryUse],
+    ) -> None:
+        """runner: runs graphs on the model's weights. pages: the pages that its plans work on. memory: of the model."""
+        self._memory: Callable[[], MemoryUse] = memory
         self._sessions: dict[int, _Session] = {}
         self._numbers: int = 0
         self._inputs: list[ValueInfo] = graph.inputs
         self._deciding: list[str] = deciding_inputs(graph)
-        names = [info.name for info in graph.inputs]
-        if OUTPUT not in [info.name for info in graph.outputs] or 'input_ids' not in names:
-            raise EdgeflowError('unsupported-op', "the model is no decoder: expected an input 'input_ids' and an output 'logits'", {})
         short = last_logits(graph, OUTPUT)
         self._presents: list[str] = [info.name for info in graph.outputs if info.name != OUTPUT]
         kept = [info for info in graph.outputs if info.name != OUTPUT]
@@ -89,17 +88,17 @@ class WasmDecoder:
         self._run: Runner = self._whole
         self._states: Runner = self._whole
         self._appended: list[str] = []
-        self._pages: Pages | None = None
+        self._pages: PageMemory | None = None
         try:
-            pages = Pages(machine.engine, find_pasts(graph))
+            made = pages(find_pasts(graph))
             self._run = runner(past_positions(short))
-            self._states = runner(self._appending(graph, pages))
-            self._pages = pages
+            self._states = runner(self._appending(graph, made))
+            self._pages = made
         except EdgeflowError as error:
             if error.code != 'unsupported-op':
                 raise
 
-    def _appending(self, graph: Graph, pages: Pages) -> Graph:
+    def _appending(self, graph: Graph, pages: PageMemory) -> Graph:
         """The graph with results whose computing appends the keys and values of an encoder's states to the cache."""
         nodes = list(graph.nodes)
         fixed = [past.name for past in pages.pasts if past.fixed]
@@ -111,10 +110,6 @@ class WasmDecoder:
         return Graph(graph.name, graph.inputs, outputs, nodes, graph.initializers, graph.opsets)
 
     async def open(self, inputs: dict[str, Feed]) -> int:
-        known = [info.name for info in self._inputs]
-        for name in inputs:
-            if name not in known:
-                raise EdgeflowError('invalid-input', f"the model has no input '{name}'; it has {', '.join(known)}", {'name': name})
         return self._add(_Session(None, inputs))
 
     async def advance(self, feedings: list[Feeding], control: RunControl | None = None) -> list[NextToken]:
@@ -160,8 +155,8 @@ class WasmDecoder:
                 self._free(found)
 
     def cache_memory(self) -> MemoryUse:
-        used = 0 if self._pages is None else self._pages.used
-        return MemoryUse(self._machine.engine.instance.memory_size(), self._machine.weights.bytes, used, 0)
+        use = self._memory()
+        return MemoryUse(use.total, use.weights, 0 if self._pages is None else self._pages.used, 0, use.gpu)
 
     def _add(self, session: _Session) -> int:
         self._numbers = self._numbers + 1
@@ -202,7 +197,7 @@ class WasmDecoder:
         try:
             results = await self._feed_pages(self._pages, rows, ids, control, last)
         except EdgeflowError as error:
-            if error.code == 'unsupported-op' or error.details.get('code') == MASK_FAILURE:
+            if error.code in ['unsupported-op', 'invalid-graph'] or error.details.get('code') == MASK_FAILURE:
                 self._leave_pages()
                 again: list[NextToken] = []
                 for i in range(len(rows)):
@@ -225,7 +220,7 @@ class WasmDecoder:
             self._pages.free(session.fixed)
 
     async def _feed_pages(
-        self, pages: Pages, rows: list[_Session], ids: list[list[int]], control: RunControl | None, last: bool,
+        self, pages: PageMemory, rows: list[_Session], ids: list[list[int]], control: RunControl | None, last: bool,
     ) -> dict[str, Feed]:
         fresh = len(ids[0])
         for session in rows:
@@ -234,7 +229,8 @@ class WasmDecoder:
         for session in rows:
             session.busy = True
         lengths = [len(session.ids) for session in rows]
-        capacity = _capacity(max(lengths), FIRST_CAPACITY)
+        # Together with the new tokens a round number, as the tables of masks have that some graphs bring along.
+        capacity = 0 if max(lengths) == 0 else _capacity(max(lengths) + fresh, FIRST_CAPACITY) - fresh
         try:
             for session in rows:
                 await self._keep_states(pages, session, control)
@@ -253,7 +249,7 @@ class WasmDecoder:
                 elif info.name == STATES:
                     feeds[info.name] = _filled(info, 1, 1)
             self._feed_pasts(feeds, pages, [len(rows), capacity, states])
-            self._run.cache = CacheLayout(pages.table, pages.names, pages.offsets, capacity + fresh)
+            self._run.cache = pages.layout(capacity + fresh)
             return await self._run.run(feeds, self._wanted(rows, last), control)
         except Exception:
             for i in range(len(rows)):
@@ -265,12 +261,12 @@ class WasmDecoder:
                 if session.closed:
                     self._free(session)
 
-    def _feed_pasts(self, feeds: dict[str, Feed], pages: Pages, sizes: list[int]) -> None:
+    def _feed_pasts(self, feeds: dict[str, Feed], pages: PageMemory, sizes: list[int]) -> None:
         """The pasts of these sizes: rows, tokens, states; they lie in pages, so nothing is given of them but their shapes."""
         for past in pages.pasts:
             feeds[past.name] = Feed('float32', [sizes[0], past.heads, sizes[2 if past.fixed else 1], past.width], new_array('float32', 0))
 
-    async def _keep_states(self, pages: Pages, session: _Session, control: RunControl | None) -> None:
+    async def _keep_states(self, pages: PageMemory, session: _Session, control: RunControl | None) -> None:
         """Make keys and values of the states of a session's encoder, unless it has them."""
         if len(self._appended) == 0 or session.states > 0:
             return
@@ -280,7 +276,7 @@ class WasmDecoder:
         pages.write_table([TableRow(0, states, session.fixed, 0, session.held)])
         feeds.update(self._token_feeds([[0]], [0], 0, 0))
         self._feed_pasts(feeds, pages, [1, 0, 0])
-        self._states.cache = CacheLayout(pages.table, pages.names, pages.offsets, states)
+        self._states.cache = pages.layout(states)
         await self._states.run(feeds, self._appended, control)
         session.states = states
 
@@ -327,9 +323,6 @@ class WasmDecoder:
             feeds[name] = session.inputs[name]
         for info in pasts:
             feeds[info.name] = session.state[info.name] if info.name in session.state else _filled(info, 1, 0)
-        for info in self._inputs:
-            if info.name not in feeds:
-                raise EdgeflowError('invalid-input', f"a session needs the input '{info.name}'", {'name': info.name})
         results = await self._whole.run(feeds, self._wanted([session], True) + self._presents, control)
         for info in pasts:
             present = results.get(_present(info.name))
@@ -369,17 +362,15 @@ def _capacity(length: int, first: int) -> int:
 
 def _seen_states(inputs: dict[str, Feed]) -> dict[str, Feed]:
     """A text's inputs with only those states of its encoder that the mask shows: attention to the others would be 0."""
-    states = inputs.get(STATES)
-    if states is None or len(states.shape) != 3 or states.shape[0] != 1:
-        raise EdgeflowError('invalid-input', f"a session needs the input '{STATES}', [1, states, width]", {'name': STATES})
+    states = inputs[STATES]
     mask = inputs.get(STATES_MASK)
     rows = states.shape[1]
     shown = [1] * rows if mask is None else array_ints(mask.data)
     data = array_bytes(states.data)
     size = len(data) // max(rows, 1)
-    seen = [data[i * size:(i + 1) * size] for i in range(rows) if shown[i] != 0]
+    seen = [data[i * size:(i + 1) * size] for i in range(rows) if len(shown) == rows and shown[i] != 0]
     if len(seen) == 0:
-        raise EdgeflowError('invalid-input', f"expected states that '{STATES_MASK}' shows, got none", {'name': STATES_MASK})
+        raise EdgeflowError('invalid-input', f'{STATES_MASK}: expected {rows} elements, not all of them 0', {'name': STATES_MASK})
     feeds: dict[str, Feed] = {STATES: Feed(states.dtype, [1, len(seen), states.shape[2]], array_view(states.dtype, join_bytes(seen)))}
     if mask is not None:
         feeds[STATES_MASK] = Feed(mask.dtype, [1, len(seen)], array_of(mask.dtype, [1] * len(seen)))

@@ -16,9 +16,13 @@ from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.crew import Link, Member, SharePlan
 from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.kernels import Image, start_instance
+from edgeflow.backends.wasm.lowerings import VISION_OPS, lacks, needs_more
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
+from edgeflow.backends.wasm.more.interpreter import Interpreter
+from edgeflow.backends.wasm.pages import Pages
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_copy, join_bytes, new_bytes, now, pause
+from edgeflow.ir.dtype import DTYPE_CODES
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes import absorb_transposes, constants_to_initializers, eliminate_dead_nodes
 from edgeflow.passes.fold_constants import fold_constants
@@ -27,7 +31,7 @@ from edgeflow.passes.pipeline import pass_steps
 from edgeflow.passes.rename import all_graphs
 from edgeflow.plan.builder import CacheLayout, StepBuilder
 from edgeflow.plan.link import WORD, Tape, link
-from edgeflow.plan.planner import Draft, make_plan
+from edgeflow.plan.planner import Draft, initializer_key, make_plan, scope_key
 from edgeflow.plan.printer import print_plan
 from edgeflow.plan.stretches import Share
 from edgeflow.plan.values import Pointer, Step, Value
@@ -63,7 +67,8 @@ class WasmPlan:
 class WasmExecutable:
     """contract.Executable on a WasmMachine."""
 
-    def __init__(self, graph: Graph, machine: WasmMachine) -> None:
+    def __init__(self, graph: Graph, machine: WasmMachine, texts: dict[str, TensorData] | None = None) -> None:
+        """texts: the graph's tensors of strings."""
         self.lane: str = HERE
         # Where plans find past keys and values; None: in their inputs.
         self.cache: CacheLayout | None = None
@@ -73,6 +78,8 @@ class WasmExecutable:
         self._plans: dict[str, WasmPlan] = {}
         self._pausing: bool = False
         self._deciding: list[str] = deciding_inputs(graph)
+        self._texts: dict[str, TensorData] = {} if texts is None else texts
+        self._interpreter: Interpreter | None = None
         self._crew: list[Member] = []
         self._hired: int = 0
         self._helpers: list[Link] = []
@@ -83,16 +90,45 @@ class WasmExecutable:
     ) -> dict[str, Feed]:
         helpers = self._helpers
         self._helpers = []
-        if control is None and len(helpers) == 0:
-            return self.run_now(feeds, outputs)
         machine = self._living()
-        plan = self._begin_run(machine, feeds, outputs)
+        plan = self._begin_unless_interpreted(machine, feeds, outputs)
+        if plan is None:
+            return await self._interpret(machine, feeds, outputs, control)
         code = 0
         if len(helpers) > 0 and len(plan.draft.stretches) > 0:
             code = await self._run_with_help(machine, plan, self._members(machine, helpers), control)
+        elif control is None:
+            code = machine.engine.run_tape(plan.tape_address, plan.tape.step_words) if plan.tape.step_words > 0 else 0
         elif plan.tape.step_words > 0:
             code = await self._run_slices(machine, plan, 0, control)
         return self._end_run(machine, plan, outputs, code)
+
+    def _begin_unless_interpreted(self, machine: WasmMachine, feeds: dict[str, Feed], outputs: list[str]) -> WasmPlan | None:
+        """As _begin_run(); None if there can be no plan."""
+        if self._interpreter is not None or len(self._texts) > 0:
+            return None
+        for info in self._graph.inputs:
+            if info.dtype == 'string' or info.dtype not in DTYPE_CODES:
+                return None
+        try:
+            return self._begin_run(machine, feeds, outputs)
+        except EdgeflowError as error:
+            if error.code != 'unsupported-op' or self.cache is not None:
+                raise
+            return None
+
+    async def _interpret(self, machine: WasmMachine, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None) -> dict[str, Feed]:
+        """Run node by node, now and from now on: shapes depend on data, or values are no tensors of numbers."""
+        if self._interpreter is None:
+            from edgeflow.backends.wasm.more.interpreter import Interpreter
+
+            self.forget_plans()
+            self._interpreter = Interpreter(self._graph, machine, self._texts)
+        self._pausing = True
+        try:
+            return await self._interpreter.run(feeds, outputs, control, self._living)
+        finally:
+            self._pausing = False
 
     def run_now(self, feeds: dict[str, Feed], outputs: list[str]) -> dict[str, Feed]:
         """A run without a pause, for callers that cannot wait."""
@@ -255,11 +291,15 @@ class WasmExecutable:
     def lost(self) -> bool:
         return False
 
+    def on_loss(self, callback: Callable[[], None]) -> None:
+        """Its memory is not lost."""
+
     async def decoder(self) -> Decoder:
         from edgeflow.backends.wasm.decoder import WasmDecoder
         if self._decoder is None:
             machine = self._living()
-            self._decoder = WasmDecoder(self._graph, machine, lambda graph: WasmExecutable(graph, machine))
+            self._decoder = WasmDecoder(
+                self._graph, lambda graph: WasmExecutable(graph, machine), lambda pasts: Pages(machine.engine, pasts), self.memory)
         return self._decoder
 
     def lend(self, helpers: list[HelperLink]) -> None:
@@ -276,6 +316,7 @@ class WasmExecutable:
         self._crew = []
         self._machine = None
         self._decoder = None
+        self._interpreter = None
         self._plans = {}
 
     def _living(self) -> WasmMachine:
@@ -358,9 +399,54 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
 
     image: where the file lies already, if its large initializers are `stored` there. EdgeflowError 'unsupported-op' names the first operator that WASM does not have.
     """
-    machine = WasmMachine(await start_instance() if image is None else image.instance, shares, image)
+    machine = await open_machine(graph, shares, image)
+    await improve(graph, machine, rests)
+    check_operators(graph, [])
+    texts: dict[str, TensorData] = {}
+    take_texts(graph, '', texts)
+    for _ in machine.load(graph):
+        await rests.rest()
+    detach(graph)
+    return WasmExecutable(graph, machine, texts)
+
+
+async def fetch_operators(graph: Graph) -> None:
+    """Fetch the parts that know the graph's operators. 'file-missing' if they cannot be had."""
+    if lacks(graph, None):
+        await fetch_rare()
+    elif lacks(graph, VISION_OPS):
+        from edgeflow.backends.wasm.lower_spatial import install_spatial
+
+        install_spatial()
+
+
+async def fetch_rare() -> None:
+    """Fetch the part of rare operators, and the one whose operators they are made of."""
+    from edgeflow.backends.wasm.lower_spatial import install_spatial
+    from edgeflow.backends.wasm.more.lowerings import install
+
+    install_spatial()
+    install()
+
+
+async def open_machine(graph: Graph, shares: int = 1, image: Image | None = None) -> WasmMachine:
+    """A machine for a graph; with the part and the binary of rare operators, if it has such, and then without the image."""
     for part in all_graphs(graph):
         constants_to_initializers.run(part)
+    if not needs_more(graph):
+        return WasmMachine(await start_instance() if image is None else image.instance, shares, image)
+    await fetch_rare()
+    from edgeflow.backends.wasm.more.expansions import expand
+
+    expand(graph)
+    # The image is in an instance without the rare kernels, from where its weights are copied. Helpers lack them too.
+    leave_image(graph)
+    return WasmMachine(await start_instance(None, True))
+
+
+async def improve(graph: Graph, machine: WasmMachine, rests: Rests) -> None:
+    """Run the passes, which compute constants on `machine`."""
+    for part in all_graphs(graph):
         absorb_transposes.run(part)
     eliminate_dead_nodes.run(graph)
     fold_constants(graph, machine.fold)
@@ -368,11 +454,28 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
         await rests.rest()
     fold_constants(graph, machine.fold)
     eliminate_dead_nodes.run(graph)
-    check_operators(graph)
-    for _ in machine.load(graph):
-        await rests.rest()
-    detach(graph)
-    return WasmExecutable(graph, machine)
+
+
+def take_texts(graph: Graph, scope: str, texts: dict[str, TensorData]) -> None:
+    """Move the initializers of strings, which no kernel takes, out of the graph and its subgraphs, by their keys."""
+    for name in list(graph.initializers.keys()):
+        if graph.initializers[name].dtype == 'string':
+            texts[initializer_key(scope, name)] = graph.initializers.pop(name)
+    for node in graph.nodes:
+        for attribute in node.attributes:
+            inner = node.attributes[attribute]
+            if isinstance(inner, Graph):
+                take_texts(inner, scope_key(scope, node, attribute), texts)
+
+
+def leave_image(graph: Graph) -> None:
+    """Make initializers that are stored in an instance's memory views of it, for another instance to copy. That memory must not grow."""
+    for part in all_graphs(graph):
+        for name in part.initializers:
+            data = part.initializers[name]
+            stored = data.stored
+            if stored is not None:
+                part.initializers[name] = TensorData(data.dtype, data.shape, stored.memory.view(stored.address, stored.length))
 
 
 def detach(graph: Graph) -> None:

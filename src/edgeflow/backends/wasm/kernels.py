@@ -46,15 +46,15 @@ class _Piece:
 _given: list[WasmModule] = []
 
 
-async def kernel_module() -> WasmModule:
-    """The best binary that the platform can run, compiled. 'platform' where WebAssembly lacks SIMD."""
-    if len(_given) > 0:
+async def kernel_module(more: bool = False) -> WasmModule:
+    """The best binary that the platform can run, compiled. more: the large one. 'platform' where WebAssembly lacks SIMD."""
+    if len(_given) > 0 and not more:
         return _given[0]
     features = wasm_features()
     if not features.simd:
         raise EdgeflowError('platform', 'edgeflow needs WebAssembly with SIMD; this platform lacks it', {})
-    name = 'edgeflow-relaxed.wasm' if features.relaxed_simd else 'edgeflow-simd.wasm'
-    return await compile_wasm(await load_asset(name, env.wasm_location))
+    name = ('more-' if more else '') + ('relaxed' if features.relaxed_simd else 'simd')
+    return await compile_wasm(await load_asset(f'edgeflow-{name}.wasm', env.wasm_location))
 
 
 def use_kernels(module: WasmModule) -> None:
@@ -63,9 +63,9 @@ def use_kernels(module: WasmModule) -> None:
         _given.append(module)
 
 
-async def start_instance(memory: object | None = None) -> WasmInstance:
-    """A fresh instance of the kernels, with memory of its own, or on the shared memory of another instance."""
-    return await start_wasm(await kernel_module(), memory)
+async def start_instance(memory: object | None = None, more: bool = False) -> WasmInstance:
+    """A fresh instance of the kernels, with memory of its own, or on the shared memory of another instance. more: of the large binary."""
+    return await start_wasm(await kernel_module(more), memory)
 
 
 class Preparation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeflow.backends.wasm.lower_dense import given
-from edgeflow.backends.wasm.lower_elementwise import dtype_code
+from edgeflow.backends.wasm.lower_elementwise import cast_flags, dtype_code
 from edgeflow.ir.attributes import int_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
@@ -37,7 +37,7 @@ def quantize_lowering(kernel: str) -> Lowering:
         scale = given(b, inputs, 1)
         output = given(b, outputs)
         loops = scale_loops(source.shape, scale.count(), int_of(node, 'axis', 1), int_of(node, 'block_size'))
-        b.step(kernel, [dtype_code(source), dtype_code(output), dtype_code(scale), b.pointer(source), b.pointer(scale),
+        b.step(kernel, [dtype_code(source), dtype_code(output) + cast_flags(node, output), dtype_code(scale), b.pointer(source), b.pointer(scale),
                         b.pointer(at(inputs, 2)), b.pointer(output)] + loops)
 
     return lower

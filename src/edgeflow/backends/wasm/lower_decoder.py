@@ -269,7 +269,7 @@ def lower_gather_blocks(b: StepBuilder, node: Node, inputs: list[Value | None], 
     output = given(b, outputs)
     width = output.shape[len(output.shape) - 1]
     packed = width != table.shape[1]
-    signed = table.dtype == 'int8'
+    signed = table.dtype == 'int8' or table.dtype == 'int4'
     zero = 0 if signed else 1 << (int_of(node, 'bits', 4) - 1)
     b.step('gather_blocks', [b.pointer(table), b.pointer(indices), DTYPE_CODES[indices.dtype], b.pointer(given(b, inputs, 2)),
                              b.pointer(at(inputs, 3)), b.pointer(output), table.shape[0], indices.count(), width,

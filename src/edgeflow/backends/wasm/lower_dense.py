@@ -82,8 +82,8 @@ def matmul_steps(
     k = a_shape[a_rank - 2] if trans_a else a_shape[a_rank - 1]
     m = a_shape[a_rank - 1] if trans_a else a_shape[a_rank - 2]
     n = b_shape[b_rank - 2] if trans_b else b_shape[b_rank - 1]
-    b.may_reuse(output, residual)
     if packed is not None and not trans_a:
+        b.may_reuse(output, residual)
         rows = element_count(a_shape[:a_rank - 1])
         b.step('gemm_f32', [b.pointer(a), b.pointer(packed), b.pointer(output), b.pointer(bias), b.pointer(residual),
                             rows, n, k, k, n, n, b.real(alpha), activation])

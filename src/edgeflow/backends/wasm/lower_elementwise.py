@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 from edgeflow.backends.wasm.lower_dense import ACTIVATION_IDS, activation_steps, given
+from edgeflow.backends.wasm.rules import context_of
 from edgeflow.backends.wasm.strides import broadcast_strides, collapse, copy_steps, item_size, loop_words, reuse_if_alike
 from edgeflow.ir.attributes import int_of, number_of, text_of
-from edgeflow.ir.dtype import DTYPE_CODES
+from edgeflow.ir.dtype import DTYPE_CODES, SMALL_FLOATS
 from edgeflow.ir.graph import Node
+from edgeflow.ir.ops.elementwise import right_shape
 from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.values import Value, Word, at
 
@@ -91,11 +93,21 @@ def _binary(b: StepBuilder, op: int, left: Value, right: Value, output: Value) -
     binary_step(b, op, left, right, output)
 
 
+def _right(b: StepBuilder, node: Node, inputs: list[Value | None]) -> Value:
+    """Input 1 in the shape in which it is broadcast."""
+    value = given(b, inputs, 1)
+    if b.opset >= 7:
+        return value
+    view = b.new_value(value.name, value.dtype, right_shape(context_of(b, node, inputs)))
+    b.alias(view, value)
+    return view
+
+
 def binary_lowering(name: str) -> Lowering:
     """The lowering of an operator that is one operation of the kernel `binary`."""
 
     def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-        _binary(b, BINARY_IDS[name], given(b, inputs), given(b, inputs, 1), given(b, outputs))
+        _binary(b, BINARY_IDS[name], given(b, inputs), _right(b, node, inputs), given(b, outputs))
 
     return lower
 
@@ -104,7 +116,7 @@ def swapped_lowering(name: str) -> Lowering:
     """Greater is Less with its inputs exchanged."""
 
     def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-        _binary(b, BINARY_IDS[name], given(b, inputs, 1), given(b, inputs), given(b, outputs))
+        _binary(b, BINARY_IDS[name], _right(b, node, inputs), given(b, inputs), given(b, outputs))
 
     return lower
 
@@ -196,34 +208,36 @@ def lower_dropout(b: StepBuilder, node: Node, inputs: list[Value | None], output
 
 
 def same_bits(source: str, target: str) -> bool:
-    """Whether a Cast leaves every byte as it is (integers of one size wrap into each other)."""
+    """Whether a Cast leaves every byte as it is (integers of one size wrap into each other, smaller ones into larger bytes)."""
     if source == target:
         return True
     for group in [['int8', 'uint8'], ['int16', 'uint16'], ['int32', 'uint32'], ['int64', 'uint64']]:
         if source in group and target in group:
             return True
-    return source == 'bool' and (target == 'int8' or target == 'uint8')
+    return source in ['bool', 'int4', 'uint4', 'int2', 'uint2'] and (target == 'int8' or target == 'uint8')
 
 
-def cast_step(b: StepBuilder, source: Value, output: Value) -> None:
-    b.step('cast', [dtype_code(source), dtype_code(output), b.pointer(source), b.pointer(output), output.count()])
+def cast_step(b: StepBuilder, source: Value, output: Value, flags: int = 0) -> None:
+    b.step('cast', [dtype_code(source), dtype_code(output) + flags, b.pointer(source), b.pointer(output), output.count()])
 
 
 def lower_cast(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     source = given(b, inputs)
     output = given(b, outputs)
-    code = int_of(node, 'to') if node.op == 'Cast' else 0
-    if code == DTYPE_CODES['int4'] or code == DTYPE_CODES['uint4']:
-        # Held as one byte each; the way through packed nibbles wraps them to four bits.
-        nibbles = b.pointer(b.scratch((output.count() + 1) // 2))
-        b.step('cast', [dtype_code(source), code, b.pointer(source), nibbles, output.count()])
-        b.step('cast', [code, dtype_code(output), nibbles, b.pointer(output), output.count()])
-    elif same_bits(source.dtype, output.dtype):
+    if same_bits(source.dtype, output.dtype):
         b.alias(output, source)
     else:
         if source.dtype == 'string' or output.dtype == 'string':
             raise b.unsupported('strings have no kernels')
-        cast_step(b, source, output)
+        cast_step(b, source, output, cast_flags(node, output))
+
+
+def cast_flags(node: Node, output: Value) -> int:
+    """What base.h adds to the type that is written, if it is a float of 8 bits or fewer."""
+    if output.dtype not in SMALL_FLOATS:
+        return 0
+    modes: dict[str, int] = {'up': 0, 'down': 512, 'nearest': 1024}
+    return (0 if int_of(node, 'saturate', 1) != 0 else 256) + modes.get(text_of(node, 'round_mode', 'up'), 0)
 
 
 def _table() -> dict[str, Lowering]:

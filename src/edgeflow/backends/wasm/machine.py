@@ -9,12 +9,13 @@ from collections.abc import Iterator
 
 from edgeflow.backends.wasm.engine import WasmEngine, convert_step, failure
 from edgeflow.backends.wasm.kernels import Image
-from edgeflow.backends.wasm.lowerings import FORMS, LOWERINGS
+from edgeflow.backends.wasm.lowerings import FORMS, INTERPRETED, lowering_of
 from edgeflow.backends.wasm.shares import share_groups
-from edgeflow.backends.wasm.weights import Weights, check_data, upload
+from edgeflow.backends.wasm.weights import FormOf, Weights, check_data, upload
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import copy_bytes, new_bytes
-from edgeflow.host.port import WasmInstance
+from edgeflow.host.port import Bytes, WasmInstance
+from edgeflow.ir.dtype import PACKED_BITS
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
 from edgeflow.plan.planner import PLANNED_OPS, Draft, lower_at_once, memory_dtype
@@ -36,7 +37,19 @@ class WasmMachine:
 
     def load(self, graph: Graph) -> Iterator[None]:
         """Put the graph's initializers into memory, with a halt after each."""
-        return self.weights.load(graph, FORMS)
+        return self.weights.load(graph, FORMS, set())
+
+    def load_rest(self, graph: Graph, elsewhere: set[str], others: list[str]) -> Iterator[None]:
+        """As load(), but for those of the keys `elsewhere`, and without packing what nodes of the keys `others` read: they may run elsewhere, too."""
+        forms: dict[str, FormOf] = {}
+        for key, form in FORMS.items():
+            if key not in others:
+                forms[key] = form
+        return self.weights.load(graph, forms, elsewhere)
+
+    def value_of(self, data: TensorData) -> Value:
+        """A tensor in memory, as the planner would hold it, until end_plan(set())."""
+        return self._temporary(StepBuilder(self), data)
 
     def begin_plan(self) -> None:
         """From here on, constants are computed for a plan."""
@@ -54,23 +67,25 @@ class WasmMachine:
         return kept
 
     def lowering(self, key: str) -> Lowering | None:
-        return LOWERINGS.get(key)
+        return lowering_of(key)
 
     def initializer(self, key: str) -> Value:
         return self.weights.value(key)
 
-    def evaluate(self, b: StepBuilder, outputs: list[Value | None]) -> None:
+    def evaluate(self, b: StepBuilder, outputs: list[Value | None]) -> bool:
         for value in outputs:
             if value is not None and value.base is None and value.literal is None:
                 self.engine.place(value)
                 self._planned.append(value)
         self.engine.run_now(b, b.where())
+        return True
 
     def convert(self, b: StepBuilder, source: Value, target: Value) -> None:
         convert_step(b, source, target)
 
-    def share(self, groups: list[NodeSteps], outputs: list[Value], b: StepBuilder) -> Shared:
-        return share_groups(groups, outputs, b, self._shares)
+    def share(self, groups: list[NodeSteps], inputs: list[Value], outputs: list[Value], b: StepBuilder) -> Shared:
+        # What works on a session's pages cannot be divided: they are in this machine's memory.
+        return Shared(groups, []) if b.cache is not None else share_groups(groups, outputs, b, self._shares)
 
     def read_ints(self, value: Value) -> list[int]:
         return self.engine.read_ints(value)
@@ -99,9 +114,19 @@ class WasmMachine:
             for data in inputs:
                 values.append(None if data is None else self._temporary(b, data))
             outputs = lower_at_once(node, opset, values, self, b)
-            return None if outputs is None else [self._tensor(value) for value in outputs]
+            if outputs is None or len([value for value in outputs if value.dtype in PACKED_BITS]) > 0:
+                return None
+            return [self._tensor(value) for value in outputs]
         finally:
             self.end_plan(set())
+
+    def adopt(self, value: Value, data: Bytes) -> None:
+        """Put an initializer that was elsewhere into memory. data: its elements; those of a float32 may be float16."""
+        self.engine.place(value)
+        if len(data) == value.size:
+            self.engine.upload(value.address, data)
+        else:
+            upload(self.engine, StepBuilder(self), TensorData('float16', value.shape, data), value)
 
     def _temporary(self, b: StepBuilder, data: TensorData) -> Value:
         check_data(data, '')
@@ -118,15 +143,15 @@ class WasmMachine:
         return TensorData(value.dtype, value.shape, data)
 
 
-def check_operators(graph: Graph) -> None:
-    """'unsupported-op' for the first node, subgraphs included, whose operator WASM does not have."""
+def check_operators(graph: Graph, others: list[str]) -> None:
+    """'unsupported-op' for the first node, subgraphs included, whose operator neither WASM has nor `others`, the keys of another backend."""
     for node in graph.nodes:
         key = node.key()
-        if key not in LOWERINGS and key not in PLANNED_OPS:
+        if lowering_of(key) is None and key not in PLANNED_OPS and key not in INTERPRETED and key not in others:
             opset = graph.opsets.get(node.domain, 1)
             domain = 'ai.onnx' if node.domain == '' else node.domain
             raise EdgeflowError('unsupported-op', f"no backend has the operator {node.op} of {domain}, version {opset} (node '{node.name}')",
                                 {'op': node.op, 'domain': domain, 'opset': opset, 'node': node.name})
         for attribute in node.attributes.values():
             if isinstance(attribute, Graph):
-                check_operators(attribute)
+                check_operators(attribute, others)

@@ -7,12 +7,14 @@ The keys and values of an encoder's states lie in pages of their own kind: they 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from edgeflow.backends.wasm.engine import WasmEngine
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import copy_bytes, new_bytes
 from edgeflow.ir.graph import Graph, Node
 from edgeflow.passes.rename import all_graphs
+from edgeflow.plan.builder import CacheLayout
 from edgeflow.plan.values import Value
 
 PAGE = 64
@@ -55,6 +57,25 @@ class TableRow:
     fixed: PageList
 
 
+class PageMemory(Protocol):
+    """What a decoder needs of Pages, or of what stands for it on another device."""
+
+    pasts: list[PastInput]
+    used: int
+
+    def layout(self, capacity: int) -> CacheLayout: ...
+
+    def resize(self, held: PageList, tokens: int) -> None: ...
+
+    def share(self, held: PageList) -> PageList: ...
+
+    def own(self, held: PageList, tokens: int) -> None: ...
+
+    def free(self, held: PageList) -> None: ...
+
+    def write_table(self, rows: list[TableRow]) -> None: ...
+
+
 class Pages:
     """Gives out pages, and writes the table."""
 
@@ -76,6 +97,10 @@ class Pages:
             self._sizes[kind] = self._sizes[kind] + FLOAT * PAGE * past.heads * width
         self.table: Value = Value(0, 'sessions', 'int32', [MOST_ROWS, ROW_WORDS])
         engine.place(self.table)
+
+    def layout(self, capacity: int) -> CacheLayout:
+        """For a plan with so many places of tokens."""
+        return CacheLayout(self.table, self.names, self.offsets, capacity, self.table)
 
     def _size(self, held: PageList) -> int:
         """Bytes of a page."""

@@ -20,9 +20,9 @@ from edgeflow.backends.wasm.kernels import Image
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import drop_memory, hold_memory
 from edgeflow.host.port import Bytes
-from edgeflow.ir.dtype import DTYPE_CODES, ITEM_BITS, byte_size, element_count
+from edgeflow.ir.dtype import DTYPE_CODES, ITEM_BITS, PACKED, PACKED_BITS, byte_size, element_count
 from edgeflow.ir.graph import Graph, Node, TensorData
-from edgeflow.plan.builder import PackedForm, StepBuilder
+from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
 from edgeflow.plan.planner import initializer_key, memory_dtype, scope_key
 from edgeflow.plan.values import Value
 
@@ -64,6 +64,8 @@ class Weights:
         self._weights: dict[str, Weight] = {}
         self._packings: list[_Packing] = []
         self._numbers: int = 0
+        # The keys of those that are not in this memory at all.
+        self._elsewhere: set[str] = set()
         self.bytes: int = 0
 
     def value(self, key: str) -> Value:
@@ -77,8 +79,9 @@ class Weights:
             return None
         return self._weights[first.initializer].packed.get(form.key)
 
-    def load(self, graph: Graph, forms: dict[str, FormOf]) -> Iterator[None]:
-        """Put all initializers of `graph` into memory, with a halt after each. EdgeflowError 'out-of-memory'."""
+    def load(self, graph: Graph, forms: dict[str, FormOf], elsewhere: set[str]) -> Iterator[None]:
+        """Put all initializers of `graph` but those of the keys `elsewhere` into memory, with a halt after each. EdgeflowError 'out-of-memory'."""
+        self._elsewhere = elsewhere
         self._add(graph, '')
         self._demand(graph, [''], [graph], forms)
         self._reserve()
@@ -138,7 +141,8 @@ class Weights:
         """The initializer that `name` means to a node of the innermost graph."""
         for i in range(len(graphs) - 1, -1, -1):
             if name in graphs[i].initializers:
-                return self._weights[initializer_key(scopes[i], name)].value
+                key = initializer_key(scopes[i], name)
+                return None if key in self._elsewhere else self._weights[key].value
         return None
 
     def _want_packed(self, node: Node, form: PackedForm, inputs: list[Value | None]) -> None:
@@ -176,7 +180,7 @@ class Weights:
     def _stay(self, weight: Weight) -> bool:
         """Whether the content can be used where it lies: then that is its address."""
         data = weight.data
-        if data is None or data.stored is None or data.dtype != weight.value.dtype:
+        if data is None or data.stored is None or widens(data, weight.value):
             return False
         weight.value.address = data.stored.address
         return True
@@ -267,7 +271,7 @@ class Weights:
     def _copy_in_parts(self, b: StepBuilder, weight: Weight) -> Iterator[None]:
         """As _copy(), with a halt after each part. If this is its only use, each piece of the file goes as soon as it was copied."""
         data = weight.data
-        if data is None or data.stored is not None or data.dtype != weight.value.dtype:
+        if data is None or data.stored is not None or widens(data, weight.value):
             self._copy(b, weight)
             yield
             return
@@ -303,10 +307,18 @@ class NoConstants:
     def packed(self, form: PackedForm, inputs: list[Value | None]) -> Value | None:
         return None
 
+    def lowering(self, key: str) -> Lowering | None:
+        return None
+
+
+def widens(data: TensorData, value: Value) -> bool:
+    """Whether the elements take more room in memory than in the file."""
+    return data.dtype != value.dtype or data.dtype in PACKED_BITS
+
 
 def upload(engine: WasmEngine, b: StepBuilder, data: TensorData, value: Value) -> None:
-    """Copy the tensor to the address of `value`, widened if `value` has another dtype."""
-    if data.dtype == value.dtype:
+    """Copy the tensor to the address of `value`, widened if they are held so."""
+    if not widens(data, value):
         upload_parts(engine, value.address, data)
         return
     b.begin(Node('Cast', '', value.name, [], []), 1)
@@ -320,7 +332,7 @@ def upload(engine: WasmEngine, b: StepBuilder, data: TensorData, value: Value) -
     try:
         if stored is None:
             upload_parts(engine, raw.address, data)
-        b.step('cast', [DTYPE_CODES[data.dtype], DTYPE_CODES[value.dtype], b.pointer(raw), b.pointer(value), value.count()])
+        b.step('cast', [DTYPE_CODES[data.dtype] + (PACKED if data.dtype in PACKED_BITS else 0), DTYPE_CODES[value.dtype], b.pointer(raw), b.pointer(value), value.count()])
         engine.run_steps(b.steps, f"widening '{value.name}'")
     finally:
         if stored is None:

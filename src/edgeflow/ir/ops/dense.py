@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from edgeflow.ir.ops.infer import FLOATS, INTEGERS, InferContext, OpSpec, Type, op
+from edgeflow.ir.dtype import element_count
+from edgeflow.ir.ops.infer import FLOATS, INTEGERS, SMALL, InferContext, OpSpec, Type, op
 
 BYTES8 = ['uint8', 'int8']
-QUANTIZED = ['uint8', 'int8', 'uint16', 'int16', 'uint4', 'int4']
+QUANTIZED = ['uint8', 'int8', 'uint16', 'int16'] + SMALL
 
 
 def matmul_shape(c: InferContext, a: list[int], b: list[int]) -> list[int]:
@@ -84,15 +85,18 @@ def check_scale(c: InferContext, index: int, axis_default: int) -> None:
         raise c.fail(f'a scale and zero point of shape {wanted} (blocks of {block})', f'{scale}')
 
 
+def _check_zero_point(c: InferContext) -> None:
+    if c.shape(2) != c.shape(1) and (element_count(c.shape(1)) != 1 or element_count(c.shape(2)) != 1):
+        raise c.fail('a zero point of the shape of the scale', f'{c.shape(1)} and {c.shape(2)}')
+
+
 def _quantize(c: InferContext) -> list[Type]:
     c.check_dtype(0, FLOATS + ['int32'])
     check_scale(c, 1, 1)
     dtype = 'uint8'
     if c.has(2):
         dtype = c.check_dtype(2, QUANTIZED)
-        check_scale(c, 2, 1)
-        if c.shape(2) != c.shape(1):
-            raise c.fail('a zero point of the shape of the scale', f'{c.shape(1)} and {c.shape(2)}')
+        _check_zero_point(c)
     elif c.attr_int('output_dtype') != 0:
         dtype = c.attr_dtype('output_dtype', 0)
     if dtype not in QUANTIZED:
@@ -106,8 +110,7 @@ def _dequantize(c: InferContext) -> list[Type]:
     check_scale(c, 1, 1)
     if c.has(2):
         c.check_same_dtype(0, 2)
-        if c.shape(2) != c.shape(1):
-            raise c.fail('a zero point of the shape of the scale', f'{c.shape(1)} and {c.shape(2)}')
+        _check_zero_point(c)
     dtype = c.attr_dtype('output_dtype', 0) if c.attr_int('output_dtype') != 0 else c.dtype(1)
     return [Type(dtype, c.shape(0))]
 
@@ -124,6 +127,11 @@ def _layer_norm(c: InferContext) -> list[Type]:
     return [Type(source.dtype, source.shape), Type('float32', stash), Type('float32', stash)]
 
 
+def _rms_norm(c: InferContext) -> list[Type]:
+    """As the above, of the scale's type."""
+    return [Type(c.dtype(1), _layer_norm(c)[0].shape)]
+
+
 def _per_channel(c: InferContext) -> list[Type]:
     """Inputs 1.. are vectors with one number a channel (axis 1)."""
     c.check_dtype(0, FLOATS)
@@ -136,9 +144,10 @@ def _per_channel(c: InferContext) -> list[Type]:
 
 
 def _batch_norm(c: InferContext) -> list[Type]:
+    made = _per_channel(c)
     if c.attr_int('training_mode') != 0:
-        raise c.unsupported('training_mode must be 0')
-    return _per_channel(c)
+        return made + [c.type(3), c.type(4)]
+    return made
 
 
 def _group_norm(c: InferContext) -> list[Type]:
@@ -165,7 +174,7 @@ DENSE_OPS: dict[str, OpSpec] = {
     'DequantizeLinear': op(_dequantize, 2, 3, 10),
     'LayerNormalization': op(_layer_norm, 2, 3),
     'SimplifiedLayerNormalization': op(_layer_norm, 2),
-    'RMSNormalization': op(_layer_norm, 2, 2, 23),
+    'RMSNormalization': op(_rms_norm, 2, 2, 23),
     'BatchNormalization': op(_batch_norm, 5),
     'InstanceNormalization': op(_per_channel, 3),
     'GroupNormalization': op(_group_norm, 3, 3, 18),

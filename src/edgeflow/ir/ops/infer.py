@@ -15,6 +15,8 @@ from edgeflow.ir.graph import Attribute, Node, TensorData
 FLOATS = ['float32', 'float16', 'float64', 'bfloat16']
 INTEGERS = ['int64', 'int32', 'uint8', 'int8', 'uint16', 'int16', 'uint32', 'uint64']
 NUMBERS = FLOATS + INTEGERS
+# Types of less than a byte, and float8.
+SMALL = ['uint4', 'int4', 'uint2', 'int2', 'float4e2m1', 'float8e4m3fn', 'float8e4m3fnuz', 'float8e5m2', 'float8e5m2fnuz', 'float8e8m0']
 MAX_ELEMENTS = 2147483647
 
 

@@ -6,82 +6,20 @@ import math
 from dataclasses import dataclass
 
 from edgeflow.ir.ops.infer import FLOATS, InferContext, OpSpec, Type, op
-
-
-def _list(c: InferContext, name: str, count: int, default: int) -> list[int]:
-    given = c.attr_ints(name)
-    if given is None:
-        return [default] * count
-    if len(given) != count:
-        raise c.fail(f"{count} numbers in '{name}'", f'{given}')
-    return given
-
-
-@dataclass(frozen=True)
-class Windows:
-    """How a window slides: one number for each spatial axis (pads: all begins, then all ends)."""
-
-    kernel: list[int]
-    strides: list[int]
-    dilations: list[int]
-    pads: list[int]
-    output: list[int]
-
-
-def find_windows(c: InferContext, spatial: list[int], kernel: list[int]) -> Windows:
-    """Windows over `spatial` dims from the attributes strides, dilations, pads, auto_pad, ceil_mode."""
-    count = len(spatial)
-    strides = _list(c, 'strides', count, 1)
-    dilations = _list(c, 'dilations', count, 1)
-    pads = _list(c, 'pads', 2 * count, 0)[:]
-    auto = c.attr_str('auto_pad', 'NOTSET')
-    ceil = c.attr_int('ceil_mode') == 1
-    output: list[int] = []
-    for i in range(count):
-        if strides[i] < 1 or dilations[i] < 1 or kernel[i] < 1 or pads[i] < 0 or pads[count + i] < 0:
-            raise c.fail('strides, dilations and kernel dims of 1 or more and pads of 0 or more', f'{strides}, {dilations}, {kernel}, {pads}')
-        extent = (kernel[i] - 1) * dilations[i] + 1
-        if auto == 'SAME_UPPER' or auto == 'SAME_LOWER':
-            size = (spatial[i] + strides[i] - 1) // strides[i]
-            total = max(0, (size - 1) * strides[i] + extent - spatial[i])
-            pads[i] = total // 2 if auto == 'SAME_UPPER' else (total + 1) // 2
-            pads[count + i] = total - pads[i]
-        elif auto == 'VALID':
-            pads[i] = 0
-            pads[count + i] = 0
-        room = spatial[i] + pads[i] + pads[count + i] - extent
-        size = room // strides[i] + 1
-        if ceil and room % strides[i] != 0 and (size * strides[i]) < spatial[i] + pads[i]:
-            size = size + 1
-        if room < 0:
-            raise c.fail(f'a window no larger than the padded {spatial}', f'{kernel}, dilations {dilations}')
-        output.append(size)
-    return Windows(kernel, strides, dilations, pads, output)
-
-
-def conv_windows(c: InferContext) -> Windows:
-    """The windows of Conv and ConvInteger, whose inputs 0 and 1 are X and W."""
-    rank = c.check_rank(0, 3, -1)
-    source = c.shape(0)
-    weight = c.shape(1)
-    group = c.attr_int('group', 1)
-    if len(weight) != rank or group < 1 or source[1] != weight[1] * group or weight[0] % group != 0:
-        raise c.fail(f'weights [M, C / group, ...] for {source} and group {group}', f'{weight}')
-    kernel = _list(c, 'kernel_shape', rank - 2, 0) if c.has_attr('kernel_shape') else weight[2:]
-    if kernel != weight[2:]:
-        raise c.fail(f'kernel_shape {weight[2:]}', f'{kernel}')
-    return find_windows(c, source[2:], kernel)
+from edgeflow.ir.ops.windows import Windows, attr_list, conv_windows, pool_windows
 
 
 def _conv_shape(c: InferContext) -> list[int]:
-    return [c.shape(0)[0], c.shape(1)[0]] + conv_windows(c).output
+    output = conv_windows(c).output
+    return [c.shape(0)[0], c.shape(1)[0]] + output
 
 
 def _conv(c: InferContext) -> list[Type]:
     c.check_dtype(0, FLOATS)
-    if c.has(2) and c.shape(2) != [c.shape(1)[0]]:
-        raise c.fail(f'a bias of shape {[c.shape(1)[0]]}', f'{c.shape(2)}')
-    return [Type(c.check_same_dtype(0, 1), _conv_shape(c))]
+    shape = _conv_shape(c)
+    if c.has(2) and c.shape(2) != shape[1:2]:
+        raise c.fail(f'a bias of shape {shape[1:2]}', f'{c.shape(2)}')
+    return [Type(c.check_same_dtype(0, 1), shape)]
 
 
 def _conv_integer(c: InferContext) -> list[Type]:
@@ -90,9 +28,8 @@ def _conv_integer(c: InferContext) -> list[Type]:
     return [Type('int32', _conv_shape(c))]
 
 
-def _conv_transpose(c: InferContext) -> list[Type]:
-    dtype = c.check_dtype(0, FLOATS)
-    c.check_same_dtype(0, 1)
+def transposed_windows(c: InferContext) -> Windows:
+    """The windows of ConvTranspose: those of a convolution that takes its output to its input. output: the input's spatial dims."""
     rank = c.check_rank(0, 3, -1)
     source = c.shape(0)
     weight = c.shape(1)
@@ -100,32 +37,49 @@ def _conv_transpose(c: InferContext) -> list[Type]:
     if len(weight) != rank or group < 1 or source[1] != weight[0] or weight[0] % group != 0:
         raise c.fail(f'weights [C, M / group, ...] for {source} and group {group}', f'{weight}')
     count = rank - 2
-    kernel = weight[2:]
-    strides = _list(c, 'strides', count, 1)
-    dilations = _list(c, 'dilations', count, 1)
-    pads = _list(c, 'pads', 2 * count, 0)
-    extra = _list(c, 'output_padding', count, 0)
+    strides = attr_list(c, 'strides', count, 1)
+    dilations = attr_list(c, 'dilations', count, 1)
+    pads = attr_list(c, 'pads', 2 * count, 0)[:]
+    extra = attr_list(c, 'output_padding', count, 0)
     wanted = c.attr_ints('output_shape')
     auto = c.attr_str('auto_pad', 'NOTSET')
-    shape = [source[0], weight[1] * group]
+    if wanted is not None and len(wanted) < count:
+        raise c.fail(f"{count} numbers in 'output_shape'", f'{wanted}')
     for i in range(count):
+        if strides[i] < 1 or dilations[i] < 1 or weight[2 + i] < 1:
+            raise c.fail('strides, dilations and kernel dims of 1 or more', f'{strides}, {dilations}, {weight[2:]}')
+        whole = strides[i] * (source[2 + i] - 1) + extra[i] + (weight[2 + i] - 1) * dilations[i] + 1
+        if wanted is None and auto == 'NOTSET':
+            continue
+        total = 0
         if wanted is not None:
-            shape.append(wanted[len(wanted) - count + i])
-        elif auto == 'SAME_UPPER' or auto == 'SAME_LOWER':
-            shape.append(source[2 + i] * strides[i])
-        else:
-            size = strides[i] * (source[2 + i] - 1) + extra[i] + (kernel[i] - 1) * dilations[i] + 1
-            shape.append(size if auto == 'VALID' else size - pads[i] - pads[count + i])
+            total = whole - wanted[len(wanted) - count + i]
+        elif auto != 'VALID':
+            total = whole - source[2 + i] * strides[i]
+        half = max(0, total) // 2
+        pads[i] = half if auto == 'SAME_UPPER' else max(0, total) - half
+        pads[count + i] = total - pads[i]
+    return Windows(weight[2:], strides, dilations, pads, source[2:])
+
+
+def _conv_transpose(c: InferContext) -> list[Type]:
+    dtype = c.check_dtype(0, FLOATS)
+    c.check_same_dtype(0, 1)
+    windows = transposed_windows(c)
+    shape = [c.shape(0)[0], c.shape(1)[1] * c.attr_int('group', 1)]
+    count = len(windows.kernel)
+    if c.has(2) and c.shape(2) != shape[1:]:
+        raise c.fail(f'a bias of shape {shape[1:]}', f'{c.shape(2)}')
+    extra = attr_list(c, 'output_padding', count, 0)
+    for i in range(count):
+        extent = (windows.kernel[i] - 1) * windows.dilations[i] + 1
+        shape.append(windows.strides[i] * (windows.output[i] - 1) + extra[i] + extent - windows.pads[i] - windows.pads[count + i])
     return [Type(dtype, shape)]
 
 
 def _pool(c: InferContext) -> list[Type]:
-    rank = c.check_rank(0, 3, -1)
     source = c.type(0)
-    if not c.has_attr('kernel_shape'):
-        raise c.fail("attribute 'kernel_shape'", 'nothing')
-    windows = find_windows(c, source.shape[2:], _list(c, 'kernel_shape', rank - 2, 1))
-    shape = source.shape[:2] + windows.output
+    shape = source.shape[:2] + pool_windows(c).output
     return [Type(source.dtype, shape), Type('int64', shape)]
 
 
@@ -134,35 +88,61 @@ def _global_pool(c: InferContext) -> list[Type]:
     return [Type(c.check_dtype(0, FLOATS), c.shape(0)[:2] + [1] * (rank - 2))]
 
 
-def _resize(c: InferContext) -> list[Type]:
-    source = c.type(0)
-    rank = len(source.shape)
+# Resize has a table of what each place along an axis is made of.
+LONGEST_AXIS = 4194304
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """An axis that Resize makes another size: from `size` to `wanted`, which is about size * scale."""
+
+    axis: int
+    size: int
+    wanted: int
+    scale: float
+
+
+def scalings(c: InferContext) -> list[Scaling]:
+    """What Resize and Upsample do to each of their axes."""
+    source = c.shape(0)
     given = c.attr_ints('axes')
-    axes = [i for i in range(rank)] if given is None else c.axes(given, rank)
-    shape = source.shape[:]
-    scales_at = 1 if c.opset < 11 else 2
+    axes = [i for i in range(len(source))] if given is None else c.axes(given, len(source))
     if c.has(3):
         sizes = c.ints(3)
-        if len(sizes) != len(axes):
-            raise c.fail(f'{len(axes)} sizes', f'{sizes}')
+        if len(sizes) != len(axes) or min(sizes + [1]) < 1:
+            raise c.fail(f'{len(axes)} sizes of 1 or more', f'{sizes}')
         policy = c.attr_str('keep_aspect_ratio_policy', 'stretch')
-        if policy != 'stretch':
-            ratios = [sizes[i] / source.shape[axes[i]] for i in range(len(axes))]
-            scale = min(ratios) if policy == 'not_larger' else max(ratios)
-            for axis in axes:
-                shape[axis] = math.floor(scale * source.shape[axis] + 0.5)
-        else:
-            for i in range(len(axes)):
-                shape[axes[i]] = sizes[i]
-        return c.shaped(shape)
-    scales = c.floats(scales_at)
+        ratios = [sizes[i] / max(1, source[axes[i]]) for i in range(len(axes))]
+        if policy == 'stretch':
+            return [Scaling(axes[i], source[axes[i]], sizes[i], ratios[i]) for i in range(len(axes))]
+        scale = min(ratios) if policy == 'not_larger' else max(ratios)
+        return [Scaling(axis, source[axis], math.floor(scale * source[axis] + 0.5), scale) for axis in axes]
+    scales = _upsample_scales(c) if c.node.op == 'Upsample' and c.opset < 9 else c.floats(1 if c.opset < 11 else 2)
     if len(scales) != len(axes):
         raise c.fail(f'{len(axes)} scales', f'{scales}')
+    found: list[Scaling] = []
     for i in range(len(axes)):
-        size = source.shape[axes[i]] * scales[i]
-        if not (size >= 0 and size < 2147483648):
-            raise c.fail('scales of 0 or more', f'{scales}')
-        shape[axes[i]] = math.floor(size)
+        size = source[axes[i]]
+        if not (scales[i] > 0 and size * scales[i] < 2147483648):
+            raise c.fail('scales above 0', f'{scales}')
+        found.append(Scaling(axes[i], size, math.floor(size * scales[i]), scales[i]))
+    return found
+
+
+def _upsample_scales(c: InferContext) -> list[float]:
+    """Attributes before version 9; two of their own in version 1."""
+    scales = c.node.attributes.get('scales')
+    if isinstance(scales, list):
+        return [float(x) for x in scales if isinstance(x, (int, float))]
+    return [1.0, 1.0, c.attr_float('height_scale', 1.0), c.attr_float('width_scale', 1.0)]
+
+
+def _resize(c: InferContext) -> list[Type]:
+    shape = c.shape(0)[:]
+    for part in scalings(c):
+        if part.wanted > LONGEST_AXIS or (part.size == 0 and part.wanted > 0):
+            raise c.fail(f'axes with elements, up to {LONGEST_AXIS}', f'{part.size} to {part.wanted}')
+        shape[part.axis] = part.wanted
     return c.shaped(shape)
 
 
@@ -175,4 +155,5 @@ SPATIAL_OPS: dict[str, OpSpec] = {
     'GlobalAveragePool': op(_global_pool),
     'GlobalMaxPool': op(_global_pool),
     'Resize': op(_resize, 1, 4, 10),
+    'Upsample': op(_resize, 1, 2),
 }

@@ -1,4 +1,4 @@
-"""The one table of operators, keyed by Node.key(), and the way rules are called."""
+"""The one table of operators, keyed by Node.key(), and the way rules are called. Parts add theirs when they are fetched."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from edgeflow.ir.ops.indexing import INDEXING_OPS
 from edgeflow.ir.ops.infer import InferContext, OpSpec, Type
 from edgeflow.ir.ops.movement import MOVEMENT_OPS
 from edgeflow.ir.ops.reduce import REDUCE_OPS
-from edgeflow.ir.ops.spatial import SPATIAL_OPS
 
 
 def _merged(groups: list[dict[str, OpSpec]], contrib: dict[str, OpSpec]) -> dict[str, OpSpec]:
@@ -27,7 +26,7 @@ def _merged(groups: list[dict[str, OpSpec]], contrib: dict[str, OpSpec]) -> dict
 
 
 OPS: dict[str, OpSpec] = _merged(
-    ELEMENTWISE_OPS + [MOVEMENT_OPS, INDEXING_OPS, REDUCE_OPS, DENSE_OPS, SPATIAL_OPS, DECODER_OPS, FUSED_OPS], CONTRIB_OPS)
+    ELEMENTWISE_OPS + [MOVEMENT_OPS, INDEXING_OPS, REDUCE_OPS, DENSE_OPS, DECODER_OPS, FUSED_OPS], CONTRIB_OPS)
 
 
 def find_spec(node: Node, opset: int) -> OpSpec:

@@ -1,0 +1,394 @@
+"""A model on WebGPU: weights on the device, plans by input shapes, runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edgeflow.backends.contract import Feed, HelperLink, MemoryUse, Placement, RunControl
+from edgeflow.backends.generation import Decoder
+from edgeflow.backends.rests import Rests
+from edgeflow.backends.wasm.decoder import WasmDecoder
+from edgeflow.backends.wasm.engine import failure
+from edgeflow.backends.wasm.executable import count_ops, detach, improve, open_machine, plan_key, relink, run_part
+from edgeflow.backends.wasm.kernels import Image
+from edgeflow.backends.wasm.machine import check_operators
+from edgeflow.backends.wasm.pages import PageMemory, PastInput
+from edgeflow.backends.webgpu.builder import MOST_FAULTS, Dispatch
+from edgeflow.backends.webgpu.crossings import Crossing
+from edgeflow.backends.webgpu.device import Gpu, shared_gpu
+from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
+from edgeflow.backends.webgpu.machine import NO_KERNEL, NO_TYPE, GpuMachine
+from edgeflow.backends.webgpu.memory import GpuMemory
+from edgeflow.backends.webgpu.pages import GpuPages
+from edgeflow.backends.webgpu.plan import (
+    DOWN, GPU, UP, WASM, Action, Binder, GpuPlan, free_gpu_plan, make_gpu_plan, piece_of, plain_bytes, zero_flags,
+)
+from edgeflow.backends.webgpu.weights import load_weights
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.gpu import narrowed
+from edgeflow.host.platform import array_bytes, array_copy, array_view, read_u32
+from edgeflow.host.port import Bytes, GpuCommand, GpuPiece
+from edgeflow.ir.graph import Graph, TensorData
+from edgeflow.passes.inline_constant_if import deciding_inputs
+from edgeflow.passes.rename import all_graphs
+from edgeflow.plan.builder import CacheLayout
+from edgeflow.plan.link import WORD
+from edgeflow.plan.printer import print_plan
+from edgeflow.plan.values import Value
+
+MOST_PLANS = 16
+
+
+@dataclass
+class _Numbers:
+    executables: int = 0
+
+
+_numbers = _Numbers()
+
+
+class GpuExecutable:
+    """contract.Executable on a GpuMachine."""
+
+    def __init__(self, graph: Graph, machine: GpuMachine) -> None:
+        _numbers.executables = _numbers.executables + 1
+        # The GPU works on runs of several models; this thread only hands them over.
+        self.lane: str = f'gpu {_numbers.executables}'
+        self._graph: Graph = graph
+        self._machine: GpuMachine | None = machine
+        self._plans: dict[str, GpuPlan] = {}
+        self._deciding: list[str] = deciding_inputs(graph)
+        self._decoder: WasmDecoder | None = None
+        # Of runs by the decoder; they own no weights.
+        self._siblings: list[GpuExecutable] = []
+        # Where plans find past keys and values; None: in their inputs.
+        self.cache: CacheLayout | None = None
+        self._on_loss: list[Callable[[], None]] = []
+        self._placement: Placement = expected_placement(graph)
+
+    async def run(
+        self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
+        spare: Callable[[], int] | None = None,
+    ) -> dict[str, Feed]:
+        machine = self._living()
+        device = machine.gpu.device
+        plan = await self._prepared(machine, feeds, outputs)
+        pending: list[GpuCommand] = []
+        for action in plan.actions:
+            if action.kind == GPU:
+                pending = action.commands if len(pending) == 0 else pending + action.commands
+            elif action.kind == WASM:
+                self._run_wasm(machine, plan, action)
+            elif action.kind == UP:
+                if len(pending) > 0:
+                    device.submit(pending)
+                    pending = []
+                for i in range(len(action.near)):
+                    self._upload(machine, plan, action.far[i], self._near_bytes(machine, plan, action.near[i]))
+            else:
+                await self._fetch(machine, plan, action, pending)
+                pending = []
+                self._check(control)
+        return await self._end_run(machine, plan, outputs, pending)
+
+    async def _prepared(self, machine: GpuMachine, feeds: dict[str, Feed], outputs: list[str]) -> GpuPlan:
+        """The plan for these feeds, which are where it has them."""
+        shapes: dict[str, list[int]] = {}
+        for name in feeds:
+            shapes[name] = feeds[name].shape
+        known: dict[str, list[int]] = {}
+        for name in self._deciding:
+            if name in feeds:
+                known[name] = [int(x) for x in array_bytes(feeds[name].data)]
+        plan = await self._plan(machine, shapes, outputs, known)
+        pages = machine.pages
+        # Scopes of errors are a stack that all models share, so nothing is waited for between watch() and settled().
+        machine.gpu.device.watch()
+        try:
+            if self.cache is not None and pages is not None:
+                pages.realize()
+            self._place(machine, plan)
+            self._feed(machine, plan, feeds)
+        except Exception:
+            await self._settled(machine)
+            raise
+        await self._settled(machine)
+        return plan
+
+    async def _settled(self, machine: GpuMachine) -> None:
+        pages = machine.pages
+        try:
+            await machine.gpu.device.settled()
+        except Exception:
+            # Some buffer of a plan or slot is not there.
+            self._forget_plans(machine)
+            if pages is not None:
+                pages.settle(False)
+            raise
+        if pages is not None:
+            pages.settle(True)
+
+    def _forget_plans(self, machine: GpuMachine) -> None:
+        self._free_plans(machine)
+        for sibling in self._siblings:
+            sibling._free_plans(machine)
+        machine.memory.free_slots()
+
+    def _free_plans(self, machine: GpuMachine) -> None:
+        for plan in self._plans.values():
+            free_gpu_plan(machine, plan)
+        self._plans = {}
+
+    def _check(self, control: RunControl | None) -> None:
+        if control is not None and control.cancelled():
+            raise EdgeflowError('aborted', 'the run was cancelled', {})
+        self._living()
+
+    def _place(self, machine: GpuMachine, plan: GpuPlan) -> None:
+        """Have the plan's arena and its slots in place."""
+        engine = machine.wasm.engine
+        engine.ensure_arena(plan.draft.arena_size)
+        if plan.wasm.arena_base != engine.arena_address:
+            relink(machine.wasm, plan.wasm)
+        if plan.version != machine.memory.version:
+            Binder(machine, plan).bind()
+
+    async def _plan(self, machine: GpuMachine, shapes: dict[str, list[int]], outputs: list[str], known: dict[str, list[int]]) -> GpuPlan:
+        key = plan_key(self._graph, shapes, outputs)
+        for name in known:
+            key = f'{key} {name}={known[name]}'
+        plan = self._plans.pop(key, None)
+        if plan is None:
+            machine.reasons = {}
+            plan = await make_gpu_plan(self._graph, shapes, outputs, machine, known, self.cache)
+            self._placement = placement_of(machine, plan)
+            if len(self._plans) >= MOST_PLANS:
+                free_gpu_plan(machine, self._plans.pop(list(self._plans.keys())[0]))
+        self._plans[key] = plan
+        return plan
+
+    def _feed(self, machine: GpuMachine, plan: GpuPlan, feeds: dict[str, Feed]) -> None:
+        """Bring the inputs to where the plan has them."""
+        for value in plan.crossings.inputs:
+            if not value.far:
+                if value.size > 0:
+                    machine.wasm.engine.upload(plan.wasm.arena_base + value.offset, array_bytes(feeds[value.name].data))
+            elif plan.faults is not None and plan.crossings.origins[value.number] is plan.faults:
+                machine.gpu.device.write(machine.memory.slots[value.offset], 0, zero_flags())
+            else:
+                self._upload(machine, plan, value, array_bytes(feeds[value.name].data))
+
+    def _upload(self, machine: GpuMachine, plan: GpuPlan, far: Value, data: Bytes) -> None:
+        """Write elements in the form of WASM memory to the GPU."""
+        words = narrowed(far.dtype, data)
+        if words is None:
+            raise EdgeflowError('run-failed', f"'{far.name}' holds an int64 beyond the 32 bits that integers have on the GPU", {'name': far.name})
+        if len(words) > 0:
+            piece = piece_of(machine, plan, far)
+            machine.gpu.device.write(piece.buffer, piece.offset, words)
+
+    def _address(self, plan: GpuPlan, value: Value) -> int:
+        root = value.root()
+        if root.literal is not None:
+            return plan.wasm.tape_address + plan.wasm.tape.literal_offsets[root.number] + value.root_offset()
+        base = root.address if root.constant else plan.wasm.arena_base + root.offset
+        return base + value.root_offset()
+
+    def _near_bytes(self, machine: GpuMachine, plan: GpuPlan, value: Value) -> Bytes:
+        return machine.wasm.engine.view(self._address(plan, value), value.size)
+
+    def _run_wasm(self, machine: GpuMachine, plan: GpuPlan, action: Action) -> None:
+        code = run_part(machine.wasm, plan.wasm, action.first, action.last)
+        if code != 0:
+            index = code // 256
+            raise failure(code, plan.step_names[index], plan.wasm.steps[index].kernel)
+
+    async def _fetch(self, machine: GpuMachine, plan: GpuPlan, action: Action, pending: list[GpuCommand]) -> None:
+        """Run what is pending and bring values to WASM memory."""
+        pieces = [exact(piece_of(machine, plan, value), value) for value in action.far]
+        parts = await machine.gpu.device.run(pending, pieces)
+        for i in range(len(parts)):
+            machine.wasm.engine.upload(self._address(plan, action.near[i]), plain_bytes(action.far[i], parts[i]))
+
+    async def _end_run(self, machine: GpuMachine, plan: GpuPlan, outputs: list[str], pending: list[GpuCommand]) -> dict[str, Feed]:
+        """The outputs, copied out, once all is done."""
+        values = plan.crossings.outputs
+        pieces: list[GpuPiece] = []
+        for value in values:
+            if value.far:
+                pieces.append(exact(piece_of(machine, plan, value), value))
+        parts: list[Bytes] = []
+        if len(pending) > 0 or len(pieces) > 0:
+            parts = await machine.gpu.device.run(pending, pieces)
+        if plan.faults is not None:
+            check_flags(plan, parts[-1])
+        results: dict[str, Feed] = {}
+        far = 0
+        for i in range(len(outputs)):
+            value = values[i]
+            if value.far:
+                data = array_view(value.dtype, plain_bytes(value, parts[far]))
+                far = far + 1
+            else:
+                data = array_copy(value.dtype, self._near_bytes(machine, plan, value))
+            results[outputs[i]] = Feed(value.dtype, value.shape, data)
+        return results
+
+    async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
+        plan = await self._plan(self._living(), shapes, outputs, {})
+        return print_plan(plan.draft)
+
+    def memory(self) -> MemoryUse:
+        machine = self._machine
+        if machine is None:
+            return MemoryUse(0, 0, 0, 0)
+        plans = self._plan_bytes()
+        for sibling in self._siblings:
+            plans = plans + sibling._plan_bytes()
+        memory = machine.memory
+        far = memory.weight_bytes + memory.slot_bytes + plans
+        for size in memory.whole.values():
+            far = far + size
+        return MemoryUse(
+            machine.wasm.engine.instance.memory_size() + far, machine.wasm.weights.bytes + memory.weight_bytes,
+            machine.wasm.engine.arena_size + memory.slot_bytes, plans, far)
+
+    def _plan_bytes(self) -> int:
+        plans = 0
+        for plan in self._plans.values():
+            plans = plans + plan.bytes
+        return plans
+
+    def placement(self) -> Placement:
+        return self._placement
+
+    def lost(self) -> bool:
+        return self._machine is not None and self._machine.gpu.device.lost
+
+    def on_loss(self, callback: Callable[[], None]) -> None:
+        if self._machine is not None:
+            self._machine.gpu.losers.append(callback)
+            self._on_loss.append(callback)
+
+    async def decoder(self) -> Decoder:
+        from edgeflow.backends.wasm.decoder import WasmDecoder
+        if self._decoder is None:
+            machine = self._living()
+            self._decoder = WasmDecoder(
+                self._graph, lambda graph: self._sibling(machine, graph), lambda pasts: page_memory(machine, pasts), self.memory)
+        return self._decoder
+
+    def _sibling(self, machine: GpuMachine, graph: Graph) -> GpuExecutable:
+        """What runs another graph on the same weights; it ends with this one."""
+        made = GpuExecutable(graph, machine)
+        self._siblings.append(made)
+        return made
+
+    def lend(self, helpers: list[HelperLink]) -> None:
+        """The GPU needs no helpers."""
+
+    def divisible(self) -> bool:
+        return False
+
+    def dispose(self) -> None:
+        machine = self._machine
+        if machine is None:
+            return
+        self._forget_plans(machine)
+        machine.memory.dispose()
+        machine.gpu.losers = [hear for hear in machine.gpu.losers if hear not in self._on_loss]
+        for sibling in self._siblings:
+            sibling._machine = None
+        self._siblings = []
+        self._decoder = None
+        self._machine = None
+
+    def _living(self) -> GpuMachine:
+        if self._machine is None:
+            raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})
+        return self._machine
+
+
+def expected_placement(graph: Graph) -> Placement:
+    """What the operators alone tell."""
+    counts: dict[str, int] = {}
+    count_ops(graph, counts)
+    placement = Placement('webgpu', {}, {}, {})
+    for key, count in counts.items():
+        if key in GPU_LOWERINGS:
+            placement.nodes[key] = count
+        else:
+            placement.fallback[key] = count
+            placement.reasons[key] = NO_KERNEL
+    return placement
+
+
+def placement_of(machine: GpuMachine, plan: GpuPlan) -> Placement:
+    """Where the nodes of a plan that was just made run."""
+    placement = Placement('webgpu', {}, {}, {})
+    for group in plan.draft.groups:
+        key = group.node.key()
+        step = group.steps[0]
+        if isinstance(step, Dispatch):
+            placement.nodes[key] = placement.nodes.get(key, 0) + 1
+        elif not isinstance(step, Crossing):
+            placement.fallback[key] = placement.fallback.get(key, 0) + 1
+            placement.reasons[key] = machine.reasons.get(key, NO_TYPE)
+    return placement
+
+
+def page_memory(machine: GpuMachine, pasts: list[PastInput]) -> PageMemory:
+    """The pages of a model's sessions."""
+    pages = GpuPages(machine.gpu.device, machine.memory, pasts)
+    machine.pages = pages
+    return pages
+
+
+def exact(piece: GpuPiece, value: Value) -> GpuPiece:
+    """Only the elements of `value`, all of which are words."""
+    return GpuPiece(piece.buffer, piece.offset, value.count() * WORD)
+
+
+def check_flags(plan: GpuPlan, flags: Bytes) -> None:
+    """'run-failed' for the first node that met bad data."""
+    for i in range(min(len(plan.failing), MOST_FAULTS)):
+        code = read_u32(flags, i * WORD)
+        if code != 0:
+            raise failure(code, plan.failing[i], 'on the GPU')
+
+
+async def load_webgpu(graph: Graph, rests: Rests, image: Image | None = None) -> GpuExecutable:
+    """As wasm.executable.load_wasm(), for the GPU. EdgeflowErrors: 'platform' where there is none, too."""
+    gpu = await shared_gpu()
+    if gpu is None:
+        raise EdgeflowError('platform', "there is no GPU that WebGPU could use here; device 'wasm' needs none", {})
+    first = await open_machine(graph, 1, image)
+    await improve(graph, first, rests)
+    check_operators(graph, list(GPU_LOWERINGS.keys()))
+    memory = GpuMemory(gpu.device)
+    gpu.device.watch()
+    there: set[str] = set()
+    try:
+        try:
+            for keys in load_weights(graph, first, gpu, memory):
+                there = keys
+                await rests.rest()
+        finally:
+            await gpu.device.settled()
+    except Exception:
+        memory.dispose()
+        raise
+    machine = GpuMachine(first, gpu, memory)
+    if image is not None:
+        # What the file took is given back with its instance.
+        for part in all_graphs(graph):
+            for name in part.initializers:
+                data = part.initializers[name]
+                if data.stored is not None:
+                    part.initializers[name] = TensorData(data.dtype, data.shape, data.whole())
+        machine.wasm = await open_machine(graph)
+    for _ in machine.wasm.load_rest(graph, there, list(GPU_LOWERINGS.keys())):
+        await rests.rest()
+    detach(graph)
+    return GpuExecutable(graph, machine)

@@ -1,0 +1,216 @@
+"""Lowerings of attention over sessions' pages (pages.py), as backends/wasm/lower_decoder.py has them for WASM.
+
+They take what reads a past that lies in pages; with tensors for past and present it is other lowerings' work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeflow.backends.wasm.rules import context_of
+from edgeflow.backends.wasm.strides import broadcast_strides, row_major
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
+from edgeflow.ir.attributes import int_of, number_of
+from edgeflow.ir.graph import Node
+from edgeflow.ir.ops.decoder import gqa_sizes
+from edgeflow.plan.builder import CacheLayout
+from edgeflow.plan.values import Value, at
+
+FLOAT = 4
+MOST_WIDTH = 256
+ENCODER_COLUMN = 3
+
+
+@dataclass(frozen=True)
+class Turning:
+    """What is done to a head of queries or keys: its norm and its rotary embedding, where there are any."""
+
+    cos: Value | None = None
+    sin: Value | None = None
+    gamma: Value | None = None
+    interleaved: int = 0
+    epsilon: float = 1e-6
+
+    def words(self, b: GpuBuilder) -> list[int]:
+        """The last words of cached_query and cached_append."""
+        cos = self.cos
+        half = 0 if cos is None else cos.shape[1]
+        return [0 if self.gamma is None else 1, b.real(self.epsilon), half, self.interleaved, 0 if cos is None else cos.shape[0], b.fault()]
+
+    def bindings(self, other: Value) -> list[Value]:
+        """The tables, `other` in place of those that are not there."""
+        found: list[Value] = []
+        for value in [self.cos, self.sin, self.gamma]:
+            found.append(other if value is None else value)
+        return found
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Of a tensor: where its first element is, the strides of batch, heads and rows, and how many there are of these, and the width of a head."""
+
+    value: Value
+    start: int
+    strides: list[int]
+    dims: list[int]
+
+
+def whole(value: Value) -> Heads:
+    """[batch, heads, rows, width]."""
+    return Heads(value, 0, row_major(value.shape)[:3], value.shape)
+
+
+def append(b: GpuBuilder, cache: CacheLayout, keys: Heads, values: Heads, layers: list[int], turning: Turning) -> None:
+    """Write new keys and values to the pages."""
+    words: list[int] = [keys.dims[3], values.dims[3], keys.start]
+    words.extend(keys.strides)
+    words.append(values.start)
+    words.extend(values.strides)
+    words.extend(layers)
+    bindings = [keys.value, values.value] + turning.bindings(keys.value) + [cache.table, cache.pool, b.fault_flags()]
+    b.dispatch('cached_append', bindings, words + turning.words(b), [keys.dims[2], keys.dims[1], keys.dims[0]])
+
+
+def turned(b: GpuBuilder, cache: CacheLayout, queries: Heads, turning: Turning) -> Heads:
+    """The queries after their norm and rotary embedding."""
+    if turning.cos is None and turning.gamma is None:
+        return queries
+    y = b.temporary('float32', queries.dims)
+    words: list[int] = [queries.dims[1], queries.dims[2], queries.dims[3]]
+    words.extend(queries.strides)
+    bindings = [queries.value] + turning.bindings(queries.value) + [cache.table, y, b.fault_flags()]
+    b.dispatch('cached_query', bindings, words + turning.words(b), [queries.dims[2], queries.dims[1], queries.dims[0]])
+    return whole(y)
+
+
+@dataclass(frozen=True)
+class Seeing:
+    """How scores are made of products. column: where a row of the table begins for this kind of pages. past: columns of mask and bias before the new tokens."""
+
+    scale: float
+    past: int
+    column: int = 0
+    window: int = 0
+    softcap: float = 0.0
+    mask: Value | None = None
+    bias: Value | None = None
+
+
+def attend(b: GpuBuilder, cache: CacheLayout, queries: Heads, groups: int, output: Heads, layers: list[int], seeing: Seeing) -> None:
+    """Attention to what lies in the pages."""
+    rows = queries.dims[2]
+    scores: list[int] = [queries.dims[0], queries.dims[1], rows, seeing.past + (rows if seeing.column == 0 else 0)]
+    words: list[int] = [queries.dims[1], groups, queries.dims[3], output.dims[3]]
+    words.extend(queries.strides)
+    words.extend(output.strides)
+    words.extend(layers)
+    words.extend([seeing.column, seeing.past, seeing.window, b.real(seeing.scale), b.real(seeing.softcap)])
+    mask = seeing.mask
+    strides = [0, 0, 0, 0] if mask is None else broadcast_strides(mask.shape, scores)
+    words.extend([0 if mask is None else 1, strides[0], strides[2], strides[3], b.fault()])
+    bias = seeing.bias
+    words.append(0 if bias is None else 1)
+    words.extend([0, 0, 0, 0] if bias is None else broadcast_strides(bias.shape, scores))
+    keeps = mask is not None and mask.dtype == 'bool'
+    parts = 1 if b.features.software else 4
+    b.dispatch('cached_attend', [
+        queries.value, cache.pool, cache.table, queries.value if mask is None else mask, queries.value if bias is None else bias, output.value,
+        b.fault_flags(),
+    ], words, [rows, queries.dims[1], queries.dims[0]], {'PARTS': parts, 'THREADS': 64 * parts}, {'$MASK': 'u32' if keeps else 'f32', '$SHOWN': '1u' if keeps else '0.0'})
+
+
+def layers_of(b: GpuBuilder, cache: CacheLayout, keys: Value, values: Value) -> list[int]:
+    """Where in a page the keys and the values of a layer begin, in elements."""
+    if keys.cache < 0 or values.cache < 0:
+        raise b.unsupported('past keys in the cache of a session, but not the values')
+    return [cache.offsets[keys.cache] // FLOAT, cache.offsets[values.cache] // FLOAT]
+
+
+def takes(b: GpuBuilder, values: list[Value | None], width: int) -> bool:
+    """Whether the kernels can work with these."""
+    for value in values:
+        if value is not None and b.kind(value) != 'f32' and not (b.kind(value) == 'u32' and value.dtype == 'bool'):
+            return False
+    return width <= MOST_WIDTH
+
+
+def lower_cached_attention(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
+    cache = b.cache
+    q = at(inputs, 0)
+    k = at(inputs, 1)
+    v = at(inputs, 2)
+    past_k = at(inputs, 3)
+    past_v = at(inputs, 4)
+    output = at(outputs, 0)
+    if cache is None or q is None or k is None or v is None or past_k is None or past_v is None or output is None:
+        return False
+    appends = node.inputs[1] != node.inputs[3]
+    bias = at(inputs, 8)
+    mask = at(inputs, 5) if bias is None else at(inputs, 9)
+    if not takes(b, [q, k if appends else None, v if appends else None, mask, bias], max(q.shape[3], v.shape[3])):
+        return False
+    layers = layers_of(b, cache, past_k, past_v)
+    if appends:
+        append(b, cache, whole(k), whole(v), layers, Turning())
+    seeing = Seeing(number_of(node, 'scale', 1.0), past_k.shape[2], 0 if appends else ENCODER_COLUMN, 0, 0.0, mask, bias)
+    attend(b, cache, whole(q), k.shape[1], whole(output), layers, seeing)
+    return True
+
+
+def lower_append_cached(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
+    cache = b.cache
+    k = at(inputs, 0)
+    v = at(inputs, 1)
+    past_k = at(inputs, 2)
+    past_v = at(inputs, 3)
+    output = at(outputs, 0)
+    if cache is None or k is None or v is None or past_k is None or past_v is None or output is None or not takes(b, [k, v], 0):
+        return False
+    append(b, cache, whole(k), whole(v), layers_of(b, cache, past_k, past_v), Turning())
+    return True
+
+
+def lower_gqa(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
+    cache = b.cache
+    source = at(inputs, 0)
+    past_k = at(inputs, 3)
+    past_v = at(inputs, 4)
+    output = at(outputs, 0)
+    if cache is None or source is None or past_k is None or past_v is None or output is None:
+        return False
+    sizes = gqa_sizes(context_of(b, node, inputs))
+    k = source if sizes.packed else at(inputs, 1)
+    v = source if sizes.packed else at(inputs, 2)
+    rotary = int_of(node, 'do_rotary') != 0
+    cos = at(inputs, 7) if rotary else None
+    sin = at(inputs, 8) if rotary else None
+    if k is None or v is None or not takes(b, [source, k, v, cos, sin, at(inputs, 14), at(inputs, 15)], sizes.width):
+        return False
+    width = sizes.width
+    line = (sizes.heads + 2 * sizes.groups if sizes.packed else sizes.heads) * width
+    narrow = line if sizes.packed else sizes.groups * width
+    batch = source.shape[0]
+    rows = source.shape[1]
+    queries = Heads(source, 0, [rows * line, width, line], [batch, sizes.heads, rows, width])
+    starts = [sizes.heads * width, (sizes.heads + sizes.groups) * width] if sizes.packed else [0, 0]
+    some: list[int] = [batch, sizes.groups, rows, width]
+    keys = Heads(k, starts[0], [rows * narrow, width, narrow], some)
+    values = Heads(v, starts[1], [rows * narrow, width, narrow], some)
+    interleaved = int_of(node, 'rotary_interleaved')
+    epsilon = number_of(node, 'qk_norm_epsilon', 1e-6)
+    layers = layers_of(b, cache, past_k, past_v)
+    append(b, cache, keys, values, layers, Turning(cos, sin, at(inputs, 15), interleaved, epsilon))
+    turned_queries = turned(b, cache, queries, Turning(cos, sin, at(inputs, 14), interleaved, epsilon))
+    wide = sizes.heads * width
+    to = Heads(output, 0, [rows * wide, width, wide], [batch, sizes.heads, rows, width])
+    seeing = Seeing(number_of(node, 'scale', 0.0) or 1.0 / width ** 0.5, past_k.shape[2], 0, max(0, int_of(node, 'local_window_size', -1)),
+                    number_of(node, 'softcap', 0.0))
+    attend(b, cache, turned_queries, sizes.groups, to, layers, seeing)
+    return True
+
+
+CACHED_LOWERINGS: dict[str, GpuLowering] = {
+    'edgeflow:CachedAttention': lower_cached_attention,
+    'edgeflow:AppendCached': lower_append_cached,
+    'com.microsoft:GroupQueryAttention': lower_gqa,
+}

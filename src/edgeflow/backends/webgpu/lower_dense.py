@@ -1,0 +1,70 @@
+"""GPU lowerings of matrix products."""
+
+from __future__ import annotations
+
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
+from edgeflow.backends.webgpu.products import dispatch_product, matmul_product
+from edgeflow.ir.attributes import int_of, number_of, text_of
+from edgeflow.ir.graph import Node
+from edgeflow.plan.values import Value, at
+
+
+def lower_matmul(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
+    """MatMul, and edgeflow:MatMul with bias, residual, activation."""
+    a = at(inputs, 0)
+    weights = at(inputs, 1)
+    y = at(outputs, 0)
+    if a is None or weights is None or y is None:
+        return False
+    product = matmul_product(a, weights, y, int_of(node, 'trans_a') != 0, int_of(node, 'trans_b') != 0)
+    product.alpha = number_of(node, 'alpha', 1.0)
+    product.activation = text_of(node, 'activation', '')
+    product.bias = at(inputs, 2)
+    product.residual = at(inputs, 3)
+    return dispatch_product(b, product)
+
+
+def lower_contrib_matmul(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
+    """com.microsoft:FusedMatMul. A vector has nothing to exchange."""
+    a = at(inputs, 0)
+    weights = at(inputs, 1)
+    y = at(outputs, 0)
+    if a is None or weights is None or y is None:
+        return False
+    product = matmul_product(a, weights, y, int_of(node, 'transA') != 0 and len(a.shape) > 1, int_of(node, 'transB') != 0 and len(weights.shape) > 1)
+    product.alpha = number_of(node, 'alpha', 1.0)
+    return dispatch_product(b, product)
+
+
+def lower_gemm(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
+    a = at(inputs, 0)
+    weights = at(inputs, 1)
+    y = at(outputs, 0)
+    if a is None or weights is None or y is None:
+        return False
+    product = matmul_product(a, weights, y, int_of(node, 'transA') != 0, int_of(node, 'transB') != 0)
+    product.alpha = number_of(node, 'alpha', 1.0)
+    beta = number_of(node, 'beta', 1.0)
+    addend = at(inputs, 2)
+    if addend is not None and beta != 0:
+        rank = len(addend.shape)
+        rows = addend.shape[rank - 2] if rank > 1 else 1
+        columns = addend.shape[rank - 1] if rank > 0 else 1
+        if beta == 1 and rows == 1 and columns == product.n:
+            product.bias = addend
+        elif beta == 1 and addend.shape == y.shape:
+            product.residual = addend
+        else:
+            product.addend = addend
+            product.addend_row = 0 if rows == 1 else columns
+            product.addend_column = 0 if columns == 1 else 1
+            product.beta = beta
+    return dispatch_product(b, product)
+
+
+DENSE_LOWERINGS: dict[str, GpuLowering] = {
+    'MatMul': lower_matmul,
+    'Gemm': lower_gemm,
+    'com.microsoft:FusedMatMul': lower_contrib_matmul,
+    'edgeflow:MatMul': lower_matmul,
+}

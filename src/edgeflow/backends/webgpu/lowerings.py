@@ -1,0 +1,40 @@
+"""All lowerings of the WebGPU backend by Node.key()."""
+
+from __future__ import annotations
+
+from edgeflow.backends.webgpu.builder import GpuLowering
+from edgeflow.backends.webgpu.lower_attention import ATTENTION_LOWERINGS
+from edgeflow.backends.webgpu.lower_decoder import DECODER_LOWERINGS
+from edgeflow.backends.webgpu.lower_dense import DENSE_LOWERINGS
+from edgeflow.backends.webgpu.lower_elementwise import ELEMENTWISE_LOWERINGS
+from edgeflow.backends.webgpu.lower_first import FIRST_LOWERINGS
+from edgeflow.backends.webgpu.lower_indexing import INDEXING_LOWERINGS
+from edgeflow.backends.webgpu.lower_movement import MOVEMENT_LOWERINGS
+from edgeflow.backends.webgpu.lower_norm import NORM_LOWERINGS
+from edgeflow.backends.webgpu.lower_quantized import QUANTIZED_LOWERINGS
+from edgeflow.backends.webgpu.lower_reduce import REDUCE_LOWERINGS
+from edgeflow.backends.webgpu.lower_spatial import SPATIAL_LOWERINGS
+
+
+def _merged(tables: list[dict[str, GpuLowering]]) -> dict[str, GpuLowering]:
+    merged: dict[str, GpuLowering] = {}
+    for table in tables:
+        for key, lowering in table.items():
+            merged[key] = lowering
+    return merged
+
+
+# A later table wins.
+GPU_LOWERINGS: dict[str, GpuLowering] = _merged([
+    FIRST_LOWERINGS,
+    ELEMENTWISE_LOWERINGS,
+    MOVEMENT_LOWERINGS,
+    INDEXING_LOWERINGS,
+    REDUCE_LOWERINGS,
+    NORM_LOWERINGS,
+    ATTENTION_LOWERINGS,
+    SPATIAL_LOWERINGS,
+    DECODER_LOWERINGS,
+    DENSE_LOWERINGS,
+    QUANTIZED_LOWERINGS,
+])

@@ -1,0 +1,137 @@
+"""What the planner needs of WebGPU: GPU lowerings where they take a node, WASM for the rest, and copies between the two.
+
+Implements plan.planner.Machine and plan.builder.Constants, most of it by the WasmMachine that every GPU model has: it computes constants
+while planning and runs what the GPU does not.
+"""
+
+from __future__ import annotations
+
+from edgeflow.backends.wasm.machine import WasmMachine
+from edgeflow.backends.webgpu.builder import Dispatch, GpuBuilder, GpuLowering, gpu_size, kind_of
+from edgeflow.backends.webgpu.crossings import Crossings, cross
+from edgeflow.backends.webgpu.device import Gpu
+from edgeflow.backends.webgpu.lower_cached import CACHED_LOWERINGS
+from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
+from edgeflow.backends.webgpu.memory import GpuMemory
+from edgeflow.backends.webgpu.pages import GpuPages
+from edgeflow.ir.graph import Node
+from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
+from edgeflow.plan.planner import is_eager
+from edgeflow.plan.stretches import Shared
+from edgeflow.plan.values import NodeSteps, Pointer, Value
+
+NO_KERNEL = 'there is no kernel for it'
+NO_TYPE = 'a type that the GPU does not hold'
+TOO_LARGE = 'a tensor larger than the GPU binds'
+NOT_TAKEN = 'no kernel for these types and shapes'
+
+
+def reads_pages(inputs: list[Value | None]) -> bool:
+    """Whether one of these lies in sessions' pages."""
+    for value in inputs:
+        if value is not None and value.root().cache >= 0:
+            return True
+    return False
+
+
+class GpuMachine:
+    """One model's machine. `crossings`: of the plan made last. reasons: why nodes of it run on WASM, by operator."""
+
+    def __init__(self, wasm: WasmMachine, gpu: Gpu, memory: GpuMemory) -> None:
+        self.wasm: WasmMachine = wasm
+        self.gpu: Gpu = gpu
+        self.memory: GpuMemory = memory
+        self.crossings: Crossings | None = None
+        self.reasons: dict[str, str] = {}
+        self.pages: GpuPages | None = None
+
+    def lowering(self, key: str) -> Lowering | None:
+        wasm = self.wasm.lowering(key)
+        gpu = GPU_LOWERINGS.get(key)
+        cached = CACHED_LOWERINGS.get(key)
+        if gpu is None and cached is None:
+            self.reasons[key] = NO_KERNEL
+            return wasm
+
+        def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+            if isinstance(b, GpuBuilder):
+                in_pages = reads_pages(inputs)
+                # What else reads a past that lies in pages has no result that is wanted, or the planner says so.
+                chosen = cached if in_pages else gpu
+                reason = NO_KERNEL if chosen is None else self._refusal(chosen, b, node, inputs, outputs)
+                if reason == '':
+                    return
+                if reason is not None:
+                    self.reasons[key] = reason
+                if in_pages and cached is not None:
+                    raise b.unsupported(NOT_TAKEN)
+            if wasm is None:
+                raise b.unsupported('the GPU cannot run it with these types and shapes, and WASM has no such operator')
+            wasm(b, node, inputs, outputs)
+
+        return lower
+
+    def _refusal(self, gpu: GpuLowering, b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> str | None:
+        """'' if the GPU takes the node, which is then lowered; else why not. None: it is to be computed while planning."""
+        if is_eager(inputs, outputs) and not self._reads_far(inputs):
+            return None
+        for value in inputs + outputs:
+            if value is None or value.root().literal is not None or value.root().cache >= 0:
+                continue
+            if kind_of(value) == '':
+                return NO_TYPE
+            if gpu_size(value) > b.features.binding:
+                return TOO_LARGE
+        wishes = len(b.reuses)
+        taken = gpu(b, node, inputs, outputs)
+        # In place is not for the GPU: a kernel binds what it reads and what it writes apart.
+        b.reuses = b.reuses[:wishes]
+        if taken:
+            return ''
+        b.begin(node, b.opset)
+        for value in outputs:
+            if value is not None:
+                value.base = None
+                value.constant = False
+                value.literal = None
+        return NOT_TAKEN
+
+    def _reads_far(self, inputs: list[Value | None]) -> bool:
+        for value in inputs:
+            if value is not None and self.is_far(value.root()):
+                return True
+        return False
+
+    def is_far(self, root: Value) -> bool:
+        """Whether a constant is on the GPU alone."""
+        return root.constant and root.initializer in self.memory.weights and root.address == 0
+
+    def initializer(self, key: str) -> Value:
+        value = self.wasm.initializer(key)
+        value.half = key in self.memory.halves
+        return value
+
+    def evaluate(self, b: StepBuilder, outputs: list[Value | None]) -> bool:
+        for step in b.steps:
+            if isinstance(step, Dispatch):
+                return False
+            for word in step.words:
+                if isinstance(word, Pointer) and self.is_far(word.value.root()):
+                    return False
+        return self.wasm.evaluate(b, outputs)
+
+    def convert(self, b: StepBuilder, source: Value, target: Value) -> None:
+        self.wasm.convert(b, source, target)
+
+    def share(self, groups: list[NodeSteps], inputs: list[Value], outputs: list[Value], b: StepBuilder) -> Shared:
+        self.crossings = cross(groups, inputs, outputs, b.faults if isinstance(b, GpuBuilder) else None, b)
+        return Shared(self.crossings.groups, [], self.crossings.inputs, self.crossings.outputs)
+
+    def read_ints(self, value: Value) -> list[int]:
+        return self.wasm.read_ints(value)
+
+    def read_floats(self, value: Value) -> list[float]:
+        return self.wasm.read_floats(value)
+
+    def packed(self, form: PackedForm, inputs: list[Value | None]) -> Value | None:
+        return self.wasm.packed(form, inputs)

@@ -1,0 +1,311 @@
+"""Float matrix products on the GPU: which kernel and which division into threads a product gets, and the text of its variant.
+
+wgsl/matmul.wgsl works on tiles in workgroup memory, for products with many rows. wgsl/matmul_slices.wgsl has none: its threads share a product
+by slices of k, which keeps a GPU busy with few rows, and without slices it runs on CPUs (software adapters), where barriers are dear.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgeflow.backends.wasm.batches import Batch, batches
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuFeatures
+from edgeflow.backends.webgpu.lower_elementwise import ACTIVATIONS
+from edgeflow.ir.dtype import element_count
+from edgeflow.plan.values import Value
+
+FLOATS: list[str] = ['f32', 'f16']
+# Most dispatches of one product, whose batches do not step evenly.
+MOST_PARTS = 64
+
+
+@dataclass(frozen=True)
+class Division:
+    """A workgroup has wx x wy threads for each of `slices` of k; each makes `rows` rows and `columns` times 4 columns.
+
+    depth: the k of a tile; 0: without tiles.
+    """
+
+    rows: int
+    columns: int
+    wx: int
+    wy: int
+    depth: int = 0
+    slices: int = 1
+
+    def groups(self, m: int, n: int, batch: int) -> list[int]:
+        """Workgroups for a product of m rows and n columns."""
+        high = self.rows * self.wy
+        wide = 4 * self.columns * self.wx
+        return [(n + wide - 1) // wide, (m + high - 1) // high, batch]
+
+
+# From large to small, with the fewest workgroups at which one is worth while; measured on an H100 (bench/gpu_tiles.py).
+DIVISIONS: list[tuple[Division, int]] = [
+    (Division(8, 2, 16, 8, 16), 200), (Division(4, 1, 8, 8, 0, 4), 384), (Division(4, 1, 8, 4, 0, 8), 96), (Division(2, 1, 8, 2, 0, 16), 0),
+]
+# Where B lies by columns.
+ACROSS_DIVISIONS: list[tuple[Division, int]] = [(Division(8, 2, 16, 8, 16), 200), (Division(4, 1, 8, 8, 32), 0)]
+
+
+def choose(features: GpuFeatures, m: int, n: int, k: int, batch: int, across: bool) -> Division:
+    """The division of a product; across: B lies by columns."""
+    if features.software:
+        return Division(8 if m > 4 else 4 if m > 2 else max(1, m), 2 if n > 32 else 1, 8, 1)
+    if m <= (8 if across else 4):
+        rows = 4 if m > 2 else max(1, m)
+        return Division(rows, 1, 4 if across else 8, 1, 0, slices_of(k, 32 if across or m <= 2 else 16))
+    for division, least in ACROSS_DIVISIONS if across else DIVISIONS:
+        groups = division.groups(m, n, batch)
+        if groups[0] * groups[1] * batch >= least:
+            return Division(division.rows, division.columns, division.wx, division.wy, division.depth, slices_of(k, division.slices))
+    raise AssertionError('the last division takes all')
+
+
+def slices_of(k: int, most: int) -> int:
+    """At most so many slices as there are fours of k."""
+    slices = most
+    while slices > 1 and slices * 4 > k:
+        slices = slices // 2
+    return slices
+
+
+@dataclass(frozen=True)
+class Codes:
+    """A matrix B that is no array of floats. load: WGSL of load_b in wgsl/snippets/product.wgsl, where `at` is the column; across: it gives
+    four rows of a column, else four columns of a row. b_row, b_column: what p.b_row and p.b_column say in it. tables: the arrays that it reads by their names; functions: WGSL that it calls.
+    """
+
+    across: bool
+    load: str
+    b_row: int
+    b_column: int
+    tables: list[tuple[str, Value]]
+    functions: str = ''
+
+
+@dataclass
+class Product:
+    """y = act(alpha * a @ b * scale + bias) + residual, or with `addend` alpha * a @ b + beta * addend, broadcast by its strides.
+
+    Strides are in elements. a_dims, b_dims: leading dims, as numpy.matmul pairs them.
+    """
+
+    a: Value
+    b: Value
+    y: Value
+    m: int
+    n: int
+    k: int
+    a_row: int
+    a_column: int
+    b_row: int
+    b_column: int
+    a_dims: list[int]
+    b_dims: list[int]
+    alpha: float = 1.0
+    activation: str = ''
+    bias: Value | None = None
+    residual: Value | None = None
+    addend: Value | None = None
+    addend_row: int = 0
+    addend_column: int = 0
+    beta: float = 1.0
+    # One number, or one a column.
+    scale: Value | None = None
+    codes: Codes | None = None
+
+
+def matmul_product(a: Value, b: Value, y: Value, trans_a: bool, trans_b: bool) -> Product:
+    """The product of numpy.matmul's shapes."""
+    a_shape = [1] + a.shape if len(a.shape) == 1 else a.shape
+    b_shape = b.shape + [1] if len(b.shape) == 1 else b.shape
+    a_rank = len(a_shape)
+    b_rank = len(b_shape)
+    k = a_shape[a_rank - 2] if trans_a else a_shape[a_rank - 1]
+    m = a_shape[a_rank - 1] if trans_a else a_shape[a_rank - 2]
+    n = b_shape[b_rank - 2] if trans_b else b_shape[b_rank - 1]
+    product = Product(a, b, y, m, n, k, 1 if trans_a else k, m if trans_a else 1, 1 if trans_b else n, k if trans_b else 1,
+                      a_shape[:a_rank - 2], b_shape[:b_rank - 2])
+    if not trans_a and element_count(product.b_dims) == 1:
+        product.m = element_count(a_shape[:a_rank - 1])
+        product.a_dims = []
+        product.b_dims = []
+    return product
+
+
+def dispatch_product(b: GpuBuilder, product: Product) -> bool:
+    """Write the dispatches of a product; False if there is no kernel for it."""
+    codes = product.codes
+    if b.kind(product.a) not in FLOATS or (codes is None and b.kind(product.b) not in FLOATS) or b.kind(product.y) != 'f32':
+        return False
+    m = product.m
+    n = product.n
+    k = product.k
+    parts = batches(product.a_dims, product.b_dims, m * k, k * n, m * n)
+    batch = parts[0].inner * parts[0].outer
+    by_fours = product.a_column == 1 and k % 4 == 0
+    rows = codes is None and product.b_column == 1 and n % 4 == 0
+    across = codes.across if codes is not None else not rows and product.b_row == 1 and k % 4 == 0
+    division = choose(b.features, m, n, k, batch, across)
+    groups = division.groups(m, n, batch)
+    if len(parts) > MOST_PARTS or max(groups[1], batch) > b.features.groups:
+        return False
+    code = division_code(division, k, across)
+    # What is fused is slow where it is computed in software.
+    code['$FMA'] = 'madd' if b.features.software else 'fma'
+    code['$A'] = element(b, product.a, by_fours)
+    edge = k % (division.depth if division.depth > 0 else 4) != 0
+    guard = 'if (k >= p.k) { return vec4f(); } ' if edge else ''
+    code['$LOAD_A'] = guard + 'return vec4f(a[at + k / 4u]);' if by_fours else LOAD_ONES
+    declared: list[str] = []
+    bindings = [product.a, product.b, product.y]
+    if codes is not None:
+        code['$B'] = 'u32' if b.kind(product.b) == 'bytes' else b.kind(product.b)
+        code['$LOAD_B'] = guard + codes.load
+        code['$COLUMN'] = 'n'
+        for name, value in codes.tables:
+            declare(b, name, value, False, bindings, declared)
+        declared.append(codes.functions)
+    else:
+        code['$B'] = element(b, product.b, rows or across)
+        code['$COLUMN'] = 'n / 4u' if rows else 'n * p.b_column'
+        code['$LOAD_B'] = (guard + 'return vec4f(b[at + k * p.b_row]);' if rows else guard + 'return vec4f(b[at + k / 4u]);' if across else
+                           guard + 'let i = at + k * p.b_row; return vec4f(' + four('b', 'i', 'p.b_column') + ');')
+    store_code(b, product, bindings, declared, code)
+    if len(bindings) > b.features.buffers:
+        return False
+    a_unit = 4 if by_fours else 1
+    b_unit = 4 if codes is None and (rows or across) else 1
+    y_unit = 4 if n % 4 == 0 else 1
+    b_row = codes.b_row if codes is not None else product.b_row // b_unit if rows else product.b_row
+    b_column = codes.b_column if codes is not None else product.b_column // b_unit if across else product.b_column
+    for part in parts:
+        words = [m, n, k, b.real(product.alpha), product.a_row // a_unit, product.a_column, b_row, b_column, product.addend_row, product.addend_column, b.real(product.beta)]
+        b.dispatch('matmul' if division.depth > 0 else 'matmul_slices', bindings, words + part_words(part, a_unit, b_unit, y_unit), groups, None, code)
+    return True
+
+
+def part_words(part: Batch, a: int, b: int, y: int) -> list[int]:
+    """Starts and strides of batches in units of so many elements."""
+    return [part.a_start // a, part.b_start // b, part.c_start // y, part.outer_a // a, part.outer_b // b, part.outer_c // y,
+            part.inner, part.inner_a // a, part.inner_b // b, part.inner_c // y]
+
+
+LOAD_ONES = '''var v = vec4f();
+$for l 4 {
+  if (k + #lu < p.k) { v[#l] = f32(a[at + (k + #lu) * p.a_column]); }
+$}
+  return v;'''
+PLACE_ROWS = '''$for q $NB {
+    tile_b[t + #qu * THREADS] = b#q;
+$}'''
+PLACE_ACROSS = '''    place_four(t, mat4x4f(b0, b1, b2, b3));'''
+SUM_ROWS = '''$for l 4 {
+    c#i_#j = $FMA(vec4f(a#u_#i[#l]), b#u_#l_#j, c#i_#j);
+$}'''
+SUM_ACROSS = 'c#i_#j += vec4f(dot(a#u_#i, b#u_0_#j), dot(a#u_#i, b#u_1_#j), dot(a#u_#i, b#u_2_#j), dot(a#u_#i, b#u_3_#j));'
+SHARED = 'const MADE = THREADS * $TMu * $TNu;\nvar<workgroup> part: array<vec4f, MADE * $KSu>;'
+END_ALONE = '''$for i $TM {
+$for j $TN {
+  store(start.z, m + #iu, n + #ju * $WXu * 4u, c#i_#j);
+$}
+$}'''
+END_SHARED = '''  let t = local.y * $WXu + x;
+$for i $TM {
+$for j $TN {
+  part[slice * MADE + (#iu * $TNu + #ju) * THREADS + t] = c#i_#j;
+$}
+$}
+  workgroupBarrier();
+  for (var o = slice * THREADS + t; o < MADE; o += THREADS * $KSu) {
+    var v = vec4f();
+$for z $KS {
+    v += part[#zu * MADE + o];
+$}
+    let q = o % THREADS;
+    let at = o / THREADS;
+    store(start.z, (group.y * $WYu + q / $WXu) * $TMu + at / $TNu, ((group.x * $TNu + at % $TNu) * $WXu + q % $WXu) * 4u, v);
+  }'''
+
+
+def division_code(division: Division, k: int, across: bool) -> dict[str, str]:
+    """What a division puts for the marks of its kernel."""
+    code: dict[str, str] = {'$TM': f'{division.rows}', '$TN': f'{division.columns}', '$WX': f'{division.wx}', '$WY': f'{division.wy}'}
+    if division.depth > 0:
+        threads = division.wx * division.wy
+        depth = division.depth
+        code['$BK'] = f'{depth}'
+        code['$NA'] = f'{division.rows * division.wy * depth // 4 // threads}'
+        code['$NB'] = f'{division.columns * division.wx * depth // threads}'
+        code['$NK'] = f'{depth // 4}'
+        code['$ACROSS'] = 'true' if across else 'false'
+        code['$PLACE'] = PLACE_ACROSS if across else filled(PLACE_ROWS, code)
+        return code
+    slices = division.slices
+    code['$KS'] = f'{slices}'
+    code['$U'] = '2' if division.rows < 4 and slices > 1 and k % (8 * slices) == 0 else '1'
+    code['$SUM'] = SUM_ACROSS if across else SUM_ROWS
+    code['$SHARED'] = filled(SHARED, code) if slices > 1 else ''
+    code['$END'] = filled(END_SHARED if slices > 1 else END_ALONE, code)
+    # Neighbouring threads read neighbouring memory: along columns, or along k where B lies by columns.
+    code['$X'] = 'z' if across else 'x'
+    code['$S'] = 'x' if across else 'z'
+    code['$SIZE'] = f'{slices}, {division.wy}, {division.wx}' if across else f'{division.wx}, {division.wy}, {slices}'
+    code['$LK'] = '0' if across else '1'
+    code['$LN'] = '1' if across else '0'
+    return code
+
+
+def filled(text: str, code: dict[str, str]) -> str:
+    """The text with the marks replaced that `code` has so far."""
+    for mark in code:
+        text = text.replace(mark, code[mark])
+    return text
+
+
+def element(b: GpuBuilder, value: Value, by_fours: bool) -> str:
+    """The type of the elements of an array."""
+    return f'vec4<{b.kind(value)}>' if by_fours else b.kind(value)
+
+
+def four(name: str, start: str, step: str) -> str:
+    """Four elements of an array, `step` apart."""
+    return ', '.join([f'f32({name}[{start} + {i}u * {step}])' for i in range(4)])
+
+
+def declare(b: GpuBuilder, name: str, value: Value, by_fours: bool, bindings: list[Value], declared: list[str]) -> None:
+    """Bind one array more."""
+    bindings.append(value)
+    kind = 'u32' if b.kind(value) == 'bytes' else element(b, value, by_fours)
+    declared.append(f'@group(0) @binding({len(bindings)}) var<storage, read> {name}: array<{kind}>;')
+
+
+def store_code(b: GpuBuilder, product: Product, bindings: list[Value], declared: list[str], code: dict[str, str]) -> None:
+    """$Y, $BINDINGS and $STORE; appends what is bound beside a and b, whose declarations are `declared` so far."""
+    by_fours = product.n % 4 == 0
+    code['$Y'] = 'vec4f' if by_fours else 'f32'
+    lines: list[str] = ['let at = start + (m * p.n + n) / 4u;' if by_fours else 'let at = start + m * p.n + n;']
+    if product.scale is not None:
+        whole = by_fours and product.scale.count() > 1
+        declare(b, 'scale', product.scale, whole, bindings, declared)
+        lines.append('v *= f32(scale[0]);' if product.scale.count() == 1 else 'v *= vec4f(scale[n / 4u]);' if whole else
+                     'v *= vec4f(' + four('scale', 'n', '1u') + ');')
+    if product.bias is not None:
+        declare(b, 'bias', product.bias, by_fours, bindings, declared)
+        lines.append('v += vec4f(bias[n / 4u]);' if by_fours else 'v += vec4f(' + four('bias', 'n', '1u') + ');')
+    if product.activation != '':
+        lines.append('v = ' + ACTIVATIONS[product.activation].replace('%0', 'v') + ';')
+    if product.residual is not None:
+        declare(b, 'residual', product.residual, by_fours, bindings, declared)
+        lines.append('v += vec4f(residual[at]);' if by_fours else 'v += vec4f(' + four('residual', 'at', '1u') + ');')
+    if product.addend is not None:
+        declare(b, 'addend', product.addend, False, bindings, declared)
+        lines.append('let i = m * p.r_row + n * p.r_column;')
+        lines.append('v += p.beta * vec4f(' + four('addend', 'i', 'p.r_column') + ');')
+    if by_fours:
+        lines.append('y[at] = v;')
+    else:
+        lines.append('$for l 4 {\nif (n + #lu < p.n) { y[at + #lu] = v[#l]; }\n$}')
+    code['$BINDINGS'] = '\n'.join(declared)
+    code['$STORE'] = '\n'.join(lines)

@@ -1,0 +1,227 @@
+"""WebGPU in browsers, in pages and workers. JS only. See host/port.py for the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.port import Bytes, GpuDevice
+
+
+def _fail(code: str, message: str) -> EdgeflowError:
+    return EdgeflowError(code, message)
+
+
+# Buffers for reading back are kept for the next run of the same size. A creation that fails says so to an error scope, later: so all
+# that is made between watch() and settled() is looked at there.
+__pragma__('js', r'''
+import { SHADERS } from './shaders.js';
+
+const LIMITS = [
+  'maxStorageBufferBindingSize', 'maxBufferSize', 'maxComputeWorkgroupStorageSize', 'maxStorageBuffersPerShaderStage',
+  'maxComputeInvocationsPerWorkgroup', 'maxComputeWorkgroupSizeX', 'maxComputeWorkgroupsPerDimension',
+];
+const SCOPES = ['out-of-memory', 'validation', 'internal'];
+const TYPES = { u: 'uniform', r: 'read-only-storage', w: 'storage' };
+const MOST_SPARE = 4;
+
+const WIDE = { int64: BigInt64Array, bool: Uint8Array, uint8: Uint8Array, uint16: Uint16Array, int8: Int8Array, int16: Int16Array };
+
+// A typed array needs its own alignment.
+const aligned = (data, kind) => new kind(data.byteOffset % kind.BYTES_PER_ELEMENT ? data.slice().buffer : data.buffer,
+  data.byteOffset % kind.BYTES_PER_ELEMENT ? 0 : data.byteOffset, data.length / kind.BYTES_PER_ELEMENT);
+
+class Device {
+  constructor(adapter, raw, features, onLost) {
+    const { vendor, architecture, description, subgroupMinSize, isFallbackAdapter } = adapter.info;
+    this.raw = raw;
+    this.features = features;
+    this.name = [vendor, architecture, description].filter(Boolean).join(' ');
+    this.software = Boolean(isFallbackAdapter ?? adapter.isFallbackAdapter) || /swiftshader|llvmpipe/i.test(this.name);
+    this.subgroupSize = subgroupMinSize ?? 0;
+    this.lost = false;
+    this.layouts = new Map();
+    this.spare = [];
+    raw.lost.then(info => {
+      this.lost = true;
+      onLost(info.message || info.reason);
+    });
+  }
+
+  limit(name) {
+    return this.raw.limits[name];
+  }
+
+  buffer(size, uniform = false) {
+    return this.raw.createBuffer({ size, usage: 8 | (uniform ? 64 : 128 | 4) });
+  }
+
+  free(buffer) {
+    buffer.destroy();
+  }
+
+  write(buffer, offset, data) {
+    const whole = data.length & ~3, rest = data.length - whole;
+    if (whole) this.raw.queue.writeBuffer(buffer, offset, data, 0, whole);
+    if (rest) {
+      const last = new Uint8Array(4);
+      last.set(data.subarray(whole));
+      this.raw.queue.writeBuffer(buffer, offset + whole, last);
+    }
+  }
+
+  layout(forms) {
+    let layout = this.layouts.get(forms);
+    if (!layout) {
+      const entries = [...forms].map((form, binding) => ({ binding, visibility: 4, buffer: { type: TYPES[form] } }));
+      const group = this.raw.createBindGroupLayout({ entries });
+      layout = { group, pipeline: this.raw.createPipelineLayout({ bindGroupLayouts: [group] }) };
+      this.layouts.set(forms, layout);
+    }
+    return layout;
+  }
+
+  async pipeline(label, code, constants, forms) {
+    const module = this.raw.createShaderModule({ label, code });
+    try {
+      return await this.raw.createComputePipelineAsync({
+        label, layout: this.layout(forms).pipeline, compute: { module, entryPoint: 'main', constants: Object.fromEntries(constants) },
+      });
+    } catch (error) {
+      if (this.lost) throw this.gone();
+      const { messages } = await module.getCompilationInfo();
+      throw _fail('internal', `${label} does not compile: ${[error.message, ...messages.map(m => `${m.lineNum}: ${m.message}`)].join('\n')}`);
+    }
+  }
+
+  group(forms, pieces) {
+    const entries = pieces.map(({ buffer, offset, size }, binding) => ({ binding, resource: { buffer, offset, size } }));
+    return this.raw.createBindGroup({ layout: this.layout(forms).group, entries });
+  }
+
+  watch() {
+    for (const filter of SCOPES) this.raw.pushErrorScope(filter);
+  }
+
+  async settled() {
+    let errors;
+    try {
+      errors = await Promise.all(SCOPES.map(() => this.raw.popErrorScope()));
+    } catch (error) {
+      throw this.gone();
+    }
+    if (this.lost) throw this.gone();
+    if (errors[2]) throw _fail('out-of-memory', `the GPU refused memory: ${errors[2].message}`);
+    const error = errors[1] ?? errors[0];
+    if (error) throw _fail('internal', `the GPU refused a command: ${error.message}`);
+  }
+
+  encode(commands) {
+    const encoder = this.raw.createCommandEncoder();
+    let pass = null;
+    for (const { pipeline, group, groups, source, target } of commands) {
+      if (pipeline) {
+        pass ??= encoder.beginComputePass();
+        pass.setPipeline(pipeline);
+        pass.setBindGroup(0, group);
+        pass.dispatchWorkgroups(groups[0], groups[1], groups[2]);
+      } else {
+        pass?.end();
+        pass = null;
+        encoder.copyBufferToBuffer(source.buffer, source.offset, target.buffer, target.offset, source.size);
+      }
+    }
+    pass?.end();
+    return encoder;
+  }
+
+  submit(commands) {
+    this.raw.queue.submit([this.encode(commands).finish()]);
+  }
+
+  async run(commands, reads) {
+    const total = reads.reduce((sum, piece) => sum + piece.size, 0);
+    this.watch();
+    const encoder = this.encode(commands);
+    let staging = null, mapped = null, at = 0;
+    if (total) {
+      const i = this.spare.findIndex(buffer => buffer.size === total);
+      staging = i < 0 ? this.raw.createBuffer({ size: total, usage: 1 | 8 }) : this.spare.splice(i, 1)[0];
+      for (const { buffer, offset, size } of reads) {
+        if (size) encoder.copyBufferToBuffer(buffer, offset, staging, at, size);
+        at += size;
+      }
+    }
+    this.raw.queue.submit([encoder.finish()]);
+    // It may fail for the same reason as the rest, which settled() tells better.
+    const mapping = staging?.mapAsync(1).then(() => { mapped = staging.getMappedRange(); }, () => {});
+    try {
+      await this.settled();
+      await mapping;
+      if (this.lost) throw this.gone();
+      if (total && !mapped) throw _fail('internal', 'the results cannot be read from the GPU');
+      at = 0;
+      return reads.map(({ size }) => new Uint8Array(mapped.slice(at, at += size)));
+    } finally {
+      if (mapped && this.spare.length < MOST_SPARE) {
+        staging.unmap();
+        this.spare.push(staging);
+      } else {
+        staging?.destroy();
+      }
+    }
+  }
+
+  gone() {
+    return _fail('device-lost', 'the GPU device was lost');
+  }
+
+  destroy() {
+    this.raw.destroy();
+  }
+}
+''')
+
+
+async def open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevice | None:
+    __pragma__('js', r'''
+    const adapter = await globalThis.navigator?.gpu?.requestAdapter({ powerPreference: 'high-performance' });
+    if (!adapter) return null;
+    const requiredFeatures = wanted.filter(name => adapter.features.has(name));
+    const requiredLimits = Object.fromEntries(LIMITS.map(name => [name, adapter.limits[name]]));
+    const raw = await adapter.requestDevice({ requiredFeatures, requiredLimits });
+    return new Device(adapter, raw, requiredFeatures, onLost);
+    ''')
+
+
+def shader_source(name: str) -> str:
+    __pragma__('js', r'''
+    const text = SHADERS.get(name);
+    if (text === undefined) throw _fail('internal', `there is no kernel '${name}'`);
+    return text;
+    ''')
+
+
+def narrowed(dtype: str, data: Bytes) -> Bytes | None:
+    __pragma__('js', r'''
+    const kind = WIDE[dtype];
+    if (!kind) return data;
+    if (dtype !== 'int64') return new Uint8Array(Int32Array.from(aligned(data, kind)).buffer);
+    // The halves: as little-endian int32 they are the low word, and its sign spread out.
+    const halves = aligned(data, Int32Array), words = new Int32Array(halves.length / 2);
+    for (let i = 0; i < words.length; i++) {
+      const word = halves[2 * i];
+      if (halves[2 * i + 1] !== word >> 31) return null;
+      words[i] = word;
+    }
+    return new Uint8Array(words.buffer);
+    ''')
+
+
+def widened(dtype: str, data: Bytes) -> Bytes:
+    __pragma__('js', r'''
+    const kind = WIDE[dtype];
+    if (!kind) return data;
+    const words = aligned(data, Int32Array);
+    return new Uint8Array((dtype === 'int64' ? kind.from(words, BigInt) : kind.from(words)).buffer);
+    ''')

@@ -1,0 +1,224 @@
+"""WebGPU in CPython through wgpu-py. CPython only. See host/port.py for the contract.
+
+wgpu-py is an optional dependency: without it, or without an adapter, there is no GPU here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy
+
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.port import GpuCommand, GpuPiece
+
+# In a clone the kernels are files; `// include NAME` is replaced as toolchain/shaders.py does it.
+KERNELS = Path(__file__).resolve().parents[3] / 'wgsl'
+
+LIMITS = {
+    'maxStorageBufferBindingSize': 'max-storage-buffer-binding-size', 'maxBufferSize': 'max-buffer-size',
+    'maxComputeWorkgroupStorageSize': 'max-compute-workgroup-storage-size', 'maxStorageBuffersPerShaderStage': 'max-storage-buffers-per-shader-stage',
+    'maxComputeInvocationsPerWorkgroup': 'max-compute-invocations-per-workgroup', 'maxComputeWorkgroupSizeX': 'max-compute-workgroup-size-x',
+    'maxComputeWorkgroupsPerDimension': 'max-compute-workgroups-per-dimension',
+}
+# wgpu-native's names of features, where they differ.
+FEATURES = {'subgroups': 'subgroup'}
+
+
+def _included(name: str, seen: set[str]) -> str:
+    seen.add(name)
+    lines: list[str] = []
+    for line in (KERNELS / name).read_text().splitlines():
+        words = line.split()
+        if words[:2] == ['//', 'include']:
+            lines.append('' if words[2] in seen else _included(words[2], seen))
+        else:
+            lines.append(line)
+    return '\n'.join(lines)
+
+
+def shader_source(name: str) -> str:
+    return _included(name + '.wgsl', set())
+
+
+async def open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> Device | None:
+    try:
+        import wgpu
+    except ImportError:
+        return None
+    try:
+        adapter = wgpu.gpu.request_adapter_sync(power_preference='high-performance')
+    except Exception as error:
+        if 'adapter' not in str(error).lower():
+            raise
+        return None
+    if adapter is None:
+        return None
+    features = [name for name in wanted if FEATURES.get(name, name) in adapter.features]
+    limits = {python: adapter.limits[python] for python in LIMITS.values()}
+    device = adapter.request_device_sync(required_features=[FEATURES.get(name, name) for name in features], required_limits=limits)
+    return Device(adapter, device, features, on_lost)
+
+
+class Device:
+    """host.port.GpuDevice."""
+
+    def __init__(self, adapter: object, device: object, features: list[str], on_lost: Callable[[str], None]) -> None:
+        import wgpu
+
+        self._usage = wgpu.BufferUsage
+        self._device = device
+        self._on_lost = on_lost
+        self._layouts: dict[str, tuple[object, object]] = {}
+        self._limits = dict(device.limits)
+        self._info = dict(adapter.info)
+        self.features: list[str] = features
+        self.name: str = ' '.join(filter(None, [self._info.get('vendor'), self._info.get('device')]))
+        self.software: bool = self._info.get('adapter_type') == 'CPU'
+        self.subgroup_size: int = int(self._info.get('stackgroup_min_size') or 0)
+        self.lost: bool = False
+
+    def limit(self, name: str) -> int:
+        return int(self._limits[LIMITS[name]])
+
+    def buffer(self, size: int, uniform: bool = False) -> object:
+        usage = self._usage.COPY_DST | (self._usage.UNIFORM if uniform else self._usage.STORAGE | self._usage.COPY_SRC)
+        return self._guarded(lambda: self._device.create_buffer(size=size, usage=usage))
+
+    def free(self, buffer: object) -> None:
+        buffer.destroy()
+
+    def write(self, buffer: object, offset: int, data: memoryview) -> None:
+        if len(data) % 4 != 0:
+            data = memoryview(bytes(data) + bytes(-len(data) % 4))
+        if len(data) > 0:
+            self._guarded(lambda: self._device.queue.write_buffer(buffer, offset, data))
+
+    def _layout(self, forms: str) -> tuple[object, object]:
+        if forms not in self._layouts:
+            import wgpu
+
+            types = {'u': 'uniform', 'r': 'read-only-storage', 'w': 'storage'}
+            entries = [
+                {'binding': i, 'visibility': wgpu.ShaderStage.COMPUTE, 'buffer': {'type': types[form]}} for i, form in enumerate(forms)
+            ]
+            groups = self._device.create_bind_group_layout(entries=entries)
+            self._layouts[forms] = (groups, self._device.create_pipeline_layout(bind_group_layouts=[groups]))
+        return self._layouts[forms]
+
+    async def pipeline(self, label: str, code: str, constants: dict[str, int], forms: str) -> object:
+        def make() -> object:
+            module = self._device.create_shader_module(label=label, code=code)
+            return self._device.create_compute_pipeline(
+                label=label, layout=self._layout(forms)[1], compute={'module': module, 'entry_point': 'main', 'constants': constants})
+
+        return self._guarded(make)
+
+    def group(self, forms: str, pieces: list[GpuPiece]) -> object:
+        entries = [
+            {'binding': i, 'resource': {'buffer': piece.buffer, 'offset': piece.offset, 'size': piece.size}} for i, piece in enumerate(pieces)
+        ]
+        return self._guarded(lambda: self._device.create_bind_group(layout=self._layout(forms)[0], entries=entries))
+
+    def _encode(self, commands: list[GpuCommand]) -> object:
+        encoder = self._device.create_command_encoder()
+        compute = None
+        for command in commands:
+            if command.pipeline is None:
+                if compute is not None:
+                    compute.end()
+                    compute = None
+                source, target = command.source, command.target
+                encoder.copy_buffer_to_buffer(source.buffer, source.offset, target.buffer, target.offset, source.size)
+                continue
+            if compute is None:
+                compute = encoder.begin_compute_pass()
+            compute.set_pipeline(command.pipeline)
+            compute.set_bind_group(0, command.group)
+            compute.dispatch_workgroups(*command.groups)
+        if compute is not None:
+            compute.end()
+        return encoder
+
+    def watch(self) -> None:
+        """Errors are raised at once here."""
+
+    async def settled(self) -> None:
+        self._guarded(lambda: None)
+
+    def submit(self, commands: list[GpuCommand]) -> None:
+        self._guarded(lambda: self._device.queue.submit([self._encode(commands).finish()]))
+
+    async def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> list[memoryview]:
+        def work() -> list[memoryview]:
+            encoder = self._encode(commands)
+            total = sum(piece.size for piece in reads)
+            if total == 0:
+                self._device.queue.submit([encoder.finish()])
+                return [memoryview(b'') for _ in reads]
+            staging = self._device.create_buffer(size=total, usage=self._usage.COPY_DST | self._usage.MAP_READ)
+            at = 0
+            for piece in reads:
+                if piece.size > 0:
+                    encoder.copy_buffer_to_buffer(piece.buffer, piece.offset, staging, at, piece.size)
+                at += piece.size
+            self._device.queue.submit([encoder.finish()])
+            staging.map_sync('READ')
+            data = staging.read_mapped()
+            staging.unmap()
+            staging.destroy()
+            results: list[memoryview] = []
+            at = 0
+            for piece in reads:
+                results.append(data[at:at + piece.size])
+                at += piece.size
+            return results
+
+        return self._guarded(work)
+
+    def destroy(self) -> None:
+        if not self.lost:
+            self.lost = True
+            self._device.destroy()
+            self._on_lost('destroyed')
+
+    def _guarded(self, work: Callable[[], object]) -> object:
+        """work(), its errors as ours."""
+        import wgpu
+
+        if self.lost:
+            raise EdgeflowError('device-lost', 'the GPU device was lost', {})
+        try:
+            return work()
+        except wgpu.GPUOutOfMemoryError as error:
+            raise EdgeflowError('out-of-memory', f'the GPU refused memory: {error}', {}) from None
+        except wgpu.GPUError as error:
+            text = str(error)
+            if 'is lost' in text or 'lost' in text.split():
+                self.lost = True
+                self._on_lost(text)
+                raise EdgeflowError('device-lost', 'the GPU device was lost', {}) from None
+            raise EdgeflowError('internal', f'the GPU refused a command: {text}', {}) from None
+
+
+# Elements that take another number of bytes on the GPU, where they are 32-bit words.
+WIDE: dict[str, type] = {
+    'int64': numpy.int64, 'bool': numpy.uint8, 'uint8': numpy.uint8, 'uint16': numpy.uint16, 'int8': numpy.int8, 'int16': numpy.int16,
+}
+
+
+def narrowed(dtype: str, data: memoryview) -> memoryview | None:
+    if dtype not in WIDE:
+        return data
+    elements = numpy.frombuffer(data, WIDE[dtype])
+    words = elements.astype(numpy.int32)
+    if dtype == 'int64' and not (words == elements).all():
+        return None
+    return memoryview(words).cast('B')
+
+
+def widened(dtype: str, data: memoryview) -> memoryview:
+    if dtype not in WIDE:
+        return data
+    return memoryview(numpy.frombuffer(data, numpy.int32).astype(WIDE[dtype])).cast('B')

@@ -1,0 +1,110 @@
+// Attention of queries [batch, heads, rows, width] to what lies in the pages of their rows' sessions. A workgroup a query: x: rows, y: heads,
+// z: batch. PARTS times 64 threads; each part takes every PARTS-th page, with a softmax of its own, and in the end they are joined.
+//
+// A query sees what was cached, and of the new tokens those before it. The graph's own mask has to mean just that: its columns are
+// `past` places, of which the last count, then the new tokens. column: 0: the text's own pages; 3: those of the encoder's states.
+struct Params {
+  heads: u32, groups: u32, width: u32, value_width: u32, q_b: u32, q_h: u32, q_s: u32, o_b: u32, o_h: u32, o_s: u32, layer_k: u32, layer_v: u32,
+  column: u32, past: u32, window: u32, scale: f32, softcap: f32, masked: u32, m_b: u32, m_s: u32, m_t: u32, fault: u32,
+  biased: u32, f_b: u32, f_h: u32, f_s: u32, f_t: u32,
+}
+override PARTS: u32 = 4u;
+override THREADS: u32 = 256u;
+const PAGE = 64u;
+const LOW = -3.4e38;
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> q: array<f32>;
+@group(0) @binding(2) var<storage, read> pool: array<f32>;
+@group(0) @binding(3) var<storage, read> table: array<i32>;
+@group(0) @binding(4) var<storage, read> mask: array<$MASK>;
+@group(0) @binding(5) var<storage, read> bias: array<f32>;
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;
+@group(0) @binding(7) var<storage, read_write> faults: array<u32>;
+var<workgroup> query: array<f32, 256>;
+var<workgroup> score: array<f32, 256>;
+var<workgroup> tops: array<f32, 4>;
+var<workgroup> sums: array<f32, 4>;
+var<workgroup> parts: array<f32, 1024>;
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) local: u32) {
+  let row = id.z * 6u + p.column;
+  let cached = u32(table[row]);
+  let list = u32(table[row + 2u]);
+  let own = p.column == 0u;
+  let seen = select(cached, cached + id.x + 1u, own);
+  let column = select(0u, p.past - cached, own);
+  let first = select(0u, seen - p.window, p.window > 0u && seen > p.window);
+  if (p.masked == 1u && id.y == 0u) {
+    let start = id.z * p.m_b + id.x * p.m_s + column * p.m_t;
+    for (var i = local; i < seen; i += THREADS) {
+      if (mask[start + i * p.m_t] != $SHOWN) { faults[p.fault] = 6u; }
+    }
+  }
+  let start = id.z * p.q_b + id.y * p.q_h + id.x * p.q_s;
+  for (var d = local; d < p.width; d += THREADS) { query[d] = q[start + d]; }
+  workgroupBarrier();
+  let part = local / PAGE;
+  let lane = local % PAGE;
+  let mine = part * PAGE;
+  let head = id.y / (p.heads / p.groups);
+  let pages = (seen + PAGE - 1u) / PAGE;
+  let begin = first / PAGE;
+  let bias_at = id.z * p.f_b + id.y * p.f_h + id.x * p.f_s + column * p.f_t;
+  var top = LOW;
+  var sum = 0.0;
+  var result = vec4f();
+  for (var turn = begin; turn < pages; turn += PARTS) {
+    let page = turn + part;
+    let key = page * PAGE + lane;
+    var place = 0u;
+    var count = 0u;
+    var s = LOW;
+    if (page < pages) {
+      place = u32(table[list + page]);
+      count = min(PAGE, seen - page * PAGE);
+      if (key < seen && key >= first) {
+        let at = place + p.layer_k + head * p.width * PAGE + lane;
+        var dot = 0.0;
+        for (var d = 0u; d < p.width; d++) { dot += query[d] * pool[at + d * PAGE]; }
+        s = dot * p.scale;
+        if (p.softcap > 0.0) { s = p.softcap * tanh(clamp(s / p.softcap, -20.0, 20.0)); }
+        if (p.biased == 1u) { s += bias[bias_at + key * p.f_t]; }
+      }
+    }
+    score[local] = s;
+    workgroupBarrier();
+    var most = top;
+    for (var j = 0u; j < PAGE; j++) { most = max(most, score[mine + j]); }
+    workgroupBarrier();
+    score[local] = select(exp(s - most), 0.0, s == LOW);
+    workgroupBarrier();
+    let fade = exp(top - most);
+    sum *= fade;
+    result *= fade;
+    let at = place + p.layer_v + head * PAGE * p.value_width + lane;
+    for (var j = 0u; j < count; j++) {
+      let e = score[mine + j];
+      sum += e;
+      for (var c = 0u; c * PAGE + lane < p.value_width; c++) { result[c] += e * pool[at + j * p.value_width + c * PAGE]; }
+    }
+    top = most;
+    workgroupBarrier();
+  }
+  if (lane == 0u) {
+    tops[part] = top;
+    sums[part] = sum;
+  }
+  for (var c = 0u; c < 4u; c++) { parts[(part * 4u + c) * PAGE + lane] = result[c]; }
+  workgroupBarrier();
+  var most = LOW;
+  for (var i = 0u; i < PARTS; i++) { most = max(most, tops[i]); }
+  var total = 0.0;
+  for (var i = 0u; i < PARTS; i++) { total += sums[i] * exp(tops[i] - most); }
+  let to = id.z * p.o_b + id.y * p.o_h + id.x * p.o_s;
+  for (var d = local; d < p.value_width; d += THREADS) {
+    var z = 0.0;
+    for (var i = 0u; i < PARTS; i++) { z += parts[i * 256u + d] * exp(tops[i] - most); }
+    y[to + d] = z / total;
+  }
+}

@@ -51,7 +51,8 @@ ACROSS_DIVISIONS: list[tuple[Division, int]] = [(Division(8, 2, 16, 8, 16), 200)
 def choose(features: GpuFeatures, m: int, n: int, k: int, batch: int, across: bool) -> Division:
     """The division of a product; across: B lies by columns."""
     if features.software:
-        return Division(8 if m > 4 else 4 if m > 2 else max(1, m), 2 if n > 32 else 1, 8, 1)
+        # What a thread reads of A and B is dear: so it makes many sums of it.
+        return Division(8 if m > 4 else 4 if m > 2 else max(1, m), 8 if n >= 128 else 2 if n > 32 else 1, 4 if n >= 128 else 8, 1)
     if m <= (8 if across else 4):
         rows = 4 if m > 2 else max(1, m)
         return Division(rows, 1, 4 if across else 8, 1, 0, slices_of(k, 32 if across or m <= 2 else 16))
@@ -206,11 +207,13 @@ SUM_ROWS = '''$for l 4 {
 $}'''
 SUM_ACROSS = 'c#i_#j += vec4f(dot(a#u_#i, b#u_0_#j), dot(a#u_#i, b#u_1_#j), dot(a#u_#i, b#u_2_#j), dot(a#u_#i, b#u_3_#j));'
 SHARED = 'const MADE = THREADS * $TMu * $TNu;\nvar<workgroup> part: array<vec4f, MADE * $KSu>;'
-END_ALONE = '''$for i $TM {
+END_ALONE = '''  var made: array<vec4f, $TM * $TN>;
+$for i $TM {
 $for j $TN {
-  store(start.z, m + #iu, n + #ju * $WXu * 4u, c#i_#j);
+  made[#i * $TN + #j] = c#i_#j;
 $}
-$}'''
+$}
+  for (var o = 0u; o < $TMu * $TNu; o++) { store(start.z, m + o / $TNu, n + o % $TNu * $WXu * 4u, made[o]); }'''
 END_SHARED = '''  let t = local.y * $WXu + x;
 $for i $TM {
 $for j $TN {

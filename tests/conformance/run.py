@@ -30,7 +30,7 @@ REST = Path(__file__).parent / 'rest.txt'
 
 def recorded() -> set[str]:
     """The cases that pass, by the list."""
-    return set(PASSING.read_text().split()) if PASSING.exists() else set()
+    return set(PASSING.read_text().splitlines()) if PASSING.exists() else set()
 
 
 def chosen(filters: list[str]) -> list[Case]:

@@ -56,7 +56,7 @@ def type_of(b: GpuBuilder, value: Value) -> str:
     if value.dtype == 'bool':
         return 'B'
     if kind == 'bytes':
-        return 'I' if value.dtype == 'int8' else 'U'
+        return 'I' if value.dtype in ['int8', 'int4'] else 'U'
     return '' if kind == '' else 'I' if kind == 'i32' else 'U' if kind == 'u32' else 'F'
 
 

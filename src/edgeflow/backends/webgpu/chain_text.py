@@ -9,6 +9,7 @@ from edgeflow.ir.dtype import element_count
 from edgeflow.plan.values import Value
 
 SCALARS: dict[str, str] = {'F': 'f32', 'I': 'i32', 'U': 'u32', 'B': 'bool'}
+SIGNED: list[str] = ['int8', 'int4']
 LANES: list[str] = ['x', 'y', 'z', 'w']
 
 
@@ -87,7 +88,7 @@ class ChainWriter:
         if self.b.kind(value) != 'bytes':
             return f'{name}[{at}]'
         byte = f'{name}[({at}) / 4u] >> (8u * (({at}) % 4u))'
-        return f'(bitcast<i32>(({byte}) << 24u) >> 24u)' if value.dtype in ['int8', 'int4'] else f'(({byte}) & 255u)'
+        return f'(bitcast<i32>(({byte}) << 24u) >> 24u)' if value.dtype in SIGNED else f'(({byte}) & 255u)'
 
     def load(self, number: int, op: Op) -> None:
         read = self.chain.reads[op.read]
@@ -124,7 +125,7 @@ class ChainWriter:
             place = at if len(op.arguments) == 0 else at + '.x'
             word = f'{name}[({place}) / 4u]'
             bytes = f'(vec4u({word}) >> vec4u(0u, 8u, 16u, 24u))'
-            self.lines.append(f'let v{number} = ' + (f'(bitcast<vec4i>({bytes} << vec4u(24u)) >> vec4u(24u));' if value.dtype in ['int8', 'int4']
+            self.lines.append(f'let v{number} = ' + (f'(bitcast<vec4i>({bytes} << vec4u(24u)) >> vec4u(24u));' if value.dtype in SIGNED
                                                      else f'({bytes} & vec4u(255u));'))
             return
         if together:

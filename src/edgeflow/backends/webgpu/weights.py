@@ -65,10 +65,11 @@ def load_weights(graph: Graph, wasm: WasmMachine, gpu: Gpu, memory: GpuMemory) -
         data = source.owner.initializers[source.name]
         check_data(data, source.name)
         dtype = memory_dtype(data.dtype)
-        if data.size() <= KEPT or dtype not in KINDS:
+        if data.size() <= KEPT or (dtype not in KINDS and dtype not in BYTES):
             continue
         half = data.dtype == 'float16' and gpu.features.f16
-        content = content_of(data) if half or (data.dtype == dtype and dtype not in PACKED_BITS) else widened_data(wasm, data)
+        plain = data.dtype == dtype and dtype not in PACKED_BITS
+        content = content_of(data) if half or plain else widened_data(wasm, data)
         words = content if half or dtype in BYTES else narrowed(dtype, content)
         if words is None or len(words) > gpu.features.binding:
             continue

@@ -95,7 +95,7 @@ def _classifiers() -> Iterator[Case]:
             given = inputs[::3]
             shares = hasattr(estimator, 'predict_proba')
             expected = [estimator.predict(given), *([estimator.predict_proba(given)] if shares else [])]
-            options = {'options': {'zipmap': False}} if shares or name == 'support vectors' else {}
+            options = {'options': {'zipmap': False}} if shares or isinstance(estimator, SVC) else {}
             yield case(f'{name}, {labels}', estimator, {'X': given}, expected, 2e-5, **options)
 
 

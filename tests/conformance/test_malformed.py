@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 
 from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import call_later, new_abort_controller
 from edgeflow.runtime.model import create_model
 from tests.conformance.in_cpython import given as as_tensor
 from tests.conformance.malformed import broken
@@ -25,7 +26,7 @@ from toolchain.wasm import build_wasm
 
 CASES = 5000 if settings.default.max_examples > 200 else 400
 SECONDS = 20
-CODES = {'invalid-model', 'invalid-graph', 'unsupported-op', 'file-missing', 'invalid-input', 'invalid-argument', 'run-failed', 'out-of-memory'}
+CODES = {'invalid-model', 'invalid-graph', 'unsupported-op', 'file-missing', 'invalid-input', 'invalid-argument', 'run-failed', 'out-of-memory', 'aborted'}
 
 
 class Hung(BaseException):
@@ -49,7 +50,11 @@ def within(seconds: int) -> Iterator[None]:
 async def run(model: bytes, inputs: dict[str, Value]) -> None:
     loaded = await create_model(memoryview(model), {}, 'wasm')
     try:
-        results = await loaded.run({name: as_tensor(x) for name, x in inputs.items()})
+        # A loop may turn as often as a number says: it must let itself be cancelled.
+        controller = new_abort_controller()
+        forget = call_later(1000 * SECONDS / 4, controller.abort)
+        results = await loaded.run({name: as_tensor(x) for name, x in inputs.items()}, signal=controller.signal)
+        forget()
         assert list(results) == [info.name for info in loaded.outputs]
     finally:
         loaded.dispose()

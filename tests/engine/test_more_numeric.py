@@ -157,3 +157,13 @@ async def test_determinants_and_inverses(n: int) -> None:
     np.testing.assert_allclose(got['y0'], np.linalg.det(x), rtol=1e-4, atol=1e-5)
     got = await by_edgeflow(node_model('Inverse', [x], ['float32'], [], domain='com.microsoft'), {'x0': x})
     np.testing.assert_allclose(got['y0'], np.linalg.inv(x), rtol=1e-2, atol=1e-3)
+
+
+@pytest.mark.parametrize('op', ['Add', 'Mul', 'Sub', 'Div', 'PRelu'])
+async def test_inputs_along_an_axis_as_before_version_7(op: str) -> None:
+    x, w = real(2, 3, 4), real(3)
+    attributes = {} if op == 'PRelu' else {'broadcast': 1, 'axis': 1}
+    got = (await by_edgeflow(node_model(op, [x, w], ['float32'], [], opset=6, **attributes), {'x0': x, 'x1': w}))['y0']
+    column = w[:, None]
+    expected = {'Add': x + column, 'Mul': x * column, 'Sub': x - column, 'Div': x / column, 'PRelu': np.where(x < 0, x * column, x)}[op]
+    np.testing.assert_allclose(got, expected, rtol=1e-6)

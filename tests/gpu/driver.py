@@ -14,6 +14,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edgeflow.backends.wasm.lower_spatial import install_spatial
+from edgeflow.backends.wasm.more.lowerings import install
 from edgeflow.backends.webgpu.builder import Dispatch, GpuBuilder, gpu_offset, gpu_size, kind_of
 from edgeflow.backends.webgpu.device import Gpu, open_device
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
@@ -22,6 +24,10 @@ from edgeflow.host.port import GpuCommand, GpuPiece
 from edgeflow.ir.graph import Node
 from edgeflow.plan.planner import memory_dtype, new_outputs
 from edgeflow.plan.values import Value
+
+# The operators that models of their own fetch.
+install_spatial()
+install()
 
 KIND_TYPES = {'f32': np.float32, 'f16': np.float16, 'i32': np.int32, 'u32': np.uint32}
 

@@ -148,7 +148,7 @@ async def test_an_index_out_of_range_names_its_node_and_leaves_the_model_usable(
     bad['input_ids'] = tensor(np.full(inputs['input_ids'].shape, 10**6, np.int64))
     with pytest.raises(EdgeflowError) as e:
         await model.run(bad)
-    assert e.value.code == 'run-failed' and 'word_embeddings' in e.value.message
+    assert e.value.code == 'run-failed' and 'embeddings' in e.value.message
     await check(model)
     model.dispose()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 
 import ml_dtypes
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -355,15 +356,45 @@ def test_doubles_round_once_to_sixteen_bits(wasm: Kernels, x: np.ndarray, name: 
 
 
 @few
-@given(signed=st.booleans(), data=st.data())
-def test_four_bits_are_unpacked(wasm: Kernels, signed: bool, data: st.DataObject) -> None:
+@given(signed=st.booleans(), bits=st.sampled_from([2, 4]), data=st.data())
+def test_types_of_less_than_a_byte_are_unpacked(wasm: Kernels, signed: bool, bits: int, data: st.DataObject) -> None:
     packed = data.draw(hnp.arrays(np.uint8, st.integers(1, 40)))
-    nibbles = np.stack([packed & 15, packed >> 4], -1).reshape(-1).astype(np.int64)
-    expected = np.where(signed & (nibbles > 7), nibbles - 16, nibbles)
-    n = data.draw(st.integers(0, nibbles.size))
-    same(wasm.run('cast', 22 if signed else 21, 7, packed, Out(n, np.int64), n)[0], expected[:n])
-    again = wasm.run('cast', 7, 22 if signed else 21, expected, Out(packed.size, np.uint8), expected.size)[0]
-    np.testing.assert_array_equal(again, packed)
+    codes = np.stack([packed >> i & 2**bits - 1 for i in range(0, 8, bits)], -1).reshape(-1).astype(np.int64)
+    expected = np.where(signed & (codes >= 2 ** (bits - 1)), codes - 2**bits, codes)
+    n = data.draw(st.integers(0, codes.size))
+    kind = {(True, 4): 22, (False, 4): 21, (True, 2): 26, (False, 2): 25}[signed, bits]
+    same(wasm.run('cast', kind + 64, 7, packed, Out(n, np.int64), n)[0], expected[:n])
+    # In memory each has a byte.
+    held = wasm.run('cast', 7, kind, expected, Out(expected.size, np.int8), expected.size)[0]
+    same(held, expected.astype(np.int8))
+    same(wasm.run('cast', kind, 1, held, Out(expected.size, np.float32), expected.size)[0], expected.astype(np.float32))
+
+
+SMALL_FLOATS = {
+    17: ml_dtypes.float8_e4m3fn, 18: ml_dtypes.float8_e4m3fnuz, 19: ml_dtypes.float8_e5m2, 20: ml_dtypes.float8_e5m2fnuz, 23: ml_dtypes.float4_e2m1fn,
+    24: ml_dtypes.float8_e8m0fnu,
+}
+
+
+@pytest.mark.parametrize('kind', SMALL_FLOATS)
+def test_every_small_float_is_widened(wasm: Kernels, kind: int) -> None:
+    codes = np.arange(16 if kind == 23 else 256).astype(np.uint8)
+    same(wasm.run('cast', kind, 1, codes, Out(codes.size), codes.size)[0], codes.view(SMALL_FLOATS[kind]).astype(np.float32))
+
+
+@pytest.mark.parametrize('kind', [17, 18, 19, 20, 23])
+@few
+@given(x=hnp.arrays(np.float32, st.integers(1, 60), elements=st.floats(width=32)))
+def test_small_floats_are_the_nearest(wasm: Kernels, kind: int, x: np.ndarray) -> None:
+    form = SMALL_FLOATS[kind]
+    got = wasm.run('cast', 1, kind + (256 if kind != 23 else 0), x, Out(x.size, np.uint8), x.size)[0]
+    with np.errstate(all='ignore'):
+        expected = x.astype(form)
+    np.testing.assert_array_equal(got.view(form).astype(np.float32), expected.astype(np.float32))
+    # By default float8 saturates.
+    got = wasm.run('cast', 1, kind, x, Out(x.size, np.uint8), x.size)[0].view(form).astype(np.float32)
+    limit = float(ml_dtypes.finfo(form).max)
+    np.testing.assert_array_equal(got, np.where(np.isnan(x), expected.astype(np.float32), x.clip(-limit, limit).astype(form).astype(np.float32)))
 
 
 def reduce_words(shape: tuple[int, ...], axes: list[int]) -> list[int]:

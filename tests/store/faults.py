@@ -49,6 +49,7 @@ class ServedFile:
     most_connections: int = 0
     sent: int = 0
     extra: dict[str, str] = field(default_factory=dict)
+    hashed: tuple[bytes, str] = (b'', '')
 
     def __post_init__(self) -> None:
         self.versions.append(self.data)
@@ -59,7 +60,9 @@ class ServedFile:
         self.versions.append(self.data)
 
     def validator_headers(self) -> dict[str, str]:
-        digest = hashlib.sha256(self.data).hexdigest()[:16]
+        if self.hashed[0] is not self.data:
+            self.hashed = self.data, hashlib.sha256(self.data).hexdigest()[:16]
+        digest = self.hashed[1]
         if self.validators == 'etag':
             return {'ETag': f'"{digest}"'}
         if self.validators == 'weak':
@@ -143,7 +146,7 @@ class Handler(BaseHTTPRequestHandler):
             self._head(416, {'Content-Range': f'bytes */{len(data)}', 'Content-Length': '0'}, file)
             return
         start, end = part or (0, len(data))
-        body = data[start:end]
+        body = memoryview(data)[start:end]
         file.requests.append((asked, 206 if part else 200))
         file.headers.append(dict(self.headers))
         if kind == 'wrong-range' and part:
@@ -155,7 +158,7 @@ class Handler(BaseHTTPRequestHandler):
             headers['Content-Encoding'] = 'gzip'
         if kind == 'corrupt' and body:
             at = number * len(body) // 1000
-            body = body[:at] + bytes([body[at] ^ 255]) + body[at + 1:]
+            body = bytes(body[:at]) + bytes([body[at] ^ 255]) + bytes(body[at + 1:])
         length = len(body)
         if kind == 'short':
             length = max(0, length - 1 - number)
@@ -164,7 +167,7 @@ class Handler(BaseHTTPRequestHandler):
         self._head(206 if part else 200, {'Content-Length': str(length), **headers, **file.extra}, file)
         self._body(file, body[:length], kind, number)
 
-    def _body(self, file: ServedFile, body: bytes, kind: str, number: int) -> None:
+    def _body(self, file: ServedFile, body: bytes | memoryview, kind: str, number: int) -> None:
         stop = number * len(body) // 1000 if kind in ('cut', 'reset', 'stall') else len(body)
         try:
             if file.rate is not None:
@@ -195,7 +198,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.connection.shutdown(socket.SHUT_RDWR)
             self.connection.close()
 
-    def _slowly(self, file: ServedFile, body: bytes) -> None:
+    def _slowly(self, file: ServedFile, body: bytes | memoryview) -> None:
         began, step = time.monotonic(), max(8192, int(file.rate / 100))
         for at in range(0, len(body), step):
             part = body[at:at + step]

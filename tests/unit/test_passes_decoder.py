@@ -205,6 +205,25 @@ def test_positions_counted_from_the_past_become_an_input() -> None:
     assert graph.nodes[5].inputs == ['table', 'row']
 
 
+def test_what_is_looked_up_in_the_beginning_of_a_table_does_not_depend_on_its_length() -> None:
+    # Slice(table, 0, end), reshaped, and the rows that an input asks for.
+    looked: list[Node] = [
+        node('Unsqueeze', ['end', 'axis'], 'ends'), node('Slice', ['table', 'axis', 'ends'], 'begun'), node('Slice', ['begun', 'axis', 'axis'], 'less'),
+        node('Squeeze', ['less'], 'rows'), node('Gather', ['rows', 'x'], 'e'), node('Mul', ['x', 'e'], 'y'),
+    ]
+    assert keys(past_positions(counted(looked)))[-1] == 'Mul'
+    # But the beginning itself does, and so does what begins at the end.
+    for at in range(2):
+        wrong = [*looked[:4], node('Add', ['x', 'rows'], 'y')]
+        if at == 1:
+            wrong = [looked[0], node('Slice', ['table', 'ends', 'axis'], 'rows'), looked[4], looked[5]]
+        try:
+            past_positions(counted(wrong))
+            assert False
+        except EdgeflowError as error:
+            assert error.code == 'unsupported-op'
+
+
 def test_what_else_depends_on_the_past_s_length_is_refused() -> None:
     # Positions that are not only added; a length as a number; states that the cache has instead.
     refused: list[list[Node]] = [

@@ -119,6 +119,9 @@ Texts of rare operators (from edgeflow.host.strings)
     parse_number(text) -> float | None                   a decimal number, 'nan', 'inf'; None: it is none
     number_text(x, dtype) -> str                         the shortest decimal that is x as 'float32' or 'float64', as numpy writes it
 
+Images (from edgeflow.host.images)
+    async decode_image(data: Bytes) -> Picture           an encoded image; 'run-failed' if the platform cannot read it, 'platform' in Node
+
 WebGPU (from edgeflow.host.gpu)
     async open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevice | None      the best adapter's device with those of the
                                                                        wanted features that it offers and its largest limits; None:
@@ -372,6 +375,15 @@ class MessagePort(Protocol):
 
 
 @dataclass(frozen=True)
+class Picture:
+    """pixels: four bytes each (red, green, blue, alpha), row after row."""
+
+    width: int
+    height: int
+    pixels: Bytes
+
+
+@dataclass(frozen=True)
 class TokenizedText:
     """The tokens of one text, without special tokens.
 
@@ -465,6 +477,9 @@ class GpuDevice(Protocol):
 
     def submit(self, commands: list[GpuCommand]) -> None:
         """Submit the commands, in order."""
+
+    async def timed(self, commands: list[GpuCommand]) -> list[float]:
+        """Submit the commands, and give how many ms each dispatch took (a copy: 0). Needs the feature 'timestamp-query'."""
 
     async def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> list[Bytes]:
         """Submit the commands at once, in order, and give what `reads` then hold."""

@@ -18,7 +18,7 @@ from edgeflow.host.platform import array_bytes, array_of
 from edgeflow.ir.attributes import int_of, ints_of, number_of
 from edgeflow.ir.elements import elements
 from edgeflow.ir.graph import Graph, Node, TensorData
-from edgeflow.passes.fuse_sdpa import Match, past_mask, past_scale
+from edgeflow.passes.fuse_sdpa import Match, mask_node, past_mask, past_scale
 from edgeflow.passes.match import GraphIndex, fuse_each, input_at, nan_guard, node_name
 from edgeflow.passes.shapes import ShapeTable
 
@@ -51,8 +51,10 @@ def _fuse(index: GraphIndex, table: ShapeTable, softmax: Node) -> None:
     guarded = index.producer(last.inputs[0])
     guard = 1 if guarded is not None and guarded.key() == 'Where' else 0
     scores = past_mask(index, table, softmax.inputs[0], match)
+    if match.mask != '' and index.made_by(scores, 'Where') is not None:
+        scores = past_mask(index, table, scores, match)
     product = index.made_by(past_scale(index, table, scores, match, True), 'MatMul')
-    if product is None or match.condition != '':
+    if product is None:
         return
     q = past_scale(index, table, product.inputs[0], match, False)
     k = past_scale(index, table, product.inputs[1], match, False)
@@ -72,6 +74,10 @@ def _fuse(index: GraphIndex, table: ShapeTable, softmax: Node) -> None:
     if keys is None or values is None or keys.repeated != values.repeated:
         return
     before: list[Node] = []
+    if match.condition != '':
+        mask = last.outputs[0] + '#mask'
+        before.append(mask_node(index, match, mask, match.mask))
+        match.mask = mask
     if factor != '':
         scaled_q = last.outputs[0] + '#q'
         before.append(Node('Mul', '', node_name([product]), [q, factor], [scaled_q]))

@@ -118,8 +118,11 @@ def past_mask(index: GraphIndex, table: ShapeTable, name: str, match: Match) -> 
 
 
 def _leads_to_product(index: GraphIndex, table: ShapeTable, name: str) -> bool:
-    """Whether a value is a MatMul, perhaps scaled."""
+    """Whether a value is a MatMul, perhaps scaled, or Where chooses between one and a number."""
     scratch = Match(Node('', '', '', [], []))
+    chosen: Node | None = index.made_by(name, 'Where')
+    if chosen is not None:
+        name = chosen.inputs[1] if table.scalar(chosen.inputs[2]) is not None else chosen.inputs[2]
     return index.made_by(past_scale(index, table, name, scratch, True), 'MatMul') is not None
 
 

@@ -11,12 +11,12 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.ir.graph import Attribute, Graph, Node, ValueInfo
 from edgeflow.ir.order import read_names
 from edgeflow.passes.fuse_cached_attention import counts_from_past
-from edgeflow.passes.match import GraphIndex
+from edgeflow.passes.match import GraphIndex, input_at
 
 POSITIONS = '#positions'
 STATES = 'encoder_hidden_states'
 # What only gives positions another shape.
-WAY: list[str] = ['Cast', 'Expand', 'Identity', 'Reshape', 'Tile', 'Unsqueeze']
+WAY: list[str] = ['Cast', 'Expand', 'Identity', 'Reshape', 'Squeeze', 'Tile', 'Unsqueeze']
 
 
 def past_positions(graph: Graph) -> Graph:
@@ -35,6 +35,8 @@ def past_positions(graph: Graph) -> Graph:
 def _with_input(graph: Graph, lengthy: set[str]) -> list[Node]:
     """The nodes of the graph. lengthy: values whose shapes or elements follow the length of the past; grows."""
     index = GraphIndex(graph)
+    # The beginnings of tables: as long as the past says, but what is looked up in them is the same.
+    tables: set[str] = set()
     nodes: list[Node] = []
     for node in graph.nodes:
         made = node
@@ -60,8 +62,17 @@ def _with_input(graph: Graph, lengthy: set[str]) -> list[Node]:
             read = []
         elif node.key() == 'Shape' and node.inputs[0] == 'attention_mask':
             lengthy.add(node.outputs[0])
+        elif node.key() == 'Slice' and input_at(node, 1) not in lengthy and node.inputs[0] not in lengthy:
+            if node.inputs[0] in tables or input_at(node, 2) in lengthy:
+                tables.update(node.outputs)
+            read = []
+        elif node.key() in WAY and node.inputs[0] in tables:
+            tables.update(node.outputs)
+            read = []
+        elif node.key() == 'Gather' and node.inputs[0] in tables:
+            read = node.inputs[1:]
         for name in read:
-            if name in lengthy:
+            if name in lengthy or name in tables:
                 lengthy.update(node.outputs)
         nodes.append(made)
     return nodes

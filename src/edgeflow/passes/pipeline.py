@@ -17,6 +17,9 @@ from edgeflow.passes.shapes import ShapeTable
 
 Pass = Callable[[Graph, ShapeTable], bool]
 
+# Before this version inputs may lie along any axis of others, which no pass knows: such models run as they are.
+NUMPY_BROADCASTING = 7
+
 # fold_constants stands apart: it needs a backend's kernels, and runs before these.
 SIMPLIFICATIONS: list[tuple[str, Pass]] = [
     ('constants_to_initializers', lambda graph, table: constants_to_initializers.run(graph)),
@@ -104,6 +107,8 @@ def pass_steps(graph: Graph, after: Callable[[str], None] | None = None) -> Iter
     """run_passes() with a halt after each pass, which gives whether it changed anything."""
     passes = PassRun(graph, after)
     yield passes.run_one(SIMPLIFICATIONS[0][0], SIMPLIFICATIONS[0][1])
+    if graph.opsets.get('', NUMPY_BROADCASTING) < NUMPY_BROADCASTING:
+        return
     for one in _simplified(passes):
         yield one
     while passes.run_one(INLINING[0], INLINING[1]):

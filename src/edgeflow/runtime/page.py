@@ -24,6 +24,8 @@ class _Shared:
 
 _shared = _Shared()
 
+MOST_HERE = 8
+
 # More make shares too small for the messages that they cost.
 MOST_SHARES = 4
 
@@ -59,7 +61,8 @@ def page_pool() -> WorkerPool:
 def page_scheduler() -> Scheduler:
     """What orders the runs of all models: as many at a time as there may be workers, one a worker."""
     if _shared.scheduler is None:
-        _shared.scheduler = Scheduler(HostClock(), SchedulerOptions(max_concurrent=max(1, page_pool().size)))
+        # Without workers it is the lanes that say how many: one for this thread, one for each model on a GPU.
+        _shared.scheduler = Scheduler(HostClock(), SchedulerOptions(max_concurrent=page_pool().size or MOST_HERE))
     return _shared.scheduler
 
 

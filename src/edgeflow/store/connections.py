@@ -22,8 +22,10 @@ from edgeflow.store.ranges import backoff
 from edgeflow.store.transfer_records import Lane, is_cut_off, source_headers
 
 ENDLESS = 1 << 40
-# A connection that gives so many bytes a ms needs no others beside it.
-FAST_RATE = 100000.0
+# A connection that gives so many bytes a ms, while it is waited for, needs no others beside it. It is slow when it was so several
+# times in a row: a machine that is busy at the moment is not made faster by more connections, on the contrary.
+FAST_RATE = 50000.0
+SLOW_TIMES = 2
 
 
 class Connections:
@@ -36,8 +38,9 @@ class Connections:
         self._idle: Deferred = new_deferred()
         self._failures: int = 0
         self._allowed: int = 1
-        self._first_byte: float = 0.0
         self._received: int = 0
+        self._waited: float = 0.0
+        self._slow: int = 0
 
     def bytes_here(self) -> int:
         """Bytes that have arrived, unfinished chunks included."""
@@ -51,7 +54,8 @@ class Connections:
         self._idle = new_deferred()
         self.course.failure = None
         self._failures = 0
-        self._received = 0
+        self._watch_anew()
+        self._slow = 0
         self._allowed = self.course.source.limits.connections
         try:
             self._add_lane()
@@ -197,7 +201,7 @@ class Connections:
             self._allowed = len(self.lanes) - 1
             return
         self._allowed = limits.connections
-        self._received = 0
+        self._watch_anew()
         delay = backoff(self._failures, limits.backoff, random_bytes(1)[0] / 255)
         asked = error.details.get('retryAfter')
         if isinstance(asked, (int, float)):
@@ -215,11 +219,11 @@ class Connections:
         index = 0 if self.course.streaming else lane.next
 
         def count(size: int) -> None:
-            if self._received == 0:
-                self._first_byte = now()
+            time = now()
             lane.partial += size
-            lane.heard = now()
             self._received += size
+            self._waited += (time - lane.heard) / len(self.lanes)
+            lane.heard = time
             self._grow()
             self.course.tell()
 
@@ -273,16 +277,21 @@ class Connections:
             await self._keep(lane, index, data)
         self.chunks.complete = True
 
+    def _watch_anew(self) -> None:
+        self._received = 0
+        self._waited = 0.0
+
     def _grow(self) -> None:
         """Open more connections if they are worth it."""
         limits = self.course.source.limits
-        elapsed = now() - self._first_byte
         ranged = self.course.ranged and not self.course.streaming and self.chunks.record.validator != ''
         size = self.chunks.record.size
-        if elapsed <= limits.watch or size is None or not ranged:
+        if self._waited <= limits.watch or size is None or not ranged:
             return
-        rate = self._received / elapsed
-        allowed = 1 if rate > FAST_RATE else self._allowed
+        rate = self._received / self._waited
+        self._watch_anew()
+        self._slow = 0 if rate > FAST_RATE else self._slow + 1
+        allowed = self._allowed if self._slow >= SLOW_TIMES else 1
         if self.chunks.verification.active and self.chunks.files is None:
             allowed = 1
         if len(self.lanes) < allowed and (size - self.bytes_here()) / rate > limits.worth:

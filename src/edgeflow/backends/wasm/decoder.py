@@ -197,7 +197,7 @@ class WasmDecoder:
         try:
             results = await self._feed_pages(self._pages, rows, ids, control, last)
         except EdgeflowError as error:
-            if error.code == 'unsupported-op' or error.details.get('code') == MASK_FAILURE:
+            if error.code in ['unsupported-op', 'invalid-graph'] or error.details.get('code') == MASK_FAILURE:
                 self._leave_pages()
                 again: list[NextToken] = []
                 for i in range(len(rows)):
@@ -229,7 +229,8 @@ class WasmDecoder:
         for session in rows:
             session.busy = True
         lengths = [len(session.ids) for session in rows]
-        capacity = _capacity(max(lengths), FIRST_CAPACITY)
+        # Together with the new tokens a round number, as the tables of masks have that some graphs bring along.
+        capacity = 0 if max(lengths) == 0 else _capacity(max(lengths) + fresh, FIRST_CAPACITY) - fresh
         try:
             for session in rows:
                 await self._keep_states(pages, session, control)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 from edgeflow.backends.wasm.lower_dense import ACTIVATION_IDS, activation_steps, given
+from edgeflow.backends.wasm.rules import context_of
 from edgeflow.backends.wasm.strides import broadcast_strides, collapse, copy_steps, item_size, loop_words, reuse_if_alike
 from edgeflow.ir.attributes import int_of, number_of, text_of
 from edgeflow.ir.dtype import DTYPE_CODES, SMALL_FLOATS
 from edgeflow.ir.graph import Node
+from edgeflow.ir.ops.elementwise import right_shape
 from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.values import Value, Word, at
 
@@ -91,11 +93,21 @@ def _binary(b: StepBuilder, op: int, left: Value, right: Value, output: Value) -
     binary_step(b, op, left, right, output)
 
 
+def _right(b: StepBuilder, node: Node, inputs: list[Value | None]) -> Value:
+    """Input 1 in the shape in which it is broadcast."""
+    value = given(b, inputs, 1)
+    if b.opset >= 7:
+        return value
+    view = b.new_value(value.name, value.dtype, right_shape(context_of(b, node, inputs)))
+    b.alias(view, value)
+    return view
+
+
 def binary_lowering(name: str) -> Lowering:
     """The lowering of an operator that is one operation of the kernel `binary`."""
 
     def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-        _binary(b, BINARY_IDS[name], given(b, inputs), given(b, inputs, 1), given(b, outputs))
+        _binary(b, BINARY_IDS[name], given(b, inputs), _right(b, node, inputs), given(b, outputs))
 
     return lower
 
@@ -104,19 +116,9 @@ def swapped_lowering(name: str) -> Lowering:
     """Greater is Less with its inputs exchanged."""
 
     def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-        _binary(b, BINARY_IDS[name], given(b, inputs, 1), given(b, inputs), given(b, outputs))
+        _binary(b, BINARY_IDS[name], _right(b, node, inputs), given(b, inputs), given(b, outputs))
 
     return lower
-
-
-def lower_prelu(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    slope = given(b, inputs, 1)
-    rank = len(given(b, inputs).shape)
-    if b.opset < 7 and len(slope.shape) == 1 and rank > 1:
-        channels = b.new_value(slope.name, slope.dtype, slope.shape + [1] * (rank - 2))
-        b.alias(channels, slope)
-        slope = channels
-    _binary(b, BINARY_IDS['PRelu'], given(b, inputs), slope, given(b, outputs))
 
 
 def lower_mod(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
@@ -250,13 +252,12 @@ def _table() -> dict[str, Lowering]:
         'Dropout': lower_dropout,
         'Cast': lower_cast,
         'CastLike': lower_cast,
-        'PRelu': lower_prelu,
     }
     for name in UNARY_IDS:
         table[name] = unary_lowering(name)
     for name in ['Min', 'Max', 'Sum', 'Mean']:
         table[name] = variadic_lowering(name)
-    for name in ['Add', 'Sub', 'Mul', 'Div', 'Pow', 'BitwiseAnd', 'BitwiseOr', 'BitwiseXor', 'And', 'Or', 'Xor', 'Equal', 'Less',
+    for name in ['Add', 'Sub', 'Mul', 'Div', 'Pow', 'PRelu', 'BitwiseAnd', 'BitwiseOr', 'BitwiseXor', 'And', 'Or', 'Xor', 'Equal', 'Less',
                  'LessOrEqual']:
         table[name] = binary_lowering(name)
     return table

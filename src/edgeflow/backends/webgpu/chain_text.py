@@ -36,9 +36,11 @@ class ChainWriter:
         self.lines: list[str] = []
 
     def word(self, name: str, type: str, number: int) -> str:
-        """A parameter; returns how the kernel reads it."""
-        self.fields.append(f'{name}: {type}')
-        self.words.append(number)
+        """A parameter, there once by its name; returns how the kernel reads it."""
+        member = f'{name}: {type}'
+        if member not in self.fields:
+            self.fields.append(member)
+            self.words.append(number)
         return 'p.' + name
 
     def bind(self, value: Value, access: str, element: str) -> str:
@@ -157,10 +159,7 @@ class ChainWriter:
         """What the four elements of a unit add to the place of the first."""
         if step == 0:
             return ''
-        name = f'l{read}'
-        if f'{name}: i32' not in self.fields:
-            self.word(name, 'i32', step)
-        text = f'vec4i(0, 1, 2, 3) * p.{name}'
+        text = 'vec4i(0, 1, 2, 3) * ' + self.word(f'l{read}', 'i32', step)
         return f' + {text}' if type == 'I' else f' + bitcast<vec4u>({text})'
 
     def pick(self, number: int, op: Op, at: str) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from edgeflow.backends.contract import HERE, Feed, HelperLink, MemoryUse, Placement, RunControl
+from edgeflow.backends.contract import Feed, HelperLink, KernelTime, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.decoder import WasmDecoder
@@ -26,7 +27,7 @@ from edgeflow.backends.webgpu.plan import (
 from edgeflow.backends.webgpu.weights import load_weights
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.gpu import narrowed
-from edgeflow.host.platform import array_bytes, array_copy, array_view, read_u32
+from edgeflow.host.platform import array_bytes, array_copy, array_view, now, read_u32
 from edgeflow.host.port import Bytes, GpuCommand, GpuPiece
 from edgeflow.ir.graph import Graph, TensorData
 from edgeflow.passes.inline_constant_if import deciding_inputs
@@ -39,11 +40,21 @@ from edgeflow.plan.values import Value
 MOST_PLANS = 16
 
 
+@dataclass
+class _Numbers:
+    executables: int = 0
+
+
+_numbers = _Numbers()
+
+
 class GpuExecutable:
     """contract.Executable on a GpuMachine."""
 
     def __init__(self, graph: Graph, machine: GpuMachine) -> None:
-        self.lane: str = HERE
+        _numbers.executables = _numbers.executables + 1
+        # The GPU works on runs of several models; this thread only hands them over.
+        self.lane: str = f'gpu {_numbers.executables}'
         self._graph: Graph = graph
         self._machine: GpuMachine | None = machine
         self._plans: dict[str, GpuPlan] = {}
@@ -73,22 +84,56 @@ class GpuExecutable:
                 if len(pending) > 0:
                     device.submit(pending)
                     pending = []
-                for i in range(len(action.near)):
-                    self._upload(machine, plan, action.far[i], self._near_bytes(machine, plan, action.near[i]))
+                self._send(machine, plan, action)
             else:
                 await self._fetch(machine, plan, action, pending)
                 pending = []
                 self._check(control)
         return await self._end_run(machine, plan, outputs, pending)
 
+    async def profile(self, feeds: dict[str, Feed], outputs: list[str]) -> list[KernelTime]:
+        machine = self._living()
+        if not machine.gpu.features.timestamps:
+            raise EdgeflowError('platform', "this GPU has no 'timestamp-query', with which kernels can be timed", {})
+        plan = await self._prepared(machine, feeds, outputs)
+        times: list[KernelTime] = []
+        for action in plan.actions:
+            began = now()
+            if action.kind == GPU:
+                spans = await machine.gpu.device.timed(action.commands)
+                for i in range(len(spans)):
+                    if action.kernels[i] != '':
+                        times.append(KernelTime('webgpu', action.kernels[i], action.nodes[i], spans[i]))
+            elif action.kind == WASM:
+                for i in range(action.first, action.last):
+                    began = now()
+                    self._run_wasm(machine, plan, Action(WASM, i, i + 1, [], [], []))
+                    times.append(KernelTime('wasm', plan.wasm.steps[i].kernel, plan.step_names[i], now() - began))
+            else:
+                if action.kind == UP:
+                    self._send(machine, plan, action)
+                else:
+                    await self._fetch(machine, plan, action, [])
+                times.append(KernelTime('webgpu', action.kind, '', now() - began))
+        return times
+
     async def _prepared(self, machine: GpuMachine, feeds: dict[str, Feed], outputs: list[str]) -> GpuPlan:
         """The plan for these feeds, which are where it has them."""
-        machine.gpu.device.watch()
+        shapes: dict[str, list[int]] = {}
+        for name in feeds:
+            shapes[name] = feeds[name].shape
+        known: dict[str, list[int]] = {}
+        for name in self._deciding:
+            if name in feeds:
+                known[name] = [int(x) for x in array_bytes(feeds[name].data)]
+        plan = await self._plan(machine, shapes, outputs, known)
         pages = machine.pages
+        # Scopes of errors are a stack that all models share, so nothing is waited for between watch() and settled().
+        machine.gpu.device.watch()
         try:
             if self.cache is not None and pages is not None:
                 pages.realize()
-            plan = await self._plan_for(machine, feeds, outputs)
+            self._place(machine, plan)
             self._feed(machine, plan, feeds)
         except Exception:
             await self._settled(machine)
@@ -125,23 +170,14 @@ class GpuExecutable:
             raise EdgeflowError('aborted', 'the run was cancelled', {})
         self._living()
 
-    async def _plan_for(self, machine: GpuMachine, feeds: dict[str, Feed], outputs: list[str]) -> GpuPlan:
-        """The plan for these feeds, as the most recently used one, its arena and its slots in place."""
-        shapes: dict[str, list[int]] = {}
-        for name in feeds:
-            shapes[name] = feeds[name].shape
-        known: dict[str, list[int]] = {}
-        for name in self._deciding:
-            if name in feeds:
-                known[name] = [int(x) for x in array_bytes(feeds[name].data)]
-        plan = await self._plan(machine, shapes, outputs, known)
+    def _place(self, machine: GpuMachine, plan: GpuPlan) -> None:
+        """Have the plan's arena and its slots in place."""
         engine = machine.wasm.engine
         engine.ensure_arena(plan.draft.arena_size)
         if plan.wasm.arena_base != engine.arena_address:
             relink(machine.wasm, plan.wasm)
         if plan.version != machine.memory.version:
             Binder(machine, plan).bind()
-        return plan
 
     async def _plan(self, machine: GpuMachine, shapes: dict[str, list[int]], outputs: list[str], known: dict[str, list[int]]) -> GpuPlan:
         key = plan_key(self._graph, shapes, outputs)
@@ -167,6 +203,11 @@ class GpuExecutable:
                 machine.gpu.device.write(machine.memory.slots[value.offset], 0, zero_flags())
             else:
                 self._upload(machine, plan, value, array_bytes(feeds[value.name].data))
+
+    def _send(self, machine: GpuMachine, plan: GpuPlan, action: Action) -> None:
+        """Bring values to the GPU."""
+        for i in range(len(action.near)):
+            self._upload(machine, plan, action.far[i], self._near_bytes(machine, plan, action.near[i]))
 
     def _upload(self, machine: GpuMachine, plan: GpuPlan, far: Value, data: Bytes) -> None:
         """Write elements in the form of WASM memory to the GPU."""

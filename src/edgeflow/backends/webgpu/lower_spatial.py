@@ -1,20 +1,23 @@
-"""Lowerings of poolings: a thread goes over the window of each element of the output."""
+"""Lowerings of poolings, where a thread goes over the window of each element of the output, and of resizing."""
 
 from __future__ import annotations
 
+from edgeflow.backends.wasm.lowerings import LOWERINGS
 from edgeflow.backends.wasm.rules import context_of
 from edgeflow.backends.wasm.strides import row_major
 from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
 from edgeflow.backends.webgpu.chain_text import ChainWriter, chain_loops
 from edgeflow.backends.webgpu.chains import Chain
-from edgeflow.backends.webgpu.lower_elementwise import pair
+from edgeflow.backends.webgpu.lower_elementwise import finish, pair
 from edgeflow.backends.webgpu.lower_reduce import MINUS_INFINITY, reduce_axes
 from edgeflow.ir.attributes import int_of, ints_of
 from edgeflow.ir.graph import Node
 from edgeflow.ir.ops.windows import find_windows
-from edgeflow.plan.values import Value, at
+from edgeflow.plan.values import Pointer, Value, at
 
 REALS: list[str] = ['f32', 'f16']
+# With more, as antialiasing has, WASM resizes.
+MOST_TAPS = 8
 
 
 def lower_max_pool(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
@@ -85,9 +88,62 @@ def global_pool_lowering(reduction: str) -> GpuLowering:
     return lower
 
 
+def lower_resize(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
+    """One axis after the other, as WASM: its lowering says of what each place is made, by tables that chains read here."""
+    both = pair(inputs, outputs)
+    near = LOWERINGS.get(node.key())
+    if both is None or near is None or b.kind(both[0]) != 'f32':
+        return False
+    near(b, node, inputs, outputs)
+    steps = b.steps
+    b.steps = []
+    b.scratches = []
+    made: dict[int, Value] = {}
+    for step in steps:
+        words = step.words
+        values: list[Value] = []
+        sizes: list[int] = []
+        for word in words:
+            if isinstance(word, Pointer):
+                values.append(word.value)
+            else:
+                sizes.append(word)
+        # gather: bytes of a row, source, indices, their type, target, outer, size, wanted; interpolate_f32: source, target, outer, size, wanted,
+        # inner, taps, indices, weights.
+        nearest = step.kernel == 'gather'
+        source = values[0]
+        target = values[2] if nearest else values[1]
+        axis = [sizes[2], sizes[3], sizes[4], sizes[0] // 4, 1] if nearest else sizes
+        indices = values[1] if nearest else values[2]
+        literal = indices.literal
+        if (not nearest and step.kernel != 'interpolate_f32') or axis[4] > MOST_TAPS or literal is None or -1 in literal:
+            return False
+        if target is not both[1]:
+            made[target.number] = b.temporary('float32', target.shape)
+        if not _resized(b, made.get(source.number, source), made.get(target.number, target), axis, indices, None if nearest else values[3]):
+            return False
+    return True
+
+
+def _resized(b: GpuBuilder, source: Value, target: Value, axis: list[int], indices: Value, weights: Value | None) -> bool:
+    """axis: the elements before it, its size in the source and in the target, the elements behind it, how many make one."""
+    outer, size, wanted, inner, taps = axis
+    chain = Chain([outer, wanted, inner])
+    result = -1
+    for tap in range(taps):
+        index = chain.load(indices, 'I', tap, [0, taps, 0])
+        part = chain.load(source, 'F', 0, [size * inner, 0, 1], [index], [inner, size])
+        if weights is not None:
+            part = chain.op('%0 * bitcast<F>(%1)', 'F', [part, chain.load(weights, 'I', tap, [0, taps, 0])])
+        result = part if result < 0 else chain.op('%0 + %1', 'F', [result, part])
+    return finish(b, chain, target)
+
+
 SPATIAL_LOWERINGS: dict[str, GpuLowering] = {
     'MaxPool': lower_max_pool,
     'AveragePool': lower_average_pool,
     'GlobalAveragePool': global_pool_lowering('ReduceMean'),
     'GlobalMaxPool': global_pool_lowering('ReduceMax'),
+    'Resize': lower_resize,
+    'Upsample': lower_resize,
 }

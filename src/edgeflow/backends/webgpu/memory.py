@@ -16,6 +16,7 @@ class GpuMemory:
         self._device: GpuDevice = device
         self.weights: dict[str, GpuBuffer] = {}
         self.weight_bytes: int = 0
+        self._weight_sizes: dict[str, int] = {}
         # The keys of the weights that are float16.
         self.halves: set[str] = set()
         # The sizes of those weights that are bound as they are, and may be replaced by larger ones.
@@ -31,6 +32,7 @@ class GpuMemory:
         buffer = self._device.buffer(size)
         self.weights[key] = buffer
         self.weight_bytes = self.weight_bytes + size
+        self._weight_sizes[key] = size
         return buffer
 
     def set_whole(self, key: str, buffer: GpuBuffer, size: int) -> None:
@@ -63,6 +65,14 @@ class GpuMemory:
         self._slot_sizes = []
         self.slot_bytes = 0
         self.version = self.version + 1
+
+    def free_weights(self, kept: list[str]) -> None:
+        """Free the weights but those of these keys."""
+        for key in list(self.weights.keys()):
+            if key not in kept:
+                self._device.free(self.weights[key])
+                self.weight_bytes = self.weight_bytes - self._weight_sizes.pop(key)
+                self.weights.pop(key)
 
     def dispose(self) -> None:
         """Free the weights and the slots."""

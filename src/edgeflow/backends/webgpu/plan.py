@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from edgeflow.backends.wasm.executable import WasmPlan, free_plan, output_literals, used_constants
+from edgeflow.backends.wasm.executable import WasmPlan, free_plan, node_name, output_literals, used_constants
 from edgeflow.backends.webgpu.builder import MOST_FAULTS, Dispatch, GpuBuilder, gpu_offset, gpu_size, kind_of
 from edgeflow.backends.webgpu.chains import count_uses
 from edgeflow.backends.webgpu.crossings import UPLOAD, Crossing, Crossings
 from edgeflow.backends.webgpu.device import Gpu
 from edgeflow.backends.webgpu.machine import GpuMachine
 from edgeflow.backends.webgpu.memory import ALIGNMENT, assign_slots
+from edgeflow.backends.webgpu.pages import POOL, TABLE
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.gpu import narrowed, widened
-from edgeflow.host.platform import array_bytes, array_of, copy_bytes, join_bytes, new_bytes, write_i32s
+from edgeflow.host.platform import array_bytes, array_of, join_bytes, new_bytes, write_i32s
 from edgeflow.host.port import Bytes, GpuBuffer, GpuCommand, GpuPiece
 from edgeflow.ir.graph import Graph
 from edgeflow.plan.arena import align
@@ -39,6 +40,9 @@ class Action:
     commands: list[GpuCommand]
     near: list[Value]
     far: list[Value]
+    # Of each command, '' for a copy: its kernel and its node, as errors name it.
+    kernels: list[str] = field(default_factory=list)
+    nodes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -82,15 +86,14 @@ async def make_gpu_plan(
         steps = [step for step in draft.steps() if not isinstance(step, Dispatch) and not isinstance(step, Crossing)]
         await bring_home(machine, steps, crossings.outputs)
         await machine.gpu.compile(dispatches_of(draft))
-        constant_bytes, constant_offsets = constants_of(machine, draft, crossings)
         tape = link(steps, engine.kernels, output_literals(draft))
+        far = far_contents(machine, draft, crossings)
         engine.ensure_arena(draft.arena_size)
         address = engine.heap.allocate(len(tape.words) * WORD)
     except Exception:
         wasm.end_plan(set())
         raise
-    used = used_constants(steps, draft.outputs)
-    kept = wasm.end_plan(used)
+    kept = wasm.end_plan(used_constants(steps, draft.outputs))
     total = len(tape.words) * WORD
     for value in kept:
         total = total + value.size
@@ -100,18 +103,42 @@ async def make_gpu_plan(
         tape.words[i] = tape.words[i] + engine.arena_address
     engine.write_words(address, tape.words)
     wasm_plan = WasmPlan(draft, tape, steps, address, engine.arena_address, kept, total)
-    sizes = assign_slots(draft.far)
-    words = uniform_bytes(draft)
+    plan = GpuPlan(draft, crossings, wasm_plan, step_names(draft), assign_slots(draft.far), None, None, {}, total, b.failing, b.faults, [], [])
+    before = list(machine.memory.weights.keys())
+    machine.gpu.device.watch()
+    try:
+        try:
+            write_contents(machine, plan, far)
+        finally:
+            await machine.gpu.device.settled()
+    except Exception:
+        free_gpu_plan(machine, plan)
+        machine.memory.free_weights(before)
+        raise
+    return plan
+
+
+def write_contents(machine: GpuMachine, plan: GpuPlan, contents: list[Content]) -> None:
+    """Put what the plan keeps on the GPU into buffers: its parameters, and constants; initializers into buffers of their own."""
     device = machine.gpu.device
-    uniforms = device.buffer(len(words), True) if len(words) > 0 else None
-    if uniforms is not None:
-        device.write(uniforms, 0, words)
-    constants = device.buffer(len(constant_bytes)) if len(constant_bytes) > 0 else None
-    if constants is not None:
-        device.write(constants, 0, constant_bytes)
-    return GpuPlan(
-        draft, crossings, wasm_plan, step_names(draft), sizes, uniforms, constants, constant_offsets,
-        total + len(words) + len(constant_bytes), b.failing, b.faults, [], [])
+    words = uniform_bytes(plan.draft)
+    if len(words) > 0:
+        plan.bytes = plan.bytes + len(words)
+        plan.uniforms = device.buffer(len(words), True)
+        device.write(plan.uniforms, 0, words)
+    size = 0
+    for content in contents:
+        if content.root.initializer == '':
+            plan.constant_offsets[content.root.number] = size
+            size = size + align(max(gpu_size(content.root), len(content.words)), ALIGNMENT)
+    if size > 0:
+        plan.bytes = plan.bytes + size
+        plan.constants = device.buffer(size)
+    for content in contents:
+        if content.root.initializer != '':
+            device.write(machine.memory.add_weight(content.root.initializer, gpu_size(content.root)), 0, content.words)
+        elif plan.constants is not None:
+            device.write(plan.constants, plan.constant_offsets[content.root.number], content.words)
 
 
 def free_gpu_plan(machine: GpuMachine, plan: GpuPlan) -> None:
@@ -148,26 +175,24 @@ def plain_bytes(value: Value, data: Bytes) -> Bytes:
     return widened(value.dtype, data[:value.count() * WORD])
 
 
-def constants_of(machine: GpuMachine, draft: Draft, crossings: Crossings) -> tuple[Bytes, dict[int, int]]:
-    """The contents of the constants that dispatches bind, and where each begins, by the number of the root. Initializers are written to buffers of their own."""
-    offsets: dict[int, int] = {}
-    parts: list[Bytes] = []
-    size = 0
+@dataclass(frozen=True)
+class Content:
+    """What a constant holds, as it lies on the GPU."""
+
+    root: Value
+    words: Bytes
+
+
+def far_contents(machine: GpuMachine, draft: Draft, crossings: Crossings) -> list[Content]:
+    """The constants that dispatches bind and that are not on the GPU yet."""
+    found: dict[int, Content] = {}
     for step in dispatches_of(draft):
         for value in step.bindings():
             root = value.root()
-            if not root.constant or root.number in offsets or root.initializer in machine.memory.weights:
-                continue
-            data = constant_words(machine, crossings.origins[root.number])
-            if root.initializer != '':
-                machine.gpu.device.write(machine.memory.add_weight(root.initializer, gpu_size(root)), 0, data)
-                continue
-            offsets[root.number] = size
-            padded = new_bytes(align(max(gpu_size(root), len(data)), ALIGNMENT))
-            copy_bytes(padded, 0, data)
-            parts.append(padded)
-            size = size + len(padded)
-    return join_bytes(parts), offsets
+            there = root.initializer in machine.memory.weights or root.initializer == POOL or root.initializer == TABLE
+            if root.constant and root.number not in found and not there:
+                found[root.number] = Content(root, join_bytes([constant_words(machine, crossings.origins[root.number])]))
+    return list(found.values())
 
 
 def constant_words(machine: GpuMachine, root: Value) -> Bytes:
@@ -210,12 +235,16 @@ def dispatches_of(draft: Draft) -> list[Dispatch]:
 
 def step_names(draft: Draft) -> list[str]:
     """The node of each WASM step, as errors name it."""
-    names: list[str] = []
+    return [name for step, name in named_steps(draft) if not isinstance(step, Dispatch) and not isinstance(step, Crossing)]
+
+
+def named_steps(draft: Draft) -> list[tuple[Step, str]]:
+    """All steps, in order, each with its node."""
+    steps: list[tuple[Step, str]] = []
     for group in draft.groups:
         for step in group.steps:
-            if not isinstance(step, Dispatch) and not isinstance(step, Crossing):
-                names.append(f"{group.node.key()} (node '{group.node.name}')")
-    return names
+            steps.append((step, node_name(group.node)))
+    return steps
 
 
 class Binder:
@@ -236,10 +265,10 @@ class Binder:
         self._plan.moved = []
         at = 0
         wasm = 0
-        for step in self._plan.draft.steps():
+        for step, node in named_steps(self._plan.draft):
             if isinstance(step, Dispatch):
                 size = align(max(len(step.parameters), 1) * WORD, ALIGNMENT)
-                self._dispatch(step, at)
+                self._dispatch(step, at, node)
                 at = at + size
             elif isinstance(step, Crossing):
                 action = self._action(UP if step.kernel == UPLOAD else DOWN)
@@ -261,13 +290,14 @@ class Binder:
             self._actions.append(Action(kind, 0, 0, [], [], []))
         return self._actions[-1]
 
-    def _dispatch(self, step: Dispatch, at: int) -> None:
+    def _dispatch(self, step: Dispatch, at: int, node: str) -> None:
         label = step.label()
         forms = self._gpu.forms(label)
         values = step.bindings()
         if len(forms) != 1 + len(values):
             raise EdgeflowError('internal', f'{label} has the bindings {forms}; {len(values)} values were given', {})
-        commands = self._action(GPU).commands
+        action = self._action(GPU)
+        commands = action.commands
         pieces: list[GpuPiece] = [GpuPiece(self._plan.uniforms, at, align(max(len(step.parameters), 1) * WORD, 16))]
         for i in range(len(values)):
             piece = piece_of(self._machine, self._plan, values[i])
@@ -278,8 +308,12 @@ class Binder:
                 self._plan.moved.append(buffer)
                 commands.append(GpuCommand(None, None, [], piece, GpuPiece(buffer, 0, piece.size)))
                 piece = GpuPiece(buffer, 0, align(piece.size, 16))
+                action.kernels.append('')
+                action.nodes.append('')
             pieces.append(piece)
         commands.append(GpuCommand(self._gpu.compiled(label), self._gpu.device.group(forms, pieces), step.groups))
+        action.kernels.append(step.kernel)
+        action.nodes.append(node)
 
 
 def piece_of(machine: GpuMachine, plan: GpuPlan, value: Value) -> GpuPiece:

@@ -19,10 +19,21 @@ def _unary_to_bool(c: InferContext) -> list[Type]:
     return [Type('bool', c.shape(0))]
 
 
+def right_shape(c: InferContext) -> list[int]:
+    """The shape of input 1 as it is broadcast. Before version 7 it may lie along axis `axis` of input 0, the slope of PRelu along the channels."""
+    shape = c.shape(1)
+    axis = c.attr_int('axis', -1)
+    if c.node.op == 'PRelu' and shape != [1]:
+        axis = 1
+    if c.opset < 7 and axis >= 0:
+        return shape + [1] * (len(c.shape(0)) - axis - len(shape))
+    return shape
+
+
 def _binary(allowed: list[str]) -> Infer:
     def infer(c: InferContext) -> list[Type]:
         c.check_dtype(0, allowed)
-        return [Type(c.check_same_dtype(0, 1), c.broadcast([c.shape(0), c.shape(1)]))]
+        return [Type(c.check_same_dtype(0, 1), c.broadcast([c.shape(0), right_shape(c)]))]
     return infer
 
 
@@ -30,7 +41,7 @@ def _compare(allowed: list[str]) -> Infer:
     def infer(c: InferContext) -> list[Type]:
         c.check_dtype(0, allowed)
         c.check_same_dtype(0, 1)
-        return [Type('bool', c.broadcast([c.shape(0), c.shape(1)]))]
+        return [Type('bool', c.broadcast([c.shape(0), right_shape(c)]))]
     return infer
 
 
@@ -47,7 +58,7 @@ def _variadic(allowed: list[str]) -> Infer:
 
 def _pow(c: InferContext) -> list[Type]:
     c.check_dtype(1, NUMBERS)
-    return [Type(c.check_dtype(0, NUMBERS), c.broadcast([c.shape(0), c.shape(1)]))]
+    return [Type(c.check_dtype(0, NUMBERS), c.broadcast([c.shape(0), right_shape(c)]))]
 
 
 def _mod(c: InferContext) -> list[Type]:
@@ -68,10 +79,7 @@ def _bit_shift(c: InferContext) -> list[Type]:
 def _prelu(c: InferContext) -> list[Type]:
     dtype = c.check_dtype(0, NUMBERS)
     c.check_same_dtype(0, 1)
-    if c.opset < 7 and len(c.shape(1)) == 1 and c.shape(1) == c.shape(0)[1:2]:
-        # Before version 7, one slope a channel.
-        return [c.type(0)]
-    if c.broadcast([c.shape(0), c.shape(1)]) != c.shape(0):
+    if c.broadcast([c.shape(0), right_shape(c)]) != c.shape(0):
         raise c.fail(f'a slope that can be broadcast to {c.shape(0)}', f'{c.shape(1)}')
     return [Type(dtype, c.shape(0))]
 

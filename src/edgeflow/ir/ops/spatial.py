@@ -10,14 +10,16 @@ from edgeflow.ir.ops.windows import attr_list, conv_windows, pool_windows, trans
 
 
 def _conv_shape(c: InferContext) -> list[int]:
-    return [c.shape(0)[0], c.shape(1)[0]] + conv_windows(c).output
+    output = conv_windows(c).output
+    return [c.shape(0)[0], c.shape(1)[0]] + output
 
 
 def _conv(c: InferContext) -> list[Type]:
     c.check_dtype(0, FLOATS)
-    if c.has(2) and c.shape(2) != [c.shape(1)[0]]:
-        raise c.fail(f'a bias of shape {[c.shape(1)[0]]}', f'{c.shape(2)}')
-    return [Type(c.check_same_dtype(0, 1), _conv_shape(c))]
+    shape = _conv_shape(c)
+    if c.has(2) and c.shape(2) != shape[1:2]:
+        raise c.fail(f'a bias of shape {shape[1:2]}', f'{c.shape(2)}')
+    return [Type(c.check_same_dtype(0, 1), shape)]
 
 
 def _conv_integer(c: InferContext) -> list[Type]:

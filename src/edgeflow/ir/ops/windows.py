@@ -96,6 +96,8 @@ def transposed_windows(c: InferContext) -> Windows:
     extra = attr_list(c, 'output_padding', count, 0)
     wanted = c.attr_ints('output_shape')
     auto = c.attr_str('auto_pad', 'NOTSET')
+    if wanted is not None and len(wanted) < count:
+        raise c.fail(f"{count} numbers in 'output_shape'", f'{wanted}')
     for i in range(count):
         if strides[i] < 1 or dilations[i] < 1 or weight[2 + i] < 1:
             raise c.fail('strides, dilations and kernel dims of 1 or more', f'{strides}, {dilations}, {weight[2:]}')

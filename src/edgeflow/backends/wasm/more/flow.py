@@ -1,11 +1,9 @@
-"""Operators that run subgraphs: If, Loop, Scan and SequenceMap as often as data says, FlexAttention on scores (ONNX Operators.md)."""
+"""Loop, If, Scan and SequenceMap: a subgraph runs as often as data says (ONNX Operators.md)."""
 
 from __future__ import annotations
 
-import math
-
 from edgeflow.backends.wasm.more.values import Call, Datum, Held, InterpretFlow
-from edgeflow.ir.attributes import int_of, ints_of, number_of
+from edgeflow.ir.attributes import int_of, ints_of
 from edgeflow.ir.graph import Graph, ValueInfo
 from edgeflow.plan.values import Value
 
@@ -201,30 +199,4 @@ async def _sequence_map(c: Call) -> list[Datum | None]:
     return [result for result in results]
 
 
-async def _flex_attention(c: Call) -> list[Datum | None]:
-    """softmax(score_mod(Q K' * scale)), then prob_mod, times V; K and V of each head serve several heads of Q."""
-    q = c.value(0)
-    shapes = [c.value(i).shape for i in range(3)]
-    if min([len(shape) for shape in shapes]) != 4 or shapes[1][3] != q.shape[3] or shapes[1][:3] != shapes[2][:3] or q.shape[1] % shapes[1][1] != 0:
-        raise c.fail('Q [B, H, L, D], K [B, G, S, D] and V [B, G, S, E] where G divides H', f'{shapes}')
-    keys = c.t.apply('Transpose', [_for_heads(c, c.value(1), q.shape[1])], {'perm': [0, 1, 3, 2]})
-    scale = number_of(c.node, 'scale', 1 / math.sqrt(q.shape[3]))
-    scores = c.t.apply('Mul', [c.t.apply('MatMul', [q, keys]), c.t.make(q.dtype, [], [scale])])
-    if 'score_mod' in c.node.attributes:
-        scores = _tensor(c, (await c.body('score_mod', [scores]))[0])
-    c.held.append(scores)
-    shares = c.t.apply('Softmax', [scores], {'axis': -1})
-    if 'prob_mod' in c.node.attributes:
-        shares = _tensor(c, (await c.body('prob_mod', [shares]))[0])
-    return [c.t.apply('MatMul', [shares, _for_heads(c, c.value(2), q.shape[1])])]
-
-
-def _for_heads(c: Call, x: Value, heads: int) -> Value:
-    """[B, G, S, D] -> [B, heads, S, D], each of the G as often as needed, one copy after the other."""
-    shape = x.shape
-    wide = [shape[0], shape[1], heads // shape[1], shape[2], shape[3]]
-    spread = c.t.apply('Expand', [c.t.reshaped(x, shape[:2] + [1] + shape[2:]), c.t.make('int64', [5], wide)])
-    return c.t.reshaped(spread, [shape[0], heads, shape[2], shape[3]])
-
-
-FLOW_RULES: dict[str, InterpretFlow] = {'If': _if, 'Loop': _loop, 'Scan': _scan, 'SequenceMap': _sequence_map, 'ai.onnx.preview:FlexAttention': _flex_attention}
+FLOW_RULES: dict[str, InterpretFlow] = {'If': _if, 'Loop': _loop, 'Scan': _scan, 'SequenceMap': _sequence_map}

@@ -13,7 +13,7 @@ from edgeflow.backends.contract import Feed, RunControl
 from edgeflow.backends.wasm.machine import WasmMachine
 from edgeflow.backends.wasm.more.table import FLOW, HOST
 from edgeflow.backends.wasm.more.tensors import Tensors
-from edgeflow.backends.wasm.more.values import Call, Datum, Held
+from edgeflow.backends.wasm.more.values import Call, Datum, Held, InterpretFlow
 from edgeflow.backends.wasm.more.strings import cast_text
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_copy, new_array, now, pause
@@ -106,7 +106,9 @@ class Interpreter:
             return await self._body(frame, node, attribute, given, control, living)
 
         made: list[Datum | None] = []
-        flow = FLOW.get(key)
+        flow: InterpretFlow | None = None
+        for table in FLOW:
+            flow = table.get(key) if flow is None else flow
         host = HOST.get(key)
         call = Call(node, opset, inputs, self._t, body, frame.held, self._memo)
         before = len(frame.held)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgeflow.backends.wasm.more.chance import CHANCE_RULES
 from edgeflow.backends.wasm.more.flow import FLOW_RULES
+from edgeflow.backends.wasm.more.images import IMAGE_RULES
 from edgeflow.backends.wasm.more.ml_features import FEATURE_RULES
 from edgeflow.backends.wasm.more.ml_linear import LINEAR_RULES
 from edgeflow.backends.wasm.more.ml_trees import TREE_RULES
@@ -22,6 +23,6 @@ def _merged(tables: list[dict[str, Interpret]]) -> dict[str, Interpret]:
     return merged
 
 
-FLOW: dict[str, InterpretFlow] = FLOW_RULES
+FLOW: list[dict[str, InterpretFlow]] = [FLOW_RULES, IMAGE_RULES]
 
 HOST: dict[str, Interpret] = _merged([SEQUENCE_RULES, SELECTION_RULES, STRING_RULES, CHANCE_RULES, TRAINING_RULES, FEATURE_RULES, LINEAR_RULES, TREE_RULES])

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from edgeflow.backends.wasm.machine import WasmMachine
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_bytes, array_of
-from edgeflow.host.port import NumericArray
+from edgeflow.host.platform import array_bytes, array_of, copy_bytes, new_bytes
+from edgeflow.host.port import Bytes, NumericArray
 from edgeflow.ir.graph import Attribute, Node
 from edgeflow.plan.builder import StepBuilder
 from edgeflow.plan.planner import SHAPE_OPS, memory_dtype, new_outputs, set_shape
@@ -102,6 +102,13 @@ class Tensors:
         self._machine.convert(self._b, source, target)
         self._machine.engine.run_now(self._b, 'Cast')
         return target
+
+    def contents(self, source: Value) -> Bytes:
+        """A copy of the bytes of a tensor."""
+        data = new_bytes(source.size)
+        if source.size > 0:
+            copy_bytes(data, 0, self._machine.engine.read_bytes(source))
+        return data
 
     def reshaped(self, source: Value, shape: list[int]) -> Value:
         """The same elements in another shape."""

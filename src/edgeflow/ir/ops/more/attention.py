@@ -153,6 +153,7 @@ def _causal_conv(c: InferContext) -> list[Type]:
 
 MORE_ATTENTION_OPS: dict[str, OpSpec] = {
     'Attention': op(_attention, 3, 7, 23),
+    'ai.onnx.preview:FlexAttention': op(_flex_attention, 3),
     'RotaryEmbedding': op(_rotary, 3, 4, 23),
     'TensorScatter': op(_tensor_scatter, 2, 3, 24),
     'SwiGLU': op(_swiglu, 2),

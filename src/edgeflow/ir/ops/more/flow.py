@@ -18,7 +18,7 @@ FLOW_OPS: dict[str, OpSpec] = {
     'Loop': host(2, -1),
     'Scan': host(1, -1, 8),
     'SequenceMap': host(1, -1, 17),
-    'ai.onnx.preview:FlexAttention': host(3),
+    'ImageDecoder': host(1, 1, 20),
     'SequenceAt': host(2, 2, 11),
     'SequenceConstruct': host(1, -1, 11),
     'SequenceEmpty': host(0, 0, 11),

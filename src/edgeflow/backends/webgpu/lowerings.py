@@ -8,7 +8,6 @@ from edgeflow.backends.webgpu.lower_conv import CONV_LOWERINGS
 from edgeflow.backends.webgpu.lower_decoder import DECODER_LOWERINGS
 from edgeflow.backends.webgpu.lower_dense import DENSE_LOWERINGS
 from edgeflow.backends.webgpu.lower_elementwise import ELEMENTWISE_LOWERINGS
-from edgeflow.backends.webgpu.lower_first import FIRST_LOWERINGS
 from edgeflow.backends.webgpu.lower_indexing import INDEXING_LOWERINGS
 from edgeflow.backends.webgpu.lower_movement import MOVEMENT_LOWERINGS
 from edgeflow.backends.webgpu.lower_norm import NORM_LOWERINGS
@@ -27,7 +26,6 @@ def _merged(tables: list[dict[str, GpuLowering]]) -> dict[str, GpuLowering]:
 
 # A later table wins.
 GPU_LOWERINGS: dict[str, GpuLowering] = _merged([
-    FIRST_LOWERINGS,
     ELEMENTWISE_LOWERINGS,
     MOVEMENT_LOWERINGS,
     INDEXING_LOWERINGS,

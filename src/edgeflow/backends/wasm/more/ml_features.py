@@ -92,7 +92,7 @@ def _map_category(c: Call) -> list[Datum | None]:
 def _one_hot(c: Call) -> list[Datum | None]:
     textual = len(c.attr_texts('cats_strings')) > 0
     cats = c.attr_texts('cats_strings') if textual else [f'{int(x)}' for x in c.attr_numbers('cats_int64s')]
-    given = c.texts(0) if textual else [f'{int(x)}' for x in c.numbers(0)]
+    given = c.texts(0) if textual else [f'{int(x)}' if x % 1 == 0 else '' for x in c.numbers(0)]
     rows: list[float] = []
     for text in given:
         if text not in cats and int_of(c.node, 'zeros', 1) == 0:

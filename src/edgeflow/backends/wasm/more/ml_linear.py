@@ -105,6 +105,8 @@ def _svm_classify(c: Call) -> list[Datum | None]:
         made: list[float] = []
         votes: list[float] = [0] * classes
         if count == 0:
+            if len(weights) != classes * len(row) or len(rho) < 1:
+                raise c.fail(f'rho, and {len(row)} coefficients for each of {classes} classes', f'{len(weights)}')
             made = [dot(weights, k * len(row), row) + rho[0] for k in range(classes)]
             votes = made
         else:

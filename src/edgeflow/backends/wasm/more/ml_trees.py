@@ -109,6 +109,8 @@ def _old_forest(c: Call, prefix: str) -> Forest:
     owners = c.attr_numbers(prefix + '_treeids')
     leaves = c.attr_numbers(prefix + '_nodeids')
     weights = _numbers(c, prefix + '_weights')
+    if min(len(owners), len(leaves), len(weights)) < len(targets):
+        raise c.invalid(f'{len(targets)} owners and weights of targets', f'{len(owners)}, {len(leaves)}, {len(weights)}')
     for i in range(len(targets)):
         at = places.get(f'{int(owners[i])} {int(leaves[i])}', -1)
         if at < 0:
@@ -180,12 +182,13 @@ def _check(c: Call, forest: Forest) -> None:
 
 def _sums(c: Call, forest: Forest, count: int, how: str) -> list[list[float]]:
     """For each row, what the leaves give to each of `count` targets."""
+    rows = rows_of(c)
     width = c.value(0).shape[-1]
-    for i in range(len(forest.features)):
+    for i in range(min(len(forest.features), len(forest.modes))):
         if forest.modes[i] != LEAF and (forest.features[i] < 0 or forest.features[i] >= width):
             raise c.fail(f'features below {width}', f'{forest.features[i]}')
     sums: list[float] = []
-    for row in rows_of(c):
+    for row in rows:
         totals: list[float] = [0.0] * count
         seen: list[bool] = [False] * count
         for root in forest.roots:

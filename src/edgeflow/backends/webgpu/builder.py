@@ -20,6 +20,7 @@ from edgeflow.plan.values import Pointer, Step, Value, Word
 # How elements lie in GPU memory by their dtype in the plan; others cannot be there.
 KINDS: dict[str, str] = {
     'float32': 'f32', 'int64': 'i32', 'int32': 'i32', 'int16': 'i32', 'int8': 'i32', 'uint32': 'u32', 'uint16': 'u32', 'uint8': 'u32', 'bool': 'u32',
+    'int4': 'i32', 'uint4': 'u32',
 }
 # Weights of these types stay bytes; those of 4 bits have one each, as in WASM memory.
 BYTES: list[str] = ['int8', 'uint8', 'int4', 'uint4']

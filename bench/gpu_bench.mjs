@@ -1,0 +1,136 @@
+// Measures models on a GPU in Node with Dawn (npm `webgpu`, the WebGPU of Chrome), beside onnxruntime-web's WebGPU in the same run:
+//   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [minilm] [four] [bert128] [bert512]
+// The two sides take turns, round by round. Figures go to bench/gpu-node.json with the device's name.
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import path from 'node:path';
+
+const HERE = path.dirname(fileURLToPath(import.meta.url));
+const SHAPES = {
+  minilm: { name: 'all-MiniLM-L6-v2 shape, 32 tokens', file: 'minilm.onnx', batch: 1, length: 32, models: 1, rounds: 60 },
+  four: { name: 'four of them at once', file: 'minilm.onnx', batch: 1, length: 32, models: 4, rounds: 40 },
+  bert128: { name: 'BERT-base shape, batch 32 x 128', file: 'bert.onnx', batch: 32, length: 128, models: 1, rounds: 8 },
+  bert512: { name: 'BERT-base shape, batch 32 x 512', file: 'bert.onnx', batch: 32, length: 512, models: 1, rounds: 3 },
+};
+
+const words = process.argv.slice(2);
+const out = words.includes('--out') ? words.splice(words.indexOf('--out'), 2)[1] : path.join(HERE, 'gpu-node.json');
+const withPeer = !words.includes('--without-peer');
+const [folder, ...asked] = words.filter(word => !word.startsWith('--'));
+const chosen = asked.length > 0 ? asked : Object.keys(SHAPES);
+
+const { create, globals } = await import('webgpu');
+Object.assign(globalThis, globals);
+const gpu = create(['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia']);
+Object.defineProperty(globalThis, 'navigator', { value: { gpu, hardwareConcurrency: 4, userAgent: 'Node' }, configurable: true });
+const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
+const device = adapter.info.description || adapter.info.device || adapter.info.vendor;
+
+const { loadModel, tensor, VERSION } = await import('../dist/edgeflow.js');
+
+function numbers(count, below) {
+  let state = 12345;
+  return Array.from({ length: count }, () => (state = (Math.imul(state, 1103515245) + 12345) >>> 0) % below);
+}
+
+function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[sorted.length >> 1];
+}
+
+async function ours(shape, bytes) {
+  const models = [];
+  for (let i = 0; i < shape.models; i++) models.push(await loadModel(bytes.slice(), { device: 'webgpu' }));
+  const dims = [shape.batch, shape.length], count = shape.batch * shape.length;
+  const feeds = { input_ids: tensor(numbers(count, 30000), dims, 'int64'), attention_mask: tensor(Array(count).fill(1), dims, 'int64') };
+  return {
+    once: async () => {
+      const results = await Promise.all(models.map(model => model.run(feeds)));
+      const first = results.map(result => result.last_hidden_state.data[0]);
+      results.forEach(result => result.last_hidden_state.dispose());
+      return first;
+    },
+    placement: () => models[0].placement(),
+    end: () => models.forEach(model => model.dispose()),
+  };
+}
+
+// Two gaps of the binding, on the peer's side: createComputePipelineAsync never settles, and writeBuffer fails for views on shared memory.
+function bridge() {
+  const request = Object.getPrototypeOf(adapter).requestDevice;
+  Object.getPrototypeOf(adapter).requestDevice = async function (...options) {
+    const made = await request.apply(this, options);
+    made.createComputePipelineAsync = async descriptor => made.createComputePipeline(descriptor);
+    const write = made.queue.writeBuffer.bind(made.queue);
+    made.queue.writeBuffer = (buffer, offset, data, ...rest) => {
+      const view = ArrayBuffer.isView(data) ? data : new Uint8Array(data);
+      return view.buffer instanceof SharedArrayBuffer ? write(buffer, offset, view.slice(), ...rest) : write(buffer, offset, data, ...rest);
+    };
+    return made;
+  };
+}
+
+async function peers(shape, bytes) {
+  const ort = await import('onnxruntime-web/webgpu');
+  ort.env.wasm.numThreads = 1;
+  const sessions = [];
+  for (let i = 0; i < shape.models; i++) sessions.push(await ort.InferenceSession.create(bytes, { executionProviders: ['webgpu'] }));
+  const dims = [shape.batch, shape.length], count = shape.batch * shape.length;
+  const feeds = {
+    input_ids: new ort.Tensor('int64', BigInt64Array.from(numbers(count, 30000), BigInt), dims),
+    attention_mask: new ort.Tensor('int64', new BigInt64Array(count).fill(1n), dims),
+  };
+  return {
+    // At once it aborts, so one after the other.
+    once: async () => {
+      const first = [];
+      for (const session of sessions) first.push((await session.run(feeds)).last_hidden_state.data[0]);
+      return first;
+    },
+    end: () => Promise.all(sessions.map(session => session.release())),
+  };
+}
+
+async function timed(work) {
+  const began = performance.now();
+  const value = await work();
+  return [performance.now() - began, value];
+}
+
+const rows = [];
+for (const key of chosen) {
+  const shape = SHAPES[key], bytes = new Uint8Array(readFileSync(path.join(folder, shape.file)));
+  const row = { name: shape.name };
+  const [load, mine] = await timed(() => ours(shape, bytes));
+  const [first, answer] = await timed(mine.once);
+  row.load_ms = load;
+  row.first_run_ms = first;
+  const sides = [[mine, []]];
+  if (withPeer) {
+    if (rows.length === 0) bridge();
+    const [peerLoad, peer] = await timed(() => peers(shape, bytes));
+    const [peerFirst, peerAnswer] = await timed(peer.once);
+    row.peer_load_ms = peerLoad;
+    row.peer_first_run_ms = peerFirst;
+    row.difference = Math.abs(answer[0] - peerAnswer[0]);
+    sides.push([peer, []]);
+  }
+  for (let round = -2; round < shape.rounds; round++) {
+    for (const [side, times] of sides) {
+      const [took] = await timed(side.once);
+      if (round >= 0) times.push(took);
+    }
+  }
+  row.ms = median(sides[0][1]);
+  row.least_ms = Math.min(...sides[0][1]);
+  row.on_wasm = mine.placement().fallback;
+  if (withPeer) {
+    row.peer_ms = median(sides[1][1]);
+    row.ratio = row.peer_ms / row.ms;
+  }
+  for (const [side] of sides) await side.end();
+  rows.push(row);
+  console.log(JSON.stringify(row));
+  writeFileSync(out, JSON.stringify({ device, runtime: `Node ${process.version} with Dawn (webgpu 0.6.2)`, edgeflow: VERSION, rows }, null, 1) + '\n');
+}
+process.exit(0);

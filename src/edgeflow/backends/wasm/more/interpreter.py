@@ -14,12 +14,10 @@ from edgeflow.backends.wasm.machine import WasmMachine
 from edgeflow.backends.wasm.more.table import FLOW, HOST
 from edgeflow.backends.wasm.more.tensors import Tensors
 from edgeflow.backends.wasm.more.values import Call, Datum, Held, InterpretFlow
-from edgeflow.backends.wasm.more.strings import cast_text
+from edgeflow.backends.wasm.more.strings import cast_target, cast_text
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_copy, new_array, now, pause
-from edgeflow.ir.attributes import int_of
 from edgeflow.ir.describe import describe
-from edgeflow.ir.dtype import DTYPE_CODES
 from edgeflow.ir.graph import Attribute, Graph, Node, TensorData
 from edgeflow.ir.order import read_names
 from edgeflow.plan.planner import initializer_key, memory_dtype, needed_nodes, scope_key
@@ -118,8 +116,8 @@ class Interpreter:
             made = host(call)
         elif key == 'Identity' and isinstance(inputs[0], Held):
             made = [inputs[0]]
-        elif key == 'Cast' and _is_textual(call):
-            made = cast_text(call)
+        elif (key == 'Cast' or key == 'CastLike') and _is_textual(call):
+            made = cast_text(call, cast_target(call))
         else:
             plain: list[Value | None] = [call.maybe(i) for i in range(len(inputs))]
             made = self._t.compute(node, opset, plain)
@@ -223,7 +221,7 @@ class Interpreter:
 
 
 def _is_textual(c: Call) -> bool:
-    return c.value(0).dtype == 'string' or int_of(c.node, 'to') == DTYPE_CODES['string']
+    return c.value(0).dtype == 'string' or cast_target(c) == 'string'
 
 
 def content_type(dtype: str) -> str:

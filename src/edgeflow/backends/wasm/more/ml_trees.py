@@ -121,7 +121,11 @@ def _old_forest(c: Call, prefix: str) -> Forest:
 
 
 def _new_forest(c: Call) -> Forest:
-    modes = [int(x) if x in [0, 1, 2, 3, 4, 5, 6] else LEAF for x in _numbers(c, 'nodes_modes')]
+    modes: list[int] = []
+    for x in _numbers(c, 'nodes_modes'):
+        if x not in [0, 1, 2, 3, 4, 5, MEMBER]:
+            raise c.invalid('nodes_modes from 0 to 6', f'{x}')
+        modes.append(int(x))
     inner = len(modes)
     weights = _numbers(c, 'leaf_weights')
     targets = c.attr_ints('leaf_targetids')

@@ -182,10 +182,14 @@ def _gram(words: list[str]) -> str:
     return '\n'.join([f'{len(word)} {word}' for word in words])
 
 
-def cast_text(c: Call) -> list[Datum | None]:
-    """Cast from or to strings, one of which is one."""
+def cast_target(c: Call) -> str:
+    """The type that Cast or CastLike makes; '' if there is none such."""
+    return c.value(1).dtype if c.node.op == 'CastLike' else DTYPE_NAMES.get(int_of(c.node, 'to'), '')
+
+
+def cast_text(c: Call, dtype: str) -> list[Datum | None]:
+    """Cast from or to strings."""
     source = c.value(0)
-    dtype = DTYPE_NAMES.get(int_of(c.node, 'to'), '')
     if dtype == source.dtype:
         return [source]
     if dtype == 'string':

@@ -18,6 +18,13 @@ from edgeflow.plan.values import Value
 OPSET = 21
 
 
+# Operators that move elements, or compare them, whatever they are.
+TEXT_OPS: list[str] = [
+    'Identity', 'Reshape', 'Flatten', 'Squeeze', 'Unsqueeze', 'Transpose', 'Concat', 'Split', 'Slice', 'Expand', 'Tile', 'Where', 'Equal',
+    'Gather', 'GatherElements', 'GatherND', 'Scatter', 'ScatterElements', 'ScatterND', 'Compress', 'ReverseSequence', 'Shape', 'Size',
+]
+
+
 class Tensors:
     """Owns the memory of one run's tensors."""
 
@@ -42,8 +49,10 @@ class Tensors:
                 given.append(self._as(value, 'int32', value.shape))
             else:
                 given.append(value)
-        outputs = new_outputs(node, opset, given, b)
         key = node.key()
+        if textual and (key not in TEXT_OPS or node.attributes.get('reduction', 'none') != 'none'):
+            raise EdgeflowError('invalid-graph', f'{b.where()}: expected numbers; got strings', {'op': key, 'node': node.name})
+        outputs = new_outputs(node, opset, given, b)
         if key in SHAPE_OPS:
             set_shape(node, given[0], outputs[0])
             return outputs

@@ -11,9 +11,9 @@ from edgeflow.backends.wasm.windows import as_channels, pool_step, window_words
 from edgeflow.ir.attributes import int_of, number_of, text_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
-from edgeflow.ir.ops.spatial import SPATIAL_OPS, transposed_windows
+from edgeflow.ir.ops.spatial import SPATIAL_OPS
 from edgeflow.ir.ops.table import OPS
-from edgeflow.ir.ops.windows import Windows, conv_windows, pool_windows
+from edgeflow.ir.ops.windows import Windows, conv_windows, pool_windows, transposed_windows
 from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.values import Value, Word, at
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from edgeflow.backends.webgpu.builder import GpuLowering
 from edgeflow.backends.webgpu.lower_attention import ATTENTION_LOWERINGS
+from edgeflow.backends.webgpu.lower_conv import CONV_LOWERINGS
 from edgeflow.backends.webgpu.lower_decoder import DECODER_LOWERINGS
 from edgeflow.backends.webgpu.lower_dense import DENSE_LOWERINGS
 from edgeflow.backends.webgpu.lower_elementwise import ELEMENTWISE_LOWERINGS
@@ -35,4 +36,5 @@ GPU_LOWERINGS: dict[str, GpuLowering] = _merged([
     DECODER_LOWERINGS,
     DENSE_LOWERINGS,
     QUANTIZED_LOWERINGS,
+    CONV_LOWERINGS,
 ])

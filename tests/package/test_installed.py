@@ -117,7 +117,7 @@ def test_node_imports_by_name(app: Path, node: Callable[..., subprocess.Complete
 def test_vite_builds_it(app: Path, browser: Browser, server: Server) -> None:
     done = subprocess.run(['node', str(VITE), 'build', '--logLevel', 'warn'], cwd=app, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, ''), done.stdout + done.stderr
-    assert len(list((app / 'dist').glob('assets/edgeflow-*.wasm'))) == 2
+    assert len(list((app / 'dist').glob('assets/edgeflow-*.wasm'))) == 4
     workers: list[str] = []
     with Server({'/': app / 'dist'}) as built:
         answers = run_page(browser, built.url('/'), server.url(f'/models/{MODEL}'), workers)

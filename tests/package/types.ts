@@ -87,8 +87,8 @@ export async function refused(model: Model, x: Tensor): Promise<void> {
   tensor();
   // @ts-expect-error a shape is a list
   tensor([1], 1);
-  // @ts-expect-error text is no tensor data
-  tensor('one');
+  // @ts-expect-error an object is no tensor data
+  tensor({ one: 1 });
   // @ts-expect-error tensors are made by tensor()
   new Tensor('float32', [1], new Float32Array(1));
   // @ts-expect-error there is no such task

@@ -167,16 +167,15 @@ class ChainWriter:
         """The places a{number} that the indices say; one out of range makes the run fail."""
         step = self.last_stride(op.read)
         self.lines.append(f'var a{number} = U({at})' + ('' if self.width == 1 else self.ramp('U', 'u32', op.read, step)) + ';')
-        if 'fault' not in self.names:
-            self.word('fault', 'u32', self.b.fault())
-            self.bind(self.b.fault_flags(), 'read_write', 'u32')
-            self.names['fault'] = f'x{len(self.bindings)}'
+        if number not in self.chain.faults:
+            self.chain.faults[number] = self.b.fault()
+        flag = self.bind(self.b.fault_flags(), 'read_write', 'u32') + '[' + self.word(f'fault{number}', 'u32', self.chain.faults[number]) + ']'
         for i in range(len(op.arguments)):
             index = f'q{number}_{i}'
             span = self.word(f'n{number}_{i}', 'i32', op.spans[2 * i + 1])
             stride = self.word(f't{number}_{i}', 'u32', op.spans[2 * i])
             self.lines.append(f'var {index} = v{op.arguments[i]} + select(I(), I({span}), v{op.arguments[i]} < I());')
-            self.lines.append(f'if (any(({index} < I()) | ({index} >= I({span})))) {{ {self.names["fault"]}[p.fault] = 1u; {index} = I(); }}')
+            self.lines.append(f'if (any(({index} < I()) | ({index} >= I({span})))) {{ {flag} = 1u; {index} = I(); }}')
             self.lines.append(f'a{number} += U({index}) * {stride};')
 
     def steps(self) -> None:

@@ -158,6 +158,9 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     rows = codes is None and product.b_column == 1 and n % 4 == 0
     across = codes.across if codes is not None else not rows and product.b_row == 1 and k % 4 == 0
     division = choose(b.features, m, n, k, batch, across, codes is not None)
+    if b.features.software and not by_fours and division.columns > 2:
+        # SwiftShader takes minutes to compile more sums, if A is read one by one.
+        division = Division(division.rows, 2, 8, 1)
     groups = division.groups(m, n, batch)
     if len(parts) > MOST_PARTS or max(groups[1], batch) > b.features.groups:
         return False

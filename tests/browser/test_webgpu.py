@@ -126,3 +126,27 @@ def test_without_an_adapter_the_device_is_refused(page: Page, server: Server) ->
       return loadModel(url, { device: 'webgpu' }).then(() => 'no error', error => error.code);
     }""", server.url('/models/bert-mini-sentence/onnx/model.onnx'))
     assert code == 'platform'
+
+
+TOGETHER = """async ([url, inputs]) => {
+  const { env, loadModel, tensor } = await import('/dist/edgeflow.js');
+  env.workers = 0;
+  const given = () => Object.fromEntries(Object.entries(inputs).map(([name, rows]) => [name, tensor(rows, [1, rows.length], 'int64')]));
+  const models = await Promise.all([0, 1, 2].map(() => loadModel(url, { device: 'webgpu' })));
+  const run = async model => [...Object.values(await model.run(given()))[0].data];
+  const first = await run(models[0]);
+  const all = await Promise.all([...models, ...models].map(run));
+  const times = await models[0].profile(given());
+  for (const model of models) model.dispose();
+  return { same: all.every(values => values.every((x, i) => x === first[i])), count: first.length,
+           times: times.map(({ device, kernel, node, ms }) => [device, kernel, node, ms]) };
+}"""
+
+
+def test_models_run_together_and_are_timed(page: Page, server: Server) -> None:
+    rows = {'input_ids': [2, 5, 9, 3], 'attention_mask': [1, 1, 1, 1], 'token_type_ids': [0, 0, 0, 0]}
+    seen = page.evaluate(TOGETHER, [server.url('/models/bert-mini-sentence/onnx/model.onnx'), rows])
+    assert seen['same'] and seen['count'] > 0
+    assert {device for device, *_ in seen['times']} == {'webgpu'}
+    assert sum('edgeflow:MatMul' in node for _, _, node, _ in seen['times']) >= 12
+    assert all(0 <= ms < 10000 for *_, ms in seen['times'])

@@ -12,13 +12,10 @@ import numpy as np
 import onnx
 import onnx.backend.test
 from onnx import OptionalProto, SequenceProto, TensorProto, TypeProto, numpy_helper
-import onnx
-from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 from onnx.backend.test.runner import Runner
 
 from tests.conformance.values import Plain, Value, numpy_value, plain
-
 
 DATA = Path(onnx.backend.test.__file__).parent / 'data'
 SUITES = ['simple', 'pytorch-operator', 'pytorch-converted', 'light']

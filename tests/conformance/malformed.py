@@ -11,6 +11,7 @@ import onnx
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 from tests.conformance.cases import Case, all_cases
+from tests.conformance.sklearn_cases import sklearn_cases
 from tests.conformance.values import SPELLINGS, Plain, Value
 
 NUMBERS = [0, 1, 2, 3, -1, -2, 4, 7, 16, 255, 65536, 2 ** 31 - 1, -2 ** 31, 2 ** 40, 2 ** 63 - 1, -2 ** 63]
@@ -24,7 +25,7 @@ MOST_BYTES = 400000
 @functools.cache
 def sources() -> list[Case]:
     """The cases that are broken; large ones would only take time."""
-    return [case for name, case in sorted(all_cases().items()) if len(case.model) < MOST_BYTES and not name.startswith('light/')]
+    return [case for name, case in sorted({**all_cases(), **sklearn_cases()}.items()) if len(case.model) < MOST_BYTES and not name.startswith('light/')]
 
 
 @functools.cache

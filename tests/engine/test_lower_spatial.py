@@ -7,6 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgeflow.backends.wasm.executable import fetch_rare
+from edgeflow.backends.wasm.lower_spatial import SPATIAL_LOWERINGS
+from edgeflow.backends.wasm.lowerings import LOWERINGS, MORE_LOWERINGS, VISION_OPS, WIDE_OPS
 from tests.engine.node_models import check_node
 
 
@@ -68,6 +71,12 @@ async def test_pool(g: dict, op: str, ceil: bool, padded: bool) -> None:
     g = {**g, 'image': [max(n, k) for n, k in zip(g['image'], g['kernel'], strict=True)]}
     [x] = normal(g, [g['batch'], 3, *g['image']])
     await check_node(op, [x], ['float32'], kernel_shape=g['kernel'], strides=g['strides'], pads=g['pads'], ceil_mode=int(ceil), **extra)
+
+
+async def test_the_core_knows_what_is_in_the_parts() -> None:
+    await fetch_rare()
+    assert SPATIAL_LOWERINGS.keys() == set(VISION_OPS)
+    assert LOWERINGS.keys() & MORE_LOWERINGS.keys() == set(WIDE_OPS)
 
 
 MODES = ['asymmetric', 'half_pixel', 'pytorch_half_pixel', 'align_corners']

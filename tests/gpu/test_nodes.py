@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 
 import numpy as np
 import onnx
@@ -12,7 +13,6 @@ from onnx.backend.test.case.test_case import TestCase
 from onnx.backend.test.loader import load_model_tests
 
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
-from edgeflow.errors import EdgeflowError
 from edgeflow.ir.graph import Attribute, TensorData
 from tests.gpu.driver import NotTaken, run_node
 
@@ -77,13 +77,18 @@ def run_case(case: TestCase) -> None:
             np.testing.assert_allclose(array.astype(np.float64), wanted.astype(np.float64), rtol=0 if exact else loose, atol=0 if exact else loose)
 
 
-@pytest.mark.parametrize('name', sorted(cases()))
+# What the GPU leaves to WASM: outputs for training, remainders of real numbers, powers of integers, scales of blocks that do not divide ...
+LEFT = re.compile(
+    'test_(layer_normalization_(2d|3d|4d|default)|mod_.*float|pow_types_int|dropout_default_mask|maxpool_(with_argmax|2d_uint8)|'
+    'convtranspose_3d|dequantizelinear_blocked|quantizelinear_(u?int16|blocked)|reduce_(max|min)_(empty_set_)?bool|resize_tf_crop_and_resize_extrap)')
+
+
+@pytest.mark.parametrize('name', sorted(name for name in cases() if not LEFT.match(name)))
 def test_node(name: str) -> None:
-    try:
-        run_case(cases()[name])
-    except NotTaken:
-        pytest.skip('left to WASM')
-    except EdgeflowError as error:
-        if error.code != 'unsupported-op':
-            raise
-        pytest.skip(error.message)
+    run_case(cases()[name])
+
+
+def test_what_is_left_to_wasm() -> None:
+    for name in ['test_layer_normalization_2d_axis0', 'test_pow_types_int32_int32', 'test_mod_mixed_sign_float32']:
+        with pytest.raises(NotTaken):
+            run_case(cases()[name])

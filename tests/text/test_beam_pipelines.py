@@ -119,3 +119,27 @@ async def test_a_search_that_is_cancelled_frees_its_beams() -> None:
     assert decoder._sessions == {}
     assert decoder.cache_memory().arena == 0
     generator.dispose()
+
+
+@pytest.mark.parametrize('model', TASKS)
+@pytest.mark.parametrize('when', [1, 2, 3])
+async def test_texts_that_are_cancelled_while_they_begin_free_their_sessions(model: str, when: int) -> None:
+    made = await pipeline(TASKS[model], str(MODELS / model), dtype='fp32')
+    decoder = await made.writer()._executable.decoder()
+    controller = new_abort_controller()
+    advance = decoder.advance
+    steps: list[int] = []
+
+    async def counted(feedings: list, control: object = None) -> list:
+        steps.append(len(feedings))
+        if len(steps) == when:
+            controller.abort()
+        return await advance(feedings, control)
+
+    decoder.advance = counted
+    with pytest.raises(EdgeflowError) as e:
+        await made.run(['Once upon a time', 'The capital'], num_return_sequences=3, temperature=1.0, max_new_tokens=20, signal=controller.signal)
+    assert e.value.code == 'aborted'
+    assert decoder._sessions == {}
+    assert decoder.cache_memory().arena == 0
+    made.dispose()

@@ -14,7 +14,7 @@
      peepholes|0 [3 * H], lengths|0 (int32 [B]), Y|0, Y's strides t b, T, B, H, backwards, flags (1 linear_before_reset, 2         \
      input_forget), clip bits (0: none), three activations (recurrent.c) each with alpha bits and beta bits, scratch               \
      G = 1, 3, 4 gates. float32. H and C hold the first states, and the last ones afterwards. The bias of R is separate only for   \
-     GRU with linear_before_reset. scratch: 4 * (5 * H) bytes */                                                                   \
+     GRU with linear_before_reset. scratch: 4 * ((G * H + 16) * H + B * (G + 1) * H) bytes */                                                                   \
   X(recurrent)                                                                                                                     \
   /* type, X, Y, outer, n_in, inner, parts_in, n, n_out, parts_out, flags (1 inverse, 2 X is the first half of a Hermitian row),   \
      scratch (64 * n bytes)      Fourier transforms along the middle of X [outer, n_in, inner, parts_in], cut or padded with       \

@@ -40,14 +40,24 @@ static void apply(const Activation *f, float *x, int n, float clip) {
   for (int i = 0; i < n; i++) x[i] = activated(f, x[i]);
 }
 
-// y[i] = x[i] + r[i] . h (+ bias[i])
-static void recur(const float *x, const float *r, const float *h, const float *bias, float *y, int rows, int n) {
-  for (int i = 0; i < rows; i++) y[i] = (x ? x[i] : 0) + dot(r + (size_t)i * n, h, n) + (bias ? bias[i] : 0);
+// y[rows, n] = x[rows, k] R^T, rows of y `ld` apart: of one row by inner products, of several with R packed.
+static void product(const float *x, const float *r, const float *packed, float *y, int rows, int n, int k, int ld) {
+  if (rows == 1) {
+    for (int i = 0; i < n; i++) y[i] = dot(x, r + (size_t)i * k, k);
+    return;
+  }
+  Gemm gemm = {x, packed, y, 0, 0, rows, n, k, k, ld, 0, 1.0f, ACT_NONE, 0};
+  gemm_packed(&gemm);
 }
 
-static void lstm_step(const float *x, const float *r, float *h, float *c, const float *peep, const Activation *f, int n, int couple, float clip, float *g) {
+static void add(float *y, const float *x, int n) {
+  for (int i = 0; i < n; i++) y[i] += x[i];
+}
+
+// One row of a step, g holding what the last state contributes to the gates.
+static void lstm_gates(const float *x, float *h, float *c, const float *peep, const Activation *f, int n, int couple, float clip, float *g) {
   float *in = g, *out = g + n, *forget = g + 2 * n, *cell = g + 3 * n;
-  recur(x, r, h, 0, g, 4 * n, n);
+  add(g, x, 4 * n);
   if (peep) {
     for (int i = 0; i < n; i++) {
       in[i] += peep[i] * c[i];
@@ -67,52 +77,60 @@ static void lstm_step(const float *x, const float *r, float *h, float *c, const 
   for (int i = 0; i < n; i++) h[i] *= out[i];
 }
 
-static void gru_step(const float *x, const float *r, const float *bias, float *h, const Activation *f, int n, int linear, float clip, float *g) {
-  float *update = g, *reset = g + n, *hidden = g + 2 * n, *given = g + 3 * n;
-  const float *last = r + (size_t)2 * n * n;
-  recur(x, r, h, bias, g, 2 * n, n);
-  apply(f, g, 2 * n, clip);
-  if (linear) {
-    recur(0, last, h, bias ? bias + 2 * n : 0, hidden, n, n);
-    for (int i = 0; i < n; i++) hidden[i] = x[2 * n + i] + reset[i] * hidden[i];
-  } else {
-    for (int i = 0; i < n; i++) given[i] = reset[i] * h[i];
-    recur(x + 2 * n, last, given, bias ? bias + 2 * n : 0, hidden, n, n);
-  }
-  apply(f + 1, hidden, n, clip);
-  for (int i = 0; i < n; i++) h[i] = (1 - update[i]) * hidden[i] + update[i] * h[i];
-}
-
 KERNEL(recurrent) {
   static const uint8_t gates_of[] = {1, 3, 4};
-  int kind = a[0], steps = a[11], batch = a[12], n = a[13], backwards = a[14], flags = a[15], gates = gates_of[kind];
-  const float *peep = FLOATS(6);
+  int kind = a[0], steps = a[11], batch = a[12], n = a[13], backwards = a[14], linear = a[15] & 1, gates = gates_of[kind], wide = gates * n;
+  const float *r = FLOATS(2), *peep = FLOATS(6), *bias = FLOATS(3);
   const int32_t *lengths = INTS(7);
-  float clip = REAL(16), *g = FLOATS(26);
+  // R is packed as one matrix, for GRU as those of its first two gates and of the third.
+  int first = kind == 1 ? 2 * n : wide;
+  float clip = REAL(16), *packed = FLOATS(26), *last = packed + (size_t)round_panel(first) * n, *g = last + (kind == 1 ? (size_t)round_panel(n) * n : 0),
+        *scaled = g + (size_t)batch * wide;
   Activation f[3];
   for (int i = 0; i < 3; i++) f[i] = (Activation){a[17 + 3 * i], REAL(18 + 3 * i), REAL(19 + 3 * i)};
   for (int b = 0; b < batch; b++) {
-    float *h = FLOATS(4) + (size_t)b * n, *c = a[5] ? FLOATS(5) + (size_t)b * n : 0;
-    int length = lengths ? lengths[b] : steps;
-    if (length < 0 || length > steps) return ERROR_INDEX;
-    for (int i = 0; i < steps; i++) {
-      int t = backwards && i < length ? length - 1 - i : i;
-      float *y = a[8] ? FLOATS(8) + (ptrdiff_t)t * a[9] + (ptrdiff_t)b * a[10] : 0;
-      if (i >= length) {
-        if (y) fill_bytes(y, 0, (size_t)n * 4);
-        continue;
+    if (lengths && (lengths[b] < 0 || lengths[b] > steps)) return ERROR_INDEX;
+  }
+  if (batch > 1) {
+    pack_panels(r, packed, n, first, 1, n);
+    if (kind == 1) pack_panels(r + (size_t)first * n, last, n, n, 1, n);
+  }
+  for (int i = 0; i < steps; i++) {
+    product(FLOATS(4), r, packed, g, batch, first, n, wide);
+    for (int pass = 0; pass < (kind == 1 ? 2 : 1); pass++) {
+      // GRU: the second pass has the product with the state, or with what the reset gate leaves of it.
+      if (pass) product(linear ? FLOATS(4) : scaled, r + (size_t)first * n, last, g + first, batch, n, n, wide);
+      for (int b = 0; b < batch; b++) {
+        float *h = FLOATS(4) + (size_t)b * n, *row = g + (size_t)b * wide, *rest = scaled + (size_t)b * n;
+        int length = lengths ? lengths[b] : steps, t = backwards && i < length ? length - 1 - i : i;
+        float *y = a[8] ? FLOATS(8) + (ptrdiff_t)t * a[9] + (ptrdiff_t)b * a[10] : 0;
+        const float *x = FLOATS(1) + ((size_t)t * batch + b) * wide;
+        if (i >= length) {
+          if (y) fill_bytes(y, 0, (size_t)n * 4);
+          continue;
+        }
+        if (kind == 2) {
+          lstm_gates(x, h, FLOATS(5) + (size_t)b * n, peep, f, n, a[15] & 2, clip, row);
+        } else if (kind == 0) {
+          add(row, x, n);
+          apply(f, row, n, clip);
+          copy_bytes(h, row, (size_t)n * 4);
+        } else if (pass == 0) {
+          add(row, x, first);
+          if (bias) add(row, bias, first);
+          apply(f, row, first, clip);
+          for (int j = 0; j < n; j++) rest[j] = row[n + j] * h[j];
+          continue;
+        } else {
+          float *hidden = row + first;
+          if (bias) add(hidden, bias + first, n);
+          for (int j = 0; linear && j < n; j++) hidden[j] *= row[n + j];
+          add(hidden, x + first, n);
+          apply(f + 1, hidden, n, clip);
+          for (int j = 0; j < n; j++) h[j] = (1 - row[j]) * hidden[j] + row[j] * h[j];
+        }
+        if (y) copy_bytes(y, h, (size_t)n * 4);
       }
-      const float *x = FLOATS(1) + ((size_t)t * batch + b) * gates * n;
-      if (kind == 2) {
-        lstm_step(x, FLOATS(2), h, c, peep, f, n, flags & 2, clip, g);
-      } else if (kind == 1) {
-        gru_step(x, FLOATS(2), FLOATS(3), h, f, n, flags & 1, clip, g);
-      } else {
-        recur(x, FLOATS(2), h, FLOATS(3), g, n, n);
-        apply(f, g, n, clip);
-        copy_bytes(h, g, (size_t)n * 4);
-      }
-      if (y) copy_bytes(y, h, (size_t)n * 4);
     }
   }
   return 0;

@@ -35,7 +35,8 @@ static int find_taps(int rank, const word *dims, const double *place, int taps, 
     if (!(x >= -1e9)) x = -1e9;
     if (x > 1e9) x = 1e9;
     if (x < low || x > high) {
-      if (padding == BORDER) x = x < 0 ? 0 : x > size - 1 ? size - 1 : x;
+      // The cubic's own elements are held at the border below, as in PyTorch, not its place.
+      if (padding == BORDER && taps < 4) x = x < 0 ? 0 : x > size - 1 ? size - 1 : x;
       if (padding == REFLECTION) x = reflect(x, low, high);
     }
     const int base = (int)__builtin_floor(x);

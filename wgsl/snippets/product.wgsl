@@ -2,7 +2,7 @@
 // Strides and starts count elements of the arrays, which are vec4s where rows allow it. inner, outer: two levels of batch.
 struct Params {
   m: u32, n: u32, k: u32, alpha: f32, a_row: u32, a_column: u32, b_row: u32, b_column: u32, r_row: u32, r_column: u32, beta: f32,
-  start_a: u32, start_b: u32, start_y: u32, outer_a: u32, outer_b: u32, outer_y: u32, inner: u32, inner_a: u32, inner_b: u32, inner_y: u32
+  start_a: u32, start_b: u32, start_y: u32, outer_a: u32, outer_b: u32, outer_y: u32, inner: u32, inner_a: u32, inner_b: u32, inner_y: u32, $PARAMS
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<$A>;
@@ -15,7 +15,9 @@ alias B = vec4<bool>;
 // include snippets/real.wgsl
 
 // Where the matrices of a batch begin.
+var<private> batch: u32;
 fn starts(z: u32) -> vec3u {
+  batch = z;
   return vec3u(p.start_a, p.start_b, p.start_y) + z / p.inner * vec3u(p.outer_a, p.outer_b, p.outer_y) + z % p.inner * vec3u(p.inner_a, p.inner_b, p.inner_y);
 }
 

@@ -68,6 +68,16 @@ class Placement:
     reasons: dict[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class KernelTime:
+    """How long one kernel of a run took, in ms. node: what it is for, as errors name it."""
+
+    device: str
+    kernel: str
+    node: str
+    ms: float
+
+
 class RunControl(Protocol):
     """What a run hears of its caller while it runs."""
 
@@ -103,6 +113,9 @@ class Executable(Protocol):
         EdgeflowError: 'unsupported-op' and 'invalid-graph' (planning), 'run-failed', 'out-of-memory', 'aborted', 'disposed'
         (while it ran), 'worker-lost'.
         """
+
+    async def profile(self, feeds: dict[str, Feed], outputs: list[str]) -> list[KernelTime]:
+        """Run kernel by kernel, and tell how long each took. 'platform' where the GPU has no clock that kernels can be timed with."""
 
     async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
         """The steps for inputs of these shapes, as text for tests and for people."""

@@ -25,6 +25,9 @@ LIMITS = {
 # wgpu-native's names of features, where they differ.
 FEATURES = {'subgroups': 'subgroup'}
 
+# Dispatches timed by one set of queries, which has at most 4096.
+MOST_TIMED = 2048
+
 
 def _included(name: str, seen: set[str]) -> str:
     seen.add(name)
@@ -129,8 +132,7 @@ class Device:
                 if compute is not None:
                     compute.end()
                     compute = None
-                source, target = command.source, command.target
-                encoder.copy_buffer_to_buffer(source.buffer, source.offset, target.buffer, target.offset, source.size)
+                self._copy(encoder, command)
                 continue
             if compute is None:
                 compute = encoder.begin_compute_pass()
@@ -149,6 +151,42 @@ class Device:
 
     def submit(self, commands: list[GpuCommand]) -> None:
         self._guarded(lambda: self._device.queue.submit([self._encode(commands).finish()]))
+
+    async def timed(self, commands: list[GpuCommand]) -> list[float]:
+        def work() -> list[float]:
+            times: list[float] = []
+            for at in range(0, len(commands), MOST_TIMED):
+                times.extend(self._timed(commands[at:at + MOST_TIMED]))
+            return times
+
+        return self._guarded(work)
+
+    def _timed(self, commands: list[GpuCommand]) -> list[float]:
+        count = 2 * len(commands)
+        queries = self._device.create_query_set(type='timestamp', count=count)
+        encoder = self._device.create_command_encoder()
+        for i, command in enumerate(commands):
+            if command.pipeline is None:
+                self._copy(encoder, command)
+                continue
+            stamps = {'query_set': queries, 'beginning_of_pass_write_index': 2 * i, 'end_of_pass_write_index': 2 * i + 1}
+            compute = encoder.begin_compute_pass(timestamp_writes=stamps)
+            compute.set_pipeline(command.pipeline)
+            compute.set_bind_group(0, command.group)
+            compute.dispatch_workgroups(*command.groups)
+            compute.end()
+        resolved = self._device.create_buffer(size=8 * count, usage=self._usage.QUERY_RESOLVE | self._usage.COPY_SRC)
+        encoder.resolve_query_set(queries, 0, count, resolved, 0)
+        self._device.queue.submit([encoder.finish()])
+        stamps = numpy.frombuffer(self._device.queue.read_buffer(resolved), numpy.uint64).reshape(-1, 2)
+        resolved.destroy()
+        spans = (stamps[:, 1] - stamps[:, 0]).astype(numpy.float64) / 1e6
+        return [0.0 if command.pipeline is None else float(span) for command, span in zip(commands, spans, strict=True)]
+
+    @staticmethod
+    def _copy(encoder: object, command: GpuCommand) -> None:
+        source, target = command.source, command.target
+        encoder.copy_buffer_to_buffer(source.buffer, source.offset, target.buffer, target.offset, source.size)
 
     async def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> list[memoryview]:
         def work() -> list[memoryview]:
@@ -205,6 +243,7 @@ class Device:
 # Elements that take another number of bytes on the GPU, where they are 32-bit words.
 WIDE: dict[str, type] = {
     'int64': numpy.int64, 'bool': numpy.uint8, 'uint8': numpy.uint8, 'uint16': numpy.uint16, 'int8': numpy.int8, 'int16': numpy.int16,
+    'int4': numpy.int8, 'uint4': numpy.uint8,
 }
 
 

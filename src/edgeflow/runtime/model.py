@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from edgeflow.backends.choose import choose_device
-from edgeflow.backends.contract import HERE, Feed, MemoryUse, Placement, RunControl
+from edgeflow.backends.contract import HERE, Feed, KernelTime, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder, GeneratingExecutable
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import gather, native_mapping, new_abort_controller, signal_aborted, to_dict, watch_collection
@@ -158,6 +158,19 @@ class Model(Resource):
             result = results[name]
             tensors[name] = given_value(result)
         return tensors
+
+    async def profile(self, inputs: dict[str, Tensor]) -> list[KernelTime]:
+        """Run once, kernel by kernel, and tell how long each took: on a GPU by its own clock, on WASM by this platform's.
+
+        EdgeflowErrors: those of run(), and 'platform' where the GPU has no such clock.
+        """
+        self._check_living()
+        feeds = check_inputs(self.inputs, to_dict(inputs))
+
+        async def work(context: RunContext) -> list[KernelTime]:
+            return await (await self._ready(context)).profile(feeds, self._wanted(None))
+
+        return cast('list[KernelTime]', await page_scheduler().schedule(self.id, work).result())
 
     def input_names(self) -> list[str]:
         """The names of the inputs, in the model's order."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from edgeflow.backends.choose import prepare_device
-from edgeflow.backends.contract import Feed, HelperLink, MemoryUse, Placement, RunControl
+from edgeflow.backends.contract import Feed, HelperLink, KernelTime, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.wasm.kernels import kernel_module
 from edgeflow.errors import EdgeflowError
@@ -82,6 +82,13 @@ class RemoteExecutable:
         if 'placement' in answer:
             self._placement = read_placement(answer['placement'])
         return read_feeds(answer)
+
+    async def profile(self, feeds: dict[str, Feed], outputs: list[str]) -> list[KernelTime]:
+        parcel = Parcel('profile')
+        parcel.fields['outputs'] = outputs
+        parcel.add_feeds(feeds, False)
+        answer = await self._ask(parcel, None)
+        return [KernelTime(row[0], row[1], row[2], row[3]) for row in cast('list[list]', answer['times'])]
 
     async def decoder(self) -> Decoder:
         from edgeflow.runtime.decoding import RemoteDecoder

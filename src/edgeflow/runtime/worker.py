@@ -206,6 +206,11 @@ class Server:
         if message['kind'] == 'decode':
             from edgeflow.runtime.decoding import answer_decoding
             return await answer_decoding(await executable.decoder(), message, order)
+        if message['kind'] == 'profile':
+            parcel = Parcel('answer')
+            times = await executable.profile(read_feeds(message), cast('list[str]', message['outputs']))
+            parcel.fields['times'] = [[time.device, time.kernel, time.node, time.ms] for time in times]
+            return parcel
         control = order if message['cancellable'] else None
         helpers: list[HelperLink] = []
         for worker in cast('list[int]', message['helpers']):

@@ -3,7 +3,7 @@
 A run feeds the new tokens of some sessions: the same number to each, so several sessions go together when each gets one token.
 Its plan is made for that number of sessions and tokens, and for a capacity, the places of past tokens that the graph's own mask
 has; how many of them count is data: the table that the attention kernel reads (pages.py), and the mask that is fed.
-So a plan serves until the sessions outgrow its capacity, which then becomes CAPACITY_GROWTH times as large. Of the places of a plan
+So a plan serves until the sessions outgrow its capacity, which then becomes several times as large. Of the places of a plan
 the last ones count, so that what a mask or a bias tells of distances is right whatever the capacity.
 
 An encoder's states become keys and values once a text, by the graph's branch for the first token, in pages of their own.
@@ -20,23 +20,21 @@ from typing import Protocol
 
 from edgeflow.backends.contract import Feed, MemoryUse, RunControl
 from edgeflow.backends.generation import Chooser, Feeding, NextToken, chooser_of
+from edgeflow.backends.wasm.decoder_feeds import capacity_for, filled, past_feeds, present_of, seen_states, state_feeds, token_feeds
 from edgeflow.backends.wasm.pages import MOST_ROWS, PAGE, PageList, PageMemory, PastInput, TableRow, find_pasts
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_bytes, array_ints, array_of, array_view, join_bytes, new_array
-from edgeflow.ir.dtype import element_count
+from edgeflow.host.platform import array_bytes, array_ints, array_view
 from edgeflow.ir.graph import Graph, Node, ValueInfo
 from edgeflow.passes.inline_constant_if import deciding_inputs
 from edgeflow.passes.last_logits import LOGITS, TOKEN, last_logits
-from edgeflow.passes.past_positions import POSITIONS, STATES, past_positions
+from edgeflow.passes.past_positions import STATES, past_positions
 from edgeflow.plan.builder import CacheLayout
 
 OUTPUT = 'logits'
 FIRST_CAPACITY = 256
-CAPACITY_GROWTH = 4
 # A long prompt goes in parts: the attention's scratch memory grows with them, and a run that is cancelled ends with its part.
 CHUNK = 512
 MASK_FAILURE = 6
-STATES_MASK = 'encoder_attention_mask'
 
 
 class Runner(Protocol):
@@ -104,7 +102,7 @@ class WasmDecoder:
         fixed = [past.name for past in pages.pasts if past.fixed]
         for i in range(0, len(fixed), 2):
             self._appended.append(fixed[i] + '#appended')
-            made = [_present(name) for name in fixed[i:i + 2]]
+            made = [present_of(name) for name in fixed[i:i + 2]]
             nodes.append(Node('AppendCached', 'edgeflow', fixed[i], made + fixed[i:i + 2], [self._appended[-1]]))
         outputs = [ValueInfo(name, 'float32', None) for name in self._appended]
         return Graph(graph.name, graph.inputs, outputs, nodes, graph.initializers, graph.opsets)
@@ -230,7 +228,7 @@ class WasmDecoder:
             session.busy = True
         lengths = [len(session.ids) for session in rows]
         # Together with the new tokens a round number, as the tables of masks have that some graphs bring along.
-        capacity = 0 if max(lengths) == 0 else _capacity(max(lengths) + fresh, FIRST_CAPACITY) - fresh
+        capacity = 0 if max(lengths) == 0 else capacity_for(max(lengths) + fresh, FIRST_CAPACITY) - fresh
         try:
             for session in rows:
                 await self._keep_states(pages, session, control)
@@ -241,14 +239,10 @@ class WasmDecoder:
                 pages.resize(rows[i].fixed, rows[i].states)
                 table.append(TableRow(lengths[i], fresh, rows[i].held, rows[i].states, rows[i].fixed))
             pages.write_table(table)
-            states = _capacity(max([session.states for session in rows]), PAGE)
-            feeds = self._token_feeds(ids, lengths, capacity, 1)
-            for info in self._inputs:
-                if info.name == STATES_MASK:
-                    feeds[info.name] = Feed(info.dtype, [len(rows), states], array_of(info.dtype, [1] * (len(rows) * states)))
-                elif info.name == STATES:
-                    feeds[info.name] = _filled(info, 1, 1)
-            self._feed_pasts(feeds, pages, [len(rows), capacity, states])
+            states = capacity_for(max([session.states for session in rows]), PAGE)
+            feeds = token_feeds(self._inputs, self._deciding, ids, lengths, capacity, 1)
+            feeds.update(state_feeds(self._inputs, len(rows), states))
+            feeds.update(past_feeds(pages.pasts, [len(rows), capacity, states]))
             self._run.cache = pages.layout(capacity + fresh)
             return await self._run.run(feeds, self._wanted(rows, last), control)
         except Exception:
@@ -261,21 +255,16 @@ class WasmDecoder:
                 if session.closed:
                     self._free(session)
 
-    def _feed_pasts(self, feeds: dict[str, Feed], pages: PageMemory, sizes: list[int]) -> None:
-        """The pasts of these sizes: rows, tokens, states; they lie in pages, so nothing is given of them but their shapes."""
-        for past in pages.pasts:
-            feeds[past.name] = Feed('float32', [sizes[0], past.heads, sizes[2 if past.fixed else 1], past.width], new_array('float32', 0))
-
     async def _keep_states(self, pages: PageMemory, session: _Session, control: RunControl | None) -> None:
         """Make keys and values of the states of a session's encoder, unless it has them."""
         if len(self._appended) == 0 or session.states > 0:
             return
-        feeds = _seen_states(session.inputs)
+        feeds = seen_states(session.inputs)
         states = feeds[STATES].shape[1]
         pages.resize(session.fixed, states)
         pages.write_table([TableRow(0, states, session.fixed, 0, session.held)])
-        feeds.update(self._token_feeds([[0]], [0], 0, 0))
-        self._feed_pasts(feeds, pages, [1, 0, 0])
+        feeds.update(token_feeds(self._inputs, self._deciding, [[0]], [0], 0, 0))
+        feeds.update(past_feeds(pages.pasts, [1, 0, 0]))
         self._states.cache = pages.layout(states)
         await self._states.run(feeds, self._appended, control)
         session.states = states
@@ -286,30 +275,6 @@ class WasmDecoder:
                 return [LOGITS, TOKEN]
         return [TOKEN]
 
-    def _token_feeds(self, ids: list[list[int]], lengths: list[int], capacity: int, branch: int) -> dict[str, Feed]:
-        """What a decoder is told of its tokens: those it takes of input_ids, attention_mask, position_ids and the branch."""
-        batch = len(ids)
-        fresh = len(ids[0])
-        tokens: list[int] = []
-        places: list[int] = []
-        mask: list[int] = []
-        for i in range(batch):
-            tokens.extend(ids[i])
-            places.extend(range(lengths[i], lengths[i] + fresh))
-            mask.extend([0] * (capacity - lengths[i]))
-            mask.extend([1] * (lengths[i] + fresh))
-        feeds: dict[str, Feed] = {POSITIONS: Feed('int64', [batch, fresh], array_of('int64', places))}
-        for info in self._inputs:
-            if info.name == 'input_ids':
-                feeds[info.name] = Feed(info.dtype, [batch, fresh], array_of(info.dtype, tokens))
-            elif info.name == 'position_ids':
-                feeds[info.name] = Feed(info.dtype, [batch, fresh], array_of(info.dtype, places))
-            elif info.name == 'attention_mask':
-                feeds[info.name] = Feed(info.dtype, [batch, capacity + fresh], array_of(info.dtype, mask))
-            elif info.name in self._deciding:
-                feeds[info.name] = Feed(info.dtype, [1], array_of(info.dtype, [branch]))
-        return feeds
-
     async def _feed_whole(self, session: _Session, ids: list[int], control: RunControl | None) -> NextToken:
         """A run by the graph's own past and present tensors. All tokens again if the session has no such tensors yet."""
         pasts = [info for info in self._inputs if info.name.startswith('past')]
@@ -318,14 +283,14 @@ class WasmDecoder:
             session.ids = []
             session.state = {}
         length = len(session.ids)
-        feeds = self._token_feeds([ids], [length], length, 1 if length > 0 else 0)
+        feeds = token_feeds(self._inputs, self._deciding, [ids], [length], length, 1 if length > 0 else 0)
         for name in session.inputs:
             feeds[name] = session.inputs[name]
         for info in pasts:
-            feeds[info.name] = session.state[info.name] if info.name in session.state else _filled(info, 1, 0)
+            feeds[info.name] = session.state[info.name] if info.name in session.state else filled(info, 1, 0)
         results = await self._whole.run(feeds, self._wanted([session], True) + self._presents, control)
         for info in pasts:
-            present = results.get(_present(info.name))
+            present = results.get(present_of(info.name))
             # The branch for later tokens gives empty keys and values of the encoder, which the first one computed.
             if present is not None and (length == 0 or '.encoder.' not in info.name):
                 session.state[info.name] = present
@@ -345,43 +310,3 @@ class WasmDecoder:
                 size = len(data) // len(rows)
                 chosen.append(chooser.choose(array_view('float32', data[i * size:(i + 1) * size])))
         return chosen
-
-
-def _present(past: str) -> str:
-    """The output that continues a past."""
-    return past.replace('past_key_values', 'present')
-
-
-def _capacity(length: int, first: int) -> int:
-    """How many places a plan has for so many; 0 for none."""
-    capacity = 0 if length == 0 else first
-    while capacity < length:
-        capacity = capacity * CAPACITY_GROWTH
-    return capacity
-
-
-def _seen_states(inputs: dict[str, Feed]) -> dict[str, Feed]:
-    """A text's inputs with only those states of its encoder that the mask shows: attention to the others would be 0."""
-    states = inputs[STATES]
-    mask = inputs.get(STATES_MASK)
-    rows = states.shape[1]
-    shown = [1] * rows if mask is None else array_ints(mask.data)
-    data = array_bytes(states.data)
-    size = len(data) // max(rows, 1)
-    seen = [data[i * size:(i + 1) * size] for i in range(rows) if len(shown) == rows and shown[i] != 0]
-    if len(seen) == 0:
-        raise EdgeflowError('invalid-input', f'{STATES_MASK}: expected {rows} elements, not all of them 0', {'name': STATES_MASK})
-    feeds: dict[str, Feed] = {STATES: Feed(states.dtype, [1, len(seen), states.shape[2]], array_view(states.dtype, join_bytes(seen)))}
-    if mask is not None:
-        feeds[STATES_MASK] = Feed(mask.dtype, [1, len(seen)], array_of(mask.dtype, [1] * len(seen)))
-    return feeds
-
-
-def _filled(info: ValueInfo, batch: int, length: int) -> Feed:
-    """An input of zeros: a past, or states that nobody reads. batch, length: of the dims that are open, the first and the others."""
-    dims: list[int | str] = [] if info.shape is None else info.shape
-    shape: list[int] = []
-    for i in range(len(dims)):
-        dim = dims[i]
-        shape.append(dim if not isinstance(dim, str) else batch if i == 0 else length)
-    return Feed(info.dtype, shape, new_array(info.dtype, element_count(shape)))

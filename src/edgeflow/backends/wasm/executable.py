@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import cast
 
-from edgeflow.backends.contract import HERE, Feed, HelperLink, MemoryUse, Placement, RunControl
+from edgeflow.backends.contract import HERE, Feed, HelperLink, KernelTime, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.crew import Link, Member, SharePlan
@@ -136,6 +136,19 @@ class WasmExecutable:
         plan = self._begin_run(machine, feeds, outputs)
         code = machine.engine.run_tape(plan.tape_address, plan.tape.step_words) if plan.tape.step_words > 0 else 0
         return self._end_run(machine, plan, outputs, code)
+
+    async def profile(self, feeds: dict[str, Feed], outputs: list[str]) -> list[KernelTime]:
+        machine = self._living()
+        plan = self._begin_run(machine, feeds, outputs)
+        times: list[KernelTime] = []
+        for group in plan.draft.groups:
+            for step in group.steps:
+                began = now()
+                code = run_part(machine, plan, len(times), len(times) + 1)
+                if code != 0:
+                    raise machine.step_failure(plan.draft, code)
+                times.append(KernelTime('wasm', step.kernel, node_name(group.node), now() - began))
+        return times
 
     def forget_plans(self) -> None:
         """Give the memory of all plans back to the heap."""
@@ -359,6 +372,11 @@ class WasmExecutable:
         if root.constant:
             return root.address + value.root_offset()
         return plan.arena_base + root.offset + value.root_offset()
+
+
+def node_name(node: Node) -> str:
+    """A node as errors name it."""
+    return f"{node.key()} (node '{node.name}')"
 
 
 def next_stride(steps: int, took: float) -> int:

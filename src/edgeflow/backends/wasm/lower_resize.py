@@ -59,8 +59,8 @@ def origin(style: Style, part: Scaling, number: int, count: int, y: int) -> floa
         begin = style.roi[number]
         span = (style.roi[count + number] - begin) * (part.size - 1)
         return begin * (part.size - 1) + (span / 2 if length == 1 else y * span / (length - 1))
-    if style.transform == 'pytorch_half_pixel' and length == 1:
-        return -0.5
+    if style.transform == 'pytorch_half_pixel' and part.wanted == 1:
+        return 0.0
     x = (y + 0.5) / part.scale - 0.5
     if style.transform == 'half_pixel_symmetric':
         return part.size / 2 * (1 - part.wanted / length) + x

@@ -55,7 +55,7 @@ INTERPRETED: set[str] = set()
 
 # What the part 'vision' has.
 VISION_OPS: list[str] = [
-    'Conv', 'ConvTranspose', 'MaxPool', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool', 'BatchNormalization',
+    'Conv', 'ConvInteger', 'ConvTranspose', 'MaxPool', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool', 'BatchNormalization',
     'GroupNormalization', 'InstanceNormalization', 'Resize', 'Upsample',
 ]
 # What needs no lowering, and what passes replace.

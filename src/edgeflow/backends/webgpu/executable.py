@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgeflow.backends.contract import Feed, HelperLink, MemoryUse, Placement, RunControl
+from edgeflow.backends.contract import Feed, HelperLink, KernelTime, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.decoder import WasmDecoder
@@ -22,12 +22,12 @@ from edgeflow.backends.webgpu.machine import NO_KERNEL, NO_TYPE, GpuMachine
 from edgeflow.backends.webgpu.memory import GpuMemory
 from edgeflow.backends.webgpu.pages import GpuPages
 from edgeflow.backends.webgpu.plan import (
-    DOWN, GPU, UP, WASM, Action, Binder, GpuPlan, free_gpu_plan, make_gpu_plan, piece_of, plain_bytes, zero_flags,
+    DOWN, GPU, UP, WASM, Action, Binder, GpuPlan, free_gpu_plan, make_gpu_plan, piece_of, plain_bytes,
 )
 from edgeflow.backends.webgpu.weights import load_weights
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.gpu import narrowed
-from edgeflow.host.platform import array_bytes, array_copy, array_view, read_u32
+from edgeflow.host.platform import array_bytes, array_copy, array_view, new_bytes, now, read_u32
 from edgeflow.host.port import Bytes, GpuCommand, GpuPiece
 from edgeflow.ir.graph import Graph, TensorData
 from edgeflow.passes.inline_constant_if import deciding_inputs
@@ -84,13 +84,38 @@ class GpuExecutable:
                 if len(pending) > 0:
                     device.submit(pending)
                     pending = []
-                for i in range(len(action.near)):
-                    self._upload(machine, plan, action.far[i], self._near_bytes(machine, plan, action.near[i]))
+                self._send(machine, plan, action)
             else:
                 await self._fetch(machine, plan, action, pending)
                 pending = []
                 self._check(control)
         return await self._end_run(machine, plan, outputs, pending)
+
+    async def profile(self, feeds: dict[str, Feed], outputs: list[str]) -> list[KernelTime]:
+        machine = self._living()
+        if not machine.gpu.features.timestamps:
+            raise EdgeflowError('platform', "this GPU has no 'timestamp-query', with which kernels can be timed", {})
+        plan = await self._prepared(machine, feeds, outputs)
+        times: list[KernelTime] = []
+        for action in plan.actions:
+            began = now()
+            if action.kind == GPU:
+                spans = await machine.gpu.device.timed(action.commands)
+                for i in range(len(spans)):
+                    if action.kernels[i] != '':
+                        times.append(KernelTime('webgpu', action.kernels[i], action.nodes[i], spans[i]))
+            elif action.kind == WASM:
+                for i in range(action.first, action.last):
+                    began = now()
+                    self._run_wasm(machine, plan, Action(WASM, i, i + 1, [], [], []))
+                    times.append(KernelTime('wasm', plan.wasm.steps[i].kernel, plan.step_names[i], now() - began))
+            else:
+                if action.kind == UP:
+                    self._send(machine, plan, action)
+                else:
+                    await self._fetch(machine, plan, action, [])
+                times.append(KernelTime('webgpu', action.kind, '', now() - began))
+        return times
 
     async def _prepared(self, machine: GpuMachine, feeds: dict[str, Feed], outputs: list[str]) -> GpuPlan:
         """The plan for these feeds, which are where it has them."""
@@ -175,9 +200,14 @@ class GpuExecutable:
                 if value.size > 0:
                     machine.wasm.engine.upload(plan.wasm.arena_base + value.offset, array_bytes(feeds[value.name].data))
             elif plan.faults is not None and plan.crossings.origins[value.number] is plan.faults:
-                machine.gpu.device.write(machine.memory.slots[value.offset], 0, zero_flags())
+                machine.gpu.device.write(machine.memory.slots[value.offset], 0, new_bytes(flag_bytes(plan)))
             else:
                 self._upload(machine, plan, value, array_bytes(feeds[value.name].data))
+
+    def _send(self, machine: GpuMachine, plan: GpuPlan, action: Action) -> None:
+        """Bring values to the GPU."""
+        for i in range(len(action.near)):
+            self._upload(machine, plan, action.far[i], self._near_bytes(machine, plan, action.near[i]))
 
     def _upload(self, machine: GpuMachine, plan: GpuPlan, far: Value, data: Bytes) -> None:
         """Write elements in the form of WASM memory to the GPU."""
@@ -218,6 +248,9 @@ class GpuExecutable:
         for value in values:
             if value.far:
                 pieces.append(exact(piece_of(machine, plan, value), value))
+        if plan.faults is not None:
+            flags = pieces.pop()
+            pieces.append(GpuPiece(flags.buffer, flags.offset, flag_bytes(plan)))
         parts: list[Bytes] = []
         if len(pending) > 0 or len(pieces) > 0:
             parts = await machine.gpu.device.run(pending, pieces)
@@ -348,6 +381,11 @@ def page_memory(machine: GpuMachine, pasts: list[PastInput]) -> PageMemory:
 def exact(piece: GpuPiece, value: Value) -> GpuPiece:
     """Only the elements of `value`, all of which are words."""
     return GpuPiece(piece.buffer, piece.offset, value.count() * WORD)
+
+
+def flag_bytes(plan: GpuPlan) -> int:
+    """Bytes of the flags of nodes that may fail."""
+    return min(len(plan.failing), MOST_FAULTS) * WORD
 
 
 def check_flags(plan: GpuPlan, flags: Bytes) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from edgeflow.backends.wasm.lower_convert import scale_loops
 from edgeflow.backends.wasm.lower_elementwise import PARAMETERS
 from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
-from edgeflow.backends.webgpu.chain_text import dispatch_chain
+from edgeflow.backends.webgpu.chain_text import SIGNED, dispatch_chain
 from edgeflow.backends.webgpu.chains import MOST_OPS, Chain, View, broadcast_view, offset_through, strides_through
 from edgeflow.ir.attributes import int_of, number_of, text_of
 from edgeflow.ir.dtype import element_count
@@ -45,7 +45,7 @@ COMPARISONS: dict[str, str] = {'Equal': '%0 == %1', 'Less': '%0 < %1', 'LessOrEq
 POWERS: list[tuple[float, str]] = [
     (2.0, '%0 * %0'), (3.0, '%0 * %0 * %0'), (1.0, '%0'), (-1.0, '1.0 / %0'),
 ]
-# What 8-bit types wrap to.
+# What narrow types wrap to.
 WRAPS: dict[str, str] = {'uint8': '%0 & U(255u)', 'uint16': '%0 & U(65535u)', 'int8': '(%0 << U(24u)) >> U(24u)', 'int16': '(%0 << U(16u)) >> U(16u)'}
 LIMITS: dict[str, tuple[float, float]] = {'uint8': (0.0, 255.0), 'int8': (-128.0, 127.0)}
 
@@ -56,7 +56,7 @@ def type_of(b: GpuBuilder, value: Value) -> str:
     if value.dtype == 'bool':
         return 'B'
     if kind == 'bytes':
-        return 'I' if value.dtype == 'int8' else 'U'
+        return 'I' if value.dtype in SIGNED else 'U'
     return '' if kind == '' else 'I' if kind == 'i32' else 'U' if kind == 'u32' else 'F'
 
 
@@ -144,7 +144,7 @@ def lower_not(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: li
     return finish(b, chain, both[1])
 
 
-def binary_text(name: str, type: str, dtype: str) -> str | None:
+def binary_text(name: str, type: str) -> str | None:
     """The WGSL of an operator of two operands of a type; None if there is none."""
     if name in COMPARISONS and type != 'B':
         return COMPARISONS[name]
@@ -152,8 +152,7 @@ def binary_text(name: str, type: str, dtype: str) -> str | None:
         return FLOAT_BINARY.get(name, ARITHMETIC.get(name))
     if type == 'B':
         return BOOL_BINARY.get(name)
-    # Narrow integers would have to wrap.
-    return INT_BINARY.get(name, ARITHMETIC.get(name)) if dtype in ['int64', 'int32', 'uint32'] else None
+    return INT_BINARY.get(name, ARITHMETIC.get(name)) if type != '' else None
 
 
 def binary_lowering(name: str) -> GpuLowering:
@@ -164,7 +163,7 @@ def binary_lowering(name: str) -> GpuLowering:
         if both is None:
             return False
         first, output = both
-        text = binary_text(name, type_of(b, first), first.dtype)
+        text = binary_text(name, type_of(b, first))
         if text is None:
             return False
         chain = Chain(output.shape)
@@ -176,9 +175,14 @@ def binary_lowering(name: str) -> GpuLowering:
                 return False
             if name == 'Pow' and common_power(b, chain, result, other):
                 continue
+            given = operand(b, chain, other)
             if type_of(b, other) != type_of(b, first):
-                return False
-            result = chain.op(text, type, [result, operand(b, chain, other)])
+                if name != 'Pow' or type_of(b, first) != 'F':
+                    return False
+                given = chain.op('F(%0)', 'F', [given])
+            result = chain.op(text, type, [result, given])
+            if name in ARITHMETIC and output.dtype in WRAPS:
+                result = chain.op(WRAPS[output.dtype], type, [result])
         if name == 'Mean':
             chain.op('%0 * @0', 'F', [result], [b.real(1.0 / len(inputs))])
         return finish(b, chain, output)
@@ -206,13 +210,14 @@ def lower_mod(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: li
     """Of integers: the sign is the divisor's, with fmod the dividend's."""
     both = pair(inputs, outputs)
     other = at(inputs, 1)
-    if both is None or other is None or both[0].dtype not in ['int64', 'int32']:
+    type = '' if both is None else type_of(b, both[0])
+    if both is None or other is None or type not in ['I', 'U']:
         return False
     chain = Chain(both[1].shape)
     x = operand(b, chain, both[0])
     y = operand(b, chain, other)
-    rest = chain.op('%0 % %1', 'I', [x, y])
-    if int_of(node, 'fmod') != 1:
+    rest = chain.op('%0 % %1', type, [x, y])
+    if type == 'I' and int_of(node, 'fmod') != 1:
         chain.op('select(%0, %0 + %1, (%0 != I()) & ((%0 ^ %1) < I()))', 'I', [rest, y])
     return finish(b, chain, both[1])
 

@@ -234,7 +234,7 @@ def dispatch_blocks(b: GpuBuilder, product: Product, codes: Codes, bits: int, bl
     step = lanes if lanes <= 8 else 16 if lanes >= 128 else 8
     code: dict[str, str] = {
         '$LANES/STEP': f'{lanes // step}', '$LANES': f'{lanes}', '$WY': f'{high}', '$STEP': f'{step}', '$U': f'{turns}', '$NX': f'{fours}', '$BLOCK': f'{block}',
-        '$A': f'vec4<{b.kind(product.a)}>', '$B': 'vec2u', '$LOAD_A': 'return vec4f(a[at + k / 4u]);', '$LOAD_B': 'return vec4f();', '$COLUMN': 'n'}
+        '$A': f'vec4<{b.kind(product.a)}>', '$B': 'vec2u', '$LOAD_A': 'return vec4f(a[at + k / 4u]);', '$LOAD_B': 'return vec4f();', '$COLUMN': 'n', '$PARAMS': ''}
     code['$CODES'] = ('plain(vec4u(select(w.x, w.y, four == 1u)) >> vec4u(0u, 8u, 16u, 24u))' if bits == 8 else
                       'vec4f((vec4u(select(w.x, w.y, four > 1u)) >> (vec4u(0u, 4u, 8u, 12u) + vec4u(four % 2u * 16u))) & vec4u(15u))')
     code['$TOTAL'] = 'dot(' + ' + '.join([f'x#u_{i}' for i in range(fours)]) + ', vec4f(1.0))'

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from edgeflow.backends.webgpu.builder import GpuLowering
 from edgeflow.backends.webgpu.lower_attention import ATTENTION_LOWERINGS
+from edgeflow.backends.webgpu.lower_conv import CONV_LOWERINGS
 from edgeflow.backends.webgpu.lower_decoder import DECODER_LOWERINGS
 from edgeflow.backends.webgpu.lower_dense import DENSE_LOWERINGS
 from edgeflow.backends.webgpu.lower_elementwise import ELEMENTWISE_LOWERINGS
-from edgeflow.backends.webgpu.lower_first import FIRST_LOWERINGS
 from edgeflow.backends.webgpu.lower_indexing import INDEXING_LOWERINGS
 from edgeflow.backends.webgpu.lower_movement import MOVEMENT_LOWERINGS
 from edgeflow.backends.webgpu.lower_norm import NORM_LOWERINGS
@@ -26,7 +26,6 @@ def _merged(tables: list[dict[str, GpuLowering]]) -> dict[str, GpuLowering]:
 
 # A later table wins.
 GPU_LOWERINGS: dict[str, GpuLowering] = _merged([
-    FIRST_LOWERINGS,
     ELEMENTWISE_LOWERINGS,
     MOVEMENT_LOWERINGS,
     INDEXING_LOWERINGS,
@@ -37,4 +36,5 @@ GPU_LOWERINGS: dict[str, GpuLowering] = _merged([
     DECODER_LOWERINGS,
     DENSE_LOWERINGS,
     QUANTIZED_LOWERINGS,
+    CONV_LOWERINGS,
 ])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from edgeflow.backends.wasm.executable import WasmPlan, free_plan, output_literals, used_constants
-from edgeflow.backends.webgpu.builder import MOST_FAULTS, Dispatch, GpuBuilder, gpu_offset, gpu_size, kind_of
+from edgeflow.backends.wasm.executable import WasmPlan, free_plan, node_name, output_literals, used_constants
+from edgeflow.backends.webgpu.builder import Dispatch, GpuBuilder, gpu_offset, gpu_size, kind_of
 from edgeflow.backends.webgpu.chains import count_uses
 from edgeflow.backends.webgpu.crossings import UPLOAD, Crossing, Crossings
 from edgeflow.backends.webgpu.device import Gpu
@@ -40,6 +40,9 @@ class Action:
     commands: list[GpuCommand]
     near: list[Value]
     far: list[Value]
+    # Of each command, '' for a copy: its kernel and its node, as errors name it.
+    kernels: list[str] = field(default_factory=list)
+    nodes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -232,12 +235,16 @@ def dispatches_of(draft: Draft) -> list[Dispatch]:
 
 def step_names(draft: Draft) -> list[str]:
     """The node of each WASM step, as errors name it."""
-    names: list[str] = []
+    return [name for step, name in named_steps(draft) if not isinstance(step, Dispatch) and not isinstance(step, Crossing)]
+
+
+def named_steps(draft: Draft) -> list[tuple[Step, str]]:
+    """All steps, in order, each with its node."""
+    steps: list[tuple[Step, str]] = []
     for group in draft.groups:
         for step in group.steps:
-            if not isinstance(step, Dispatch) and not isinstance(step, Crossing):
-                names.append(f"{group.node.key()} (node '{group.node.name}')")
-    return names
+            steps.append((step, node_name(group.node)))
+    return steps
 
 
 class Binder:
@@ -258,10 +265,10 @@ class Binder:
         self._plan.moved = []
         at = 0
         wasm = 0
-        for step in self._plan.draft.steps():
+        for step, node in named_steps(self._plan.draft):
             if isinstance(step, Dispatch):
                 size = align(max(len(step.parameters), 1) * WORD, ALIGNMENT)
-                self._dispatch(step, at)
+                self._dispatch(step, at, node)
                 at = at + size
             elif isinstance(step, Crossing):
                 action = self._action(UP if step.kernel == UPLOAD else DOWN)
@@ -283,13 +290,14 @@ class Binder:
             self._actions.append(Action(kind, 0, 0, [], [], []))
         return self._actions[-1]
 
-    def _dispatch(self, step: Dispatch, at: int) -> None:
+    def _dispatch(self, step: Dispatch, at: int, node: str) -> None:
         label = step.label()
         forms = self._gpu.forms(label)
         values = step.bindings()
         if len(forms) != 1 + len(values):
             raise EdgeflowError('internal', f'{label} has the bindings {forms}; {len(values)} values were given', {})
-        commands = self._action(GPU).commands
+        action = self._action(GPU)
+        commands = action.commands
         pieces: list[GpuPiece] = [GpuPiece(self._plan.uniforms, at, align(max(len(step.parameters), 1) * WORD, 16))]
         for i in range(len(values)):
             piece = piece_of(self._machine, self._plan, values[i])
@@ -300,8 +308,12 @@ class Binder:
                 self._plan.moved.append(buffer)
                 commands.append(GpuCommand(None, None, [], piece, GpuPiece(buffer, 0, piece.size)))
                 piece = GpuPiece(buffer, 0, align(piece.size, 16))
+                action.kernels.append('')
+                action.nodes.append('')
             pieces.append(piece)
         commands.append(GpuCommand(self._gpu.compiled(label), self._gpu.device.group(forms, pieces), step.groups))
+        action.kernels.append(step.kernel)
+        action.nodes.append(node)
 
 
 def piece_of(machine: GpuMachine, plan: GpuPlan, value: Value) -> GpuPiece:
@@ -314,8 +326,3 @@ def piece_of(machine: GpuMachine, plan: GpuPlan, value: Value) -> GpuPiece:
     if root.initializer != '':
         return GpuPiece(machine.memory.weights[root.initializer], offset, machine.memory.whole.get(root.initializer, size))
     return GpuPiece(plan.constants, plan.constant_offsets[root.number] + offset, size)
-
-
-def zero_flags() -> Bytes:
-    """What builder.fault_flags() holds before a run."""
-    return new_bytes(MOST_FAULTS * WORD)

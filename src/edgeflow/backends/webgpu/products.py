@@ -6,7 +6,7 @@ by slices of k, which keeps a GPU busy with few rows, and without slices it runs
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgeflow.backends.wasm.batches import Batch, batches
 from edgeflow.backends.webgpu.builder import GpuBuilder, GpuFeatures
@@ -48,10 +48,14 @@ DIVISIONS: list[tuple[Division, int]] = [
 ACROSS_DIVISIONS: list[tuple[Division, int]] = [(Division(8, 2, 16, 8, 16), 200), (Division(4, 1, 8, 8, 32), 0)]
 
 
-def choose(features: GpuFeatures, m: int, n: int, k: int, batch: int, across: bool) -> Division:
-    """The division of a product; across: B lies by columns."""
+def choose(features: GpuFeatures, m: int, n: int, k: int, batch: int, across: bool, codes: bool) -> Division:
+    """The division of a product; across: B lies by columns; codes: it is no array of floats."""
+    if features.software and codes:
+        # Much code for each read, which is not to be repeated.
+        return Division(8 if m > 4 else 4 if m > 2 else max(1, m), 1, 8, 1)
     if features.software:
-        return Division(8 if m > 4 else 4 if m > 2 else max(1, m), 2 if n > 32 else 1, 8, 1)
+        # What a thread reads of A and B is dear: so it makes many sums of it.
+        return Division(8 if m > 4 else 4 if m > 2 else max(1, m), 8 if n >= 128 else 2 if n > 32 else 1, 4 if n >= 128 else 8, 1)
     if m <= (8 if across else 4):
         rows = 4 if m > 2 else max(1, m)
         return Division(rows, 1, 4 if across else 8, 1, 0, slices_of(k, 32 if across or m <= 2 else 16))
@@ -73,7 +77,7 @@ def slices_of(k: int, most: int) -> int:
 @dataclass(frozen=True)
 class Codes:
     """A matrix B that is no array of floats. load: WGSL of load_b in wgsl/snippets/product.wgsl, where `at` is the column; across: it gives
-    four rows of a column, else four columns of a row. b_row, b_column: what p.b_row and p.b_column say in it. tables: the arrays that it reads by their names; functions: WGSL that it calls.
+    four rows of a column, else four columns of a row. b_row, b_column: what p.b_row and p.b_column say in it. tables: the arrays that it reads by their names; functions: WGSL that it calls. `batch` is the number of the matrix.
     """
 
     across: bool
@@ -82,6 +86,9 @@ class Codes:
     b_column: int
     tables: list[tuple[str, Value]]
     functions: str = ''
+    # More parameters: their names, and what they are.
+    fields: list[str] = field(default_factory=list)
+    words: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -113,6 +120,9 @@ class Product:
     beta: float = 1.0
     # One number, or one a column.
     scale: Value | None = None
+    # One number a row, of `groups` times m rows: those of matrix number `batch % groups`.
+    row_bias: Value | None = None
+    groups: int = 1
     codes: Codes | None = None
 
 
@@ -147,12 +157,13 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     by_fours = product.a_column == 1 and k % 4 == 0
     rows = codes is None and product.b_column == 1 and n % 4 == 0
     across = codes.across if codes is not None else not rows and product.b_row == 1 and k % 4 == 0
-    division = choose(b.features, m, n, k, batch, across)
+    division = choose(b.features, m, n, k, batch, across, codes is not None)
     groups = division.groups(m, n, batch)
     if len(parts) > MOST_PARTS or max(groups[1], batch) > b.features.groups:
         return False
     code = division_code(division, k, across)
     # What is fused is slow where it is computed in software.
+    code['$PARAMS'] = '' if codes is None else ', '.join([f'{name}: u32' for name in codes.fields])
     code['$FMA'] = 'madd' if b.features.software else 'fma'
     code['$A'] = element(b, product.a, by_fours)
     edge = k % (division.depth if division.depth > 0 else 4) != 0
@@ -176,20 +187,22 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     if len(bindings) > b.features.buffers:
         return False
     a_unit = 4 if by_fours else 1
-    b_unit = 4 if codes is None and (rows or across) else 1
+    b_unit = 0 if codes is not None else 4 if rows or across else 1
     y_unit = 4 if n % 4 == 0 else 1
     b_row = codes.b_row if codes is not None else product.b_row // b_unit if rows else product.b_row
     b_column = codes.b_column if codes is not None else product.b_column // b_unit if across else product.b_column
     for part in parts:
         words = [m, n, k, b.real(product.alpha), product.a_row // a_unit, product.a_column, b_row, b_column, product.addend_row, product.addend_column, b.real(product.beta)]
-        b.dispatch('matmul' if division.depth > 0 else 'matmul_slices', bindings, words + part_words(part, a_unit, b_unit, y_unit), groups, None, code)
+        words = words + part_words(part, a_unit, b_unit, y_unit) + ([] if codes is None else codes.words)
+        b.dispatch('matmul' if division.depth > 0 else 'matmul_slices', bindings, words, groups, None, code)
     return True
 
 
 def part_words(part: Batch, a: int, b: int, y: int) -> list[int]:
-    """Starts and strides of batches in units of so many elements."""
-    return [part.a_start // a, part.b_start // b, part.c_start // y, part.outer_a // a, part.outer_b // b, part.outer_c // y,
-            part.inner, part.inner_a // a, part.inner_b // b, part.inner_c // y]
+    """Starts and strides of batches in units of so many elements; b 0: all matrices B begin at 0."""
+    starts_b = [0, 0, 0] if b == 0 else [part.b_start // b, part.outer_b // b, part.inner_b // b]
+    return [part.a_start // a, starts_b[0], part.c_start // y, part.outer_a // a, starts_b[1], part.outer_c // y,
+            part.inner, part.inner_a // a, starts_b[2], part.inner_c // y]
 
 
 LOAD_ONES = '''var v = vec4f();
@@ -206,11 +219,13 @@ SUM_ROWS = '''$for l 4 {
 $}'''
 SUM_ACROSS = 'c#i_#j += vec4f(dot(a#u_#i, b#u_0_#j), dot(a#u_#i, b#u_1_#j), dot(a#u_#i, b#u_2_#j), dot(a#u_#i, b#u_3_#j));'
 SHARED = 'const MADE = THREADS * $TMu * $TNu;\nvar<workgroup> part: array<vec4f, MADE * $KSu>;'
-END_ALONE = '''$for i $TM {
+END_ALONE = '''  var made: array<vec4f, $TM * $TN>;
+$for i $TM {
 $for j $TN {
-  store(start.z, m + #iu, n + #ju * $WXu * 4u, c#i_#j);
+  made[#i * $TN + #j] = c#i_#j;
 $}
-$}'''
+$}
+  for (var o = 0u; o < $TMu * $TNu; o++) { store(start.z, m + o / $TNu, n + o % $TNu * $WXu * 4u, made[o]); }'''
 END_SHARED = '''  let t = local.y * $WXu + x;
 $for i $TM {
 $for j $TN {
@@ -294,6 +309,9 @@ def store_code(b: GpuBuilder, product: Product, bindings: list[Value], declared:
     if product.bias is not None:
         declare(b, 'bias', product.bias, by_fours, bindings, declared)
         lines.append('v += vec4f(bias[n / 4u]);' if by_fours else 'v += vec4f(' + four('bias', 'n', '1u') + ');')
+    if product.row_bias is not None:
+        declare(b, 'row_bias', product.row_bias, False, bindings, declared)
+        lines.append(f'v += f32(row_bias[batch % {product.groups}u * p.m + m]);')
     if product.activation != '':
         lines.append('v = ' + ACTIVATIONS[product.activation].replace('%0', 'v') + ';')
     if product.residual is not None:

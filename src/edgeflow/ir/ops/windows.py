@@ -79,3 +79,37 @@ def pool_windows(c: InferContext) -> Windows:
     if not c.has_attr('kernel_shape'):
         raise c.fail("attribute 'kernel_shape'", 'nothing')
     return find_windows(c, c.shape(0)[2:], attr_list(c, 'kernel_shape', rank - 2, 1))
+
+
+def transposed_windows(c: InferContext) -> Windows:
+    """The windows of ConvTranspose: those of a convolution that takes its output to its input. output: the input's spatial dims."""
+    rank = c.check_rank(0, 3, -1)
+    source = c.shape(0)
+    weight = c.shape(1)
+    group = c.attr_int('group', 1)
+    if len(weight) != rank or group < 1 or source[1] != weight[0] or weight[0] % group != 0:
+        raise c.fail(f'weights [C, M / group, ...] for {source} and group {group}', f'{weight}')
+    count = rank - 2
+    strides = attr_list(c, 'strides', count, 1)
+    dilations = attr_list(c, 'dilations', count, 1)
+    pads = attr_list(c, 'pads', 2 * count, 0)[:]
+    extra = attr_list(c, 'output_padding', count, 0)
+    wanted = c.attr_ints('output_shape')
+    auto = c.attr_str('auto_pad', 'NOTSET')
+    if wanted is not None and len(wanted) < count:
+        raise c.fail(f"{count} numbers in 'output_shape'", f'{wanted}')
+    for i in range(count):
+        if strides[i] < 1 or dilations[i] < 1 or weight[2 + i] < 1:
+            raise c.fail('strides, dilations and kernel dims of 1 or more', f'{strides}, {dilations}, {weight[2:]}')
+        whole = strides[i] * (source[2 + i] - 1) + extra[i] + (weight[2 + i] - 1) * dilations[i] + 1
+        if wanted is None and auto == 'NOTSET':
+            continue
+        total = 0
+        if wanted is not None:
+            total = whole - wanted[len(wanted) - count + i]
+        elif auto != 'VALID':
+            total = whole - source[2 + i] * strides[i]
+        half = max(0, total) // 2
+        pads[i] = half if auto == 'SAME_UPPER' else max(0, total) - half
+        pads[count + i] = total - pads[i]
+    return Windows(weight[2:], strides, dilations, pads, source[2:])

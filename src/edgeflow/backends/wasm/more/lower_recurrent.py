@@ -103,7 +103,7 @@ def lower_recurrent(b: StepBuilder, node: Node, inputs: list[Value | None], outp
             0 if peepholes is None else b.pointer(_direction(c, peepholes, direction)), b.pointer(at(inputs, 4)), last,
             strides[0], strides[1], steps, batch, hidden, 1 if backwards else 0,
             (1 if linear else 0) + 2 * int_of(node, 'input_forget'), b.real(number_of(node, 'clip', 0.0))]
-            + words[direction] + [b.pointer(b.scratch(FLOAT * 5 * hidden))])
+            + words[direction] + [b.pointer(b.scratch(FLOAT * hidden * (gates * hidden + 16 + batch * (gates + 1))))])
     if rows is not None and y is not None and y is not rows:
         c.give(c.cast(y, rows.dtype), rows)
     for i in range(len(states)):

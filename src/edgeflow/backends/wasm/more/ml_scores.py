@@ -39,10 +39,13 @@ def make_scores(c: Call, rows: list[list[float]]) -> Value:
 def make_labels(c: Call, ints: str, chosen: list[int]) -> Value:
     """The labels of classes by number, from the attributes 'classlabels_strings' and `ints`; the numbers if there are none."""
     texts = c.attr_texts('classlabels_strings')
+    numbers = c.attr_numbers(ints)
+    known = len(texts) if len(texts) > 0 else len(numbers)
+    if known > 0 and max(chosen + [0]) >= known:
+        raise c.invalid(f'labels for {max(chosen) + 1} classes', f'{known}')
     if len(texts) > 0:
         return c.t.make_texts([len(chosen)], [texts[i] for i in chosen])
-    numbers = c.attr_numbers(ints)
-    return c.t.make('int64', [len(chosen)], [numbers[i] if len(numbers) > 0 else i for i in chosen])
+    return c.t.make('int64', [len(chosen)], [numbers[i] if known > 0 else i for i in chosen])
 
 
 def class_count(c: Call, ints: str) -> int:

@@ -125,11 +125,16 @@ def _linear_attention(c: InferContext) -> list[Type]:
         c.check_rank(i, 3, 3)
     q = c.shape(0)
     v = c.shape(2)
-    if groups < 1 or heads % groups != 0 or q[2] % heads != 0 or v[2] % groups != 0 or c.shape(1) != [q[0], q[1], q[2] // heads * groups] or v[:2] != q[:2]:
+    if groups < 1 or heads < 1 or heads % groups != 0 or q[2] % heads != 0 or v[2] % groups != 0 or c.shape(1) != [q[0], q[1], q[2] // heads * groups] or v[:2] != q[:2]:
         raise c.fail('query [B, T, H * D], key [B, T, G * D] and value [B, T, G * E] where G divides H', f'{q}, {c.shape(1)} and {v}')
     rule = c.attr_str('update_rule', 'gated_delta')
     if c.has(4) != rule.startswith('gated') or c.has(5) != rule.endswith('delta'):
         raise c.fail('decay with gated rules, and beta with delta rules', rule)
+    for i in range(4, 6):
+        if c.has(i) and (c.check_rank(i, 3, 3) != 3 or c.shape(i)[:2] != q[:2]):
+            raise c.fail(f'input {i} [{q[0]}, {q[1]}, ...]', f'{c.shape(i)}')
+    if c.has(5) and c.shape(5)[2] != groups and c.shape(5)[2] != 1:
+        raise c.fail(f'beta of {groups} or 1 columns', f'{c.shape(5)}')
     if c.has(4) and c.shape(4)[2] != groups and c.shape(4)[2] != c.shape(1)[2]:
         raise c.fail(f'decay of {groups} or {c.shape(1)[2]} columns', f'{c.shape(4)}')
     state = [q[0], groups, q[2] // heads, v[2] // groups]

@@ -66,6 +66,7 @@ def frames_of(c: InferContext) -> list[int]:
     if c.has(3):
         length = int(scalar_of(c, 3))
     elif c.has(2):
+        c.check_rank(2, 1, 1)
         length = c.shape(2)[0]
     if step < 1 or length < 1 or length > shape[1] or (c.has(2) and c.shape(2) != [length]):
         raise c.fail(f'a step of 1 or more and frames of 1 to {shape[1]}, as long as the window', f'{step} and {length}')

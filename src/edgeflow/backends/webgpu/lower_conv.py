@@ -1,0 +1,107 @@
+"""GPU lowerings of convolutions over one or two axes: matrix products whose B is gathered from the image while it is read."""
+
+from __future__ import annotations
+
+from edgeflow.backends.wasm.rules import context_of
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
+from edgeflow.backends.webgpu.lower_elementwise import ACTIVATIONS
+from edgeflow.backends.webgpu.products import FLOATS, Codes, Product, declare, dispatch_product
+from edgeflow.ir.attributes import int_of, text_of
+from edgeflow.ir.dtype import element_count
+from edgeflow.ir.graph import Node
+from edgeflow.ir.ops.windows import Windows, conv_windows, transposed_windows
+from edgeflow.plan.values import Value, at
+
+# With fewer filters a group than this, a thread makes one element.
+FEW_FILTERS = 4
+
+
+def plane(dims: list[int]) -> list[int]:
+    """One or two spatial dims as two."""
+    return [1] + dims if len(dims) == 1 else dims
+
+
+def both(windows: Windows, numbers: list[int], alone: int) -> list[int]:
+    """What windows have for two axes; of one axis, `alone` for the other."""
+    return [alone, numbers[0]] if len(windows.kernel) == 1 else numbers[:2]
+
+
+def lower_conv(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
+    x = at(inputs, 0)
+    w = at(inputs, 1)
+    y = at(outputs, 0)
+    if x is None or w is None or y is None or len(x.shape) > 4 or b.kind(x) not in FLOATS or b.kind(w) not in FLOATS:
+        return False
+    windows = conv_windows(context_of(b, node, inputs))
+    group = int_of(node, 'group', 1)
+    filters = w.shape[0] // group
+    if filters < FEW_FILTERS:
+        return direct(b, node, inputs, y, windows, w.shape[1], filters, group)
+    channels = w.shape[1]
+    k = channels * element_count(windows.kernel)
+    places = element_count(windows.output)
+    product = Product(w, x, y, filters, places, k, k, 1, places, 1, [1, group], [x.shape[0], group])
+    product.row_bias = at(inputs, 2)
+    product.groups = group
+    product.activation = text_of(node, 'activation', '')
+    plain = element_count(windows.kernel) == 1 and max(windows.strides) == 1 and max(windows.pads) == 0
+    if not plain:
+        product.codes = image_codes(windows, x.shape, channels, group)
+    return dispatch_product(b, product)
+
+
+def image_codes(windows: Windows, shape: list[int], channels: int, group: int) -> Codes:
+    """B of a convolution: row k is a tap of a channel, column n a place of the output."""
+    height, width = plane(shape[2:])
+    rows, columns = both(windows, windows.kernel, 1)
+    # No && here: SwiftShader compiles many of them for minutes.
+    functions = '''fn pixel(c: u32, tap: vec2i, n: u32) -> f32 {
+  let row = i32(n / p.out_width) * i32(p.step_y) + tap.y;
+  let column = i32(n % p.out_width) * i32(p.step_x) + tap.x;
+  let inside = (row >= 0) & (row < i32(p.height)) & (column >= 0) & (column < i32(p.width)) & (n < p.n);
+  return select(0.0, f32(b[(c * p.height + u32(max(row, 0))) * p.width + u32(max(column, 0))]), inside);
+}'''
+    load = f'''let c = batch * p.channels + k / {rows * columns}u;
+  let tap = vec2i(vec2u(k % {columns}u, k / {columns}u % {rows}u) * vec2u(p.dilation_x, p.dilation_y)) - vec2i(i32(p.pad_x), i32(p.pad_y));
+  return vec4f(pixel(c, tap, at), pixel(c, tap, at + 1u), pixel(c, tap, at + 2u), pixel(c, tap, at + 3u));'''
+    words = [width, height, channels, windows.output[len(windows.output) - 1]]
+    words = words + both(windows, windows.strides, 1) + both(windows, windows.dilations, 1) + both(windows, windows.pads, 0)
+    fields = ['width', 'height', 'channels', 'out_width', 'step_y', 'step_x', 'dilation_y', 'dilation_x', 'pad_y', 'pad_x']
+    return Codes(False, load, 0, 1, [], functions, fields, words)
+
+
+def direct(b: GpuBuilder, node: Node, inputs: list[Value | None], y: Value, windows: Windows, channels: int, filters: int, group: int) -> bool:
+    """The convolution, or its transpose, with wgsl/conv_direct.wgsl."""
+    x = at(inputs, 0)
+    w = at(inputs, 1)
+    bias = at(inputs, 2)
+    if x is None or w is None or b.kind(y) != 'f32':
+        return False
+    bindings = [x, w, y]
+    declared: list[str] = []
+    lines: list[str] = []
+    if bias is not None:
+        declare(b, 'bias', bias, False, bindings, declared)
+        lines.append('v += f32(bias[f]);')
+    activation = text_of(node, 'activation', '')
+    if activation != '':
+        lines.append('v = ' + ACTIVATIONS[activation].replace('%0', 'v') + ';')
+    words = [y.count(), channels, filters, group] + plane(x.shape[2:]) + plane(y.shape[2:])
+    words = words + both(windows, windows.kernel, 1) + both(windows, windows.strides, 1) + both(windows, windows.dilations, 1) + both(windows, windows.pads, 0)
+    b.dispatch('conv_direct', bindings, words, b.spread(y.count(), 64), None, {
+        '$X': b.kind(x), '$W': b.kind(w), '$BINDINGS': '\n'.join(declared), '$BIAS': '\n'.join(lines),
+        '$TRANSPOSED': 'true' if node.op == 'ConvTranspose' else 'false'})
+    return True
+
+
+def lower_conv_transpose(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
+    x = at(inputs, 0)
+    w = at(inputs, 1)
+    y = at(outputs, 0)
+    if x is None or w is None or y is None or len(x.shape) > 4 or b.kind(x) not in FLOATS or b.kind(w) not in FLOATS:
+        return False
+    group = int_of(node, 'group', 1)
+    return direct(b, node, inputs, y, transposed_windows(context_of(b, node, inputs)), x.shape[1] // group, w.shape[1], group)
+
+
+CONV_LOWERINGS: dict[str, GpuLowering] = {'Conv': lower_conv, 'ConvTranspose': lower_conv_transpose}

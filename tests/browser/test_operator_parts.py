@@ -1,0 +1,71 @@
+"""A page fetches the parts and the binary that a model's operators need, and nothing else; from its own or another origin."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+from playwright.sync_api import Page
+
+from tests.browser.model_cases import check_output, read_case
+from tests.browser.page_model import run_in_page
+from tests.engine.node_models import by_onnxruntime, node_model
+from toolchain.serve import Server
+
+SAMPLE = """async ([library, model]) => {
+  const { loadModel, tensor } = await import(library);
+  const loaded = await loadModel(Uint8Array.from(atob(model), c => c.charCodeAt(0)));
+  const x = tensor(Float32Array.from({ length: 16 }, (_, i) => i), [1, 1, 4, 4]);
+  const grid = tensor(Float32Array.from([-0.5, 0.25, 0, 0, 0.9, -0.9, 2, 2]), [1, 2, 2, 2]);
+  const { y0 } = await loaded.run({ x0: x, x1: grid });
+  loaded.dispose();
+  return [...y0.data];
+}"""
+
+
+def fetched(server: Server, before: int = 0) -> set[str]:
+    """The names of the files of the package that pages asked for since."""
+    return {record.path.split('/')[-1] for record in server.site.log[before:] if record.path.startswith('/dist/')}
+
+
+def sampled() -> tuple[bytes, np.ndarray]:
+    """A model of one rare operator, and what it gives for the inputs of SAMPLE."""
+    x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
+    grid = np.array([-0.5, 0.25, 0, 0, 0.9, -0.9, 2, 2], np.float32).reshape(1, 2, 2, 2)
+    model = node_model('GridSample', [x, grid], ['float32'], [], opset=20)
+    return model, by_onnxruntime(model, {'x0': x, 'x1': grid})['y0']
+
+
+def test_a_text_model_needs_no_part(page: Page, server: Server) -> None:
+    before = len(server.site.log)
+    case = read_case('bert-mini-sentence/cases/model.0.npz')
+    [outputs] = run_in_page(page, server.url('/models/bert-mini-sentence/onnx/model.onnx'), [case.inputs])
+    check_output(outputs['last_hidden_state'], case.outputs['last_hidden_state'], 'fp32')
+    assert fetched(server, before) & {'edgeflow-vision.js', 'edgeflow-ops.js', 'edgeflow-more-relaxed.wasm'} == set()
+
+
+def test_an_image_model_needs_one(page: Page, server: Server) -> None:
+    before = len(server.site.log)
+    case = read_case('resnet-mini/cases/model.0.npz')
+    [outputs] = run_in_page(page, server.url('/models/resnet-mini/onnx/model.onnx'), [case.inputs])
+    for name, expected in case.outputs.items():
+        check_output(outputs[name], expected, 'fp32')
+    files = fetched(server, before)
+    assert 'edgeflow-vision.js' in files
+    assert not files & {'edgeflow-ops.js', 'edgeflow-more-relaxed.wasm'}
+
+
+def test_a_rare_operator_needs_the_large_binary_too(page: Page, server: Server) -> None:
+    before = len(server.site.log)
+    model, expected = sampled()
+    got = page.evaluate(SAMPLE, ['/dist/edgeflow.js', base64.b64encode(model).decode()])
+    np.testing.assert_allclose(np.array(got), expected.reshape(-1), rtol=1e-5, atol=1e-6)
+    assert {'edgeflow-ops.js', 'edgeflow-more-relaxed.wasm'} <= fetched(server, before)
+
+
+def test_workers_that_run_a_blob_find_them(page: Page, other_origin: Server) -> None:
+    before = len(other_origin.site.log)
+    model, expected = sampled()
+    got = page.evaluate(SAMPLE, [other_origin.url('/dist/edgeflow.js'), base64.b64encode(model).decode()])
+    np.testing.assert_allclose(np.array(got), expected.reshape(-1), rtol=1e-5, atol=1e-6)
+    assert {'edgeflow-ops.js', 'edgeflow-more-relaxed.wasm'} <= fetched(other_origin, before)

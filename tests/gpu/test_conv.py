@@ -1,0 +1,88 @@
+"""Convolutions by their GPU lowerings, beside onnxruntime."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from edgeflow.backends.wasm.lower_spatial import install_spatial
+from tests.gpu.driver import NotTaken, run_node
+from tests.gpu.test_dense import filled, hardware
+
+__all__ = ['hardware']
+
+install_spatial()
+
+
+def reference(op: str, inputs: list[np.ndarray], attributes: dict[str, object]) -> np.ndarray:
+    names = ['x', 'w', 'b'][: len(inputs)]
+    infos = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, array.shape) for name, array in zip(names, inputs, strict=True)]
+    output = onnx.helper.make_tensor_value_info('y', onnx.TensorProto.FLOAT, None)
+    graph = onnx.helper.make_graph([onnx.helper.make_node(op, names, ['y'], **attributes)], 'g', infos, [output])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 20)], ir_version=9)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=['CPUExecutionProvider'])
+    return session.run(None, dict(zip(names, inputs, strict=True)))[0]
+
+
+def check(op: str, shape: list[int], weight: list[int], attributes: dict[str, object], bias: bool) -> None:
+    rng = np.random.default_rng(sum(shape))
+    x = filled(rng, shape)
+    w = filled(rng, weight)
+    count = weight[0] if op == 'Conv' else weight[1] * int(attributes.get('group', 1))
+    inputs = [x, w, filled(rng, [count])] if bias else [x, w]
+    expected = reference(op, inputs, attributes)
+    [y] = run_node(op, inputs, attributes, opset=20)
+    assert y is not None and y.shape == expected.shape
+    np.testing.assert_allclose(y, expected, rtol=1e-3, atol=1e-3)
+
+
+CONVS = [
+    ([1, 3, 9, 11], [8, 3, 3, 3], {'pads': [1, 1, 1, 1]}),
+    ([2, 4, 8, 8], [6, 4, 1, 1], {}),
+    ([2, 4, 8, 7], [5, 4, 1, 1], {'strides': [2, 2]}),
+    ([1, 3, 16, 16], [12, 3, 4, 4], {'strides': [4, 4]}),
+    ([1, 8, 7, 7], [8, 1, 3, 3], {'group': 8, 'pads': [1, 1, 1, 1]}),
+    ([2, 8, 6, 5], [8, 4, 3, 3], {'group': 2, 'pads': [0, 1, 2, 1], 'dilations': [1, 2]}),
+    ([1, 4, 6, 6], [8, 2, 1, 1], {'group': 2}),
+    ([1, 4, 20], [8, 4, 5], {'strides': [2], 'pads': [2, 2]}),
+    ([2, 6, 33], [6, 1, 4], {'group': 6, 'dilations': [2]}),
+    ([1, 3, 10, 10], [70, 3, 3, 3], {'auto_pad': 'SAME_UPPER', 'strides': [2, 2]}),
+    ([1, 5, 8, 9], [6, 5, 3, 2], {'auto_pad': 'SAME_LOWER'}),
+]
+
+
+@pytest.mark.parametrize('bias', [False, True])
+@pytest.mark.parametrize(('shape', 'weight', 'attributes'), CONVS)
+def test_convolutions(shape: list[int], weight: list[int], attributes: dict[str, object], bias: bool) -> None:
+    check('Conv', shape, weight, attributes, bias)
+
+
+@pytest.mark.parametrize(('shape', 'weight', 'attributes'), CONVS)
+@pytest.mark.usefixtures('hardware')
+def test_convolutions_as_on_a_real_gpu(shape: list[int], weight: list[int], attributes: dict[str, object]) -> None:
+    check('Conv', shape, weight, attributes, True)
+
+
+@pytest.mark.parametrize(('shape', 'weight', 'attributes'), [
+    ([1, 3, 4, 5], [3, 4, 3, 3], {}),
+    ([2, 4, 4, 4], [4, 2, 2, 2], {'strides': [2, 2], 'group': 2}),
+    ([1, 2, 5, 5], [2, 3, 3, 3], {'strides': [2, 2], 'pads': [1, 1, 1, 1], 'output_padding': [1, 1]}),
+    ([1, 2, 7], [2, 3, 3], {'strides': [3], 'dilations': [2]}),
+])
+def test_transposed_convolutions(shape: list[int], weight: list[int], attributes: dict[str, object]) -> None:
+    check('ConvTranspose', shape, weight, attributes, False)
+    check('ConvTranspose', shape, weight, attributes, True)
+
+
+def test_an_activation_follows_the_bias() -> None:
+    rng = np.random.default_rng(0)
+    x, w, bias = filled(rng, [1, 3, 6, 6]), filled(rng, [4, 3, 3, 3]), filled(rng, [4])
+    [y] = run_node('Conv', [x, w, bias], {'activation': 'relu'})
+    np.testing.assert_allclose(y, np.maximum(reference('Conv', [x, w, bias], {}), 0), rtol=1e-3, atol=1e-3)
+
+
+def test_three_axes_are_left_to_wasm() -> None:
+    with pytest.raises(NotTaken):
+        run_node('Conv', [np.ones((1, 1, 3, 3, 3), np.float32), np.ones((1, 1, 2, 2, 2), np.float32)])

@@ -40,20 +40,20 @@ function writeFiles() {
   onmessage = async ({ data: [folder, name, data] }) => {
     let file, failure = null;
     try {
-      const all = await (await navigator.storage.getDirectory()).getDirectoryHandle(folder, { create: true });
-      if (name === '') return postMessage(FileSystemFileHandle.prototype.createSyncAccessHandle !== undefined);
-      file = await (await all.getFileHandle(name, { create: true })).createSyncAccessHandle();
+      const all = folders[folder] ??= navigator.storage.getDirectory().then(root => root.getDirectoryHandle(folder, { create: true }));
+      file = await (await (await all).getFileHandle(name, { create: true })).createSyncAccessHandle();
       if (file.write(data) < data.length) failure = ['there is no room', 'QuotaExceededError'];
     } catch (error) {
-      if (name === '') return postMessage(false);
       failure = [error.message, error.name];
     }
     file?.close();
     postMessage([name, data, failure], [data.buffer]);
   };
+  const folders = {};
+  postMessage(FileSystemFileHandle.prototype.createSyncAccessHandle !== undefined);
 }
 
-const WRITER_IDLE_MS = 2000, ORPHAN_MS = 3600000, written = new Map();
+const WRITER_IDLE_MS = 10000, ORPHAN_MS = 3600000, written = new Map();
 let writing = null, ending = 0;
 
 // The worker that writes; null where there can be none.
@@ -72,12 +72,13 @@ function writer(base) {
         written.get(name)(bytes, failure);
         written.delete(name);
         clearTimeout(ending);
-        ending = setTimeout(() => written.size === 0 && end(), WRITER_IDLE_MS);
-      } else if (data) {
-        resolve(worker);
-        sweepFiles(base).catch(() => {});
+        ending = setTimeout(() => {
+          if (written.size > 0) return;
+          end();
+          sweepFiles(base).catch(() => {});
+        }, WRITER_IDLE_MS);
       } else {
-        worker.onerror();
+        filesOf(base.name).then(() => data ? resolve(worker) : worker.onerror(), () => worker.onerror());
       }
     };
     worker.onerror = event => {
@@ -88,7 +89,6 @@ function writer(base) {
       for (const lost of written.values()) lost(new Uint8Array(0), ['the worker that writes files was lost']);
       written.clear();
     };
-    worker.postMessage([base.name, '']);
   }).catch(() => null);
 }
 

@@ -2,13 +2,14 @@
 # make test    set up everything, build, and run all tests (test-nightly: with ten times the random cases, and beside
 #              transformers)
 # make conformance  run ONNX's own node tests in CPython and in Chromium, and compare with the lists in tests/conformance
+# make gpu-test  the tests of WebGPU on the machine's GPU (make test has them on a software one)
 # Others: build, serve, bench, size, clean.
 
 PYTHON3 ?= $(shell command -v python3.11 || command -v python3)
 PYTHON := .venv/bin/python
 SETUP := .venv/.complete node_modules/.complete
 
-.PHONY: setup build size test test-nightly conformance demo serve bench clean
+.PHONY: setup build size test test-nightly conformance gpu-test demo serve bench clean
 .DEFAULT_GOAL := build
 
 setup: $(SETUP)
@@ -48,6 +49,11 @@ test-nightly: $(SETUP) .venv/.nightly
 conformance: $(SETUP)
 	@$(PYTHON) -m toolchain.build --quiet
 	@$(PYTHON) -m tests.conformance.run
+
+# On this machine's own GPU, through wgpu-py.
+gpu-test: $(SETUP)
+	@$(PYTHON) -m toolchain.build --quiet
+	@EDGEFLOW_GPU=hardware $(PYTHON) -m pytest tests/gpu
 
 demo: $(SETUP)
 	@$(PYTHON) -m toolchain.build --quiet

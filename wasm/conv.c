@@ -2,7 +2,8 @@
 // channel directly.
 #include "windows.h"
 
-enum { MOST_LINES = 64 };  // of a window that is taken directly
+// Of filters of one channel, which are taken directly: places of a line that are summed together, and the most taps.
+enum { LINE = 16, MOST_TAPS = 1024 };
 
 // row[i] = what the tap sees from place `start + i`, 0 outside, for i < n; line, column: the place `start`.
 static void gather_row(const Windows *w, const float *x, const int *tap, const int *start, int column, int n, float *row) {
@@ -46,48 +47,70 @@ static void gather_panels(const Windows *w, const float *x, int channels, int fi
   }
 }
 
-// One filter over one channel.
-static void convolve_channel(const Windows *w, const float *x, const float *filter, float bias, float *y) {
-  const int outer = w->rank - 1, columns = w->out[outer], width = w->in[outer], s = w->strides[outer];
-  const int kernel = w->kernel[outer], dilation = w->dilations[outer], pad = w->pads[outer];
-  // From these places the whole width of the window lies in the image.
-  const int first = seen_stretch(w, 0).first, last = seen_stretch(w, kernel - 1).last;
-  const float *from[MOST_LINES], *weights[MOST_LINES];
-  int line[MOST_SPATIAL] = {0}, tap[MOST_SPATIAL] = {0};
+// A channel with its padding around it, in which every window of the convolution lies whole; lines have room for a vector more.
+typedef struct {
+  word dims[MOST_SPATIAL];
+  int size;
+} Padded;
+
+static Padded pad_dims(const Windows *w) {
+  Padded p = {.size = 1};
+  for (int d = 0; d < w->rank; d++) {
+    const int places = d == w->rank - 1 ? ceil_div(w->out[d], LINE) * LINE : w->out[d];
+    p.dims[d] = (places - 1) * w->strides[d] + (w->kernel[d] - 1) * w->dilations[d] + 1;
+    p.size *= p.dims[d];
+  }
+  return p;
+}
+
+static void pad_channel(const Windows *w, const Padded *p, const float *x, float *to) {
+  const int outer = w->rank - 1, width = p->dims[outer], before = w->pads[outer];
+  const int end = min_int(width, before + w->in[outer]);
+  int line[MOST_SPATIAL] = {0};
   do {
-    int lines = 0;
-    const float *row = filter;
-    do {
-      const int at = seen_line(w, line, tap);
-      from[lines] = x + at;
-      weights[lines] = row;
-      lines += at >= 0;
-      row += kernel;
-    } while (advance(w->kernel, tap, outer));
-    for (int o = 0; o < columns;) {
-      const int start = o * s - pad;
-      if (o >= first && o + 8 <= last) {
-        v128_t low = splat(bias), high = low;
-        for (int i = 0; i < lines; i++) {
-          const float *p = from[i] + start, *f = weights[i];
-          for (int t = 0; t < kernel; t++, p += dilation) {
-            const v128_t factor = wasm_v128_load32_splat(f + t);
-            low = madd(factor, load_every(p, s), low);
-            high = madd(factor, load_every(p + 4 * s, s), high);
-          }
-        }
-        wasm_v128_store(y + o, low);
-        wasm_v128_store(y + o + 4, high);
-        o += 8;
-        continue;
-      }
-      float sum = bias;
-      for (int i = 0; i < lines; i++) {
-        FEW for (int t = 0, at = start; t < kernel; t++, at += dilation) {
-          if ((unsigned)at < (unsigned)width) sum += from[i][at] * weights[i][t];
-        }
-      }
-      y[o++] = sum;
+    int offset = 0;
+    for (int d = 0; d < outer; d++) {
+      const int i = line[d] - w->pads[d];
+      if ((unsigned)i >= (unsigned)w->in[d]) offset = INT32_MIN / 2;
+      if (offset >= 0) offset = offset * w->in[d] + i;
+    }
+    const int last = offset < 0 ? 0 : end, first = min_int(before, last);
+    fill_bytes(to, 0, (size_t)first * 4);
+    if (last > first) copy_bytes(to + first, x + (size_t)offset * (size_t)w->in[outer], (size_t)(last - first) * 4);
+    fill_bytes(to + last, 0, (size_t)(width - last) * 4);
+    to += width;
+  } while (advance(p->dims, line, outer));
+}
+
+// LINE places of a line at a time: each the sum of its taps, which lie at `offsets` from its window's begin.
+SIMD void convolve_line(const float *from, int s, const int *offsets, const float *filter, int taps, float bias, float *y, int columns) {
+  for (int o = 0; o < columns; o += LINE, from += LINE * s) {
+    v128_t sum[LINE / 4];
+    UNROLL for (int i = 0; i < LINE / 4; i++) sum[i] = splat(bias);
+#pragma clang loop unroll(disable)
+    for (int t = 0; t < taps; t++) {
+      const float *p = from + offsets[t];
+      const v128_t factor = wasm_v128_load32_splat(filter + t);
+      UNROLL for (int i = 0; i < LINE / 4; i++) sum[i] = madd(factor, load_every(p + 4 * i * s, s), sum[i]);
+    }
+    UNROLL for (int i = 0; i < LINE / 4; i++) {
+      if (columns - o > 4 * i) store_some(y + o + 4 * i, sum[i], columns - o - 4 * i);
+    }
+  }
+}
+
+// One filter over one channel.
+static void convolve_channel(const Windows *w, const Padded *p, const float *x, const int *offsets, const float *filter, float bias, float *y) {
+  const int outer = w->rank - 1, columns = w->out[outer], s = w->strides[outer];
+  int line[MOST_SPATIAL] = {0};
+  do {
+    int offset = 0;
+    for (int d = 0; d < outer; d++) offset = offset * p->dims[d] + line[d] * w->strides[d];
+    const float *from = x + (size_t)offset * (size_t)p->dims[outer];
+    if (s == 1) {
+      convolve_line(from, 1, offsets, filter, w->taps, bias, y, columns);
+    } else {
+      convolve_line(from, s, offsets, filter, w->taps, bias, y, columns);
     }
     y += columns;
   } while (advance(w->out, line, outer));
@@ -97,14 +120,25 @@ KERNEL(conv_f32) {
   const int batch = a[5], groups = a[6], channels = a[7], filters = a[8], ld = a[10], activation = a[11], block = a[12];
   const Windows w = read_windows(a + 13);
   const int K = channels * w.taps;
-  const int direct = channels == 1 && filters < 4 && w.taps / w.kernel[w.rank - 1] <= MOST_LINES;
+  const int direct = channels == 1 && filters < 4 && w.taps <= MOST_TAPS;
+  const Padded padded = pad_dims(&w);
+  int offsets[MOST_TAPS];
+  if (direct) {
+    int tap[MOST_SPATIAL] = {0}, t = 0;
+    do {
+      int offset = 0;
+      for (int d = 0; d < w.rank; d++) offset = offset * padded.dims[d] + tap[d] * w.dilations[d];
+      offsets[t++] = offset;
+    } while (advance(w.kernel, tap, w.rank));
+  }
   float *panels = FLOATS(4), *row = panels + (size_t)block * K, *y = FLOATS(3);
   for (int n = 0; n < batch; n++) {
     const float *x = FLOATS(0) + (size_t)n * a[9], *filter = FLOATS(1), *bias = FLOATS(2);
     for (int g = 0; g < groups; g++, x += channels * w.size, filter += (size_t)filters * ld, y += (size_t)filters * w.places) {
       if (direct) {
+        pad_channel(&w, &padded, x, panels);
         for (int m = 0; m < filters; m++) {
-          convolve_channel(&w, x, filter + (size_t)m * ld, bias ? *bias++ : 0, y + (size_t)m * w.places);
+          convolve_channel(&w, &padded, panels, offsets, filter + (size_t)m * ld, bias ? *bias++ : 0, y + (size_t)m * w.places);
         }
       }
       for (int p = 0; p < w.places && !direct; p += block) {

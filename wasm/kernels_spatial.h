@@ -7,7 +7,8 @@
 #define SPATIAL_KERNELS(X)                                                                                                         \
   /* X, W, bias|0 [groups * filters], Y, scratch, batch, groups, channels, filters (both of a group), X's batch stride, distance   \
      of W's filters, activation, block (places that are gathered at once, a multiple of 8), windows                                \
-     scratch: 4 * block * (channels * taps + 1) bytes */                                                                           \
+     scratch: 4 * block * (channels * taps + 1) bytes; where a group has one channel and fewer than 4 filters and there are up to  \
+     1024 taps, room for the channel with its padding, lines for a multiple of 16 places */                                        \
   X(conv_f32)                                                                                                                      \
   /* X [planes, taps, places], bias|0 [planes], Y, planes, windows      Y = each place's taps, summed where they lie in the image */\
   X(col2im_f32)                                                                                                                    \

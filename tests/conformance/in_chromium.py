@@ -37,29 +37,30 @@ def unpacked(record: object) -> Value:
     return Plain(record['dtype'], record['shape'], data if isinstance(data, list) else base64.b64decode(data))
 
 
-def judge_batch(page: Page, cases: list[Case], device: str) -> list[str | None]:
-    """Why each case fails; None where it passes."""
+def judge_batch(page: Page, cases: list[Case], device: str) -> list[tuple[str | None, bool]]:
+    """Why each case fails, None where it passes; and whether all of it ran on the device."""
     given = [{
         'model': base64.b64encode(case.model).decode(),
         'runs': [{name: packed(x) for name, x in inputs.items()} for inputs, _ in case.runs],
     } for case in cases]
-    verdicts: list[str | None] = []
+    verdicts: list[tuple[str | None, bool]] = []
     for case, answer in zip(cases, page.evaluate(RUN, [given, device]), strict=True):
         if 'error' in answer:
-            verdicts.append(answer['error'])
+            verdicts.append((answer['error'], False))
             continue
         wrong = [complaint(case, i, {name: unpacked(x) for name, x in outputs.items()}) for i, outputs in enumerate(answer['results'])]
-        verdicts.append(next((text for text in wrong if text is not None), None))
+        verdicts.append((next((text for text in wrong if text is not None), None), answer['whole']))
     return verdicts
 
 
-def judge_all(cases: list[Case], device: str = 'wasm') -> Iterator[tuple[Case, str | None]]:
-    """Run the cases in batches, each batch in a page of its own."""
+def judge_all(cases: list[Case], device: str = 'wasm') -> Iterator[tuple[Case, str | None, bool]]:
+    """Run the cases in batches, each batch in a page of its own; with each verdict whether all of it ran on the device."""
     build(report=False)
     with Server({'/': Path(__file__).parent, '/dist': DIST}) as server, open_browser() as browser:
         for start in range(0, len(cases), BATCH):
             batch = cases[start:start + BATCH]
             page = browser.new_page()
             page.goto(server.url('/blank.html'))
-            yield from zip(batch, judge_batch(page, batch, device), strict=True)
+            for case, (reason, whole) in zip(batch, judge_batch(page, batch, device), strict=True):
+                yield case, reason, whole
             page.close()

@@ -38,7 +38,8 @@ async function runCase({ loadModel, tensor }, { model, runs }, device) {
       const outputs = await loaded.run(feeds);
       results.push(Object.fromEntries(Object.entries(outputs).map(([name, value]) => [name, taken(value)])));
     }
-    return { results };
+    const placement = loaded.placement();
+    return { results, whole: placement.device === device && Object.keys(placement.fallback).length === 0 };
   } catch (error) {
     return { error: error.code ? `${error.code}: ${error.message}` : `crash: ${error.name}: ${error.message}` };
   } finally {

@@ -4,6 +4,7 @@
   --write           write the lists: passing.txt (what passes in both) and rest.txt (the others with their reasons)
   --filter TEXT     only cases whose name or operator contains it (`--filter op:Resize`: exactly this operator); several may be given
   --only cpython    or chromium
+  --device webgpu   in Chromium on the GPU, where WASM does what the GPU lacks; also counts those that need no WASM
   --planned         all inputs but the first as initializers; for work on operators whose shapes depend on data
   -x                end with the first failure; in CPython with its trace
   --reasons         count the failures by reason
@@ -29,7 +30,7 @@ REST = Path(__file__).parent / 'rest.txt'
 
 def recorded() -> set[str]:
     """The cases that pass, by the list."""
-    return set(PASSING.read_text().split()) if PASSING.exists() else set()
+    return set(PASSING.read_text().splitlines()) if PASSING.exists() else set()
 
 
 def chosen(filters: list[str]) -> list[Case]:
@@ -39,9 +40,9 @@ def chosen(filters: list[str]) -> list[Case]:
     return [case for name, case in sorted({**all_cases(), **sklearn_cases()}.items()) if wanted(case)]
 
 
-def in_python(cases: list[Case], trace: bool) -> Iterator[tuple[Case, str | None]]:
+def in_python(cases: list[Case], trace: bool) -> Iterator[tuple[Case, str | None, bool]]:
     for case in cases:
-        yield case, in_cpython.judge(case, trace=trace)
+        yield case, in_cpython.judge(case, trace=trace), True
 
 
 def kind_of(reason: str) -> str:
@@ -103,8 +104,10 @@ def main() -> int:
             continue
         started = time.monotonic()
         verdicts: dict[str, str | None] = {}
-        for case, reason in runner():
+        whole = 0
+        for case, reason, on_device in runner():
             verdicts[case.name] = reason
+            whole += reason is None and on_device
             if reason is not None and both.get(case.name) is None:
                 both[case.name] = reason if options.only or title == 'cpython' else f'in Chromium {reason}'
             else:
@@ -113,12 +116,14 @@ def main() -> int:
                 print(f'{case.name}: {reason}')
                 return 1
         report(title, verdicts, time.monotonic() - started, reasons=options.reasons)
+        if options.device != 'wasm' and title == 'chromium':
+            print(f'{whole} of these with every operator on {options.device}')
     if options.write:
-        if options.filter or options.only or options.planned:
+        if options.filter or options.device != 'wasm' or options.only or options.planned:
             parser.error('the lists are written of all cases in both runtimes')
         write(both)
         return 0
-    return compare(both, {case.name for case in cases}) if not options.only and not options.planned else 0
+    return compare(both, {case.name for case in cases}) if not options.only and not options.planned and options.device == 'wasm' else 0
 
 
 if __name__ == '__main__':

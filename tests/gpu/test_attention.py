@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,14 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgeflow.backends.webgpu import lower_attention
-from tests.gpu.driver import run_node
+from tests.gpu.driver import gpu, run_node
 
 
-@pytest.fixture(params=['tiles', 'rows'], scope='module', autouse=True)
+@pytest.fixture(params=['tiles', 'rows', 'rows of a GPU'], scope='module', autouse=True)
 def kernel(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Which kernel takes attention: that depends on how many queries there are."""
+    """Which kernel takes attention, and with how many threads: that depends on how many queries there are, and on the adapter."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lower_attention, 'FEW_OF_SOFTWARE', 1 if request.param == 'tiles' else 2**30)
+        if request.param == 'rows of a GPU':
+            patch.setattr(gpu(), 'features', replace(gpu().features, software=False))
         yield
 
 
@@ -39,7 +42,7 @@ def attended(q: np.ndarray, k: np.ndarray, v: np.ndarray, scale: float, added: n
 
 
 @settings(max_examples=25, deadline=None)
-@given(batch=st.integers(1, 2), groups=st.integers(1, 2), share=st.integers(1, 2), s=st.sampled_from([1, 3, 33, 70]), t=st.sampled_from([1, 5, 65]),
+@given(batch=st.integers(1, 2), groups=st.integers(1, 2), share=st.integers(1, 2), s=st.sampled_from([1, 3, 33, 70]), t=st.sampled_from([1, 5, 65, 300]),
        widths=st.sampled_from([(8, 8), (64, 64), (6, 10), (32, 16), (128, 128), (256, 64)]), mask=st.sampled_from(['', 'added', 'bool']))
 def test_attention(batch: int, groups: int, share: int, s: int, t: int, widths: tuple[int, int], mask: str) -> None:
     q, k, v = normal((batch, groups * share, s, widths[0])), normal((batch, groups, t, widths[0]), 1), normal((batch, groups, t, widths[1]), 2)

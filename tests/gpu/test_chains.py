@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
 
 from edgeflow.errors import EdgeflowError
+from edgeflow.runtime.model import create_model
+from edgeflow.runtime.tensor import tensor
 from tests.gpu.driver import NotTaken, run_node
 
 SPECIAL = np.array([0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.5, 1e-3, 88.0, 100.0, -100.0, np.inf, -np.inf, np.nan, 12.25], np.float32)
@@ -232,3 +235,25 @@ def test_types_without_a_kernel_are_left_to_wasm() -> None:
         run_node('Pow', [np.zeros(3, np.int32), np.zeros(3, np.int32)])
     with pytest.raises(NotTaken):
         run_node('Mod', [np.zeros(3, np.float32), np.ones(3, np.float32)], {'fmod': 1})
+
+
+async def test_a_chain_that_one_other_reads_becomes_part_of_it() -> None:
+    """Gather -> Mul -> Add -> Tanh in one dispatch, whose bad index is still the Gather's."""
+    table, scale, bias = (np.random.default_rng(i).standard_normal(shape).astype(np.float32) for i, shape in enumerate([(5, 8), (8,), (3, 1)]))
+    nodes = [helper.make_node('Gather', ['table', 'ids'], ['a'], name='look-up'), helper.make_node('Mul', ['a', 'scale'], ['b']),
+             helper.make_node('Add', ['b', 'bias'], ['c']), helper.make_node('Tanh', ['c'], ['d'], name='end'),
+             # Read twice, so it is stored.
+             helper.make_node('Neg', ['d'], ['e']), helper.make_node('Mul', ['e', 'd'], ['f'])]
+    graph = helper.make_graph(
+        nodes, 'chain', [helper.make_tensor_value_info('ids', TensorProto.INT64, ['n'])], [helper.make_tensor_value_info('f', TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(array, name) for name, array in [('table', table), ('scale', scale), ('bias', bias)]])
+    data = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=9).SerializeToString()
+    model = await create_model(memoryview(data), {}, 'webgpu')
+    ids = np.array([4, 0, -2])
+    results = await model.run({'ids': tensor(ids)})
+    expected = np.tanh(table[ids] * scale + bias)
+    np.testing.assert_allclose(results['f'].data.reshape(3, 8), -expected * expected, rtol=1e-5, atol=1e-6)
+    assert model.placement().nodes == {'Tanh': 1, 'Mul': 1}
+    with pytest.raises(EdgeflowError, match='look-up'):
+        await model.run({'ids': tensor(np.array([1, 5, 0]))})
+    model.dispose()

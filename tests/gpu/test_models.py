@@ -1,4 +1,4 @@
-"""Every case of tests/models that WASM runs, on the GPU, in CPython, against what onnxruntime gave; and what runs where."""
+"""Every case of tests/models on the GPU, in CPython, against what onnxruntime gave; and what runs where."""
 
 from __future__ import annotations
 
@@ -8,9 +8,16 @@ import onnxruntime
 import pytest
 
 from edgeflow.runtime.model import Model, create_model
-from tests.engine.cases import MODELS, Case, assert_close, decoder_cases, rounds_activations, text_encoder_cases, tolerance_of
+from tests.engine.cases import (
+    MODELS, Case, assert_close, decoder_cases, rounds_activations, text_encoder_cases, tolerance_of, vision_audio_cases,
+)
 
-CASES = [*text_encoder_cases(), *decoder_cases()]
+CASES = [*text_encoder_cases(), *decoder_cases(), *vision_audio_cases()]
+
+# What may run on WASM in the middle of a plan. A Cast only where the model's inputs and outputs are float16.
+ON_WASM = {'Cast', 'MatMulInteger', 'com.microsoft:MatMulBnb4', 'Conv', 'ConvInteger', 'ConvTranspose'}
+# Products of quantised activations one after the other: where a sum is rounded otherwise, codes are one off, and then those behind them.
+MANY_CODES = 'wav2vec2-ctc-mini/onnx/model_quantized.onnx'
 
 
 async def load(path: str) -> Model:
@@ -41,9 +48,11 @@ async def test_outputs_are_those_of_onnxruntime(case: Case) -> None:
         assert sorted(results) == sorted(expected)
         for name, array in expected.items():
             assert results[name].shape == list(array.shape)
-            assert_close(case.variant if rounded else tolerance_of(case), results[name].data.reshape(array.shape), array)
+            tolerance = case.variant if rounded else 'rounded_fp16' if case.model == MANY_CODES else tolerance_of(case)
+            assert_close(tolerance, results[name].data.reshape(array.shape), array)
         placement = model.placement()
         assert placement.device == 'webgpu' and placement.nodes
         assert placement.reasons.keys() == placement.fallback.keys()
+        assert set(placement.fallback) <= ON_WASM, placement
     finally:
         model.dispose()

@@ -164,7 +164,7 @@ def test_missing_external_file() -> None:
 
 @pytest.mark.parametrize('change, code', [
     ({'dims': [3]}, 'invalid-model'), ({'dims': [2, -1]}, 'invalid-model'), ({'dims': [2**40, 2**40]}, 'invalid-model'),
-    ({'data_type': 10}, 'invalid-model'), ({'data_type': 17}, 'unsupported-op'), ({'data_type': 99}, 'unsupported-op'),
+    ({'data_type': 10}, 'invalid-model'), ({'data_type': 17}, 'invalid-model'), ({'data_type': 14}, 'unsupported-op'), ({'data_type': 99}, 'unsupported-op'),
     ({'data_type': 8}, 'invalid-model'), ({'int32_data': [1]}, 'invalid-model'),
 ])
 def test_size_is_checked_against_shape_and_type(change: dict[str, object], code: str) -> None:

@@ -34,9 +34,12 @@ async def prepare_device(device: str) -> None:
 async def load_executable(graph: Graph, device: str, rests: Rests, shares: int = 1, image: Image | None = None) -> GeneratingExecutable:
     """The graph, straight from the reader, ready to run on `device`, one of choose_device()'s.
 
-    shares: among how many threads a run can be divided. 'platform' if there is no such device. image: the file in the memory of the instance that will run it.
+    What has no plan runs on WASM. shares: among how many threads a run can be divided. 'platform' if there is no such device. image: the file in the memory of the instance that will run it.
     """
     if device == 'webgpu':
         from edgeflow.backends.webgpu.executable import load_webgpu
-        return await load_webgpu(graph, rests, image)
+        from edgeflow.backends.webgpu.planned import can_be_planned
+
+        if can_be_planned(graph):
+            return await load_webgpu(graph, rests, image)
     return await load_wasm(graph, rests, shares, image)

@@ -26,7 +26,7 @@ const TYPES = { u: 'uniform', r: 'read-only-storage', w: 'storage' };
 // Dispatches timed by one set of queries, which has at most 4096.
 const MOST_SPARE = 4, MOST_TIMED = 2048;
 
-const WIDE = { int64: BigInt64Array, bool: Uint8Array, uint8: Uint8Array, uint16: Uint16Array, int8: Int8Array, int16: Int16Array };
+const WIDE = { int64: BigInt64Array, bool: Uint8Array, uint8: Uint8Array, uint16: Uint16Array, int8: Int8Array, int16: Int16Array, int4: Int8Array, uint4: Uint8Array };
 
 // A typed array needs its own alignment.
 const aligned = (data, kind) => new kind(data.byteOffset % kind.BYTES_PER_ELEMENT ? data.slice().buffer : data.buffer,

@@ -243,6 +243,7 @@ class Device:
 # Elements that take another number of bytes on the GPU, where they are 32-bit words.
 WIDE: dict[str, type] = {
     'int64': numpy.int64, 'bool': numpy.uint8, 'uint8': numpy.uint8, 'uint16': numpy.uint16, 'int8': numpy.int8, 'int16': numpy.int16,
+    'int4': numpy.int8, 'uint4': numpy.uint8,
 }
 
 

@@ -20,6 +20,8 @@ from edgeflow.plan.values import Value, Word, at
 # Floats of the image that are gathered at once, so that they stay in the second-level cache.
 BLOCK_FLOATS = 65536
 MOST_BLOCK = 512
+# Places that a filter of one channel is computed for together.
+LINE = 16
 # Products of 8-bit numbers whose sum float32 holds exactly.
 EXACT_PRODUCTS = 256
 
@@ -31,6 +33,16 @@ def float_value(b: StepBuilder, value: Value) -> Value:
     target = b.typed_scratch('float32', value.shape)
     cast_step(b, value, target)
     return target
+
+
+def padded_size(windows: Windows) -> int:
+    """Elements of a channel with its padding, whose lines have room for a multiple of LINE places."""
+    size = 1
+    last = len(windows.kernel) - 1
+    for i in range(last + 1):
+        places = windows.output[i] if i < last else LINE * ceil_div(windows.output[i], LINE)
+        size = size * ((places - 1) * windows.strides[i] + (windows.kernel[i] - 1) * windows.dilations[i] + 1)
+    return size
 
 
 def conv_step(
@@ -47,8 +59,8 @@ def conv_step(
     block = min(max(8, BLOCK_FLOATS // max(1, row) // 8 * 8), MOST_BLOCK, 8 * ceil_div(max(1, places), 8))
     words: list[Word] = [
         b.pointer(x, 4 * first * element_count(image)), b.pointer(weights, 4 * first * taps), b.pointer(bias), b.pointer(output),
-        b.pointer(b.scratch(4 * block * (row + 1))), batch, group, channels, filters, element_count(x.shape[1:]), weights.shape[1] * taps,
-        activation, block]
+        b.pointer(b.scratch(4 * max(block * (row + 1), padded_size(windows) if channels == 1 and filters < 4 else 0))), batch, group, channels,
+        filters, element_count(x.shape[1:]), weights.shape[1] * taps, activation, block]
     b.step('conv_f32', words + window_words(image, windows))
 
 

@@ -20,7 +20,10 @@ from edgeflow.plan.values import Pointer, Step, Value, Word
 # How elements lie in GPU memory by their dtype in the plan; others cannot be there.
 KINDS: dict[str, str] = {
     'float32': 'f32', 'int64': 'i32', 'int32': 'i32', 'int16': 'i32', 'int8': 'i32', 'uint32': 'u32', 'uint16': 'u32', 'uint8': 'u32', 'bool': 'u32',
+    'int4': 'i32', 'uint4': 'u32',
 }
+# Weights of these types stay bytes; those of 4 bits have one each, as in WASM memory.
+BYTES: list[str] = ['int8', 'uint8', 'int4', 'uint4']
 KIND_BYTES: dict[str, int] = {'f32': 4, 'i32': 4, 'u32': 4, 'f16': 2, 'bytes': 1}
 
 # How many nodes of a plan have a flag of their own.
@@ -77,10 +80,10 @@ class Dispatch(Step):
 
 
 def kind_of(value: Value) -> str:
-    """How the elements of `value` lie on the GPU: 'f32', 'f16', 'i32', 'u32', 'bytes' (four elements in a u32: int8 and uint8 weights);
+    """How the elements of `value` lie on the GPU: 'f32', 'f16', 'i32', 'u32', 'bytes' (four elements in a u32: weights of 8 or 4 bits);
     '' if they cannot be there. bool is 0 or 1 in a u32."""
     if value.root().initializer != '':
-        if value.dtype == 'int8' or value.dtype == 'uint8':
+        if value.dtype in BYTES:
             return 'bytes'
         if value.root().half:
             return 'f16'

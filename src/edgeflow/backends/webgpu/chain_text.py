@@ -9,6 +9,7 @@ from edgeflow.ir.dtype import element_count
 from edgeflow.plan.values import Value
 
 SCALARS: dict[str, str] = {'F': 'f32', 'I': 'i32', 'U': 'u32', 'B': 'bool'}
+SIGNED: list[str] = ['int8', 'int4']
 LANES: list[str] = ['x', 'y', 'z', 'w']
 
 
@@ -87,7 +88,7 @@ class ChainWriter:
         if self.b.kind(value) != 'bytes':
             return f'{name}[{at}]'
         byte = f'{name}[({at}) / 4u] >> (8u * (({at}) % 4u))'
-        return f'(bitcast<i32>(({byte}) << 24u) >> 24u)' if value.dtype == 'int8' else f'(({byte}) & 255u)'
+        return f'(bitcast<i32>(({byte}) << 24u) >> 24u)' if value.dtype in SIGNED else f'(({byte}) & 255u)'
 
     def load(self, number: int, op: Op) -> None:
         read = self.chain.reads[op.read]
@@ -124,7 +125,7 @@ class ChainWriter:
             place = at if len(op.arguments) == 0 else at + '.x'
             word = f'{name}[({place}) / 4u]'
             bytes = f'(vec4u({word}) >> vec4u(0u, 8u, 16u, 24u))'
-            self.lines.append(f'let v{number} = ' + (f'(bitcast<vec4i>({bytes} << vec4u(24u)) >> vec4u(24u));' if value.dtype == 'int8'
+            self.lines.append(f'let v{number} = ' + (f'(bitcast<vec4i>({bytes} << vec4u(24u)) >> vec4u(24u));' if value.dtype in SIGNED
                                                      else f'({bytes} & vec4u(255u));'))
             return
         if together:
@@ -166,16 +167,15 @@ class ChainWriter:
         """The places a{number} that the indices say; one out of range makes the run fail."""
         step = self.last_stride(op.read)
         self.lines.append(f'var a{number} = U({at})' + ('' if self.width == 1 else self.ramp('U', 'u32', op.read, step)) + ';')
-        if 'fault' not in self.names:
-            self.word('fault', 'u32', self.b.fault())
-            self.bind(self.b.fault_flags(), 'read_write', 'u32')
-            self.names['fault'] = f'x{len(self.bindings)}'
+        if number not in self.chain.faults:
+            self.chain.faults[number] = self.b.fault()
+        flag = self.bind(self.b.fault_flags(), 'read_write', 'u32') + '[' + self.word(f'fault{number}', 'u32', self.chain.faults[number]) + ']'
         for i in range(len(op.arguments)):
             index = f'q{number}_{i}'
             span = self.word(f'n{number}_{i}', 'i32', op.spans[2 * i + 1])
             stride = self.word(f't{number}_{i}', 'u32', op.spans[2 * i])
             self.lines.append(f'var {index} = v{op.arguments[i]} + select(I(), I({span}), v{op.arguments[i]} < I());')
-            self.lines.append(f'if (any(({index} < I()) | ({index} >= I({span})))) {{ {self.names["fault"]}[p.fault] = 1u; {index} = I(); }}')
+            self.lines.append(f'if (any(({index} < I()) | ({index} >= I({span})))) {{ {flag} = 1u; {index} = I(); }}')
             self.lines.append(f'a{number} += U({index}) * {stride};')
 
     def steps(self) -> None:

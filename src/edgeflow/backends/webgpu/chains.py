@@ -61,6 +61,8 @@ class Chain:
         self.reads: list[Read] = []
         self.ops: list[Op] = []
         self.result: int = -1
+        # Where steps that pick elements report an index out of range (GpuBuilder.fault): for the node that they came from.
+        self.faults: dict[int, int] = {}
         self.output: Value | None = None
 
     def read(self, value: Value | None, offset: int, strides: list[int]) -> int:
@@ -95,7 +97,8 @@ class Chain:
     def append(self, other: Chain, view: View) -> int:
         """Add the steps of another chain, whose dims are seen through `view`; returns the number of its result."""
         numbers: list[int] = []
-        for op in other.ops:
+        for number in range(len(other.ops)):
+            op = other.ops[number]
             arguments = [numbers[i] for i in op.arguments]
             if op.read < 0:
                 numbers.append(self._add(Op(op.text, op.type, arguments, op.numbers)))
@@ -108,6 +111,8 @@ class Chain:
             for i in range(len(view.axes)):
                 strides.append(0 if view.axes[i] < 0 else read.strides[view.axes[i]] * view.steps[i])
             numbers.append(self.load(read.value, op.type, offset, strides, arguments, op.spans))
+            if number in other.faults:
+                self.faults[numbers[number]] = other.faults[number]
         self.result = numbers[other.result]
         return self.result
 

@@ -22,12 +22,12 @@ from edgeflow.backends.webgpu.machine import NO_KERNEL, NO_TYPE, GpuMachine
 from edgeflow.backends.webgpu.memory import GpuMemory
 from edgeflow.backends.webgpu.pages import GpuPages
 from edgeflow.backends.webgpu.plan import (
-    DOWN, GPU, UP, WASM, Action, Binder, GpuPlan, free_gpu_plan, make_gpu_plan, piece_of, plain_bytes, zero_flags,
+    DOWN, GPU, UP, WASM, Action, Binder, GpuPlan, free_gpu_plan, make_gpu_plan, piece_of, plain_bytes,
 )
 from edgeflow.backends.webgpu.weights import load_weights
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.gpu import narrowed
-from edgeflow.host.platform import array_bytes, array_copy, array_view, now, read_u32
+from edgeflow.host.platform import array_bytes, array_copy, array_view, new_bytes, now, read_u32
 from edgeflow.host.port import Bytes, GpuCommand, GpuPiece
 from edgeflow.ir.graph import Graph, TensorData
 from edgeflow.passes.inline_constant_if import deciding_inputs
@@ -200,7 +200,7 @@ class GpuExecutable:
                 if value.size > 0:
                     machine.wasm.engine.upload(plan.wasm.arena_base + value.offset, array_bytes(feeds[value.name].data))
             elif plan.faults is not None and plan.crossings.origins[value.number] is plan.faults:
-                machine.gpu.device.write(machine.memory.slots[value.offset], 0, zero_flags())
+                machine.gpu.device.write(machine.memory.slots[value.offset], 0, new_bytes(flag_bytes(plan)))
             else:
                 self._upload(machine, plan, value, array_bytes(feeds[value.name].data))
 
@@ -248,6 +248,9 @@ class GpuExecutable:
         for value in values:
             if value.far:
                 pieces.append(exact(piece_of(machine, plan, value), value))
+        if plan.faults is not None:
+            flags = pieces.pop()
+            pieces.append(GpuPiece(flags.buffer, flags.offset, flag_bytes(plan)))
         parts: list[Bytes] = []
         if len(pending) > 0 or len(pieces) > 0:
             parts = await machine.gpu.device.run(pending, pieces)
@@ -378,6 +381,11 @@ def page_memory(machine: GpuMachine, pasts: list[PastInput]) -> PageMemory:
 def exact(piece: GpuPiece, value: Value) -> GpuPiece:
     """Only the elements of `value`, all of which are words."""
     return GpuPiece(piece.buffer, piece.offset, value.count() * WORD)
+
+
+def flag_bytes(plan: GpuPlan) -> int:
+    """Bytes of the flags of nodes that may fail."""
+    return min(len(plan.failing), MOST_FAULTS) * WORD
 
 
 def check_flags(plan: GpuPlan, flags: Bytes) -> None:

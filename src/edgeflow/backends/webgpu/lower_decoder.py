@@ -316,7 +316,7 @@ def lower_gather_blocks(b: GpuBuilder, node: Node, inputs: list[Value | None], o
     width = output.shape[len(output.shape) - 1]
     packed = width != table.shape[1]
     block = int_of(node, 'block_size', 128)
-    signed = table.dtype == 'int8'
+    signed = type_of(b, table) == 'I'
     blocks = (width + block - 1) // block
     if width % block != 0 or (packed and zeros is not None and zeros.count() * 2 != scales.count()):
         return False

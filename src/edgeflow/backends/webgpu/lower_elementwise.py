@@ -8,7 +8,7 @@ from collections.abc import Callable
 from edgeflow.backends.wasm.lower_convert import scale_loops
 from edgeflow.backends.wasm.lower_elementwise import PARAMETERS
 from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
-from edgeflow.backends.webgpu.chain_text import dispatch_chain
+from edgeflow.backends.webgpu.chain_text import SIGNED, dispatch_chain
 from edgeflow.backends.webgpu.chains import MOST_OPS, Chain, View, broadcast_view, offset_through, strides_through
 from edgeflow.ir.attributes import int_of, number_of, text_of
 from edgeflow.ir.dtype import element_count
@@ -56,7 +56,7 @@ def type_of(b: GpuBuilder, value: Value) -> str:
     if value.dtype == 'bool':
         return 'B'
     if kind == 'bytes':
-        return 'I' if value.dtype == 'int8' else 'U'
+        return 'I' if value.dtype in SIGNED else 'U'
     return '' if kind == '' else 'I' if kind == 'i32' else 'U' if kind == 'u32' else 'F'
 
 

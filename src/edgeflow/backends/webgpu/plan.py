@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from edgeflow.backends.wasm.executable import WasmPlan, free_plan, node_name, output_literals, used_constants
-from edgeflow.backends.webgpu.builder import MOST_FAULTS, Dispatch, GpuBuilder, gpu_offset, gpu_size, kind_of
+from edgeflow.backends.webgpu.builder import Dispatch, GpuBuilder, gpu_offset, gpu_size, kind_of
 from edgeflow.backends.webgpu.chains import count_uses
 from edgeflow.backends.webgpu.crossings import UPLOAD, Crossing, Crossings
 from edgeflow.backends.webgpu.device import Gpu
@@ -326,8 +326,3 @@ def piece_of(machine: GpuMachine, plan: GpuPlan, value: Value) -> GpuPiece:
     if root.initializer != '':
         return GpuPiece(machine.memory.weights[root.initializer], offset, machine.memory.whole.get(root.initializer, size))
     return GpuPiece(plan.constants, plan.constant_offsets[root.number] + offset, size)
-
-
-def zero_flags() -> Bytes:
-    """What builder.fault_flags() holds before a run."""
-    return new_bytes(MOST_FAULTS * WORD)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 from edgeflow.backends.wasm.machine import WasmMachine
 from edgeflow.backends.wasm.weights import check_data
-from edgeflow.backends.webgpu.builder import KINDS, ROUND
+from edgeflow.backends.webgpu.builder import BYTES, KINDS, ROUND
 from edgeflow.backends.webgpu.device import Gpu
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
 from edgeflow.backends.webgpu.memory import GpuMemory
 from edgeflow.host.gpu import narrowed
 from edgeflow.host.port import Bytes
+from edgeflow.ir.dtype import PACKED_BITS
 from edgeflow.ir.graph import Graph, TensorData
 from edgeflow.plan.planner import initializer_key, memory_dtype, scope_key
 
@@ -64,11 +65,12 @@ def load_weights(graph: Graph, wasm: WasmMachine, gpu: Gpu, memory: GpuMemory) -
         data = source.owner.initializers[source.name]
         check_data(data, source.name)
         dtype = memory_dtype(data.dtype)
-        if data.size() <= KEPT or dtype not in KINDS:
+        if data.size() <= KEPT or (dtype not in KINDS and dtype not in BYTES):
             continue
         half = data.dtype == 'float16' and gpu.features.f16
-        content = content_of(data) if half or data.dtype == dtype else widened_data(wasm, data)
-        words = content if half or dtype == 'int8' or dtype == 'uint8' else narrowed(dtype, content)
+        plain = data.dtype == dtype and dtype not in PACKED_BITS
+        content = content_of(data) if half or plain else widened_data(wasm, data)
+        words = content if half or dtype in BYTES else narrowed(dtype, content)
         if words is None or len(words) > gpu.features.binding:
             continue
         size = (len(words) + ROUND - 1) // ROUND * ROUND

@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgeflow.backends.wasm.lower_dense import ACTIVATION_IDS, given
 from edgeflow.backends.wasm.lower_elementwise import dtype_code
 from edgeflow.backends.wasm.more.compose import Composer
+from edgeflow.backends.wasm.more.lower_quantized import CONV, kept
 from edgeflow.backends.wasm.rules import context_of
 from edgeflow.ir.attributes import int_of, number_of, text_of
 from edgeflow.ir.graph import Attribute, Node
@@ -14,7 +15,6 @@ from edgeflow.plan.values import Value, Word, at
 
 # How the kernel calls the activations of experts.
 EXPERTS: dict[str, str] = {'relu': 'relu', 'gelu': 'gelu_tanh', 'silu': 'silu', 'identity': '', 'swiglu': ''}
-CONV = ['auto_pad', 'dilations', 'group', 'kernel_shape', 'pads', 'strides']
 
 
 def lower_moe(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
@@ -65,7 +65,7 @@ def _activated(c: Composer, node: Node, value: Value, output: Value) -> None:
 
 
 def _conv(c: Composer, node: Node, parts: list[Value | None]) -> Value:
-    return c.op('Conv', parts, {name: node.attributes[name] for name in CONV if name in node.attributes})
+    return c.op('Conv', parts, kept(node, CONV))
 
 
 def lower_fused_conv(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:

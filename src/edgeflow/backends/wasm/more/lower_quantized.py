@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from edgeflow.backends.wasm.lower_dense import given
+from edgeflow.backends.wasm.lower_quantized import pack_i8_step, packed_i8_size
 from edgeflow.backends.wasm.more.compose import Composer
-from edgeflow.backends.wasm.strides import copy_steps, row_major
+from edgeflow.backends.wasm.weights import FormOf
 from edgeflow.ir.attributes import int_of, number_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Attribute, Node
-from edgeflow.ir.ops.infer import InferContext, Type
-from edgeflow.ir.ops.windows import conv_windows
-from edgeflow.plan.builder import Lowering, StepBuilder
+from edgeflow.ir.ops.more.numeric import BYTES8
+from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
 from edgeflow.plan.values import Value, at
+
+
+# What a convolution within another operator takes from it.
+CONV = ['auto_pad', 'dilations', 'group', 'kernel_shape', 'pads', 'strides']
 
 
 def _rescaled(c: Composer, sums: Value, scale: Value, divisor: Value, zero: Value | None, output: Value) -> None:
@@ -40,45 +44,34 @@ def lower_qlinear_matmul(b: StepBuilder, node: Node, inputs: list[Value | None],
     _rescaled(c, sums, scale, given(b, inputs, 6), given(b, inputs, 7), given(b, outputs))
 
 
-def _conv_sums(c: Composer, node: Node, x: Value, w: Value, x_zero: Value | None, w_zero: Value | None) -> Value:
-    """An integer convolution [batch, channels, spatial...]: windows copied out side by side, and a MatMulInteger for each group."""
-    b = c.b
-    windows = conv_windows(InferContext(node, b.opset, [Type(x.dtype, x.shape), Type(w.dtype, w.shape)], lambda i: None, lambda i: None))
-    spatial = len(windows.output)
-    groups = int_of(node, 'group', 1)
-    padded = x
-    if sum(windows.pads) > 0:
-        pads = [0, 0] + windows.pads[:spatial] + [0, 0] + windows.pads[spatial:]
-        padded = c.op('Pad', [x, c.ints(pads), c.whole(0, x.dtype) if x_zero is None else _scalar(c, x_zero)])
-    strides = row_major(padded.shape)
-    batch = x.shape[0]
-    depth = w.shape[1]
-    made = w.shape[0] // groups
-    rows = batch * element_count(windows.output)
-    inner = depth * element_count(windows.kernel)
-    dims = [batch] + windows.output + [depth] + windows.kernel
-    steps = [strides[0]] + [windows.strides[i] * strides[2 + i] for i in range(spatial)] + [strides[1]]
-    steps.extend([windows.dilations[i] * strides[2 + i] for i in range(spatial)])
-    weights = c.transposed(c.reshaped(w, [groups, made, inner]), [0, 2, 1])
-    parts: list[Value | None] = []
-    for group in range(groups):
-        columns = c.value(x.dtype, [rows, inner])
-        copy_steps(b, 1, b.pointer(padded, group * depth * strides[1]), b.pointer(columns), dims, steps, row_major(dims))
-        part = c.reshaped(c.sliced(weights, 0, group, group + 1), [inner, made])
-        zero = w_zero
-        if zero is not None:
-            zero = _scalar(c, zero) if zero.count() == 1 else c.sliced(zero, 0, group * made, (group + 1) * made)
-        parts.append(c.op('MatMulInteger', [columns, part, None if x_zero is None else _scalar(c, x_zero), zero]))
-    sums = given(b, parts) if groups == 1 else c.joined(parts, 1)
-    order = [0, spatial + 1] + [1 + i for i in range(spatial)]
-    return c.transposed(c.reshaped(sums, [batch] + windows.output + [w.shape[0]]), order)
+def product_form(source: int) -> FormOf:
+    """Input `source`, a matrix [K, N], packed as MatMulInteger wants it."""
+    def form_of(node: Node, inputs: list[Value | None]) -> PackedForm | None:
+        weight = at(inputs, source)
+        if weight is None or len(weight.shape) != 2 or weight.dtype not in BYTES8 or int_of(node, 'transB') != 0:
+            return None
+
+        def pack(b: StepBuilder, values: list[Value | None], target: Value) -> None:
+            pack_i8_step(b, given(b, values, source), 0, target)
+
+        return PackedForm('i8', [source], packed_i8_size(weight.shape[0], weight.shape[1]), pack)
+
+    return form_of
+
+
+MORE_FORMS: dict[str, FormOf] = {
+    'QLinearMatMul': product_form(3),
+    'com.microsoft:QGemm': product_form(3),
+    'com.microsoft:MatMulIntegerToFloat': product_form(1),
+    'com.microsoft:DynamicQuantizeMatMul': product_form(1),
+}
 
 
 def lower_qlinear_conv(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     c = Composer(b)
     x = given(b, inputs)
     w = given(b, inputs, 3)
-    sums = _conv_sums(c, node, x, w, given(b, inputs, 2), given(b, inputs, 5))
+    sums = c.op('ConvInteger', [x, w, _scalar(c, given(b, inputs, 2)), _scalar(c, given(b, inputs, 5))], kept(node, CONV))
     each = [w.shape[0]] + [1] * (len(x.shape) - 2)
     bias = at(inputs, 8)
     if bias is not None:
@@ -100,7 +93,7 @@ def _quantized(c: Composer, value: Value, inputs: list[Value | None], index: int
     c.op('QuantizeLinear', [value, _scalar(c, given(c.b, inputs, index)), c.whole(0, output.dtype) if zero is None else _scalar(c, zero)], None, output)
 
 
-def _kept(node: Node, names: list[str]) -> dict[str, Attribute]:
+def kept(node: Node, names: list[str]) -> dict[str, Attribute]:
     return {name: node.attributes[name] for name in names if name in node.attributes}
 
 
@@ -111,7 +104,7 @@ def quantized_lowering(op: str, count: int, names: list[str]) -> Lowering:
         parts: list[Value | None] = []
         for i in range(count):
             parts.append(_real(c, inputs, 3 * i))
-        _quantized(c, c.op(op, parts, _kept(node, names)), inputs, 3 * count, given(b, outputs))
+        _quantized(c, c.op(op, parts, kept(node, names)), inputs, 3 * count, given(b, outputs))
 
     return lower
 
@@ -151,7 +144,7 @@ def lower_qlinear_pool(b: StepBuilder, node: Node, inputs: list[Value | None], o
     if node.op == 'QLinearGlobalAveragePool':
         value = c.op('ReduceMean', [value, c.ints(list(range(2, rank)))])
     else:
-        value = c.op('AveragePool', [value], _kept(node, ['kernel_shape', 'strides', 'pads', 'auto_pad', 'ceil_mode', 'count_include_pad']))
+        value = c.op('AveragePool', [value], kept(node, ['kernel_shape', 'strides', 'pads', 'auto_pad', 'ceil_mode', 'count_include_pad']))
     if last:
         value = c.transposed(value, [0] + list(range(2, rank)) + [1])
     _quantized(c, value, inputs, 3, given(b, outputs))
@@ -164,7 +157,7 @@ def lower_qlinear_reduce(b: StepBuilder, node: Node, inputs: list[Value | None],
     parts: list[Value | None] = [value]
     if isinstance(axes, list):
         parts.append(c.ints([int(axis) for axis in axes if isinstance(axis, (int, float))]))
-    _quantized(c, c.op('ReduceMean', parts, _kept(node, ['keepdims'])), inputs, 3, given(b, outputs))
+    _quantized(c, c.op('ReduceMean', parts, kept(node, ['keepdims'])), inputs, 3, given(b, outputs))
 
 
 def lower_qgemm(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
@@ -223,7 +216,7 @@ def lower_qattention(b: StepBuilder, node: Node, inputs: list[Value | None], out
     if w_zero is not None:
         numbers = c.op('Sub', [numbers, c.cast(w_zero, 'float32')])
     numbers = c.op('Mul', [numbers, w_scale])
-    attributes = _kept(node, ['num_heads', 'unidirectional', 'scale', 'mask_filter_value'])
+    attributes = kept(node, ['num_heads', 'unidirectional', 'scale', 'mask_filter_value'])
     c.op('com.microsoft:Attention', [x, numbers, given(b, inputs, 2), at(inputs, 5)], attributes, given(b, outputs))
 
 

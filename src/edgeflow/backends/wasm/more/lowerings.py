@@ -3,11 +3,11 @@ family. Their kernels are in the large binary (wasm/more)."""
 
 from __future__ import annotations
 
-from edgeflow.backends.wasm.lowerings import INTERPRETED, MORE_LOWERINGS
+from edgeflow.backends.wasm.lowerings import FORMS, INTERPRETED, MORE_LOWERINGS
 from edgeflow.backends.wasm.more.lower_attention import MORE_ATTENTION_LOWERINGS
 from edgeflow.backends.wasm.more.lower_contrib import MORE_CONTRIB_LOWERINGS
 from edgeflow.backends.wasm.more.lower_numeric import MORE_NUMERIC_LOWERINGS, NARROWED, WIDE_LOWERINGS, narrowed_lowering
-from edgeflow.backends.wasm.more.lower_quantized import MORE_QUANTIZED_LOWERINGS
+from edgeflow.backends.wasm.more.lower_quantized import MORE_FORMS, MORE_QUANTIZED_LOWERINGS
 from edgeflow.backends.wasm.more.lower_recurrent import MORE_RECURRENT_LOWERINGS
 from edgeflow.backends.wasm.more.lower_signal import MORE_SIGNAL_LOWERINGS
 from edgeflow.backends.wasm.more.lower_spatial import MORE_SPATIAL_LOWERINGS, WIDE_SPATIAL_LOWERINGS
@@ -43,3 +43,5 @@ def install() -> None:
             MORE_LOWERINGS[key] = table[key]
     for key in NARROWED:
         MORE_LOWERINGS[key] = narrowed_lowering(key, MORE_LOWERINGS.get(key))
+    for key in MORE_FORMS:
+        FORMS[key] = MORE_FORMS[key]

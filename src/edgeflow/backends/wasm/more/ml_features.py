@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import cast
 
 from edgeflow.backends.wasm.more.ml_scores import DOMAIN, rows_of
 from edgeflow.backends.wasm.more.values import Call, Datum, Held, Interpret
+from edgeflow.host.strings import parse_number
 from edgeflow.ir.attributes import int_of, number_of, tensor_of, text_of
 from edgeflow.ir.elements import elements
 from edgeflow.plan.values import Value
@@ -77,7 +77,7 @@ def _encode(c: Call) -> list[Datum | None]:
 
 
 def _map_category(c: Call) -> list[Datum | None]:
-    numbers = [int(x) for x in c.attr_numbers('cats_int64s')]
+    numbers = c.attr_ints('cats_int64s')
     names = c.attr_texts('cats_strings')
     if len(names) != len(numbers):
         raise c.invalid('as many cats_strings as cats_int64s', f'{len(names)} and {len(numbers)}')
@@ -91,7 +91,7 @@ def _map_category(c: Call) -> list[Datum | None]:
 
 def _one_hot(c: Call) -> list[Datum | None]:
     textual = len(c.attr_texts('cats_strings')) > 0
-    cats = c.attr_texts('cats_strings') if textual else [f'{int(x)}' for x in c.attr_numbers('cats_int64s')]
+    cats = c.attr_texts('cats_strings') if textual else [f'{x}' for x in c.attr_ints('cats_int64s')]
     given = c.texts(0) if textual else [f'{int(x)}' if x % 1 == 0 else '' for x in c.numbers(0)]
     rows: list[float] = []
     for text in given:
@@ -164,7 +164,7 @@ def _normalize(c: Call) -> list[Datum | None]:
 
 def _join(c: Call) -> list[Datum | None]:
     """FeatureVectorizer: the columns of all inputs, each cut or filled up to its declared width."""
-    widths = [int(x) for x in c.attr_numbers('inputdimensions')]
+    widths = c.attr_ints('inputdimensions')
     if len(widths) != len(c.inputs):
         raise c.invalid(f'{len(c.inputs)} inputdimensions', f'{len(widths)}')
     count = c.value(0).shape[0]
@@ -199,7 +199,7 @@ def _vectorize(c: Call) -> list[Datum | None]:
     """DictVectorizer: the values of a map in the order of a vocabulary, zero or '' for those it lacks."""
     given = _map_of(c)
     textual = len(c.attr_texts('string_vocabulary')) > 0
-    names = c.attr_texts('string_vocabulary') if textual else [f'{int(x)}' for x in c.attr_numbers('int64_vocabulary')]
+    names = c.attr_texts('string_vocabulary') if textual else [f'{x}' for x in c.attr_ints('int64_vocabulary')]
     return [_laid_out(c, given, [f'{key}' for key in given.keys], names)]
 
 
@@ -215,7 +215,12 @@ def _laid_out(c: Call, given: Held, keys: list[str], names: list[str]) -> Value:
 def _cast_map(c: Call) -> list[Datum | None]:
     """The values of a map in the order of its keys; SPARSE: at the place that the key says."""
     given = _map_of(c)
-    places = [int(x) for x in cast('list[float]', given.keys)]
+    places: list[int] = []
+    for key in given.keys:
+        number = parse_number(f'{key}')
+        if number is None or number % 1 != 0:
+            raise c.fail('whole numbers as keys', f'{key}')
+        places.append(int(number))
     wide = text_of(c.node, 'map_form', 'DENSE') == 'SPARSE'
     names = [i for i in range(int_of(c.node, 'max_map', 1))] if wide else sorted(places)
     row = _laid_out(c, given, [f'{x}' for x in places], [f'{x}' for x in names])

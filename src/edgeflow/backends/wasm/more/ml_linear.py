@@ -40,8 +40,8 @@ def _classify(c: Call) -> list[Datum | None]:
         chosen.append(highest_of(final))
     if classes < 2 and len(scores) > 0 and len(scores[0]) == 1:
         limit = 0 if kind == 'NONE' else 0.5
-        names = c.attr_numbers('classlabels_ints')
-        given = int(names[0]) if len(names) > 0 else 1
+        names = c.attr_ints('classlabels_ints')
+        given = names[0] if len(names) > 0 else 1
         return [c.t.make('int64', [len(scores)], [given if row[0] >= limit else 0 for row in scores]), make_scores(c, scores)]
     return [make_labels(c, 'classlabels_ints', chosen), make_scores(c, scores)]
 
@@ -61,7 +61,10 @@ def _kernel(c: Call, kind: str, row: list[float], vectors: list[float], start: i
         return product
     product = product * gamma + (given[1] if len(given) > 1 else 0.0)
     if kind == 'POLY':
-        return product ** (int(given[2]) if len(given) > 2 else 0)
+        degree = given[2] if len(given) > 2 else 0
+        if degree % 1 != 0 or degree < 0:
+            raise c.invalid('a whole degree', f'{degree}')
+        return product ** int(degree)
     if kind == 'SIGMOID':
         return math.tanh(product)
     raise c.invalid('kernel_type LINEAR, POLY, RBF or SIGMOID', kind)
@@ -92,7 +95,7 @@ def _svm_regress(c: Call) -> list[Datum | None]:
 
 def _svm_classify(c: Call) -> list[Datum | None]:
     """One against one, as libsvm (Chang and Lin 2011): every pair of classes has a score and gives a vote."""
-    sizes = [int(x) for x in c.attr_numbers('vectors_per_class')]
+    sizes = c.attr_ints('vectors_per_class')
     weights = c.attr_numbers('coefficients')
     rho = c.attr_numbers('rho')
     count = sum(sizes)
@@ -149,6 +152,8 @@ def _shares(c: Call, pairs: list[float], classes: int) -> list[float]:
     """The probabilities of the classes from those of the pairs (Wu, Lin and Weng 2004, algorithm 2)."""
     a = c.attr_numbers('prob_a')
     b = c.attr_numbers('prob_b')
+    if min(len(a), len(b)) < len(pairs):
+        raise c.invalid(f'{len(pairs)} numbers as prob_a and prob_b', f'{len(a)} and {len(b)}')
     pair: list[list[float]] = [[0.0] * classes for _ in range(classes)]
     index = 0
     for i in range(classes):

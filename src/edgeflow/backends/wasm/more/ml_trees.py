@@ -80,8 +80,8 @@ def _forest(c: Call, prefix: str) -> Forest:
 
 
 def _old_forest(c: Call, prefix: str) -> Forest:
-    trees = [int(x) for x in c.attr_numbers('nodes_treeids')]
-    nodes = [int(x) for x in c.attr_numbers('nodes_nodeids')]
+    trees = c.attr_ints('nodes_treeids')
+    nodes = c.attr_ints('nodes_nodeids')
     names = c.attr_texts('nodes_modes')
     if len(nodes) != len(trees) or len(names) != len(trees):
         raise c.invalid('as many nodes_nodeids and nodes_modes as nodes_treeids', f'{len(nodes)}, {len(names)}, {len(trees)}')
@@ -96,50 +96,50 @@ def _old_forest(c: Call, prefix: str) -> Forest:
         if trees[i] not in firsts:
             firsts[trees[i]] = i
     forest = Forest([firsts[tree] for tree in sorted(firsts.keys())], modes)
-    forest.features = [int(x) for x in c.attr_numbers('nodes_featureids')]
+    forest.features = c.attr_ints('nodes_featureids')
     forest.splits = _numbers(c, 'nodes_values')
-    yes = c.attr_numbers('nodes_truenodeids')
-    no = c.attr_numbers('nodes_falsenodeids')
-    tracks = c.attr_numbers('nodes_missing_value_tracks_true')
+    yes = c.attr_ints('nodes_truenodeids')
+    no = c.attr_ints('nodes_falsenodeids')
+    tracks = c.attr_ints('nodes_missing_value_tracks_true')
     for i in range(min(len(modes), len(yes), len(no))):
-        forest.yes.append(places.get(f'{trees[i]} {int(yes[i])}', -1))
-        forest.no.append(places.get(f'{trees[i]} {int(no[i])}', -1))
+        forest.yes.append(places.get(f'{trees[i]} {yes[i]}', -1))
+        forest.no.append(places.get(f'{trees[i]} {no[i]}', -1))
         forest.missing.append(i < len(tracks) and tracks[i] != 0)
-    targets = c.attr_numbers(prefix + '_ids')
-    owners = c.attr_numbers(prefix + '_treeids')
-    leaves = c.attr_numbers(prefix + '_nodeids')
+    targets = c.attr_ints(prefix + '_ids')
+    owners = c.attr_ints(prefix + '_treeids')
+    leaves = c.attr_ints(prefix + '_nodeids')
     weights = _numbers(c, prefix + '_weights')
     if min(len(owners), len(leaves), len(weights)) < len(targets):
         raise c.invalid(f'{len(targets)} owners and weights of targets', f'{len(owners)}, {len(leaves)}, {len(weights)}')
     for i in range(len(targets)):
-        at = places.get(f'{int(owners[i])} {int(leaves[i])}', -1)
+        at = places.get(f'{owners[i]} {leaves[i]}', -1)
         if at < 0:
             raise c.invalid('weights of nodes that are there', f'tree {owners[i]}, node {leaves[i]}')
-        forest.targets[at].append(int(targets[i]))
+        forest.targets[at].append(targets[i])
         forest.weights[at].append(weights[i])
     return forest
 
 
 def _new_forest(c: Call) -> Forest:
-    modes = [int(x) for x in _numbers(c, 'nodes_modes')]
+    modes = [int(x) if x in [0, 1, 2, 3, 4, 5, 6] else LEAF for x in _numbers(c, 'nodes_modes')]
     inner = len(modes)
     weights = _numbers(c, 'leaf_weights')
-    targets = c.attr_numbers('leaf_targetids')
-    forest = Forest([int(x) for x in c.attr_numbers('tree_roots')], modes + [LEAF] * len(weights))
-    forest.features = [int(x) for x in c.attr_numbers('nodes_featureids')]
+    targets = c.attr_ints('leaf_targetids')
+    forest = Forest(c.attr_ints('tree_roots'), modes + [LEAF] * len(weights))
+    forest.features = c.attr_ints('nodes_featureids')
     forest.splits = _numbers(c, 'nodes_splits')
-    yes = c.attr_numbers('nodes_truenodeids')
-    no = c.attr_numbers('nodes_falsenodeids')
-    ends_yes = c.attr_numbers('nodes_trueleafs')
-    ends_no = c.attr_numbers('nodes_falseleafs')
-    tracks = c.attr_numbers('nodes_missing_value_tracks_true')
+    yes = c.attr_ints('nodes_truenodeids')
+    no = c.attr_ints('nodes_falsenodeids')
+    ends_yes = c.attr_ints('nodes_trueleafs')
+    ends_no = c.attr_ints('nodes_falseleafs')
+    tracks = c.attr_ints('nodes_missing_value_tracks_true')
     members = _numbers(c, 'membership_values')
     at = 0
     if min(len(yes), len(no), len(ends_yes), len(ends_no)) < inner or len(targets) != len(weights):
         raise c.invalid(f'{inner} entries for nodes and {len(weights)} for leaves', f'{len(yes)}, {len(no)}, {len(targets)}')
     for i in range(inner):
-        forest.yes.append(int(yes[i]) + (inner if ends_yes[i] != 0 else 0))
-        forest.no.append(int(no[i]) + (inner if ends_no[i] != 0 else 0))
+        forest.yes.append(yes[i] + (inner if ends_yes[i] != 0 else 0))
+        forest.no.append(no[i] + (inner if ends_no[i] != 0 else 0))
         forest.missing.append(i < len(tracks) and tracks[i] != 0)
         if modes[i] == MEMBER:
             # The members of one node after those of another, each list ended by NaN.
@@ -149,13 +149,13 @@ def _new_forest(c: Call) -> Forest:
             forest.members[i] = members[at:end]
             at = end + 1
     for i in range(len(weights)):
-        forest.targets[inner + i].append(int(targets[i]))
+        forest.targets[inner + i].append(targets[i])
         forest.weights[inner + i].append(weights[i])
     for i in range(len(forest.roots)):
         root = forest.roots[i]
         if 0 <= root < inner and ends_yes[root] != 0 and ends_no[root] != 0 and yes[root] == no[root]:
             # A tree that is a single leaf.
-            forest.roots[i] = inner + int(yes[root])
+            forest.roots[i] = inner + yes[root]
     return forest
 
 
@@ -240,7 +240,7 @@ def _classify(c: Call) -> list[Datum | None]:
     classes = class_count(c, 'classlabels_int64s')
     base = _numbers(c, 'base_values')
     kind = text_of(c.node, 'post_transform', 'NONE')
-    ids = c.attr_numbers('class_ids')
+    ids = c.attr_ints('class_ids')
     weights = _numbers(c, 'class_weights')
     one = classes == 2 and len(ids) > 0 and min(ids) == max(ids)
     positive = len(weights) > 0 and min(weights) >= 0
@@ -248,7 +248,7 @@ def _classify(c: Call) -> list[Datum | None]:
     chosen: list[int] = []
     for row in _sums(c, forest, max(classes, 1), 'SUM'):
         if one:
-            score = row[int(ids[0])] + (base[-1] if len(base) > 0 else 0.0)
+            score = row[ids[0]] + (base[-1] if len(base) > 0 else 0.0)
             scores.append(two_scores(c, score, positive, kind))
             chosen.append(1 if score > (0.5 if positive else 0) else 0)
         else:

@@ -141,8 +141,8 @@ def _count_grams(c: Call) -> list[Datum | None]:
     textual = source.dtype == 'string'
     words = [f'{x}' for x in (c.texts(0) if textual else c.ints(0))]
     pool = [f'{x}' for x in (c.attr_texts('pool_strings') if textual else c.attr_numbers('pool_int64s'))]
-    places = [int(x) for x in c.attr_numbers('ngram_indexes')]
-    starts = [int(x) for x in c.attr_numbers('ngram_counts')] + [len(pool)]
+    places = c.attr_ints('ngram_indexes')
+    starts = c.attr_ints('ngram_counts') + [len(pool)]
     least = int_of(c.node, 'min_gram_length', 1)
     most = int_of(c.node, 'max_gram_length', 1)
     skips = int_of(c.node, 'max_skip_count')

@@ -149,6 +149,15 @@ class Call:
                 raise self.invalid(f"numbers as '{name}'", 'strings')
         return cast('list[float]', found)
 
+    def attr_ints(self, name: str) -> list[int]:
+        """A list of whole numbers; empty if left out."""
+        found: list[int] = []
+        for x in self.attr_numbers(name):
+            if x % 1 != 0:
+                raise self.invalid(f"whole numbers as '{name}'", f'{x}')
+            found.append(int(x))
+        return found
+
 
 Interpret = Callable[[Call], 'list[Datum | None]']
 InterpretFlow = Callable[[Call], Awaitable['list[Datum | None]']]

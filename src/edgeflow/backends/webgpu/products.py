@@ -171,7 +171,8 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     code['$A'] = element(b, product.a, by_fours)
     edge = k % (division.depth if division.depth > 0 else 4) != 0
     guard = 'if (k >= p.k) { return vec4f(); } ' if edge else ''
-    code['$LOAD_A'] = guard + 'return vec4f(a[at + k / 4u]);' if by_fours else LOAD_ONES
+    whole = 'vec4f(a[at + k / 4u])'
+    code['$LOAD_A'] = LOAD_ONES if not by_fours else f'return select(vec4f(), {whole}, k < p.k);' if edge else f'return {whole};'
     declared: list[str] = []
     bindings = [product.a, product.b, product.y]
     if codes is not None:
@@ -184,8 +185,8 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     else:
         code['$B'] = element(b, product.b, rows or across)
         code['$COLUMN'] = 'n / 4u' if rows else 'n * p.b_column'
-        code['$LOAD_B'] = (guard + 'return vec4f(b[at + k * p.b_row]);' if rows else guard + 'return vec4f(b[at + k / 4u]);' if across else
-                           guard + 'let i = at + k * p.b_row; return vec4f(' + four('b', 'i', 'p.b_column') + ');')
+        four_of_b = 'b[at + k * p.b_row]' if rows else 'b[at + k / 4u]' if across else four('b', 'at + k * p.b_row', 'p.b_column')
+        code['$LOAD_B'] = f'return select(vec4f(), vec4f({four_of_b}), k < p.k);' if edge else f'return vec4f({four_of_b});'
     store_code(b, product, bindings, declared, code)
     if len(bindings) > b.features.buffers:
         return False
@@ -208,11 +209,8 @@ def part_words(part: Batch, a: int, b: int, y: int) -> list[int]:
             part.inner, part.inner_a // a, starts_b[2], part.inner_c // y]
 
 
-LOAD_ONES = '''var v = vec4f();
-$for l 4 {
-  if (k + #lu < p.k) { v[#l] = f32(a[at + (k + #lu) * p.a_column]); }
-$}
-  return v;'''
+# No branches in what is inlined often: SwiftShader compiles many of them for minutes.
+LOAD_ONES = 'return vec4f(' + ', '.join([f'select(0.0, f32(a[at + (k + {i}u) * p.a_column]), k + {i}u < p.k)' for i in range(4)]) + ');'
 PLACE_ROWS = '''$for q $NB {
     tile_b[t + #qu * THREADS] = b#q;
 $}'''

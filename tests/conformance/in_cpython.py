@@ -1,4 +1,4 @@
-"""Run cases in this process, on the WASM kernels through wasmtime."""
+"""Run cases in this process: on the WASM kernels through wasmtime, or on a GPU through wgpu-py."""
 
 from __future__ import annotations
 
@@ -38,29 +38,30 @@ def taken(value: object) -> Value:
     return Plain(value.dtype, value.shape, bytes(array_bytes(value.data)))
 
 
-async def run_case(case: Case) -> str | None:
-    """Why the case fails; None if it passes."""
-    model = await create_model(memoryview(case.model), {}, 'wasm')
+async def run_case(case: Case, device: str) -> tuple[str | None, bool]:
+    """Why the case fails, None if it passes; and whether all of it ran on the device."""
+    model = await create_model(memoryview(case.model), {}, device)
     try:
         for i, (inputs, _) in enumerate(case.runs):
             results = await model.run({name: given(x) for name, x in inputs.items()})
             wrong = complaint(case, i, {name: taken(x) for name, x in results.items()})
             if wrong is not None:
-                return wrong
+                return wrong, False
+        placement = model.placement()
     finally:
         model.dispose()
-    return None
+    return None, placement.device == device and len(placement.fallback) == 0
 
 
-def judge(case: Case, *, trace: bool = False) -> str | None:
+def judge(case: Case, device: str = 'wasm', *, trace: bool = False) -> tuple[str | None, bool]:
     """As run_case(), whatever happens. trace: errors are not caught."""
     try:
-        return asyncio.run(asyncio.wait_for(run_case(case), SECONDS))
+        return asyncio.run(asyncio.wait_for(run_case(case, device), SECONDS))
     except EdgeflowError as error:
         if trace:
             raise
-        return f'{error.code}: {error.message}'
+        return f'{error.code}: {error.message}', False
     except Exception as error:
         if trace:
             raise
-        return f'crash: {type(error).__name__}: {error}'
+        return f'crash: {type(error).__name__}: {error}', False

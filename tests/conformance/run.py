@@ -4,7 +4,7 @@
   --write           write the lists: passing.txt (what passes in both) and rest.txt (the others with their reasons)
   --filter TEXT     only cases whose name or operator contains it (`--filter op:Resize`: exactly this operator); several may be given
   --only cpython    or chromium
-  --device webgpu   in Chromium on the GPU, where WASM does what the GPU lacks; also counts those that need no WASM
+  --device webgpu   on the GPU, where WASM does what the GPU lacks; also counts those that need no WASM. SwiftShader, unless EDGEFLOW_GPU=hardware
   --planned         all inputs but the first as initializers; for work on operators whose shapes depend on data
   -x                end with the first failure; in CPython with its trace
   --reasons         count the failures by reason
@@ -23,6 +23,7 @@ from pathlib import Path
 from tests.conformance import in_chromium, in_cpython
 from tests.conformance.cases import SUITES, Case, all_cases, planned
 from tests.conformance.sklearn_cases import sklearn_cases
+from toolchain.gpu import use_software_gpu
 
 PASSING = Path(__file__).parent / 'passing.txt'
 REST = Path(__file__).parent / 'rest.txt'
@@ -40,9 +41,11 @@ def chosen(filters: list[str]) -> list[Case]:
     return [case for name, case in sorted({**all_cases(), **sklearn_cases()}.items()) if wanted(case)]
 
 
-def in_python(cases: list[Case], trace: bool) -> Iterator[tuple[Case, str | None, bool]]:
+def in_python(cases: list[Case], device: str, trace: bool) -> Iterator[tuple[Case, str | None, bool]]:
+    if device == 'webgpu' and not use_software_gpu():
+        raise RuntimeError('no SwiftShader: run `npm ci`, whose Chromium brings it')
     for case in cases:
-        yield case, in_cpython.judge(case, trace=trace), True
+        yield case, *in_cpython.judge(case, device, trace=trace)
 
 
 def kind_of(reason: str) -> str:
@@ -96,7 +99,7 @@ def main() -> int:
         cases = [made for case in cases for made in planned(case)]
     both: dict[str, str | None] = {}
     runners = {
-        'cpython': lambda: in_python(cases, options.first),
+        'cpython': lambda: in_python(cases, options.device, options.first),
         'chromium': lambda: in_chromium.judge_all(cases, options.device),
     }
     for title, runner in runners.items():
@@ -116,7 +119,7 @@ def main() -> int:
                 print(f'{case.name}: {reason}')
                 return 1
         report(title, verdicts, time.monotonic() - started, reasons=options.reasons)
-        if options.device != 'wasm' and title == 'chromium':
+        if options.device != 'wasm':
             print(f'{whole} of these with every operator on {options.device}')
     if options.write:
         if options.filter or options.device != 'wasm' or options.only or options.planned:

@@ -112,6 +112,8 @@ class GpuBuilder(StepBuilder):
         # How often nodes and outputs of the graph read a value, by its name; and the chains that made values, by their number.
         self.uses: dict[str, int] = {}
         self.chains: dict[int, Chain] = {}
+        # Whether what is being lowered is for WASM as a whole.
+        self.near: bool = False
         # The nodes that may fail, by their place in `faults`.
         self.failing: list[str] = []
         self.faults: Value | None = None

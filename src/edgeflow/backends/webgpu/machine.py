@@ -34,6 +34,38 @@ def reads_pages(inputs: list[Value | None]) -> bool:
     return False
 
 
+def forget(outputs: list[Value | None]) -> None:
+    """What a lowering said of these is void."""
+    for value in outputs:
+        if value is not None:
+            value.base = None
+            value.base_offset = 0
+            value.constant = False
+            value.literal = None
+
+
+def lower_near(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None], wasm: Lowering) -> None:
+    """Lower for WASM. What is made of several operators (backends/wasm/more/compose.py) goes to the GPU if that takes them all, to WASM as a whole if not:
+    the steps of a node do not cross."""
+    steps = len(b.steps)
+    opset = b.opset
+    wasm(b, node, inputs, outputs)
+    far = 0
+    for step in b.steps[steps:]:
+        if isinstance(step, Dispatch):
+            far = far + 1
+    if far == 0 or far == len(b.steps) - steps:
+        return
+    b.steps = b.steps[:steps]
+    b.opset = opset
+    forget(outputs)
+    b.near = True
+    try:
+        wasm(b, node, inputs, outputs)
+    finally:
+        b.near = False
+
+
 class GpuMachine:
     """One model's machine. `crossings`: of the plan made last. reasons: why nodes of it run on WASM, by operator."""
 
@@ -49,25 +81,27 @@ class GpuMachine:
         wasm = self.wasm.lowering(key)
         gpu = GPU_LOWERINGS.get(key)
         cached = CACHED_LOWERINGS.get(key)
-        if gpu is None and cached is None:
-            self.reasons[key] = NO_KERNEL
-            return wasm
+        if wasm is None and gpu is None and cached is None:
+            return None
 
         def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-            if isinstance(b, GpuBuilder):
+            if isinstance(b, GpuBuilder) and not b.near:
                 in_pages = reads_pages(inputs)
                 # What else reads a past that lies in pages has no result that is wanted, or the planner says so.
                 chosen = cached if in_pages else gpu
                 reason = NO_KERNEL if chosen is None else self._refusal(chosen, b, node, inputs, outputs)
                 if reason == '':
                     return
-                if reason is not None:
+                if reason is not None and len(b.steps) == 0:
                     self.reasons[key] = reason
                 if in_pages and cached is not None:
                     raise b.unsupported(NOT_TAKEN)
             if wasm is None:
                 raise b.unsupported('the GPU cannot run it with these types and shapes, and WASM has no such operator')
-            wasm(b, node, inputs, outputs)
+            if isinstance(b, GpuBuilder):
+                lower_near(b, node, inputs, outputs, wasm)
+            else:
+                wasm(b, node, inputs, outputs)
 
         return lower
 
@@ -83,17 +117,14 @@ class GpuMachine:
             if gpu_size(value) > b.features.binding:
                 return TOO_LARGE
         wishes = len(b.reuses)
+        steps = len(b.steps)
         taken = gpu(b, node, inputs, outputs)
         # In place is not for the GPU: a kernel binds what it reads and what it writes apart.
         b.reuses = b.reuses[:wishes]
         if taken:
             return ''
-        b.begin(node, b.opset)
-        for value in outputs:
-            if value is not None:
-                value.base = None
-                value.constant = False
-                value.literal = None
+        b.steps = b.steps[:steps]
+        forget(outputs)
         return NOT_TAKEN
 
     def _reads_far(self, inputs: list[Value | None]) -> bool:

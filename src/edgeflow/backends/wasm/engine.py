@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from edgeflow.backends.wasm.memory import Heap
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_ints, array_list, array_view, copy_bytes, own_bytes, utf8_decode, write_i32s
+from edgeflow.host.platform import array_bytes, array_ints, array_list, array_of, array_view, copy_bytes, own_bytes, utf8_decode, write_i32s
 from edgeflow.host.port import Bytes, WasmInstance
 from edgeflow.ir.dtype import DTYPE_CODES, ITEM_BITS
 from edgeflow.plan.builder import StepBuilder
@@ -117,7 +117,11 @@ class WasmEngine:
     def read_floats(self, value: Value) -> list[float]:
         """The elements of a constant of any numeric type."""
         if value.root().literal is not None:
-            return self.read_ints(value)
+            numbers = self.read_ints(value)
+            if value.dtype == 'float32' and value.root().dtype == 'int32':
+                # A literal holds reals as their bits.
+                return array_list(array_view('float32', array_bytes(array_of('int32', numbers))))
+            return numbers
         if value.size == 0:
             return []
         return array_list(array_view(_plain(value.dtype), self.read_bytes(value)))

@@ -1,6 +1,7 @@
 // Measures models on a GPU in Node with Dawn (npm `webgpu`, the WebGPU of Chrome), beside onnxruntime-web's WebGPU in the same run:
-//   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [minilm] [four] [bert128] [bert512]
-// The two sides take turns, round by round. Figures go to bench/gpu-node.json with the device's name.
+//   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [minilm] [four] [bert128] [bert512] [decode]
+// First each model of ours alone; then the two sides take turns, round by round, in which the GPU is never warm for long. Figures go to
+// bench/gpu-node.json with the device's name.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
@@ -17,7 +18,8 @@ const words = process.argv.slice(2);
 const out = words.includes('--out') ? words.splice(words.indexOf('--out'), 2)[1] : path.join(HERE, 'gpu-node.json');
 const withPeer = !words.includes('--without-peer');
 const [folder, ...asked] = words.filter(word => !word.startsWith('--'));
-const chosen = asked.length > 0 ? asked : Object.keys(SHAPES);
+const chosen = asked.length > 0 ? asked : [...Object.keys(SHAPES), 'decode'];
+const WARM_MS = 400;
 
 const { create, globals } = await import('webgpu');
 Object.assign(globalThis, globals);
@@ -25,6 +27,19 @@ const gpu = create(['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on
 Object.defineProperty(globalThis, 'navigator', { value: { gpu, hardwareConcurrency: 4, userAgent: 'Node' }, configurable: true });
 const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
 const device = adapter.info.description || adapter.info.device || adapter.info.vendor;
+
+const prototype = Object.getPrototypeOf(adapter);
+const request = prototype.requestDevice;
+let submitted = 0;
+prototype.requestDevice = async function (...options) {
+  const made = await request.apply(this, options), queue = made.queue, submit = queue.submit.bind(queue);
+  queue.submit = commands => {
+    submit(commands);
+    submitted = performance.now();
+  };
+  return bridged ? bridge(made) : made;
+};
+let bridged = false;
 
 const { loadModel, tensor, VERSION } = await import('../dist/edgeflow.js');
 
@@ -56,23 +71,20 @@ async function ours(shape, bytes) {
 }
 
 // Two gaps of the binding, on the peer's side: createComputePipelineAsync never settles, and writeBuffer fails for views on shared memory.
-function bridge() {
-  const request = Object.getPrototypeOf(adapter).requestDevice;
-  Object.getPrototypeOf(adapter).requestDevice = async function (...options) {
-    const made = await request.apply(this, options);
-    made.createComputePipelineAsync = async descriptor => made.createComputePipeline(descriptor);
-    const write = made.queue.writeBuffer.bind(made.queue);
-    made.queue.writeBuffer = (buffer, offset, data, ...rest) => {
-      const view = ArrayBuffer.isView(data) ? data : new Uint8Array(data);
-      return view.buffer instanceof SharedArrayBuffer ? write(buffer, offset, view.slice(), ...rest) : write(buffer, offset, data, ...rest);
-    };
-    return made;
+function bridge(made) {
+  made.createComputePipelineAsync = async descriptor => made.createComputePipeline(descriptor);
+  const write = made.queue.writeBuffer.bind(made.queue);
+  made.queue.writeBuffer = (buffer, offset, data, ...rest) => {
+    const view = ArrayBuffer.isView(data) ? data : new Uint8Array(data);
+    return view.buffer instanceof SharedArrayBuffer ? write(buffer, offset, view.slice(), ...rest) : write(buffer, offset, data, ...rest);
   };
+  return made;
 }
 
 async function peers(shape, bytes) {
   const ort = await import('onnxruntime-web/webgpu');
   ort.env.wasm.numThreads = 1;
+  bridged = true;
   const sessions = [];
   for (let i = 0; i < shape.models; i++) sessions.push(await ort.InferenceSession.create(bytes, { executionProviders: ['webgpu'] }));
   const dims = [shape.batch, shape.length], count = shape.batch * shape.length;
@@ -97,17 +109,49 @@ async function timed(work) {
   return [performance.now() - began, value];
 }
 
+// A round that was never idle before: the GPU is warm, and nobody else is there.
+async function alone(side, rounds) {
+  const times = [], submits = [];
+  for (const end = performance.now() + WARM_MS; performance.now() < end;) await side.once();
+  for (let round = 0; round < rounds; round++) {
+    const began = performance.now();
+    await side.once();
+    times.push(performance.now() - began);
+    submits.push(submitted - began);
+  }
+  return { ms: median(times), least_ms: Math.min(...times), submit_ms: median(submits) };
+}
+
+// Tokens a second of one stream of SmolLM2-135M's shape with 4-bit weights (bench/decoder.py), and how much of a core that takes.
+async function decode() {
+  const model = await loadModel(new Uint8Array(readFileSync(path.join(folder, 'model_q4.onnx'))), { device: 'webgpu' });
+  const session = await model.openSession();
+  let next = await session.prompt(numbers(16, 49000));
+  for (let i = 0; i < 60; i++) next = await session.feed([next.tokenId]);
+  const tokens = 300, began = performance.now(), cpu = process.cpuUsage();
+  for (let i = 0; i < tokens; i++) next = await session.feed([next.tokenId]);
+  const took = performance.now() - began, used = process.cpuUsage(cpu);
+  const row = { name: "decode, SmolLM2-135M's shape, 4-bit weights, one stream", tokens_per_s: 1000 * tokens / took, cpu_share: (used.user + used.system) / 1000 / took, on_wasm: model.placement().fallback };
+  model.dispose();
+  return row;
+}
+
 const rows = [];
 for (const key of chosen) {
+  if (key === 'decode') {
+    rows.push(await decode());
+    report();
+    continue;
+  }
   const shape = SHAPES[key], bytes = new Uint8Array(readFileSync(path.join(folder, shape.file)));
   const row = { name: shape.name };
   const [load, mine] = await timed(() => ours(shape, bytes));
   const [first, answer] = await timed(mine.once);
   row.load_ms = load;
   row.first_run_ms = first;
+  row.alone = await alone(mine, shape.rounds);
   const sides = [[mine, []]];
   if (withPeer) {
-    if (rows.length === 0) bridge();
     const [peerLoad, peer] = await timed(() => peers(shape, bytes));
     const [peerFirst, peerAnswer] = await timed(peer.once);
     row.peer_load_ms = peerLoad;
@@ -130,7 +174,11 @@ for (const key of chosen) {
   }
   for (const [side] of sides) await side.end();
   rows.push(row);
-  console.log(JSON.stringify(row));
-  writeFileSync(out, JSON.stringify({ device, runtime: `Node ${process.version} with Dawn (webgpu 0.6.2)`, edgeflow: VERSION, rows }, null, 1) + '\n');
+  report();
 }
 process.exit(0);
+
+function report() {
+  console.log(JSON.stringify(rows.at(-1)));
+  writeFileSync(out, JSON.stringify({ device, runtime: `Node ${process.version} with Dawn (webgpu 0.6.2)`, edgeflow: VERSION, rows }, null, 1) + '\n');
+}

@@ -15,7 +15,7 @@ from tests.engine.cases import (
 CASES = [*text_encoder_cases(), *decoder_cases(), *vision_audio_cases()]
 
 # What may run on WASM in the middle of a plan. A Cast only where the model's inputs and outputs are float16.
-ON_WASM = {'Cast', 'MatMulInteger', 'com.microsoft:MatMulBnb4', 'Conv', 'ConvInteger', 'ConvTranspose'}
+ON_WASM = {'Cast', 'MatMulInteger', 'com.microsoft:MatMulBnb4', 'ConvInteger'}
 # Products of quantised activations one after the other: where a sum is rounded otherwise, codes are one off, and then those behind them.
 MANY_CODES = 'wav2vec2-ctc-mini/onnx/model_quantized.onnx'
 

@@ -42,10 +42,12 @@ def _follow(graph: Graph, dependent: set[str]) -> bool:
         for value in node.attributes.values():
             if isinstance(value, Graph):
                 inner: Graph = value
-                if not _follow(inner, dependent):
+                # Branches may give the same names to values of their own.
+                within: set[str] = set(dependent)
+                if not _follow(inner, within):
                     return False
                 for info in inner.outputs:
-                    depends = depends or info.name in dependent
+                    depends = depends or info.name in within
         if depends and node.key() not in SHAPE_OPS:
             for name in node.outputs:
                 dependent.add(name)

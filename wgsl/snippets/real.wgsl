@@ -28,15 +28,24 @@ fn erf(x: F) -> F {
 }
 
 // The builtin may overflow.
+// Near 0, where 1 - e has few digits, a series.
 fn tanh_real(x: F) -> F {
-  let e = expo(-2.0 * abs(x));
-  let t = (1.0 - e) / (1.0 + e);
+  let a = abs(x);
+  let s = x * x;
+  let e = expo(-2.0 * a);
+  let t = select((1.0 - e) / (1.0 + e), a * (1.0 - s * (0.33333333 - s * (0.13333333 - s * 0.053968254))), a < F(0.25));
   return select(t, -t, x < F(0.0));
 }
 
 fn sigmoid(x: F) -> F { return 1.0 / (1.0 + expo(-x)); }
 
-fn softplus(x: F) -> F { return select(x, F(0.0), x < F(0.0)) + loga(1.0 + expo(-abs(x))); }
+// log(1 + x) for x from 0 on.
+fn log_next(x: F) -> F {
+  let u = 1.0 + x;
+  return select(loga(u) * (x / (u - 1.0)), x, u == F(1.0));
+}
+
+fn softplus(x: F) -> F { return select(x, F(0.0), x < F(0.0)) + log_next(expo(-abs(x))); }
 
 fn gelu(x: F) -> F { return 0.5 * x * (1.0 + erf(0.7071067811865476 * x)); }
 

@@ -46,7 +46,10 @@ POWERS: list[tuple[float, str]] = [
     (2.0, '%0 * %0'), (3.0, '%0 * %0 * %0'), (1.0, '%0'), (-1.0, '1.0 / %0'),
 ]
 # What narrow types wrap to.
-WRAPS: dict[str, str] = {'uint8': '%0 & U(255u)', 'uint16': '%0 & U(65535u)', 'int8': '(%0 << U(24u)) >> U(24u)', 'int16': '(%0 << U(16u)) >> U(16u)'}
+WRAPS: dict[str, str] = {
+    'uint4': '%0 & U(15u)', 'uint8': '%0 & U(255u)', 'uint16': '%0 & U(65535u)',
+    'int4': '(%0 << U(28u)) >> U(28u)', 'int8': '(%0 << U(24u)) >> U(24u)', 'int16': '(%0 << U(16u)) >> U(16u)',
+}
 LIMITS: dict[str, tuple[float, float]] = {'uint8': (0.0, 255.0), 'int8': (-128.0, 127.0)}
 
 

@@ -54,16 +54,19 @@ def lower_near(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: l
     for step in b.steps[steps:]:
         if isinstance(step, Dispatch):
             far = far + 1
-    if far == 0 or far == len(b.steps) - steps:
-        return
-    b.steps = b.steps[:steps]
-    b.opset = opset
-    forget(outputs)
-    b.near = True
-    try:
-        wasm(b, node, inputs, outputs)
-    finally:
-        b.near = False
+    if far > 0 and far < len(b.steps) - steps:
+        b.steps = b.steps[:steps]
+        b.opset = opset
+        forget(outputs)
+        b.near = True
+        try:
+            wasm(b, node, inputs, outputs)
+        finally:
+            b.near = False
+    for value in outputs:
+        if value is not None:
+            # A chain reads scratch memory of this node, which is not written for others.
+            b.chains.pop(value.number, None)
 
 
 class GpuMachine:

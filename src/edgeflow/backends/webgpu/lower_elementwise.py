@@ -298,6 +298,15 @@ def lower_cast(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: l
     return finish(b, chain, output)
 
 
+def lower_copy(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
+    both = pair(inputs, outputs)
+    if both is None or type_of(b, both[0]) == '' or type_of(b, both[0]) != type_of(b, both[1]):
+        return False
+    chain = Chain(both[1].shape)
+    operand(b, chain, both[0])
+    return finish(b, chain, both[1])
+
+
 def lower_identity(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
     both = pair(inputs, outputs)
     if both is None or at(outputs, 1) is not None:
@@ -397,7 +406,7 @@ def _table() -> dict[str, GpuLowering]:
         'Mod': lower_mod,
         'Clip': lower_clip,
         'Where': lower_where,
-        'Cast': lower_cast,
+        'Cast': lower_cast, 'edgeflow:Copy': lower_copy,
         'CastLike': lower_cast,
         'Identity': lower_identity,
         'Dropout': lower_identity,

@@ -99,6 +99,8 @@ class GpuMachine:
                     self.reasons[key] = reason
                 if in_pages and cached is not None:
                     raise b.unsupported(NOT_TAKEN)
+                if reason is None and wasm is not None and self._evaluated(b, node, inputs, outputs, wasm):
+                    return
             if wasm is None:
                 raise b.unsupported('the GPU cannot run it with these types and shapes, and WASM has no such operator')
             if isinstance(b, GpuBuilder):
@@ -129,6 +131,21 @@ class GpuMachine:
         b.steps = b.steps[:steps]
         forget(outputs)
         return NOT_TAKEN
+
+    def _evaluated(self, b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None], wasm: Lowering) -> bool:
+        """Compute what is constant within an operator made of others, so that it stays no step on WASM. False: it gives the node's own output."""
+        for value in outputs:
+            if value is not None and value not in b.scratches:
+                return False
+        steps = b.steps
+        scratches = b.scratches
+        b.steps = []
+        b.scratches = []
+        wasm(b, node, inputs, outputs)
+        self.evaluate(b, outputs)
+        b.steps = steps
+        b.scratches = [value for value in scratches if value not in outputs]
+        return True
 
     def _reads_far(self, inputs: list[Value | None]) -> bool:
         for value in inputs:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from edgeflow.backends.wasm.lower_dense import given
 from edgeflow.backends.wasm.rules import context_of
 from edgeflow.backends.wasm.strides import copy_steps
 from edgeflow.ir.dtype import DTYPE_CODES
 from edgeflow.ir.graph import Attribute, Node
 from edgeflow.ir.ops.table import infer_types
-from edgeflow.plan.builder import StepBuilder
+from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.planner import memory_dtype
 from edgeflow.plan.values import Value
 
@@ -88,7 +89,7 @@ class Composer:
     def copied(self, value: Value) -> Value:
         """The same elements in scratch memory, where they may be changed."""
         copy = self.value(value.dtype, value.shape)
-        copy_steps(self.b, 1, self.b.pointer(value), self.b.pointer(copy), [value.size], [1], [1])
+        self._copy(value, copy)
         return copy
 
     def transposed(self, value: Value, perm: list[int], into: Value | None = None) -> Value:
@@ -111,8 +112,22 @@ class Composer:
         """An output must not lie in scratch memory, which ends with the node, nor be a literal, which lies behind a tape."""
         base = output.base
         if base is not None and (output.root() in self.b.scratches or output.root().literal is not None):
-            source = self.b.pointer(base, output.base_offset)
+            source = self.b.new_value('view', output.dtype, output.shape)
+            self.b.alias(source, base, output.base_offset)
             output.base = None
             output.base_offset = 0
             output.constant = False
-            copy_steps(self.b, 1, source, self.b.pointer(output), [output.size], [1], [1])
+            self._copy(source, output)
+
+    def _copy(self, source: Value, output: Value) -> None:
+        node = Node('Copy', 'edgeflow', '', ['x'], ['y'])
+        self.b.lowering(node.key())(self.b, node, [source], [output])
+
+
+def lower_copy(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    output = given(b, outputs)
+    copy_steps(b, 1, b.pointer(given(b, inputs)), b.pointer(output), [output.size], [1], [1])
+
+
+# Only for what is lowered here: no pass makes it, and a model that has it is told that it is unknown.
+COMPOSED_LOWERINGS: dict[str, Lowering] = {'edgeflow:Copy': lower_copy}

@@ -4,6 +4,7 @@ family. Their kernels are in the large binary (wasm/more)."""
 from __future__ import annotations
 
 from edgeflow.backends.wasm.lowerings import FORMS, INTERPRETED, MORE_LOWERINGS
+from edgeflow.backends.wasm.more.compose import COMPOSED_LOWERINGS
 from edgeflow.backends.wasm.more.lower_attention import MORE_ATTENTION_LOWERINGS
 from edgeflow.backends.wasm.more.lower_contrib import MORE_CONTRIB_LOWERINGS
 from edgeflow.backends.wasm.more.lower_numeric import MORE_NUMERIC_LOWERINGS, NARROWED, WIDE_LOWERINGS, narrowed_lowering
@@ -17,6 +18,7 @@ from edgeflow.ir.ops.table import OPS
 from edgeflow.plan.builder import Lowering
 
 TABLES: list[dict[str, Lowering]] = [
+    COMPOSED_LOWERINGS,
     MORE_ATTENTION_LOWERINGS,
     MORE_CONTRIB_LOWERINGS,
     MORE_NUMERIC_LOWERINGS,

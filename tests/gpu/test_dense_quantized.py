@@ -76,8 +76,12 @@ def quantize(x: np.ndarray) -> tuple[np.ndarray, np.float32, np.uint8]:
     return np.clip(np.rint(x / scale) + zero, 0, 255).astype(np.uint8), scale, zero
 
 
+# GPUs may take what is below the normal numbers for 0.
+BORDERS = st.floats(-5, 5).map(lambda x: 0.0 if abs(x) < 1e-30 else x)
+
+
 @settings(max_examples=15)
-@given(count=st.integers(1, 700), low=st.floats(-5, 5), high=st.floats(-5, 5))
+@given(count=st.integers(1, 700), low=BORDERS, high=BORDERS)
 def test_dynamic_quantisation(count: int, low: float, high: float) -> None:
     x = np.linspace(low, high, count).astype(np.float32)
     y, scale, zero = run_node('DynamicQuantizeLinear', [x], outputs=3)

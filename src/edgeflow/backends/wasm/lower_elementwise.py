@@ -93,7 +93,7 @@ def _binary(b: StepBuilder, op: int, left: Value, right: Value, output: Value) -
     binary_step(b, op, left, right, output)
 
 
-def _right(b: StepBuilder, node: Node, inputs: list[Value | None]) -> Value:
+def right_operand(b: StepBuilder, node: Node, inputs: list[Value | None]) -> Value:
     """Input 1 in the shape in which it is broadcast."""
     value = given(b, inputs, 1)
     if b.opset >= 7:
@@ -107,7 +107,7 @@ def binary_lowering(name: str) -> Lowering:
     """The lowering of an operator that is one operation of the kernel `binary`."""
 
     def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-        _binary(b, BINARY_IDS[name], given(b, inputs), _right(b, node, inputs), given(b, outputs))
+        _binary(b, BINARY_IDS[name], given(b, inputs), right_operand(b, node, inputs), given(b, outputs))
 
     return lower
 
@@ -116,7 +116,7 @@ def swapped_lowering(name: str) -> Lowering:
     """Greater is Less with its inputs exchanged."""
 
     def lower(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-        _binary(b, BINARY_IDS[name], _right(b, node, inputs), given(b, inputs), given(b, outputs))
+        _binary(b, BINARY_IDS[name], right_operand(b, node, inputs), given(b, inputs), given(b, outputs))
 
     return lower
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from edgeflow.backends.wasm.lower_convert import scale_loops
-from edgeflow.backends.wasm.lower_elementwise import PARAMETERS
+from edgeflow.backends.wasm.lower_elementwise import PARAMETERS, right_operand
 from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
 from edgeflow.backends.webgpu.chain_text import SIGNED, dispatch_chain
 from edgeflow.backends.webgpu.chains import MOST_OPS, Chain, View, broadcast_view, offset_through, strides_through
@@ -173,7 +173,7 @@ def binary_lowering(name: str) -> GpuLowering:
         result = operand(b, chain, first)
         type = type_of(b, output)
         for i in range(1, len(inputs)):
-            other = inputs[i]
+            other = right_operand(b, node, inputs) if i == 1 else inputs[i]
             if other is None:
                 return False
             if name == 'Pow' and common_power(b, chain, result, other):

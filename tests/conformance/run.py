@@ -53,12 +53,14 @@ def kind_of(reason: str) -> str:
     return re.sub(r"\(node '.*?'\)|'[^']*'|[\d.]+", '_', reason)[:110]
 
 
-def report(title: str, verdicts: dict[str, str | None], seconds: float, *, reasons: bool) -> None:
+def report(title: str, verdicts: dict[str, str | None], whole: set[str] | None, seconds: float, *, reasons: bool) -> None:
+    """whole: the cases with every operator on the device, if that is not WASM."""
     failed = {name: reason for name, reason in verdicts.items() if reason is not None}
     for suite in ['node', *SUITES, 'sklearn']:
         names = [name for name in verdicts if (name.split('/')[0] if '/' in name else 'node') == suite]
         if names:
-            print(f'{title}, {suite}: {len([name for name in names if name not in failed])} of {len(names)} pass')
+            on_device = '' if whole is None else f', {len(whole.intersection(names))} with every operator on the device'
+            print(f'{title}, {suite}: {len([name for name in names if name not in failed])} of {len(names)} pass{on_device}')
     print(f'{title}: {seconds:.0f} s')
     if reasons:
         for reason, count in Counter(kind_of(reason) for reason in failed.values()).most_common(60):
@@ -107,10 +109,11 @@ def main() -> int:
             continue
         started = time.monotonic()
         verdicts: dict[str, str | None] = {}
-        whole = 0
+        whole: set[str] = set()
         for case, reason, on_device in runner():
             verdicts[case.name] = reason
-            whole += reason is None and on_device
+            if reason is None and on_device:
+                whole.add(case.name)
             if reason is not None and both.get(case.name) is None:
                 both[case.name] = reason if options.only or title == 'cpython' else f'in Chromium {reason}'
             else:
@@ -118,9 +121,7 @@ def main() -> int:
             if reason is not None and options.first:
                 print(f'{case.name}: {reason}')
                 return 1
-        report(title, verdicts, time.monotonic() - started, reasons=options.reasons)
-        if options.device != 'wasm':
-            print(f'{whole} of these with every operator on {options.device}')
+        report(title, verdicts, None if options.device == 'wasm' else whole, time.monotonic() - started, reasons=options.reasons)
     if options.write:
         if options.filter or options.device != 'wasm' or options.only or options.planned:
             parser.error('the lists are written of all cases in both runtimes')

@@ -20,7 +20,7 @@ FEW_OPS = 3
 # Float operators of one input, their attributes (lower_elementwise.PARAMETERS of WASM) as @0, @1.
 FLOAT_UNARY: dict[str, str] = {
     'Abs': 'abs(%0)', 'Neg': '-%0', 'Sign': 'select(sign(%0), %0, is_nan(%0))', 'Ceil': 'ceil(%0)', 'Floor': 'floor(%0)', 'Round': 'round(%0)',
-    'Sqrt': 'sqrt(%0)', 'Reciprocal': '1.0 / %0', 'Relu': 'select(%0, F(), %0 < F())', 'HardSigmoid': 'limit(@0 * %0 + @1, F(), F(1.0))',
+    'Sqrt': 'sqrt(%0)', 'Reciprocal': '1.0 / %0', 'Relu': 'most(%0, F())', 'HardSigmoid': 'limit(@0 * %0 + @1, F(), F(1.0))',
     'HardSwish': '%0 * limit(%0 / 6.0 + 0.5, F(), F(1.0))', 'Softsign': '%0 / (1.0 + abs(%0))', 'LeakyRelu': 'select(%0, @0 * %0, %0 < F())',
     'ThresholdedRelu': 'select(F(), %0, %0 > F(@0))', 'Shrink': 'select(select(F(), %0 - @1, %0 > F(@0)), %0 + @1, %0 < F(-@0))',
     'Sigmoid': 'sigmoid(%0)', 'Softplus': 'softplus(%0)', 'Elu': 'select(%0, @0 * (expo(%0) - 1.0), %0 < F())',
@@ -31,7 +31,7 @@ FLOAT_UNARY: dict[str, str] = {
 INT_UNARY: dict[str, str] = {'Abs': 'abs(%0)', 'Neg': '-%0', 'Sign': 'sign(%0)', 'Relu': 'max(%0, I())'}
 # The functions of edgeflow and com.microsoft operators, by ir/ops/fused.py's ACTIVATIONS.
 ACTIVATIONS: dict[str, str] = {
-    'relu': 'select(%0, F(), %0 < F())', 'gelu': 'gelu(%0)', 'gelu_tanh': 'gelu_tanh(%0)', 'tanh': 'tanh_real(%0)', 'sigmoid': 'sigmoid(%0)',
+    'relu': 'most(%0, F())', 'gelu': 'gelu(%0)', 'gelu_tanh': 'gelu_tanh(%0)', 'tanh': 'tanh_real(%0)', 'sigmoid': 'sigmoid(%0)',
     'silu': '%0 * sigmoid(%0)', 'quick_gelu': '%0 * sigmoid(1.702 * %0)',
 }
 ARITHMETIC: dict[str, str] = {'Add': '%0 + %1', 'Sub': '%0 - %1', 'Mul': '%0 * %1', 'Div': '%0 / %1'}
@@ -216,7 +216,8 @@ def lower_mod(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: li
     chain = Chain(both[1].shape)
     x = operand(b, chain, both[0])
     y = operand(b, chain, other)
-    rest = chain.op('%0 % %1', type, [x, y])
+    # Vulkan leaves % of negative numbers open.
+    rest = chain.op('%0 - %0 / %1 * %1', type, [x, y])
     if type == 'I' and int_of(node, 'fmod') != 1:
         chain.op('select(%0, %0 + %1, (%0 != I()) & ((%0 ^ %1) < I()))', 'I', [rest, y])
     return finish(b, chain, both[1])

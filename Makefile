@@ -9,7 +9,7 @@ PYTHON3 ?= $(shell command -v python3.11 || command -v python3)
 PYTHON := .venv/bin/python
 SETUP := .venv/.complete node_modules/.complete
 
-.PHONY: setup build size test test-nightly conformance gpu-test demo serve bench clean
+.PHONY: setup build size test test-nightly conformance gpu-test gpu-bench demo serve bench clean
 .DEFAULT_GOAL := build
 
 setup: $(SETUP)
@@ -54,6 +54,14 @@ conformance: $(SETUP)
 gpu-test: $(SETUP)
 	@$(PYTHON) -m toolchain.build --quiet
 	@EDGEFLOW_GPU=hardware $(PYTHON) -m pytest tests/gpu
+
+# On a machine with a GPU: the kernels and models in CPython (wgpu-py), then the models in Node with Dawn, beside onnxruntime-web.
+gpu-bench: build bench/node_modules/.complete
+	@$(PYTHON) bench/gpu_bench.py
+	@$(PYTHON) -m bench.gpu_models build/bench/gpu
+	@$(PYTHON) -m bench.decoder >/dev/null && cp build/bench/smollm2-135m/onnx/model_q4.onnx build/bench/gpu/
+	@node bench/gpu_bench.mjs build/bench/gpu
+	@$(PYTHON) -m bench.table
 
 demo: $(SETUP)
 	@$(PYTHON) -m toolchain.build --quiet

@@ -34,7 +34,31 @@ def more_tables() -> str:
         lines += ['', f'| {title} | edgeflow | beside | faster |', '|---|---:|---:|---:|']
         for row in json.loads((ROOT / 'bench' / name).read_text())['figures']:
             lines.append(f'| {row["name"]} | {row["edgeflow"]:.1f} {row["unit"]} | {row["peer"]:.1f} {row["unit"]} | {row["ratio"]:.1f} × |')
-    return '\n'.join(lines)
+    return '\n'.join([*lines, *gpu_tables()])
+
+
+KERNELS = {'matmul 4096 x 4096 x 4096': 'tflops', 'matvec 11008 x 4096 float16': 'gb_per_s', 'matvec 11008 x 4096 4 bit, scales float32': 'gb_per_s'}
+UNITS = {'tflops': 'TFLOP/s', 'gb_per_s': 'GB/s of weights'}
+
+
+def gpu_tables() -> list[str]:
+    """What bench/gpu_bench.mjs and bench/gpu_bench.py measured on a real GPU, with its name."""
+    node = json.loads((ROOT / 'bench' / 'gpu-node.json').read_text())
+    lines = ['', f'| {node["device"]}, {node["runtime"]} | edgeflow, alone | in turns with | onnxruntime-web 1.30 | faster |', '|---|---:|---:|---:|---:|']
+    for row in node['rows']:
+        if 'peer_ms' in row:
+            lines.append(f'| {row["name"]} | {row["alone"]["ms"]:.1f} ms | {row["ms"]:.1f} ms | {row["peer_ms"]:.1f} ms | {row["ratio"]:.1f} × |')
+        elif 'tokens_per_s' in row:
+            lines.append(f'| {row["name"]} | {row["tokens_per_s"]:.0f} tokens/s | | | |')
+    first = node['rows'][0]
+    lines.append(f'| loading and first run of the first | {first["load_ms"] + first["first_run_ms"]:.0f} ms | | {first["peer_load_ms"] + first["peer_first_run_ms"]:.0f} ms | |')
+    kernels = json.loads((ROOT / 'bench' / 'gpu.json').read_text())
+    lines += ['', f'| {kernels["device"]}, {kernels["runtime"]} | |', '|---|---:|']
+    for row in kernels['rows']:
+        unit = KERNELS.get(row['name'])
+        if unit is not None:
+            lines.append(f'| {row["name"]} | {row[unit]:,.1f} {UNITS[unit]} |')
+    return lines
 
 
 def shown(value: float, row: dict) -> str:

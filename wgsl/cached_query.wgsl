@@ -5,9 +5,9 @@ struct Params {
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<f32>;
-@group(0) @binding(2) var<storage, read> cosines: array<f32>;
-@group(0) @binding(3) var<storage, read> sines: array<f32>;
-@group(0) @binding(4) var<storage, read> gamma: array<f32>;
+@group(0) @binding(2) var<storage, read> cosines: array<$COS>;
+@group(0) @binding(3) var<storage, read> sines: array<$SIN>;
+@group(0) @binding(4) var<storage, read> gamma: array<$GAMMA>;
 @group(0) @binding(5) var<storage, read> table: array<i32>;
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 @group(0) @binding(7) var<storage, read_write> faults: array<u32>;

@@ -31,6 +31,8 @@ SET_UP = """async ([path, workers]) => {
   library.env.workers = workers;
   // Which runs find an idle worker to help is chance, and so is when helpers get their memory: tests/browser/test_helpers.py looks at that.
   library.env.spareCores = false;
+  // The worker that writes the cache ends some time after its last write.
+  library.env.cache = false;
   const load = batching => library.loadModel(new URL(path, location.href).href, { batching });
   window.models = workers === 0 ? [await load(null)] : await Promise.all([load(null), load({ maxSize: 4, maxWait: 1 })]);
 }"""

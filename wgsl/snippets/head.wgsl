@@ -10,7 +10,7 @@ fn norm_factor(start: u32) -> f32 {
 
 fn normed(start: u32, d: u32, factor: f32) -> f32 {
   if (p.norm == 0u) { return x[start + d]; }
-  return x[start + d] * factor * gamma[d];
+  return x[start + d] * factor * f32(gamma[d]);
 }
 
 fn turned(start: u32, d: u32, factor: f32, position: u32) -> f32 {
@@ -19,6 +19,6 @@ fn turned(start: u32, d: u32, factor: f32, position: u32) -> f32 {
   let low = select(d < p.half, d % 2u == 0u, p.interleaved == 1u);
   let step = select(p.half, 1u, p.interleaved == 1u);
   let i = position * p.half + select(d % p.half, d / 2u, p.interleaved == 1u);
-  if (low) { return mine * cosines[i] - normed(start, d + step, factor) * sines[i]; }
-  return normed(start, d - step, factor) * sines[i] + mine * cosines[i];
+  if (low) { return mine * f32(cosines[i]) - normed(start, d + step, factor) * f32(sines[i]); }
+  return normed(start, d - step, factor) * f32(sines[i]) + mine * f32(cosines[i]);
 }

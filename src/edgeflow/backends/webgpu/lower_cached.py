@@ -44,6 +44,11 @@ class Turning:
             found.append(other if value is None else value)
         return found
 
+    def code(self, b: GpuBuilder, other: Value) -> dict[str, str]:
+        """The types of the tables."""
+        kinds = [b.kind(value) for value in self.bindings(other)]
+        return {'$COS': kinds[0], '$SIN': kinds[1], '$GAMMA': kinds[2]}
+
 
 @dataclass(frozen=True)
 class Heads:
@@ -68,7 +73,7 @@ def append(b: GpuBuilder, cache: CacheLayout, keys: Heads, values: Heads, layers
     words.extend(values.strides)
     words.extend(layers)
     bindings = [keys.value, values.value] + turning.bindings(keys.value) + [cache.table, cache.pool, b.fault_flags()]
-    b.dispatch('cached_append', bindings, words + turning.words(b), [keys.dims[2], keys.dims[1], keys.dims[0]])
+    b.dispatch('cached_append', bindings, words + turning.words(b), [keys.dims[2], keys.dims[1], keys.dims[0]], {}, turning.code(b, keys.value))
 
 
 def turned(b: GpuBuilder, cache: CacheLayout, queries: Heads, turning: Turning) -> Heads:
@@ -79,7 +84,7 @@ def turned(b: GpuBuilder, cache: CacheLayout, queries: Heads, turning: Turning) 
     words: list[int] = [queries.dims[1], queries.dims[2], queries.dims[3]]
     words.extend(queries.strides)
     bindings = [queries.value] + turning.bindings(queries.value) + [cache.table, y, b.fault_flags()]
-    b.dispatch('cached_query', bindings, words + turning.words(b), [queries.dims[2], queries.dims[1], queries.dims[0]])
+    b.dispatch('cached_query', bindings, words + turning.words(b), [queries.dims[2], queries.dims[1], queries.dims[0]], {}, turning.code(b, queries.value))
     return whole(y)
 
 
@@ -184,8 +189,11 @@ def lower_gqa(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: li
     rotary = int_of(node, 'do_rotary') != 0
     cos = at(inputs, 7) if rotary else None
     sin = at(inputs, 8) if rotary else None
-    if k is None or v is None or not takes(b, [source, k, v, cos, sin, at(inputs, 14), at(inputs, 15)], sizes.width):
+    if k is None or v is None or not takes(b, [source, k, v], sizes.width):
         return False
+    for table in [cos, sin, at(inputs, 14), at(inputs, 15)]:
+        if table is not None and b.kind(table) not in ['f32', 'f16']:
+            return False
     width = sizes.width
     line = (sizes.heads + 2 * sizes.groups if sizes.packed else sizes.heads) * width
     narrow = line if sizes.packed else sizes.groups * width

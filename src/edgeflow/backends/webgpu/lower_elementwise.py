@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from edgeflow.backends.wasm.lower_convert import scale_loops
 from edgeflow.backends.wasm.lower_elementwise import PARAMETERS, right_operand
-from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, quotient
 from edgeflow.backends.webgpu.chain_text import SIGNED, dispatch_chain
 from edgeflow.backends.webgpu.chains import MOST_OPS, Chain, View, broadcast_view, offset_through, strides_through
 from edgeflow.ir.attributes import int_of, number_of, text_of
@@ -20,7 +20,7 @@ FEW_OPS = 3
 # Float operators of one input, their attributes (lower_elementwise.PARAMETERS of WASM) as @0, @1.
 FLOAT_UNARY: dict[str, str] = {
     'Abs': 'abs(%0)', 'Neg': '-%0', 'Sign': 'select(sign(%0), %0, is_nan(%0))', 'Ceil': 'ceil(%0)', 'Floor': 'floor(%0)', 'Round': 'round(%0)',
-    'Sqrt': 'sqrt(%0)', 'Reciprocal': '1.0 / %0', 'Relu': 'select(%0, F(), %0 < F())', 'HardSigmoid': 'limit(@0 * %0 + @1, F(), F(1.0))',
+    'Sqrt': 'sqrt(%0)', 'Reciprocal': '1.0 / %0', 'Relu': 'most(%0, F())', 'HardSigmoid': 'limit(@0 * %0 + @1, F(), F(1.0))',
     'HardSwish': '%0 * limit(%0 / 6.0 + 0.5, F(), F(1.0))', 'Softsign': '%0 / (1.0 + abs(%0))', 'LeakyRelu': 'select(%0, @0 * %0, %0 < F())',
     'ThresholdedRelu': 'select(F(), %0, %0 > F(@0))', 'Shrink': 'select(select(F(), %0 - @1, %0 > F(@0)), %0 + @1, %0 < F(-@0))',
     'Sigmoid': 'sigmoid(%0)', 'Softplus': 'softplus(%0)', 'Elu': 'select(%0, @0 * (expo(%0) - 1.0), %0 < F())',
@@ -31,7 +31,7 @@ FLOAT_UNARY: dict[str, str] = {
 INT_UNARY: dict[str, str] = {'Abs': 'abs(%0)', 'Neg': '-%0', 'Sign': 'sign(%0)', 'Relu': 'max(%0, I())'}
 # The functions of edgeflow and com.microsoft operators, by ir/ops/fused.py's ACTIVATIONS.
 ACTIVATIONS: dict[str, str] = {
-    'relu': 'select(%0, F(), %0 < F())', 'gelu': 'gelu(%0)', 'gelu_tanh': 'gelu_tanh(%0)', 'tanh': 'tanh_real(%0)', 'sigmoid': 'sigmoid(%0)',
+    'relu': 'most(%0, F())', 'gelu': 'gelu(%0)', 'gelu_tanh': 'gelu_tanh(%0)', 'tanh': 'tanh_real(%0)', 'sigmoid': 'sigmoid(%0)',
     'silu': '%0 * sigmoid(%0)', 'quick_gelu': '%0 * sigmoid(1.702 * %0)',
 }
 ARITHMETIC: dict[str, str] = {'Add': '%0 + %1', 'Sub': '%0 - %1', 'Mul': '%0 * %1', 'Div': '%0 / %1'}
@@ -219,7 +219,8 @@ def lower_mod(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: li
     chain = Chain(both[1].shape)
     x = operand(b, chain, both[0])
     y = operand(b, chain, other)
-    rest = chain.op('%0 % %1', type, [x, y])
+    # Vulkan leaves % of negative numbers open.
+    rest = chain.op('%0 - %0 / %1 * %1', type, [x, y])
     if type == 'I' and int_of(node, 'fmod') != 1:
         chain.op('select(%0, %0 + %1, (%0 != I()) & ((%0 ^ %1) < I()))', 'I', [rest, y])
     return finish(b, chain, both[1])
@@ -388,7 +389,7 @@ def lower_quantize(b: GpuBuilder, node: Node, inputs: list[Value | None], output
     chain, numbers = made
     low, high = LIMITS[output.dtype]
     type = type_of(b, output)
-    value = chain.op('round(%0 / %1)', 'F', numbers[:2]) if numbers[2] < 0 else chain.op('round(%0 / %1) + F(%2)', 'F', numbers)
+    value = chain.op(f'round({quotient(b)})', 'F', numbers[:2]) if numbers[2] < 0 else chain.op(f'round({quotient(b)}) + F(%2)', 'F', numbers)
     # What is no number becomes the lower limit, as WASM has it.
     chain.op(f'{type}(clamp(%0, F({low}), F({high})))', type, [value])
     return finish(b, chain, output)

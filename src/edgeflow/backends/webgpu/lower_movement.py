@@ -206,8 +206,8 @@ def _join(b: GpuBuilder, parts: list[Value], output: Value, sizes: list[int]) ->
 
 # The place of an element along an axis from its offset f in a block of #, by mode.
 MIRRORS: dict[str, str] = {
-    'edge': 'f = clamp(f, 0, # - 1);', 'wrap': 'f = ((f % #) + #) % #;', 'constant': 'inside = inside && f >= 0 && f < #;',
-    'reflect': 'if (# > 1) { let t = 2 * # - 2; f = ((f % t) + t) % t; f = min(f, t - f); } else { f = 0; }',
+    'edge': 'f = clamp(f, 0, # - 1);', 'wrap': 'f = f - f / # * #; f = select(f, f + #, f < 0);', 'constant': 'inside = inside && f >= 0 && f < #;',
+    'reflect': 'if (# > 1) { let t = 2 * # - 2; f = f - f / t * t; f = select(f, f + t, f < 0); f = min(f, t - f); } else { f = 0; }',
 }
 
 

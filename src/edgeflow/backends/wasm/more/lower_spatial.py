@@ -238,7 +238,7 @@ def lower_any_batch_normalization(b: StepBuilder, node: Node, inputs: list[Value
         axes = c.ints([i for i in range(rank) if i != 1])
         mean = c.op('ReduceMean', [x, axes])
         centred = c.op('Sub', [x, mean])
-        own = [mean, c.op('ReduceMean', [c.op('Mul', [centred, centred]), axes])]
+        own: list[Value] = [mean, c.op('ReduceMean', [c.op('Mul', [centred, centred]), axes])]
         momentum = number_of(node, 'momentum', 0.9)
         for i in range(2):
             own[i] = c.reshaped(own[i], means[i].shape)

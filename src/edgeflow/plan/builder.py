@@ -86,7 +86,10 @@ class StepBuilder:
         self.scratches = []
 
     def step(self, kernel: str, words: list[Word]) -> None:
-        """Call `kernel` (its name without `k_`) with these argument words."""
+        """Call `kernel` (its name without `k_`) with these argument words. 'unsupported-op' for a number that 32 bits do not hold."""
+        for word in words:
+            if not isinstance(word, Pointer) and (word > 4294967295 or word < -2147483648):
+                raise self.unsupported(f'it has the number {word}, which its kernel cannot take')
         self.steps.append(Step(kernel, words))
 
     def pointer(self, value: Value | None, offset: int = 0) -> Word:

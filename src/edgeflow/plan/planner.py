@@ -232,7 +232,7 @@ class _Planner:
         lower = self.machine.lowering(node.key())
         if lower is None:
             raise self.b.unsupported('no backend has this operator')
-        lower(self.b, node, inputs, outputs)
+        lower_node(lower, self.b, node, inputs, outputs)
         if is_eager(inputs, outputs) and self.machine.evaluate(self.b, outputs):
             return
         written: list[Value] = []
@@ -282,13 +282,32 @@ def _check_cache(b: StepBuilder, group: NodeSteps) -> None:
                 raise b.unsupported(f"'{word.value.root().name}' lies in a session's cache, which it cannot read")
 
 
+def as_broken(b: StepBuilder, error: Exception) -> Exception:
+    """What a rule or lowering failed with: its own error, or, where what the node asks for is nowhere (an index, a key), 'invalid-graph'."""
+    if isinstance(error, EdgeflowError):
+        return error
+    return EdgeflowError('invalid-graph', f'{b.where()} breaks the rules of its operator: {error}', {'reason': str(error)})
+
+
+def lower_node(lower: Lowering, b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    """Write the steps of a node. Errors are EdgeflowErrors, whatever the node's attributes are."""
+    try:
+        lower(b, node, inputs, outputs)
+    except Exception as error:
+        raise as_broken(b, error)
+
+
 def new_outputs(node: Node, opset: int, inputs: list[Value | None], b: StepBuilder) -> list[Value | None]:
     """A new value for each output of a node, by the op table's rule; None where left out."""
     types: list[Type | None] = []
     for value in inputs:
         types.append(None if value is None else Type(value.dtype, value.shape))
     context = InferContext(node, opset, types, lambda i: _known_ints(b, inputs[i]), lambda i: _known_floats(b, inputs[i]))
-    made = infer_types(context)
+    made: list[Type] = []
+    try:
+        made = infer_types(context)
+    except Exception as error:
+        raise as_broken(b, error)
     outputs: list[Value | None] = []
     for i in range(len(node.outputs)):
         name = node.outputs[i]
@@ -313,7 +332,7 @@ def lower_at_once(node: Node, opset: int, inputs: list[Value | None], machine: M
         made.append(value)
     if _total(outputs) > max(FOLD_BYTES, FOLD_GROWTH * _total(inputs)):
         return None
-    lower(b, node, inputs, outputs)
+    lower_node(lower, b, node, inputs, outputs)
     machine.evaluate(b, outputs)
     return made
 

@@ -139,7 +139,7 @@ def _impute(c: Call) -> list[Datum | None]:
     whole = source.dtype[:5] != 'float'
     values = c.attr_numbers('imputed_value_int64s' if whole else 'imputed_value_floats')
     missing = number_of(c.node, 'replaced_value_int64' if whole else 'replaced_value_float', 0.0)
-    width = source.shape[-1]
+    width = 1 if len(source.shape) == 0 else source.shape[-1]
     if len(values) != 1 and len(values) != width:
         raise c.invalid(f'1 or {width} imputed values', f'{len(values)}')
     numbers: list[float] = c.numbers(0)[:]
@@ -167,6 +167,8 @@ def _join(c: Call) -> list[Datum | None]:
     widths = c.attr_ints('inputdimensions')
     if len(widths) != len(c.inputs):
         raise c.invalid(f'{len(c.inputs)} inputdimensions', f'{len(widths)}')
+    if len(c.value(0).shape) == 0:
+        raise c.fail('features [N, C]', 'a scalar')
     count = c.value(0).shape[0]
     rows: list[list[float]] = [[] for _ in range(count)]
     for i in range(len(widths)):

@@ -11,7 +11,7 @@ from edgeflow.host.platform import array_bytes, array_of, copy_bytes, new_bytes
 from edgeflow.host.port import Bytes, NumericArray
 from edgeflow.ir.graph import Attribute, Node
 from edgeflow.plan.builder import StepBuilder
-from edgeflow.plan.planner import SHAPE_OPS, memory_dtype, new_outputs, set_shape
+from edgeflow.plan.planner import SHAPE_OPS, lower_node, memory_dtype, new_outputs, set_shape
 from edgeflow.plan.values import Value
 
 # Opset of what operators are made of.
@@ -59,7 +59,7 @@ class Tensors:
         lower = self._machine.lowering(key)
         if lower is None:
             raise b.unsupported('no backend has this operator')
-        lower(b, node, given, outputs)
+        lower_node(lower, b, node, given, outputs)
         for value in outputs:
             if value is not None and value.base is None and value.literal is None:
                 self._place(value)

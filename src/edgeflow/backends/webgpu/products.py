@@ -40,7 +40,7 @@ class Division:
         return [(n + wide - 1) // wide, (m + high - 1) // high, batch]
 
 
-# From large to small, with the fewest workgroups at which one is worth while; measured on an H100 (bench/gpu_tiles.py).
+# From large to small, with the fewest workgroups at which one is worth while; measured on an H100 (docs/decisions/gpu-products.md).
 DIVISIONS: list[tuple[Division, int]] = [
     (Division(8, 2, 16, 8, 16), 200), (Division(4, 1, 8, 8, 0, 4), 384), (Division(4, 1, 8, 4, 0, 8), 96), (Division(2, 1, 8, 2, 0, 16), 0),
 ]

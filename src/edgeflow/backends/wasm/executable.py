@@ -539,6 +539,12 @@ def make_wasm_plan(
     except Exception:
         machine.end_plan(set())
         raise
+    return written_plan(machine, draft, steps, tape, address)
+
+
+def written_plan(machine: WasmMachine, draft: Draft, steps: list[Step], tape: Tape, address: int) -> WasmPlan:
+    """The plan whose tape of `steps` is written to `address`; the constants that it does not use are freed."""
+    engine = machine.engine
     constants = machine.end_plan(used_constants(steps, draft.outputs))
     total = len(tape.words) * WORD
     for value in constants:

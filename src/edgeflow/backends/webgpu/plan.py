@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from edgeflow.backends.wasm.executable import WasmPlan, free_plan, node_name, output_literals, used_constants
+from edgeflow.backends.wasm.executable import WasmPlan, free_plan, node_name, output_literals, written_plan
 from edgeflow.backends.webgpu.builder import Dispatch, GpuBuilder, gpu_offset, gpu_size, kind_of
 from edgeflow.backends.webgpu.chains import count_uses
 from edgeflow.backends.webgpu.crossings import UPLOAD, Crossing, Crossings
@@ -77,7 +77,6 @@ async def make_gpu_plan(
     b.cache = cache
     count_uses(graph, b.uses)
     wasm.begin_plan()
-    address = 0
     try:
         draft = make_plan(graph, shapes, outputs, machine, b, known)
         crossings = machine.crossings
@@ -93,17 +92,8 @@ async def make_gpu_plan(
     except Exception:
         wasm.end_plan(set())
         raise
-    kept = wasm.end_plan(used_constants(steps, draft.outputs))
-    total = len(tape.words) * WORD
-    for value in kept:
-        total = total + value.size
-    for i in tape.tape_words:
-        tape.words[i] = tape.words[i] + address
-    for i in tape.arena_words:
-        tape.words[i] = tape.words[i] + engine.arena_address
-    engine.write_words(address, tape.words)
-    wasm_plan = WasmPlan(draft, tape, steps, address, engine.arena_address, kept, total)
-    plan = GpuPlan(draft, crossings, wasm_plan, step_names(draft), assign_slots(draft.far), None, None, {}, total, b.failing, b.faults, [], [])
+    wasm_plan = written_plan(wasm, draft, steps, tape, address)
+    plan = GpuPlan(draft, crossings, wasm_plan, step_names(draft), assign_slots(draft.far), None, None, {}, wasm_plan.bytes, b.failing, b.faults, [], [])
     before = list(machine.memory.weights.keys())
     machine.gpu.device.watch()
     try:

@@ -1,9 +1,10 @@
 """Parts: modules that a page fetches only when it needs them, as dist/edgeflow-NAME.js.
 
-`[parts.NAME]` in transcrypt.toml lists the modules of a part. Nothing outside it may use them at run time but by an import inside an
-`async def`, which fetches the part and becomes `const { X } = await ...` in JS; annotations may name them as ever.
+`[parts.NAME]` in transcrypt.toml lists the modules of a part, and in `needs` the parts that it builds on, which are fetched before it. Nothing
+else may use a part's modules at run time but by an import inside an `async def`, which fetches the part and becomes
+`const { X } = await ...` in JS; annotations may name them as ever.
 
-A part's file is one function: it takes what the part uses of the rest of edgeflow, in one array, and gives what others import of it. So the
+A part's file is one function: it takes what the part uses of the rest of edgeflow, and of the parts that it needs, in one array, and gives what others import of it. So the
 file is the same for the ES module, the script tag and a worker started through a blob, and nothing is in two files. In `build/js`, where
 the unit tests run, parts are ordinary modules.
 """
@@ -15,7 +16,7 @@ import posixpath
 import re
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -33,6 +34,10 @@ _IMPORT = re.compile(r"^import \{ (?P<items>[^}]*) \} from '(?P<path>[^']+)';$",
 _NAMESPACE = re.compile(r"^import \* as .* from '(?P<path>[^']+)';$", re.MULTILINE)
 
 
+# (path, name) of what is imported -> its place in an array.
+Places = dict[tuple[str, str], int]
+
+
 def note(path: str) -> str:
     """Stands for the promise of the module at a path."""
     return f'\x0e{path}\x0f'
@@ -40,15 +45,16 @@ def note(path: str) -> str:
 
 @dataclass
 class Parts:
-    """Which module belongs to which part. patterns: for each part, names of modules as fnmatch takes them."""
+    """Which module belongs to which part. patterns: for each part, names of modules as fnmatch takes them. needs: what it builds on."""
 
     patterns: dict[str, list[str]]
+    needs: dict[str, list[str]] = field(default_factory=dict)
 
     @staticmethod
     def read(root: Path = ROOT) -> Parts:
         """Those of transcrypt.toml."""
-        config = tomllib.loads((root / 'transcrypt.toml').read_text())
-        return Parts({name: part['modules'] for name, part in config.get('parts', {}).items()})
+        parts = tomllib.loads((root / 'transcrypt.toml').read_text()).get('parts', {})
+        return Parts({name: part['modules'] for name, part in parts.items()}, {name: part['needs'] for name, part in parts.items() if 'needs' in part})
 
     def of(self, module: str) -> str | None:
         """The part that a module, by its Python name, belongs to."""
@@ -67,7 +73,7 @@ class Parts:
             here = self.of_path(path)
             for target in [*(target for target, _ in imports(text, path)), *namespaces(text, path)]:
                 there = self.of_path(target)
-                if there is not None and there != here:
+                if there not in [None, here, *self.needs.get(here, [])]:
                     yield path, f"{module_name(target)} is of the part '{there}', which is fetched when it is needed; import it inside an async function"
             for target in _NOTE.findall(text):
                 if self.of_path(target) is None:
@@ -98,34 +104,43 @@ class Parts:
                 if part is not None and part != self.of_path(path):
                     wanted[part].add((target, name))
         texts = {path: self.resolved(text, path, True) for path, text in sorted(texts.items())}
-        core: dict[tuple[str, str], int] = {}
+        core: Places = {}
+        below: dict[str, Places] = {part: {} for part in self.patterns}
         for path, text in texts.items():
-            if self.of_path(path) is not None:
-                for target, names in imports(text, path):
-                    for name, _ in names if self.of_path(target) is None else []:
+            here = self.of_path(path)
+            for target, names in imports(text, path) if here is not None else []:
+                there = self.of_path(target)
+                for name, _ in names:
+                    if there is None:
                         core.setdefault((target, name), len(core))
+                    elif there in self.needs.get(here, []):
+                        below[here].setdefault((target, name), len(below[here]))
+                        wanted[there].add((target, name))
         made = {f'bundle/{path}': text for path, text in texts.items() if self.of_path(path) is None}
         for part in self.patterns:
             for path, text in texts.items():
                 if self.of_path(path) == part:
-                    made[f'parts/{part}/{path}'] = self._part_module(text, path, core)
+                    made[f'parts/{part}/{path}'] = self._part_module(text, path, core, below[part])
             made[f'parts/{part}/{ENTRY}'] = ''.join(f"export {{ {name} }} from './{target}';\n" for target, name in sorted(wanted[part]))
-            made[f'parts/{part}/{CORE}'] = f"export const [{', '.join(f'${index}' for index in core.values())}] = {FREE_NAME};\n"
+            made[f'parts/{part}/{CORE}'] = f"export const [{', '.join(f'${index}' for index in range(len(core) + len(below[part])))}] = {FREE_NAME};\n"
         if self.patterns:
-            made[f'bundle/{REGISTRY}'] = self._registry(core, fingerprint(made))
+            made[f'bundle/{REGISTRY}'] = self._registry(core, below, fingerprint(made))
         return made
 
-    def _part_module(self, text: str, path: str, core: dict[tuple[str, str], int]) -> str:
+    def _part_module(self, text: str, path: str, core: Places, below: Places) -> str:
+        """A module of a part, which imports what is outside of the part from CORE: first what edgeflow.js gives, then what other parts do."""
         def replacement(match: re.Match[str]) -> str:
             target = absolute(match['path'], path)
-            if self.of_path(target) is not None:
+            there = self.of_path(target)
+            if there is not None and (target, items(match['items'])[0][0]) not in below:
                 return match[0]
-            names = [f'${core[target, name]} as {local}' for name, local in items(match['items'])]
+            places = core if there is None else {key: len(core) + place for key, place in below.items()}
+            names = [f'${places[target, name]} as {local}' for name, local in items(match['items'])]
             return f"import {{ {', '.join(names)} }} from '{relative(CORE, path)}';"
 
         return _IMPORT.sub(replacement, text)
 
-    def _registry(self, core: dict[tuple[str, str], int], build: str) -> str:
+    def _registry(self, core: Places, below: dict[str, Places], build: str) -> str:
         lines = [f"import {{ addressParts, openPart }} from '{relative(OPENER, REGISTRY)}';\n"]
         for (target, name), index in core.items():
             if target != REGISTRY:
@@ -135,7 +150,13 @@ class Parts:
         addresses = ', '.join(f"'{part}': () => new URL('./edgeflow-{part}.js', import.meta.url).href" for part in self.patterns)
         lines.append(f"const build = '{build}';\naddressParts({{ {addresses} }});\n")
         for part in self.patterns:
-            lines.append(f"export const ${part} = () => openPart('{part}', build, core);\n")
+            needs = self.needs.get(part, [])
+            given = [f'made[{needs.index(self.of_path(target))}].{name}' for target, name in below[part]]
+            if needs:
+                opened = ', '.join(f'${other}()' for other in needs)
+                lines.append(f"export const ${part} = () => Promise.all([{opened}]).then(made => openPart('{part}', build, () => [...core(), {', '.join(given)}]));\n")
+            else:
+                lines.append(f"export const ${part} = () => openPart('{part}', build, core);\n")
         return ''.join(lines)
 
 

@@ -4,17 +4,40 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
-from edgeflow.backends.generation import NextToken
+from edgeflow.backends.generation import Chooser, NextToken
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import gather
+from edgeflow.host.port import NumericArray
 from edgeflow.pipelines.token_source import SessionSource
 from edgeflow.runtime.generation import GenerationSession
 from edgeflow.runtime.model import Model, RunOptions
 from edgeflow.runtime.tensor import Tensor
-from edgeflow.text.beam_search import Beam, BeamSearch, Hypothesis, Step
+from edgeflow.text.beam_search import Beam, BeamSearch, Hypothesis, Step, candidates_of
 from edgeflow.text.generation_options import GenerationOptions
+from edgeflow.text.processors import History
 from edgeflow.text.sampling import TokenLogprob
 from edgeflow.text.streamer import StepToken
+
+
+class BeamChooser:
+    """generation.Chooser for one token of a beam: the tokens that the search may choose from are in `top`."""
+
+    def __init__(self, options: GenerationOptions, history: History) -> None:
+        self._options: GenerationOptions = options
+        self._history: History = history
+
+    def choose(self, logits: NumericArray) -> NextToken:
+        found = candidates_of(logits, self._history, self._options)
+        return NextToken(found[0].token_id, None, [NextToken(one.token_id, one.logprob) for one in found])
+
+
+def make_beam_chooser(choosing: object) -> Chooser:
+    """What a BeamSource describes: with `made`, the tokens of the beam so far."""
+    given = cast('dict[str, object]', choosing)
+    history = History(cast('list[int]', given['prompt']))
+    for token in cast('list[int]', given['made']):
+        history.append(token)
+    return BeamChooser(cast(GenerationOptions, given['options']), history)
 
 
 class BeamSource(SessionSource):

@@ -69,6 +69,9 @@ async def _text2text_generation() -> Builder:
 
 
 async def _chooser(choosing: object) -> Chooser:
+    if 'made' in cast('dict[str, object]', choosing):
+        from edgeflow.pipelines.beam_source import make_beam_chooser
+        return make_beam_chooser(choosing)
     from edgeflow.pipelines.token_source import make_chooser
     return make_chooser(choosing)
 

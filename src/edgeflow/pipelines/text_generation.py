@@ -11,7 +11,6 @@ from edgeflow.host.platform import to_dict
 from edgeflow.host.port import AbortSignal
 from edgeflow.options import public
 from edgeflow.pipelines.base import Pipeline, text_list
-from edgeflow.pipelines.beam_source import BeamSource
 from edgeflow.pipelines.token_source import PromptedStream, SessionSource
 from edgeflow.runtime.generation import GenerationSession
 from edgeflow.runtime.model import Model, RunOptions
@@ -78,7 +77,7 @@ class TextGenerationPipeline(Pipeline):
         asked = await self.asked(texts, tools, run)
 
         async def begin() -> SessionSource:
-            return self._source(asked, options, run)
+            return await self._source(asked, options, run)
 
         written = await PromptedStream(begin, self.tokenizer, stops=options.stop, on_token=on_token, signal=signal).whole_texts()
         return cast('list[GeneratedText]', self.results(asked, written, not isinstance(texts, str) and isinstance(texts[0], (str, list, tuple)), return_full_text))
@@ -107,7 +106,7 @@ class TextGenerationPipeline(Pipeline):
         run = RunOptions(priority, signal, deadline)
 
         async def begin() -> SessionSource:
-            return self._source(await self.asked(texts, tools, run), options, run)
+            return await self._source(await self.asked(texts, tools, run), options, run)
 
         return PromptedStream(begin, self.tokenizer, stops=options.stop, signal=signal)
 
@@ -116,8 +115,9 @@ class TextGenerationPipeline(Pipeline):
         found = self.config.get('generation_config')
         return {} if found is None else to_dict(found)
 
-    def _source(self, asked: Asked, options: GenerationOptions, run: RunOptions) -> SessionSource:
+    async def _source(self, asked: Asked, options: GenerationOptions, run: RunOptions) -> SessionSource:
         if options.num_beams > 1:
+            from edgeflow.pipelines.beam_source import BeamSource
             return BeamSource(self.writer(), asked.prompts, options, run, asked.inputs)
         return SessionSource(self.writer(), asked.prompts, options, run, inputs=asked.inputs, kept=self._kept, most=KEPT_SESSIONS)
 

@@ -12,9 +12,7 @@ from edgeflow.host.port import AbortSignal, NumericArray
 from edgeflow.runtime.generation import GenerationSession
 from edgeflow.runtime.model import Model, RunOptions
 from edgeflow.runtime.tensor import Tensor
-from edgeflow.text.beam_search import candidates_of
 from edgeflow.text.generation_options import GenerationOptions
-from edgeflow.text.processors import History
 from edgeflow.text.sampling import Sampler, TokenLogprob
 from edgeflow.text.streamer import RowStream, StepToken, TokenEvent, TokenStream
 from edgeflow.text.tokenizer import Tokenizer
@@ -31,29 +29,10 @@ class SamplerChooser:
         return NextToken(choice.token_id, choice.logprob, [NextToken(other.token_id, other.logprob) for other in choice.top])
 
 
-class BeamChooser:
-    """generation.Chooser for one token of a beam: the tokens that the search may choose from are in `top`."""
-
-    def __init__(self, options: GenerationOptions, history: History) -> None:
-        self._options: GenerationOptions = options
-        self._history: History = history
-
-    def choose(self, logits: NumericArray) -> NextToken:
-        found = candidates_of(logits, self._history, self._options)
-        return NextToken(found[0].token_id, None, [NextToken(one.token_id, one.logprob) for one in found])
-
-
 def make_chooser(choosing: object) -> Chooser:
-    """What choosing_of() or a BeamSource describes."""
+    """What choosing_of() describes."""
     given = cast('dict[str, object]', choosing)
-    options = cast(GenerationOptions, given['options'])
-    prompt = cast('list[int]', given['prompt'])
-    if options.num_beams > 1:
-        history = History(prompt)
-        for token in cast('list[int]', given['made']):
-            history.append(token)
-        return BeamChooser(options, history)
-    return SamplerChooser(Sampler(options, prompt, cast(int, given['row'])))
+    return SamplerChooser(Sampler(cast(GenerationOptions, given['options']), cast('list[int]', given['prompt']), cast(int, given['row'])))
 
 
 def choosing_of(options: GenerationOptions, prompt: list[int], row: int) -> object:

@@ -160,6 +160,8 @@ KERNEL(conv_f32) {
   return 0;
 }
 
+SMALL_CODE
+
 // What each place has computed for the taps of its window, summed where the windows lie: the way back.
 KERNEL(col2im_f32) {
   const float *from = FLOATS(0), *bias = FLOATS(1);
@@ -189,3 +191,5 @@ KERNEL(col2im_f32) {
   }
   return 0;
 }
+
+END_SMALL_CODE

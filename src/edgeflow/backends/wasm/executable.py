@@ -158,13 +158,8 @@ class WasmExecutable:
 
     def _begin_run(self, machine: WasmMachine, feeds: dict[str, Feed], outputs: list[str]) -> WasmPlan:
         """The plan for these feeds, which are in its memory."""
-        shapes: dict[str, list[int]] = {}
-        for name in feeds:
-            shapes[name] = feeds[name].shape
-        known: dict[str, list[int]] = {}
-        for name in self._deciding:
-            if name in feeds:
-                known[name] = [int(x) for x in array_bytes(feeds[name].data)]
+        shapes = shapes_of(feeds)
+        known = known_values(self._deciding, feeds)
         plan = self._plan(machine, shapes, outputs, known)
         for value in plan.draft.inputs:
             if value.size > 0:
@@ -377,6 +372,16 @@ class WasmExecutable:
 def node_name(node: Node) -> str:
     """A node as errors name it."""
     return f"{node.key()} (node '{node.name}')"
+
+
+def shapes_of(feeds: dict[str, Feed]) -> dict[str, list[int]]:
+    """The shapes of what a run is given."""
+    return {name: feeds[name].shape for name in feeds}
+
+
+def known_values(deciding: list[str], feeds: dict[str, Feed]) -> dict[str, list[int]]:
+    """The values of the inputs that decide which branches are taken."""
+    return {name: [int(x) for x in array_bytes(feeds[name].data)] for name in deciding if name in feeds}
 
 
 def next_stride(steps: int, took: float) -> int:

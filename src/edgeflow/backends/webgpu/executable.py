@@ -10,7 +10,9 @@ from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.engine import failure
-from edgeflow.backends.wasm.executable import count_ops, detach, improve, open_machine, plan_key, relink, run_part
+from edgeflow.backends.wasm.executable import (
+    count_ops, detach, improve, known_values, open_machine, plan_key, relink, run_part, shapes_of,
+)
 from edgeflow.backends.wasm.kernels import Image
 from edgeflow.backends.wasm.machine import check_operators
 from edgeflow.backends.wasm.pages import PageMemory, PastInput
@@ -119,13 +121,8 @@ class GpuExecutable:
 
     async def _prepared(self, machine: GpuMachine, feeds: dict[str, Feed], outputs: list[str]) -> GpuPlan:
         """The plan for these feeds, which are where it has them."""
-        shapes: dict[str, list[int]] = {}
-        for name in feeds:
-            shapes[name] = feeds[name].shape
-        known: dict[str, list[int]] = {}
-        for name in self._deciding:
-            if name in feeds:
-                known[name] = [int(x) for x in array_bytes(feeds[name].data)]
+        shapes = shapes_of(feeds)
+        known = known_values(self._deciding, feeds)
         plan = await self._plan(machine, shapes, outputs, known)
         pages = machine.pages
         # Scopes of errors are a stack that all models share, so nothing is waited for between watch() and settled().

@@ -160,6 +160,14 @@ def inner_first(b: GpuBuilder, value: Value, strides: list[int], shape: list[int
     return (copied, row_major(shape)[:3])
 
 
+def with_mask(call: Attention, mask: Value | None) -> Attention:
+    """The call with a mask that is broadcast to the scores; None: as it was."""
+    if mask is not None:
+        call.mask = mask
+        call.mask_strides = broadcast_strides(mask.shape, call.dims[:4])
+    return call
+
+
 def lower_sdpa(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
     q = at(inputs, 0)
     k = at(inputs, 1)
@@ -196,10 +204,7 @@ def lower_sdpa(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: l
     batch = max(shapes[0][0], shapes[1][0], shapes[2][0])
     dims = [batch, shapes[0][1], shapes[0][2], shapes[1][2], shapes[0][3], shapes[2][3], shapes[0][1] // shapes[1][1]]
     call = Attention(values[0], values[1], values[2], output, dims, strides[0], strides[1], strides[2], out_strides[:3], number_of(node, 'scale', 1.0))
-    if mask is not None:
-        call.mask = mask
-        call.mask_strides = broadcast_strides(mask.shape, dims[:4])
-    return attention(b, call)
+    return attention(b, with_mask(call, mask))
 
 
 def lower_cached_attention(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
@@ -216,10 +221,7 @@ def lower_cached_attention(b: GpuBuilder, node: Node, inputs: list[Value | None]
     dims = [q.shape[0], q.shape[1], q.shape[2], keys.shape[2], q.shape[3], values.shape[3], q.shape[1] // keys.shape[1]]
     call = Attention(q, keys, values, output, dims, row_major(q.shape)[:3], row_major(keys.shape)[:3], row_major(values.shape)[:3],
                      row_major(output.shape)[:3], number_of(node, 'scale', 1.0), guard=int_of(node, 'guard') != 0)
-    if mask is not None:
-        call.mask = mask
-        call.mask_strides = broadcast_strides(mask.shape, dims[:4])
-    return attention(b, call)
+    return attention(b, with_mask(call, mask))
 
 
 def lower_contrib_attention(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
-from edgeflow.backends.webgpu.products import dispatch_product, matmul_product
+from edgeflow.backends.webgpu.products import Product, dispatch_product, matmul_product
 from edgeflow.ir.attributes import int_of, number_of, text_of
 from edgeflow.ir.graph import Node
 from edgeflow.plan.values import Value, at
 
 
-def lower_matmul(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
-    """MatMul, and edgeflow:MatMul with bias, residual, activation."""
+def product_of(node: Node, inputs: list[Value | None], outputs: list[Value | None], trans_a: str, trans_b: str) -> Product | None:
+    """alpha * A @ B of inputs 0 and 1, exchanged where the attributes of these names say so (a vector has nothing to exchange)."""
     a = at(inputs, 0)
     weights = at(inputs, 1)
     y = at(outputs, 0)
     if a is None or weights is None or y is None:
-        return False
-    product = matmul_product(a, weights, y, int_of(node, 'trans_a') != 0, int_of(node, 'trans_b') != 0)
+        return None
+    product = matmul_product(a, weights, y, int_of(node, trans_a) != 0 and len(a.shape) > 1, int_of(node, trans_b) != 0 and len(weights.shape) > 1)
     product.alpha = number_of(node, 'alpha', 1.0)
+    return product
+
+
+def lower_matmul(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
+    """MatMul, and edgeflow:MatMul with bias, residual, activation."""
+    product = product_of(node, inputs, outputs, 'trans_a', 'trans_b')
+    if product is None:
+        return False
     product.activation = text_of(node, 'activation', '')
     product.bias = at(inputs, 2)
     product.residual = at(inputs, 3)
@@ -25,25 +33,15 @@ def lower_matmul(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs:
 
 
 def lower_contrib_matmul(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
-    """com.microsoft:FusedMatMul. A vector has nothing to exchange."""
-    a = at(inputs, 0)
-    weights = at(inputs, 1)
-    y = at(outputs, 0)
-    if a is None or weights is None or y is None:
-        return False
-    product = matmul_product(a, weights, y, int_of(node, 'transA') != 0 and len(a.shape) > 1, int_of(node, 'transB') != 0 and len(weights.shape) > 1)
-    product.alpha = number_of(node, 'alpha', 1.0)
-    return dispatch_product(b, product)
+    """com.microsoft:FusedMatMul."""
+    product = product_of(node, inputs, outputs, 'transA', 'transB')
+    return product is not None and dispatch_product(b, product)
 
 
 def lower_gemm(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
-    a = at(inputs, 0)
-    weights = at(inputs, 1)
-    y = at(outputs, 0)
-    if a is None or weights is None or y is None:
+    product = product_of(node, inputs, outputs, 'transA', 'transB')
+    if product is None:
         return False
-    product = matmul_product(a, weights, y, int_of(node, 'transA') != 0, int_of(node, 'transB') != 0)
-    product.alpha = number_of(node, 'alpha', 1.0)
     beta = number_of(node, 'beta', 1.0)
     addend = at(inputs, 2)
     if addend is not None and beta != 0:
@@ -52,7 +50,7 @@ def lower_gemm(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: l
         columns = addend.shape[rank - 1] if rank > 0 else 1
         if beta == 1 and rows == 1 and columns == product.n:
             product.bias = addend
-        elif beta == 1 and addend.shape == y.shape:
+        elif beta == 1 and addend.shape == product.y.shape:
             product.residual = addend
         else:
             product.addend = addend

@@ -1,0 +1,115 @@
+// A token's attention to what its session has in pages and to itself, which it appends: rotary embedding and norms of queries and keys, append
+// and attention in one. A workgroup a head of queries and row of the batch: x: heads, y: batch. 256 threads in four parts of 64, of which each
+// takes every fourth page, with a softmax of its own, as in cached_attend. Of the heads that share a key, the first writes it.
+struct Params {
+  share: u32, q_at: u32, q_b: u32, k_at: u32, k_b: u32, v_at: u32, v_b: u32, y_b: u32, layer_k: u32, layer_v: u32, window: u32, scale: f32, softcap: f32,
+  past: u32, m_b: u32, m_t: u32, fault: u32, norm_q: u32, norm_k: u32, epsilon: f32, half: u32, interleaved: u32, positions: u32, turn_b: u32,
+}
+const WIDTH = $WIDTHu;
+const PAGE = 64u;
+const PARTS = 4u;
+const THREADS = 256u;
+const LOW = -3.4e38;
+@group(0) @binding(0) var<uniform> p: Params;
+$BINDINGS
+var<workgroup> query: array<f32, WIDTH>;
+var<workgroup> fresh: array<f32, WIDTH>;
+var<workgroup> score: array<f32, THREADS>;
+var<workgroup> tops: array<f32, PARTS>;
+var<workgroup> sums: array<f32, PARTS>;
+var<workgroup> parts: array<f32, 1024>;
+
+$HEADS
+
+@compute @workgroup_size(THREADS)
+fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) local: u32) {
+  let row = id.y * 6u;
+  let cached = u32(table[row]);
+  let list = u32(table[row + 2u]);
+  let head = id.x / p.share;
+  $CHECK
+  let q_from = p.q_at + id.y * p.q_b + id.x * WIDTH;
+  let k_from = p.k_at + id.y * p.k_b + head * WIDTH;
+  let v_from = p.v_at + id.y * p.v_b + head * WIDTH;
+  if (local < WIDTH) {
+    query[local] = turned_q(q_from, local, id.y, cached);
+    fresh[local] = turned_k(k_from, local, id.y, cached);
+  }
+  workgroupBarrier();
+  if (id.x % p.share == 0u && local < WIDTH) {
+    let place = u32(table[list + cached / PAGE]);
+    pool[place + p.layer_k + head * WIDTH * PAGE + local * PAGE + cached % PAGE] = fresh[local];
+    pool[place + p.layer_v + (head * PAGE + cached % PAGE) * WIDTH + local] = $V[v_from + local];
+  }
+  let part = local / PAGE;
+  let lane = local % PAGE;
+  let mine = part * PAGE;
+  let first = select(0u, cached + 1u - p.window, p.window > 0u && cached + 1u > p.window);
+  let pages = (cached + PAGE - 1u) / PAGE;
+  var top = LOW;
+  var sum = 0.0;
+  var result = vec4f();
+  for (var turn = first / PAGE; turn < pages; turn += PARTS) {
+    let page = turn + part;
+    let key = page * PAGE + lane;
+    var place = 0u;
+    var count = 0u;
+    var s = LOW;
+    if (page < pages) {
+      place = u32(table[list + page]);
+      count = min(PAGE, cached - page * PAGE);
+      if (key < cached && key >= first) {
+        let at = place + p.layer_k + head * WIDTH * PAGE + lane;
+        var dots = vec4f();
+        for (var d = 0u; d < WIDTH; d += 4u) {
+          dots += vec4f(query[d], query[d + 1u], query[d + 2u], query[d + 3u])
+            * vec4f(pool[at + d * PAGE], pool[at + (d + 1u) * PAGE], pool[at + (d + 2u) * PAGE], pool[at + (d + 3u) * PAGE]);
+        }
+        s = capped(dot(dots, vec4f(1.0)));
+      }
+    }
+    score[local] = s;
+    workgroupBarrier();
+    var most = top;
+    for (var j = 0u; j < PAGE; j++) { most = max(most, score[mine + j]); }
+    workgroupBarrier();
+    score[local] = select(exp(s - most), 0.0, s == LOW);
+    workgroupBarrier();
+    let fade = exp(top - most);
+    sum *= fade;
+    result *= fade;
+    let at = place + p.layer_v + head * PAGE * WIDTH + lane;
+    for (var j = 0u; j < count; j++) {
+      let e = score[mine + j];
+      sum += e;
+$for c $COLUMNS
+      if (#cu * PAGE + lane < WIDTH) { result[#c] += e * pool[at + j * WIDTH + #cu * PAGE]; }
+$}
+    }
+    top = most;
+    workgroupBarrier();
+  }
+  if (lane == 0u) {
+    tops[part] = top;
+    sums[part] = sum;
+  }
+  for (var c = 0u; c < 4u; c++) { parts[(part * 4u + c) * PAGE + lane] = result[c]; }
+  workgroupBarrier();
+  var own = 0.0;
+  for (var d = 0u; d < WIDTH; d++) { own += query[d] * fresh[d]; }
+  own = capped(own);
+  var most = own;
+  for (var i = 0u; i < PARTS; i++) { most = max(most, tops[i]); }
+  var total = exp(own - most);
+  for (var i = 0u; i < PARTS; i++) { total += sums[i] * exp(tops[i] - most); }
+  if (local < WIDTH) {
+    var z = $V[v_from + local] * exp(own - most);
+    for (var i = 0u; i < PARTS; i++) { z += parts[i * 256u + local] * exp(tops[i] - most); }
+    y[id.y * p.y_b + id.x * WIDTH + local] = z / total;
+  }
+}
+
+fn capped(product: f32) -> f32 {
+  let s = product * p.scale;
+  return select(s, p.softcap * tanh(clamp(s / p.softcap, -20.0, 20.0)), p.softcap > 0.0);
+}

@@ -1,14 +1,14 @@
 // A token's attention to what its session has in pages and to itself, which it appends: rotary embedding and norms of queries and keys, append
-// and attention in one. A workgroup a head of queries and row of the batch: x: heads, y: batch. 256 threads in four parts of 64, of which each
-// takes every fourth page, with a softmax of its own, as in cached_attend. Of the heads that share a key, the first writes it.
+// and attention in one. A workgroup a head of queries and row of the batch: x: heads, y: batch. 64 threads in each of PARTS parts, of which each
+// takes every PARTS-th page, with a softmax of its own, as in cached_attend. Of the heads that share a key, the first writes it.
 struct Params {
   share: u32, q_at: u32, q_b: u32, k_at: u32, k_b: u32, v_at: u32, v_b: u32, y_b: u32, layer_k: u32, layer_v: u32, window: u32, scale: f32, softcap: f32,
-  past: u32, m_b: u32, m_t: u32, fault: u32, norm_q: u32, norm_k: u32, epsilon: f32, half: u32, interleaved: u32, positions: u32, turn_b: u32,
+  past: u32, m_b: u32, m_t: u32, fault: u32, epsilon: f32, half: u32, interleaved: u32, positions: u32, turn_b: u32,
 }
 const WIDTH = $WIDTHu;
 const PAGE = 64u;
-const PARTS = 4u;
-const THREADS = 256u;
+const PARTS = $PARTSu;
+const THREADS = PAGE * PARTS;
 const LOW = -3.4e38;
 @group(0) @binding(0) var<uniform> p: Params;
 $BINDINGS
@@ -17,7 +17,7 @@ var<workgroup> fresh: array<f32, WIDTH>;
 var<workgroup> score: array<f32, THREADS>;
 var<workgroup> tops: array<f32, PARTS>;
 var<workgroup> sums: array<f32, PARTS>;
-var<workgroup> parts: array<f32, 1024>;
+var<workgroup> parts: array<f32, PARTS * 256u>;
 
 $HEADS
 
@@ -31,15 +31,18 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) local
   let q_from = p.q_at + id.y * p.q_b + id.x * WIDTH;
   let k_from = p.k_at + id.y * p.k_b + head * WIDTH;
   let v_from = p.v_at + id.y * p.v_b + head * WIDTH;
-  if (local < WIDTH) {
-    query[local] = turned_q(q_from, local, id.y, cached);
-    fresh[local] = turned_k(k_from, local, id.y, cached);
+$NORMS
+  for (var d = local; d < WIDTH; d += THREADS) {
+    query[d] = turned_q(q_from, d, id.y, cached, norm_q);
+    fresh[d] = turned_k(k_from, d, id.y, cached, norm_k);
   }
   workgroupBarrier();
-  if (id.x % p.share == 0u && local < WIDTH) {
+  if (id.x % p.share == 0u) {
     let place = u32(table[list + cached / PAGE]);
-    pool[place + p.layer_k + head * WIDTH * PAGE + local * PAGE + cached % PAGE] = fresh[local];
-    pool[place + p.layer_v + (head * PAGE + cached % PAGE) * WIDTH + local] = $V[v_from + local];
+    for (var d = local; d < WIDTH; d += THREADS) {
+      pool[place + p.layer_k + (head * WIDTH + d) * PAGE + cached % PAGE] = fresh[d];
+      pool[place + p.layer_v + (head * PAGE + cached % PAGE) * WIDTH + d] = $V[v_from + d];
+    }
   }
   let part = local / PAGE;
   let lane = local % PAGE;
@@ -102,10 +105,10 @@ $}
   for (var i = 0u; i < PARTS; i++) { most = max(most, tops[i]); }
   var total = exp(own - most);
   for (var i = 0u; i < PARTS; i++) { total += sums[i] * exp(tops[i] - most); }
-  if (local < WIDTH) {
-    var z = $V[v_from + local] * exp(own - most);
-    for (var i = 0u; i < PARTS; i++) { z += parts[i * 256u + local] * exp(tops[i] - most); }
-    y[id.y * p.y_b + id.x * WIDTH + local] = z / total;
+  for (var d = local; d < WIDTH; d += THREADS) {
+    var z = $V[v_from + d] * exp(own - most);
+    for (var i = 0u; i < PARTS; i++) { z += parts[i * 256u + d] * exp(tops[i] - most); }
+    y[id.y * p.y_b + id.x * WIDTH + d] = z / total;
   }
 }
 

@@ -61,6 +61,17 @@ class Norm:
     epsilon: float
 
 
+@dataclass(frozen=True)
+class Turn:
+    """A rotary embedding. table: cos and sin are [positions, half]; else [batch or 1, ..., width], of the token that is there."""
+
+    cos: Value
+    sin: Value
+    half: int
+    interleaved: int = 0
+    table: bool = False
+
+
 @dataclass
 class Dispatch(Step):
     """A dispatch: `words` are the pointers that it binds. parameters: the words of its uniform struct, as signed 32-bit numbers."""
@@ -132,6 +143,9 @@ class GpuBuilder(StepBuilder):
         # The norms of one row that made values, by their number; and products that can be written again with an addition behind.
         self.norms: dict[int, Norm] = {}
         self.endings: dict[int, Callable[[Value, Value], bool]] = {}
+        # What was turned, and how, by the number of the result; and the masks that a dispatch before has looked through.
+        self.turns: dict[int, tuple[Value, Turn]] = {}
+        self.checked: set[int] = set()
         # By the name of an output: where in another value it is; None: it is made where its node is.
         self.grouped: dict[str, tuple[Value, int] | None] = {}
         # Whether what is being lowered is for WASM as a whole.

@@ -17,7 +17,7 @@ var<workgroup> fresh: array<f32, WIDTH>;
 var<workgroup> score: array<f32, THREADS>;
 var<workgroup> tops: array<f32, PARTS>;
 var<workgroup> sums: array<f32, PARTS>;
-var<workgroup> parts: array<f32, PARTS * 256u>;
+var<workgroup> parts: array<f32, THREADS * $COLUMNSu>;
 
 $HEADS
 
@@ -64,9 +64,10 @@ $NORMS
       if (key < cached && key >= first) {
         let at = place + p.layer_k + head * WIDTH * PAGE + lane;
         var dots = vec4f();
-        for (var d = 0u; d < WIDTH; d += 4u) {
-          dots += vec4f(query[d], query[d + 1u], query[d + 2u], query[d + 3u])
-            * vec4f(pool[at + d * PAGE], pool[at + (d + 1u) * PAGE], pool[at + (d + 2u) * PAGE], pool[at + (d + 3u) * PAGE]);
+        for (var d = 0u; d < WIDTH; d += $STEPu) {
+$for u $STEP
+          dots[#u % 4] += query[d + #uu] * pool[at + (d + #uu) * PAGE];
+$}
         }
         s = capped(dot(dots, vec4f(1.0)));
       }
@@ -74,7 +75,11 @@ $NORMS
     score[local] = s;
     workgroupBarrier();
     var most = top;
-    for (var j = 0u; j < PAGE; j++) { most = max(most, score[mine + j]); }
+    for (var j = 0u; j < PAGE; j += 8u) {
+$for u 8
+      most = max(most, score[mine + j + #uu]);
+$}
+    }
     workgroupBarrier();
     score[local] = select(exp(s - most), 0.0, s == LOW);
     workgroupBarrier();
@@ -82,11 +87,14 @@ $NORMS
     sum *= fade;
     result *= fade;
     let at = place + p.layer_v + head * PAGE * WIDTH + lane;
-    for (var j = 0u; j < count; j++) {
-      let e = score[mine + j];
-      sum += e;
+    // Many loads at a time, also of keys that are not there, whose score is 0.
+    for (var j = 0u; j < count; j += 8u) {
+$for u 8
+      let e#u = score[mine + j + #uu];
+      sum += e#u;
 $for c $COLUMNS
-      if (#cu * PAGE + lane < WIDTH) { result[#c] += e * pool[at + j * WIDTH + #cu * PAGE]; }
+      if (#cu * PAGE + lane < WIDTH) { result[#c] += select(0.0, e#u * pool[at + (j + #uu) * WIDTH + #cu * PAGE], j + #uu < count); }
+$}
 $}
     }
     top = most;
@@ -96,7 +104,9 @@ $}
     tops[part] = top;
     sums[part] = sum;
   }
-  for (var c = 0u; c < 4u; c++) { parts[(part * 4u + c) * PAGE + lane] = result[c]; }
+$for c $COLUMNS
+  parts[(part * $COLUMNSu + #cu) * PAGE + lane] = result[#c];
+$}
   workgroupBarrier();
   var own = 0.0;
   for (var d = 0u; d < WIDTH; d++) { own += query[d] * fresh[d]; }
@@ -107,7 +117,7 @@ $}
   for (var i = 0u; i < PARTS; i++) { total += sums[i] * exp(tops[i] - most); }
   for (var d = local; d < WIDTH; d += THREADS) {
     var z = $V[v_from + d] * exp(own - most);
-    for (var i = 0u; i < PARTS; i++) { z += parts[i * 256u + d] * exp(tops[i] - most); }
+    for (var i = 0u; i < PARTS; i++) { z += parts[i * $COLUMNSu * PAGE + d] * exp(tops[i] - most); }
     y[id.y * p.y_b + id.x * WIDTH + d] = z / total;
   }
 }

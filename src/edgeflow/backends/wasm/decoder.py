@@ -320,9 +320,13 @@ class WasmDecoder:
         following: Step | None = None
         # As far as the plan serves: another one is made when it is certain that it is needed.
         if likely and capacity_for(length + 2, FIRST_CAPACITY) == capacity + 1:
-            feeds = self._laid(pages, [session], [[0]], [length + 1], capacity)
-            feeds[INPUT] = Feed(feeds[INPUT].dtype, feeds[INPUT].shape, new_array(feeds[INPUT].dtype, 0))
-            following = await self._run.submit(feeds, True)
+            try:
+                feeds = self._laid(pages, [session], [[0]], [length + 1], capacity)
+                feeds[INPUT] = Feed(feeds[INPUT].dtype, feeds[INPUT].shape, new_array(feeds[INPUT].dtype, 0))
+                following = await self._run.submit(feeds, True)
+            except EdgeflowError:
+                # Nobody has asked for it yet; whoever does meets the error.
+                self._stepped = None
         chosen = await step.token()
         if following is not None:
             self._ahead = _Ahead(session, length + 1, chosen, following)

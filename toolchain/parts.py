@@ -104,7 +104,7 @@ class Parts:
                 if part is not None and part != self.of_path(path):
                     wanted[part].add((target, name))
         texts = {path: self.resolved(text, path, True) for path, text in sorted(texts.items())}
-        core: Places = {}
+        users: dict[tuple[str, str], set[str]] = {}
         below: dict[str, Places] = {part: {} for part in self.patterns}
         for path, text in texts.items():
             here = self.of_path(path)
@@ -112,17 +112,20 @@ class Parts:
                 there = self.of_path(target)
                 for name, _ in names:
                     if there is None:
-                        core.setdefault((target, name), len(core))
+                        users.setdefault((target, name), set()).add(here)
                     elif there in self.needs.get(here, []):
                         below[here].setdefault((target, name), len(below[here]))
                         wanted[there].add((target, name))
+        # What many parts use comes first, so that few have gaps before what they use.
+        core = {key: place for place, key in enumerate(sorted(users, key=lambda key: (-len(users[key]), sorted(users[key]))))}
         made = {f'bundle/{path}': text for path, text in texts.items() if self.of_path(path) is None}
         for part in self.patterns:
             for path, text in texts.items():
                 if self.of_path(path) == part:
                     made[f'parts/{part}/{path}'] = self._part_module(text, path, core, below[part])
             made[f'parts/{part}/{ENTRY}'] = ''.join(f"export {{ {name} }} from './{target}';\n" for target, name in sorted(wanted[part]))
-            made[f'parts/{part}/{CORE}'] = f"export const [{', '.join(f'${index}' for index in range(len(core) + len(below[part])))}] = {FREE_NAME};\n"
+            used = {place for key, place in core.items() if part in users[key]} | {len(core) + place for place in below[part].values()}
+            made[f'parts/{part}/{CORE}'] = f"export const [{', '.join(f'${place}' if place in used else '' for place in range(max(used, default=-1) + 1))}] = {FREE_NAME};\n"
         if self.patterns:
             made[f'bundle/{REGISTRY}'] = self._registry(core, below, fingerprint(made))
         return made

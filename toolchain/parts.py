@@ -1,6 +1,6 @@
 """Parts: modules that a page fetches only when it needs them, as dist/edgeflow-NAME.js.
 
-`[parts.NAME]` in transcrypt.toml lists the modules of a part, and in `needs` the parts that it builds on, which are fetched before it. Nothing
+`[parts.NAME]` in transcrypt.toml lists the modules of a part, and in `needs` the parts that it builds on, which are fetched beside it. Nothing
 else may use a part's modules at run time but by an import inside an `async def`, which fetches the part and becomes
 `const { X } = await ...` in JS; annotations may name them as ever.
 
@@ -133,6 +133,8 @@ class Parts:
     def _part_module(self, text: str, path: str, core: Places, below: Places) -> str:
         """A module of a part, which imports what is outside of the part from CORE: first what edgeflow.js gives, then what other parts do."""
         def replacement(match: re.Match[str]) -> str:
+            if not match['path'].startswith('.'):
+                return match[0]
             target = absolute(match['path'], path)
             there = self.of_path(target)
             if there is not None and (target, items(match['items'])[0][0]) not in below:
@@ -157,7 +159,7 @@ class Parts:
             given = [f'made[{needs.index(self.of_path(target))}].{name}' for target, name in below[part]]
             if needs:
                 opened = ', '.join(f'${other}()' for other in needs)
-                lines.append(f"export const ${part} = () => Promise.all([{opened}]).then(made => openPart('{part}', build, () => [...core(), {', '.join(given)}]));\n")
+                lines.append(f"export const ${part} = () => openPart('{part}', build, () => Promise.all([{opened}]).then(made => [...core(), {', '.join(given)}]));\n")
             else:
                 lines.append(f"export const ${part} = () => openPart('{part}', build, core);\n")
         return ''.join(lines)
@@ -184,9 +186,10 @@ def items(text: str) -> list[tuple[str, str]]:
 
 
 def imports(text: str, path: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """What a generated module at a path imports: (path, names)."""
+    """What a generated module at a path imports, of edgeflow's: (path, names)."""
     for match in _IMPORT.finditer(text):
-        yield absolute(match['path'], path), items(match['items'])
+        if match['path'].startswith('.'):
+            yield absolute(match['path'], path), items(match['items'])
 
 
 def namespaces(text: str, path: str) -> Iterator[str]:

@@ -164,7 +164,7 @@ Options
     check_calls(function, check) -> function            see options.public; JS gives the function back (the transpiler checks)
     call_with(action, options) -> object                 calls a function that has only options, with those of a plain JS object / a dict
 
-Text libraries
+Text libraries (from edgeflow.host.text)
     async render_template(template: str, variables: dict) -> str        a Jinja chat template, with what transformers gives them: tojson,
                                                          raise_exception, strftime_now, loop controls, blocks trimmed. EdgeflowError
                                                          'invalid-tokenizer' (no Jinja), 'invalid-argument' (what it raises)

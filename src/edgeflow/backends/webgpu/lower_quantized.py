@@ -6,7 +6,7 @@ of its integers but for the rounding of float32.
 
 from __future__ import annotations
 
-from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, quotient
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
 from edgeflow.backends.webgpu.chain_text import dispatch_chain
 from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.backends.webgpu.lower_reduce import reduce_axes
@@ -43,9 +43,9 @@ def dynamic_range(b: GpuBuilder, source: Value, scale: Value, zero: Value) -> bo
         low = chain.op('select(F(), %0, %0 < F())', 'F', [low])
         high = chain.op('select(F(), %0, %0 > F())', 'F', [high])
         # A range of 0 has the scale 1.
-        step = chain.op('select((%1 - %0) / 255.0, F(1.0), %0 == %1)', 'F', [low, high])
+        step = chain.op('select(quotient(%1 - %0, F(255.0)), F(1.0), %0 == %1)', 'F', [low, high])
         if output is zero:
-            step = chain.op(f'clamp(round(-{quotient(b)}), F(), F(255.0))', 'F', [low, step])
+            step = chain.op('clamp(round(-quotient(%0, %1)), F(), F(255.0))', 'F', [low, step])
             if b.kind(zero) == 'u32':
                 step = chain.op('U(%0)', 'U', [step])
         if not dispatch_chain(b, chain, output):
@@ -61,7 +61,7 @@ def quantized(b: GpuBuilder, source: Value, scale: Value, zero: Value, output: V
     shift = chain.load(zero, 'F' if b.kind(zero) == 'f32' else 'U', 0, [0])
     if b.kind(zero) != 'f32':
         shift = chain.op('F(%0)', 'F', [shift])
-    code = chain.op(f'clamp(round({quotient(b)}) + %2, F(), F(255.0))', 'F', [x, step, shift])
+    code = chain.op('clamp(round(quotient(%0, %1)) + %2, F(), F(255.0))', 'F', [x, step, shift])
     if b.kind(output) == 'u32':
         chain.op('U(%0)', 'U', [code])
     else:

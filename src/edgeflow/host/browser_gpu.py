@@ -218,7 +218,8 @@ async def open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevi
     const requiredFeatures = wanted.filter(name => adapter.features.has(name));
     const requiredLimits = Object.fromEntries(LIMITS.map(name => [name, adapter.limits[name]]));
     const raw = await adapter.requestDevice({ requiredFeatures, requiredLimits });
-    return new Device(adapter, raw, requiredFeatures, onLost);
+    const language = navigator.gpu.wgslLanguageFeatures;
+    return new Device(adapter, raw, requiredFeatures.concat(wanted.filter(name => language?.has(name))), onLost);
     ''')
 
 

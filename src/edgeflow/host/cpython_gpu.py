@@ -24,6 +24,8 @@ LIMITS = {
 }
 # wgpu-native's names of features, where they differ.
 FEATURES = {'subgroups': 'subgroup'}
+# Of the language: wgpu-native compiles these and does not list them.
+LANGUAGE = ['packed_4x8_integer_dot_product']
 
 # Dispatches timed by one set of queries, which has at most 4096.
 MOST_TIMED = 2048
@@ -61,7 +63,7 @@ async def open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> Device 
     features = [name for name in wanted if FEATURES.get(name, name) in adapter.features]
     limits = {python: adapter.limits[python] for python in LIMITS.values()}
     device = adapter.request_device_sync(required_features=[FEATURES.get(name, name) for name in features], required_limits=limits)
-    return Device(adapter, device, features, on_lost)
+    return Device(adapter, device, features + [name for name in wanted if name in LANGUAGE], on_lost)
 
 
 class Device:

@@ -119,16 +119,16 @@ class Device {
 
   encode(commands) {
     const encoder = this.raw.createCommandEncoder();
-    let pass = null;
+    let pass = null, last;
     for (const { pipeline, group, groups, source, target } of commands) {
       if (pipeline) {
         pass ??= encoder.beginComputePass();
-        pass.setPipeline(pipeline);
+        if (pipeline !== last) pass.setPipeline(last = pipeline);
         pass.setBindGroup(0, group);
         pass.dispatchWorkgroups(groups[0], groups[1], groups[2]);
       } else {
         pass?.end();
-        pass = null;
+        pass = last = null;
         encoder.copyBufferToBuffer(source.buffer, source.offset, target.buffer, target.offset, source.size);
       }
     }

@@ -5,7 +5,7 @@ wgpu-py is an optional dependency: without it, or without an adapter, there is n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import numpy
@@ -190,20 +190,27 @@ class Device:
         source, target = command.source, command.target
         encoder.copy_buffer_to_buffer(source.buffer, source.offset, target.buffer, target.offset, source.size)
 
-    async def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> list[memoryview]:
-        def work() -> list[memoryview]:
+    def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> Awaitable[list[memoryview]]:
+        total = sum(piece.size for piece in reads)
+
+        def submitted() -> object:
             encoder = self._encode(commands)
-            total = sum(piece.size for piece in reads)
-            if total == 0:
-                self._device.queue.submit([encoder.finish()])
-                return [memoryview(b'') for _ in reads]
-            staging = self._device.create_buffer(size=total, usage=self._usage.COPY_DST | self._usage.MAP_READ)
+            staging = None if total == 0 else self._device.create_buffer(size=total, usage=self._usage.COPY_DST | self._usage.MAP_READ)
             at = 0
             for piece in reads:
                 if piece.size > 0:
                     encoder.copy_buffer_to_buffer(piece.buffer, piece.offset, staging, at, piece.size)
                 at += piece.size
             self._device.queue.submit([encoder.finish()])
+            return staging
+
+        return self._read(self._guarded(submitted), reads)
+
+    async def _read(self, staging: object, reads: list[GpuPiece]) -> list[memoryview]:
+        if staging is None:
+            return [memoryview(b'') for _ in reads]
+
+        def work() -> list[memoryview]:
             staging.map_sync('READ')
             data = staging.read_mapped()
             staging.unmap()

@@ -8,8 +8,8 @@ A backend takes a graph after all passes and gives an Executable. Its duties:
   not in the first run. What depends on types or shapes may still be refused while planning, with node and reason.
 - **Weights.** After load() nothing refers to the graph's TensorData any more: the file's bytes can be freed.
 - **Types.** Inputs and outputs have the declared data types. How values lie in memory between is the backend's business.
-- **Runs.** run() copies inputs in and outputs out; the results share no memory with the backend. One run at a time
-  works on an executable; the caller (runtime/model.py) waits for one before it starts the next.
+- **Runs.** run() copies inputs in and outputs out; the results share no memory with the backend. At most `flights` runs at a time
+  work on an executable; the caller (runtime/model.py) waits for one to end before it starts one more.
 - **Cancelling.** A run that is given a RunControl ends with 'aborted' soon after the control says so, at a step boundary.
   Between its steps it lets go of the thread now and then, so that the caller can say so at all.
 - **Errors.** A kernel that finds bad data (an index out of range) is 'run-failed', names the node, and leaves the
@@ -97,10 +97,11 @@ class HelperLink(Protocol):
 class Executable(Protocol):
     """A model that is ready to run on a device.
 
-    lane: names what works on one run at a time, for all executables of that lane: a worker, or this thread.
+    lane: names what works on `flights` runs at a time, for all executables of that lane: a worker, this thread, or a model on a GPU.
     """
 
     lane: str
+    flights: int
 
     async def run(
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,

@@ -81,8 +81,13 @@ class Model(Resource):
         self._entry.update(executable.memory())
         self.id: str = f'model {self.number()}'
         self._batcher: Batcher | None = None if batching is None else model_batcher(batching)
-        page_scheduler().register_model(self.id, lane=executable.lane, batcher=self._batcher)
+        self._register(executable)
         _watched.collection().watch(self, self.id)
+
+    def _register(self, executable: GeneratingExecutable) -> None:
+        # What could be merged waits for that, rather than behind others on the GPU.
+        page_scheduler().register_model(
+            self.id, lane=executable.lane, batcher=self._batcher, limit=executable.flights if self._batcher is None else 1)
 
     @public
     async def run(
@@ -232,7 +237,7 @@ class Model(Resource):
             loaded.dispose()
         else:
             self._executable = loaded
-            page_scheduler().register_model(self.id, lane=loaded.lane, batcher=self._batcher)
+            self._register(loaded)
 
     def _check_living(self) -> None:
         if self.disposed:

@@ -45,8 +45,10 @@ class Tenancy:
 class RemoteExecutable:
     """contract.Executable over a worker's."""
 
-    def __init__(self, tenancy: Tenancy, placement: Placement, memory: MemoryUse) -> None:
-        self.lane: str = tenancy.worker.lane
+    def __init__(self, tenancy: Tenancy, placement: Placement, memory: MemoryUse, flights: int) -> None:
+        # The GPU works on runs of several models, the worker only hands them over.
+        self.lane: str = f'{tenancy.worker.lane} gpu {tenancy.number}' if placement.device == 'webgpu' else tenancy.worker.lane
+        self.flights: int = flights
         self._tenancy: Tenancy | None = tenancy
         self._placement: Placement = placement
         self._memory: MemoryUse = memory
@@ -277,7 +279,7 @@ class Place:
             finally:
                 stop_listening()
             tenancy = Tenancy(page_pool(), worker, self._number)
-            executable = RemoteExecutable(tenancy, read_placement(answer['placement']), read_memory(answer['memory']))
+            executable = RemoteExecutable(tenancy, read_placement(answer['placement']), read_memory(answer['memory']), cast(int, answer['flights']))
             self._worker = None
             return Opened(read_infos(answer['inputs']), read_infos(answer['outputs']), executable)
         except EdgeflowError as error:

@@ -55,6 +55,8 @@ class Server:
         self._placements: dict[int, Placement] = {}
         self._preparations: dict[int, Preparation] = {}
         self._orders: list[Order] = []
+        # Runs of models that take several at a time: they begin at once, in order.
+        self._beside: list[Order] = []
         self._busy: bool = False
         self._links: dict[int, Link] = {}
         self._helpers: dict[int, Helper] = {}
@@ -95,6 +97,10 @@ class Server:
             executable = self._executables.pop(cast(int, message['number']), None)
             if executable is not None:
                 executable.dispose()
+        elif kind == 'run' and self._takes_more(message):
+            beside = Order(message)
+            self._beside.append(beside)
+            start_task(lambda: self._run_beside(beside))
         else:
             self._orders.append(Order(message))
             if not self._busy:
@@ -111,8 +117,21 @@ class Server:
         if helper is not None:
             helper.close()
 
+    def _takes_more(self, message: dict[str, object]) -> bool:
+        executable = self._executables.get(cast(int, message['number']))
+        return executable is not None and executable.flights > 1
+
+    async def _run_beside(self, order: Order) -> None:
+        parcel = await self._answer(order)
+        self._beside = [other for other in self._beside if other is not order]
+        self._reply(order, parcel)
+
     def _cancel(self, call: int) -> None:
         """What is under way ends at its next step, what waits at once."""
+        for order in self._beside:
+            if order.message['call'] == call:
+                order.cancel()
+                return
         for i in range(len(self._orders)):
             order = self._orders[i]
             if order.message['call'] == call:
@@ -192,6 +211,7 @@ class Server:
         self._executables[number] = opened.executable
         opened.executable.on_loss(lambda: self._port.post({'kind': 'lost', 'number': number}, []))
         parcel = Parcel('answer')
+        parcel.fields['flights'] = opened.executable.flights
         parcel.fields['inputs'] = infos_fields(opened.inputs)
         parcel.fields['outputs'] = infos_fields(opened.outputs)
         self._add_placement(parcel, number)

@@ -70,6 +70,7 @@ class WasmExecutable:
     def __init__(self, graph: Graph, machine: WasmMachine, texts: dict[str, TensorData] | None = None) -> None:
         """texts: the graph's tensors of strings."""
         self.lane: str = HERE
+        self.flights: int = 1
         # Where plans find past keys and values; None: in their inputs.
         self.cache: CacheLayout | None = None
         self._graph = graph

@@ -40,6 +40,8 @@ from edgeflow.plan.printer import print_plan
 from edgeflow.plan.values import Value
 
 MOST_PLANS = 16
+# Runs of one model that are under way at a time: one at work, one behind it, one whose results are being read.
+FLIGHTS = 3
 
 
 @dataclass
@@ -57,6 +59,8 @@ class GpuExecutable:
         _numbers.executables = _numbers.executables + 1
         # The GPU works on runs of several models; this thread only hands them over.
         self.lane: str = f'gpu {_numbers.executables}'
+        # Sessions of a decoder work on one set of pages.
+        self.flights: int = 1 if 'logits' in [info.name for info in graph.outputs] else FLIGHTS
         self._graph: Graph = graph
         self._machine: GpuMachine | None = machine
         self._plans: dict[str, GpuPlan] = {}
@@ -73,9 +77,20 @@ class GpuExecutable:
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
         spare: Callable[[], int] | None = None,
     ) -> dict[str, Feed]:
-        machine = self._living()
+        # Runs of one model take turns up to their last commands; their results are read while the next ones are at work.
+        turns = self._living().turns
+        await turns.enter()
+        try:
+            machine = self._living()
+            plan = await self._prepared(machine, feeds, outputs)
+            ending = self._end_run(machine, plan, outputs, await self._until_end(machine, plan, control))
+        finally:
+            turns.leave()
+        return await ending
+
+    async def _until_end(self, machine: GpuMachine, plan: GpuPlan, control: RunControl | None) -> list[GpuCommand]:
+        """All of a run but the commands that come last, which are given."""
         device = machine.gpu.device
-        plan = await self._prepared(machine, feeds, outputs)
         pending: list[GpuCommand] = []
         for action in plan.actions:
             if action.kind == GPU:
@@ -91,13 +106,20 @@ class GpuExecutable:
                 await self._fetch(machine, plan, action, pending)
                 pending = []
                 self._check(control)
-        return await self._end_run(machine, plan, outputs, pending)
+        return pending
 
     async def profile(self, feeds: dict[str, Feed], outputs: list[str]) -> list[KernelTime]:
         machine = self._living()
         if not machine.gpu.features.timestamps:
             raise EdgeflowError('platform', "this GPU has no 'timestamp-query', with which kernels can be timed", {})
-        plan = await self._prepared(machine, feeds, outputs)
+        await machine.turns.enter()
+        try:
+            self._living()
+            return await self._timed(machine, await self._prepared(machine, feeds, outputs))
+        finally:
+            machine.turns.leave()
+
+    async def _timed(self, machine: GpuMachine, plan: GpuPlan) -> list[KernelTime]:
         times: list[KernelTime] = []
         for action in plan.actions:
             began = now()
@@ -248,21 +270,22 @@ class GpuExecutable:
         if plan.faults is not None:
             flags = pieces.pop()
             pieces.append(GpuPiece(flags.buffer, flags.offset, flag_bytes(plan)))
+        results: dict[str, Feed] = {}
+        for i in range(len(outputs)):
+            if not values[i].far:
+                results[outputs[i]] = Feed(values[i].dtype, values[i].shape, array_copy(values[i].dtype, self._near_bytes(machine, plan, values[i])))
+        # Nothing of the plan is looked at after this, when another run may have begun.
         parts: list[Bytes] = []
         if len(pending) > 0 or len(pieces) > 0:
             parts = await machine.gpu.device.run(pending, pieces)
         if plan.faults is not None:
             check_flags(plan, parts[-1])
-        results: dict[str, Feed] = {}
         far = 0
         for i in range(len(outputs)):
             value = values[i]
             if value.far:
-                data = array_view(value.dtype, plain_bytes(value, parts[far]))
+                results[outputs[i]] = Feed(value.dtype, value.shape, array_view(value.dtype, plain_bytes(value, parts[far])))
                 far = far + 1
-            else:
-                data = array_copy(value.dtype, self._near_bytes(machine, plan, value))
-            results[outputs[i]] = Feed(value.dtype, value.shape, data)
         return results
 
     async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:

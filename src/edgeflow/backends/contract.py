@@ -79,7 +79,9 @@ class KernelTime:
 
 
 class RunControl(Protocol):
-    """What a run hears of its caller while it runs."""
+    """What a run hears of its caller while it runs. times: where it tells how long each kernel took; None: that is not asked."""
+
+    times: list[KernelTime] | None
 
     def cancelled(self) -> bool:
         """Whether the caller no longer wants the result."""
@@ -112,11 +114,8 @@ class Executable(Protocol):
         control: what can cancel the run; None: it runs to its end without a pause. give: the caller gives up the memory of
         the feeds. spare: tells how many idle threads may take shares of it; the results do not depend on that.
         EdgeflowError: 'unsupported-op' and 'invalid-graph' (planning), 'run-failed', 'out-of-memory', 'aborted', 'disposed'
-        (while it ran), 'worker-lost'.
+        (while it ran), 'worker-lost', 'platform' (it is to be timed, and the GPU has no clock for that).
         """
-
-    async def profile(self, feeds: dict[str, Feed], outputs: list[str]) -> list[KernelTime]:
-        """Run kernel by kernel, and tell how long each took. 'platform' where the GPU has no clock that kernels can be timed with."""
 
     async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
         """The steps for inputs of these shapes, as text for tests and for people."""

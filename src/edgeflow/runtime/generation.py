@@ -7,9 +7,9 @@ with one another and with all other work, by the scheduler's rules.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Literal
+from typing import Literal, cast
 
-from edgeflow.backends.contract import Feed, MemoryUse
+from edgeflow.backends.contract import Feed, KernelTime, MemoryUse
 from edgeflow.backends.generation import Decoder, Feeding, NextToken
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import pause, signal_aborted
@@ -87,17 +87,32 @@ class Generation:
             raise EdgeflowError('aborted', 'the run of this step ended before it', {})
         return request.chosen
 
+    async def profile(self, decoder: Decoder, feeding: Feeding) -> list[KernelTime]:
+        """Feed one session's tokens as a task, kernel by kernel, and forget them again."""
+        async def work(context: RunContext) -> list[KernelTime]:
+            await self._living(decoder)
+            times: list[KernelTime] = []
+            context.times = times
+            await decoder.advance([feeding], context)
+            decoder.rewind(feeding.session, feeding.at)
+            return times
+
+        return cast('list[KernelTime]', await page_scheduler().schedule(self.model_id, work).result())
+
     def closed(self, decoder: Decoder, number: int) -> None:
         """A session has ended. A step of it that waits would fail those that it went along with."""
         self._waiting = [other for other in self._waiting if other.decoder is not decoder or other.feeding.session != number]
         self.open_sessions = self.open_sessions - 1
         self._changed()
 
-    async def _run(self, request: _Request, context: RunContext) -> None:
-        decoder = await self._ready()
-        if request.decoder is not decoder:
-            # The model was loaded again, where the session's number may mean another one.
+    async def _living(self, decoder: Decoder) -> None:
+        """That the model was not loaded again, where a session's number may mean another one."""
+        if await self._ready() is not decoder:
             raise EdgeflowError('worker-lost', 'the session was lost with its worker: expected the model as it was, got it loaded anew', {})
+
+    async def _run(self, request: _Request, context: RunContext) -> None:
+        decoder = request.decoder
+        await self._living(decoder)
         batch: list[_Request] = [request]
         if len(request.feeding.ids) == 1:
             # Sessions are told their tokens one after the other, and ask for more right away.
@@ -194,6 +209,15 @@ class GenerationSession(Resource):
             self._stepping = False
         self.ids.extend(feeding.ids)
         return chosen
+
+    async def profile(self, ids: list[int]) -> list[KernelTime]:
+        """How long each kernel takes where feed() is given these tokens. The text stays as it is. EdgeflowErrors: those of Model.profile() and feed()."""
+        self._check()
+        self._stepping = True
+        try:
+            return await self._generation.profile(self._decoder, Feeding(self._number, ids, len(self.ids)))
+        finally:
+            self._stepping = False
 
     @public
     async def fork(self) -> GenerationSession:

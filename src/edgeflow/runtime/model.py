@@ -173,7 +173,11 @@ class Model(Resource):
         feeds = check_inputs(self.inputs, to_dict(inputs))
 
         async def work(context: RunContext) -> list[KernelTime]:
-            return await (await self._ready(context)).profile(feeds, self._wanted(None))
+            executable = await self._ready(context)
+            times: list[KernelTime] = []
+            context.times = times
+            await executable.run(feeds, self._wanted(None), context)
+            return times
 
         return cast('list[KernelTime]', await page_scheduler().schedule(self.id, work).result())
 

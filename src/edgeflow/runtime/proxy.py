@@ -85,13 +85,6 @@ class RemoteExecutable:
             self._placement = read_placement(answer['placement'])
         return read_feeds(answer)
 
-    async def profile(self, feeds: dict[str, Feed], outputs: list[str]) -> list[KernelTime]:
-        parcel = Parcel('profile')
-        parcel.fields['outputs'] = outputs
-        parcel.add_feeds(feeds, False)
-        answer = await self._ask(parcel, None)
-        return [KernelTime(row[0], row[1], row[2], row[3]) for row in cast('list[list]', answer['times'])]
-
     async def decoder(self) -> Decoder:
         from edgeflow.runtime.decoding import RemoteDecoder
         if self._decoder is None:
@@ -103,10 +96,15 @@ class RemoteExecutable:
         tenancy = self._living()
         worker = tenancy.worker
         parcel.fields['number'] = tenancy.number
+        times = None if control is None else control.times
+        parcel.fields['timed'] = times is not None
         call = worker.ask(parcel)
         if control is not None:
             control.on_cancel(lambda: worker.cancel(call))
-        return await call.answer()
+        answer = await call.answer()
+        if times is not None:
+            times.extend([KernelTime(row[0], row[1], row[2], row[3]) for row in cast('list[list]', answer['times'])])
+        return answer
 
     async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
         tenancy = self._living()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from edgeflow.backends.contract import HelperLink, Placement
+from edgeflow.backends.contract import HelperLink, KernelTime, Placement
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.wasm.crew import Link
 from edgeflow.backends.wasm.helper import Helper
@@ -25,6 +25,7 @@ class Order:
 
     def __init__(self, message: dict[str, object]) -> None:
         self.message: dict[str, object] = message
+        self.times: list[KernelTime] | None = None
         self._cancelled: bool = False
         self._callbacks: list[Callable[[], None]] = []
 
@@ -198,7 +199,11 @@ class Server:
                 return await self._load(order)
             if kind == 'describe':
                 return await self._describe(order.message)
-            return await self._run(order)
+            times: list[KernelTime] = []
+            order.times = times if order.message['timed'] else None
+            parcel = await self._run(order)
+            parcel.fields['times'] = [[time.device, time.kernel, time.node, time.ms] for time in times]
+            return parcel
         except Exception as error:
             return failure(error)
 
@@ -226,11 +231,6 @@ class Server:
         if message['kind'] == 'decode':
             from edgeflow.runtime.decoding import answer_decoding
             return await answer_decoding(await executable.decoder(), message, order)
-        if message['kind'] == 'profile':
-            parcel = Parcel('answer')
-            times = await executable.profile(read_feeds(message), cast('list[str]', message['outputs']))
-            parcel.fields['times'] = [[time.device, time.kernel, time.node, time.ms] for time in times]
-            return parcel
         control = order if message['cancellable'] else None
         helpers: list[HelperLink] = []
         for worker in cast('list[int]', message['helpers']):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgeflow.backends.contract import Feed, HelperLink, KernelTime, MemoryUse, Placement, RunControl
+from edgeflow.backends.contract import Feed, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.decoder import WasmDecoder
@@ -29,7 +29,7 @@ from edgeflow.backends.webgpu.plan import (
 from edgeflow.backends.webgpu.weights import load_weights
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.gpu import narrowed
-from edgeflow.host.platform import array_bytes, array_copy, array_view, new_bytes, now, read_u32
+from edgeflow.host.platform import array_bytes, array_copy, array_view, new_bytes, read_u32
 from edgeflow.host.port import Bytes, GpuCommand, GpuPiece
 from edgeflow.ir.graph import Graph, TensorData
 from edgeflow.passes.inline_constant_if import deciding_inputs
@@ -90,56 +90,28 @@ class GpuExecutable:
 
     async def _until_end(self, machine: GpuMachine, plan: GpuPlan, control: RunControl | None) -> list[GpuCommand]:
         """All of a run but the commands that come last, which are given."""
+        times = None if control is None else control.times
+        if times is not None:
+            from edgeflow.backends.webgpu.more.profiling import run_timed
+            await run_timed(self, machine, plan, times)
+            return []
         device = machine.gpu.device
         pending: list[GpuCommand] = []
         for action in plan.actions:
             if action.kind == GPU:
                 pending = action.commands if len(pending) == 0 else pending + action.commands
             elif action.kind == WASM:
-                self._run_wasm(machine, plan, action)
+                self.run_wasm(machine, plan, action)
             elif action.kind == UP:
                 if len(pending) > 0:
                     device.submit(pending)
                     pending = []
-                self._send(machine, plan, action)
+                self.send(machine, plan, action)
             else:
-                await self._fetch(machine, plan, action, pending)
+                await self.fetch(machine, plan, action, pending)
                 pending = []
                 self._check(control)
         return pending
-
-    async def profile(self, feeds: dict[str, Feed], outputs: list[str]) -> list[KernelTime]:
-        machine = self._living()
-        if not machine.gpu.features.timestamps:
-            raise EdgeflowError('platform', "this GPU has no 'timestamp-query', with which kernels can be timed", {})
-        await machine.turns.enter()
-        try:
-            self._living()
-            return await self._timed(machine, await self._prepared(machine, feeds, outputs))
-        finally:
-            machine.turns.leave()
-
-    async def _timed(self, machine: GpuMachine, plan: GpuPlan) -> list[KernelTime]:
-        times: list[KernelTime] = []
-        for action in plan.actions:
-            began = now()
-            if action.kind == GPU:
-                spans = await machine.gpu.device.timed(action.commands)
-                for i in range(len(spans)):
-                    if action.kernels[i] != '':
-                        times.append(KernelTime('webgpu', action.kernels[i], action.nodes[i], spans[i]))
-            elif action.kind == WASM:
-                for i in range(action.first, action.last):
-                    began = now()
-                    self._run_wasm(machine, plan, Action(WASM, i, i + 1, [], [], []))
-                    times.append(KernelTime('wasm', plan.wasm.steps[i].kernel, plan.step_names[i], now() - began))
-            else:
-                if action.kind == UP:
-                    self._send(machine, plan, action)
-                else:
-                    await self._fetch(machine, plan, action, [])
-                times.append(KernelTime('webgpu', action.kind, '', now() - began))
-        return times
 
     async def _prepared(self, machine: GpuMachine, feeds: dict[str, Feed], outputs: list[str]) -> GpuPlan:
         """The plan for these feeds, which are where it has them."""
@@ -223,7 +195,7 @@ class GpuExecutable:
             else:
                 self._upload(machine, plan, value, array_bytes(feeds[value.name].data))
 
-    def _send(self, machine: GpuMachine, plan: GpuPlan, action: Action) -> None:
+    def send(self, machine: GpuMachine, plan: GpuPlan, action: Action) -> None:
         """Bring values to the GPU."""
         for i in range(len(action.near)):
             self._upload(machine, plan, action.far[i], self._near_bytes(machine, plan, action.near[i]))
@@ -247,13 +219,14 @@ class GpuExecutable:
     def _near_bytes(self, machine: GpuMachine, plan: GpuPlan, value: Value) -> Bytes:
         return machine.wasm.engine.view(self._address(plan, value), value.size)
 
-    def _run_wasm(self, machine: GpuMachine, plan: GpuPlan, action: Action) -> None:
+    def run_wasm(self, machine: GpuMachine, plan: GpuPlan, action: Action) -> None:
+        """Run the WASM steps of an action."""
         code = run_part(machine.wasm, plan.wasm, action.first, action.last)
         if code != 0:
             index = code // 256
             raise failure(code, plan.step_names[index], plan.wasm.steps[index].kernel)
 
-    async def _fetch(self, machine: GpuMachine, plan: GpuPlan, action: Action, pending: list[GpuCommand]) -> None:
+    async def fetch(self, machine: GpuMachine, plan: GpuPlan, action: Action, pending: list[GpuCommand]) -> None:
         """Run what is pending and bring values to WASM memory."""
         pieces = [exact(piece_of(machine, plan, value), value) for value in action.far]
         parts = await machine.gpu.device.run(pending, pieces)

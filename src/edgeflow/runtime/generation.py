@@ -7,7 +7,7 @@ with one another and with all other work, by the scheduler's rules.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Literal, cast
+from typing import Literal
 
 from edgeflow.backends.contract import Feed, KernelTime, MemoryUse
 from edgeflow.backends.generation import Decoder, Feeding, NextToken
@@ -87,32 +87,20 @@ class Generation:
             raise EdgeflowError('aborted', 'the run of this step ended before it', {})
         return request.chosen
 
-    async def profile(self, decoder: Decoder, feeding: Feeding) -> list[KernelTime]:
-        """Feed one session's tokens as a task, kernel by kernel, and forget them again."""
-        async def work(context: RunContext) -> list[KernelTime]:
-            await self._living(decoder)
-            times: list[KernelTime] = []
-            context.times = times
-            await decoder.advance([feeding], context)
-            decoder.rewind(feeding.session, feeding.at)
-            return times
-
-        return cast('list[KernelTime]', await page_scheduler().schedule(self.model_id, work).result())
-
     def closed(self, decoder: Decoder, number: int) -> None:
         """A session has ended. A step of it that waits would fail those that it went along with."""
         self._waiting = [other for other in self._waiting if other.decoder is not decoder or other.feeding.session != number]
         self.open_sessions = self.open_sessions - 1
         self._changed()
 
-    async def _living(self, decoder: Decoder) -> None:
-        """That the model was not loaded again, where a session's number may mean another one."""
+    async def check_decoder(self, decoder: Decoder) -> None:
+        """Internal: that the model was not loaded again, where a session's number may mean another one."""
         if await self._ready() is not decoder:
             raise EdgeflowError('worker-lost', 'the session was lost with its worker: expected the model as it was, got it loaded anew', {})
 
     async def _run(self, request: _Request, context: RunContext) -> None:
         decoder = request.decoder
-        await self._living(decoder)
+        await self.check_decoder(decoder)
         batch: list[_Request] = [request]
         if len(request.feeding.ids) == 1:
             # Sessions are told their tokens one after the other, and ask for more right away.
@@ -215,7 +203,10 @@ class GenerationSession(Resource):
         self._check()
         self._stepping = True
         try:
-            return await self._generation.profile(self._decoder, Feeding(self._number, ids, len(self.ids)))
+            from edgeflow.runtime.profiling import profile_step
+            generation = self._generation
+            return await profile_step(
+                generation.model_id, lambda: generation.check_decoder(self._decoder), self._decoder, Feeding(self._number, ids, len(self.ids)))
         finally:
             self._stepping = False
 

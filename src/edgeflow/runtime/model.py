@@ -171,15 +171,8 @@ class Model(Resource):
         """
         self._check_living()
         feeds = check_inputs(self.inputs, to_dict(inputs))
-
-        async def work(context: RunContext) -> list[KernelTime]:
-            executable = await self._ready(context)
-            times: list[KernelTime] = []
-            context.times = times
-            await executable.run(feeds, self._wanted(None), context)
-            return times
-
-        return cast('list[KernelTime]', await page_scheduler().schedule(self.id, work).result())
+        from edgeflow.runtime.profiling import profile_run
+        return await profile_run(self.id, self._ready, feeds, self._wanted(None))
 
     def input_names(self) -> list[str]:
         """The names of the inputs, in the model's order."""

@@ -98,7 +98,8 @@ class WasmExecutable:
         code = 0
         times = None if control is None else control.times
         if times is not None:
-            code = self._run_timed(machine, plan, times)
+            from edgeflow.backends.wasm.timing import run_tape_timed
+            code = run_tape_timed(machine, plan, times)
         elif len(helpers) > 0 and len(plan.draft.stretches) > 0:
             code = await self._run_with_help(machine, plan, self._members(machine, helpers), control)
         elif control is None:
@@ -140,19 +141,6 @@ class WasmExecutable:
         plan = self._begin_run(machine, feeds, outputs)
         code = machine.engine.run_tape(plan.tape_address, plan.tape.step_words) if plan.tape.step_words > 0 else 0
         return self._end_run(machine, plan, outputs, code)
-
-    def _run_timed(self, machine: WasmMachine, plan: WasmPlan, times: list[KernelTime]) -> int:
-        """Run the tape step by step; what run_tape gives."""
-        done = 0
-        for group in plan.draft.groups:
-            for step in group.steps:
-                began = now()
-                code = run_part(machine, plan, done, done + 1)
-                if code != 0:
-                    return code
-                done = done + 1
-                times.append(KernelTime('wasm', step.kernel, node_name(group.node), now() - began))
-        return 0
 
     def forget_plans(self) -> None:
         """Give the memory of all plans back to the heap."""

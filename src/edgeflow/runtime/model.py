@@ -14,13 +14,14 @@ from edgeflow.host.platform import gather, native_mapping, new_abort_controller,
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import nearest, public
-from edgeflow.runtime.batching import Batching, RunRequest, check_batch, model_batcher
+from edgeflow.runtime.batching import Batching
 from edgeflow.runtime.exchange import dispose_all, given_value, nested_feed, tensor_feed
 from edgeflow.runtime.generation import Generation, GenerationSession
 from edgeflow.runtime.memory import ModelEntry, Resource, with_room
 from edgeflow.runtime.opening import MODEL, ModelFiles, Opened, open_files
 from edgeflow.runtime.page import page_scheduler
 from edgeflow.runtime.proxy import Place
+from edgeflow.runtime.requests import RunRequest
 from edgeflow.runtime.scheduler_records import Batcher
 from edgeflow.runtime.scheduler_task import RunContext
 from edgeflow.runtime.tensor import Tensor, describe
@@ -61,11 +62,11 @@ class Model(Resource):
     def __init__(
         self, inputs: list[ValueInfo], outputs: list[ValueInfo], device: str, executable: GeneratingExecutable, name: str = '',
         reload: Callable[[AbortSignal], Awaitable[GeneratingExecutable]] | None = None, may_evict: bool = True,
-        batching: Batching | None = None,
+        batcher: Batcher | None = None,
     ) -> None:
         """reload: loads it again after it has given up its memory (env.memory_budget) or lost its worker; None: that cannot be.
 
-        may_evict: whether reload() works for sure, so that it can give up its memory. batching: how its runs are merged, if at all.
+        may_evict: whether reload() works for sure, so that it can give up its memory. batcher: merges its runs, if at all.
         """
         super().__init__()
         self.inputs: list[ValueInfo] = inputs
@@ -80,7 +81,7 @@ class Model(Resource):
         self._entry: ModelEntry = ModelEntry(self.number(), name, device, self)
         self._entry.update(executable.memory())
         self.id: str = f'model {self.number()}'
-        self._batcher: Batcher | None = None if batching is None else model_batcher(batching)
+        self._batcher: Batcher | None = batcher
         self._register(executable)
         _watched.collection().watch(self, self.id)
 
@@ -401,9 +402,12 @@ async def open_model(
     try:
         if signal_aborted(signal):
             raise EdgeflowError('aborted', 'loading the model was cancelled', {})
+        batcher: Batcher | None = None
         if batching is not None:
+            from edgeflow.runtime.batching import check_batch, model_batcher
             check_batch(opened.inputs, opened.outputs, opened.executable)
+            batcher = model_batcher(batching)
     except EdgeflowError:
         opened.executable.dispose()
         raise
-    return Model(opened.inputs, opened.outputs, device, opened.executable, name, reload, may_evict, batching)
+    return Model(opened.inputs, opened.outputs, device, opened.executable, name, reload, may_evict, batcher)

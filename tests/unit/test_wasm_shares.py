@@ -187,6 +187,7 @@ class Cancelled:
     """contract.RunControl of a run that nobody wants any more."""
 
     times: None = None
+    keeps: bool = False
 
     def cancelled(self) -> bool:
         return True

@@ -23,10 +23,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from edgeflow.host.port import NumericArray
+from edgeflow.host.port import GpuBuffer, NumericArray
 
 # The lane of what runs in this thread.
 HERE = 'page'
+
+
+class Held(Protocol):
+    """Numbers of a tensor that lie on a GPU. place: of those executables that can take them there. size: bytes."""
+
+    place: object
+    number: int
+    size: int
+
+    async def fetch(self) -> Feed:
+        """The tensor, brought here. EdgeflowErrors: 'disposed', 'device-lost', 'worker-lost'."""
+
+    def buffer(self) -> GpuBuffer:
+        """Where it lies, in the thread that has it. 'disposed' once it was freed."""
+
+    def free(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -34,13 +50,14 @@ class Feed:
     """An input or output of one run: the flat numbers of a tensor of `dtype` and `shape`.
 
     items: of dtype 'string', the texts; of 'sequence', its Feeds; of 'map', Feeds and at last one with the keys; 'none' is an
-    optional without an element.
+    optional without an element. held: where the numbers are, if that is not `data`.
     """
 
     dtype: str
     shape: list[int]
     data: NumericArray
     items: list[object] = field(default_factory=list)
+    held: Held | None = None
 
 
 @dataclass(frozen=True)
@@ -79,9 +96,11 @@ class KernelTime:
 
 
 class RunControl(Protocol):
-    """What a run hears of its caller while it runs. times: where it tells how long each kernel took; None: that is not asked."""
+    """What a run hears of its caller while it runs. times: where it tells how long each kernel took; None: that is not asked.
+    keeps: outputs that a GPU has made stay there."""
 
     times: list[KernelTime] | None
+    keeps: bool
 
     def cancelled(self) -> bool:
         """Whether the caller no longer wants the result."""
@@ -104,6 +123,8 @@ class Executable(Protocol):
 
     lane: str
     flights: int
+    # It takes feeds that are held at this place; None: nowhere but here.
+    place: object
 
     async def run(
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,

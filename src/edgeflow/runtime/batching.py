@@ -76,9 +76,13 @@ def model_batcher(batching: Batching) -> Batcher:
 
 
 def request_key(request: RunRequest) -> str | None:
-    """Runs of equal text have inputs of equal shapes and want the same outputs."""
+    """Runs of equal text have inputs of equal shapes and want the same outputs. None: what is on the GPU, or stays there, is not merged."""
+    if request.keeps:
+        return None
     shapes: list[str] = []
     for feed in request.feeds.values():
+        if feed.held is not None:
+            return None
         shapes.append('x'.join([str(dim) for dim in feed.shape]))
     return ','.join(shapes) + ' ' + ','.join(request.outputs)
 
@@ -94,7 +98,7 @@ def merge_requests(requests: list[RunRequest]) -> RunRequest:
     pauses = False
     for request in requests:
         pauses = pauses or request.pauses
-    return RunRequest(first.work, feeds, first.outputs, pauses, True)
+    return RunRequest(first.work, feeds, first.outputs, pauses, True, False)
 
 
 def split_results(results: dict[str, Feed], requests: list[RunRequest]) -> list[object]:

@@ -49,6 +49,7 @@ class RemoteExecutable:
         # The GPU works on runs of several models, the worker only hands them over.
         self.lane: str = f'{tenancy.worker.lane} gpu {tenancy.number}' if placement.device == 'webgpu' else tenancy.worker.lane
         self.flights: int = flights
+        self.place: object = tenancy.worker if placement.device == 'webgpu' else None
         self._tenancy: Tenancy | None = tenancy
         self._placement: Placement = placement
         self._memory: MemoryUse = memory
@@ -75,6 +76,7 @@ class RemoteExecutable:
         parcel.fields['outputs'] = outputs
         parcel.fields['helpers'] = helpers
         parcel.fields['cancellable'] = control is not None
+        parcel.fields['keeps'] = control is not None and control.keeps
         parcel.add_feeds(feeds, give)
         began = now()
         answer = await self._ask(parcel, control)
@@ -83,7 +85,11 @@ class RemoteExecutable:
         self._memory = read_memory(answer['memory'])
         if 'placement' in answer:
             self._placement = read_placement(answer['placement'])
-        return read_feeds(answer)
+        results = read_feeds(answer)
+        if 'kept' in answer:
+            from edgeflow.runtime.resident import held_there
+            held_there(results, answer, self._living())
+        return results
 
     async def decoder(self) -> Decoder:
         from edgeflow.runtime.decoding import RemoteDecoder
@@ -179,10 +185,13 @@ class Place:
         self.on_invalid: Callable[[], Awaitable[None]] | None = None
         self._number: int = _numbers.models
         self._device: str = device
-        self._worker: PoolWorker | None = take_worker()
+        self._worker: PoolWorker | None = self._take()
         self._files: ModelFiles = ModelFiles()
         self._waiting: list[_Piece] = []
         self._told: PoolWorker | None = None
+
+    def _take(self) -> PoolWorker | None:
+        return take_worker(self._device == 'webgpu')
 
     def elsewhere(self) -> bool:
         """Whether it is to be a worker, not this thread."""
@@ -313,7 +322,7 @@ class Place:
                     refused(error)
             if self._worker is worker:
                 self.leave()
-                self._worker = take_worker()
+                self._worker = self._take()
             worker = self._worker
         if worker is not None:
             worker.give_kernels(await kernel_module())

@@ -14,6 +14,7 @@ class RunRequest:
     """One run of a model, or several that were merged.
 
     work: does it. pauses: whether it lets go of its thread now and then. give: the memory of the feeds is given up.
+    keeps: outputs that a GPU has made stay there.
     """
 
     work: Callable[[RunRequest, RunContext], Awaitable[dict[str, Feed]]]
@@ -21,3 +22,4 @@ class RunRequest:
     outputs: list[str]
     pauses: bool
     give: bool
+    keeps: bool

@@ -78,6 +78,7 @@ class RunContext:
         self.reason: EdgeflowError | None = None
         # Where the work tells how long its kernels take, if that is wanted.
         self.times: list[KernelTime] | None = None
+        self.keeps: bool = False
         self._spare: Callable[[], int] = spare
         self._callbacks: list[Callable[[], None]] = []
 

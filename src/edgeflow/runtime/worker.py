@@ -26,6 +26,7 @@ class Order:
     def __init__(self, message: dict[str, object]) -> None:
         self.message: dict[str, object] = message
         self.times: list[KernelTime] | None = None
+        self.keeps: bool = False
         self._cancelled: bool = False
         self._callbacks: list[Callable[[], None]] = []
 
@@ -199,6 +200,9 @@ class Server:
                 return await self._load(order)
             if kind == 'describe':
                 return await self._describe(order.message)
+            if kind == 'held':
+                from edgeflow.runtime.resident import answer_held
+                return await answer_held(order.message)
             times: list[KernelTime] = []
             order.times = times if order.message['timed'] else None
             parcel = await self._run(order)
@@ -232,15 +236,23 @@ class Server:
             from edgeflow.runtime.decoding import answer_decoding
             return await answer_decoding(await executable.decoder(), message, order)
         control = order if message['cancellable'] else None
+        feeds = read_feeds(message)
+        order.keeps = cast(bool, message['keeps'])
+        if order.keeps or len(cast('list[object]', message['held'])) > 0:
+            from edgeflow.runtime.resident import find_held
+            find_held(feeds, message)
         helpers: list[HelperLink] = []
         for worker in cast('list[int]', message['helpers']):
             link = self._links.get(worker)
             if link is not None:
                 helpers.append(link)
         executable.lend(helpers)
-        results = await executable.run(read_feeds(message), cast('list[str]', message['outputs']), control, True)
+        results = await executable.run(feeds, cast('list[str]', message['outputs']), control, True)
         parcel = Parcel('answer')
         parcel.add_feeds(results, True)
+        if order.keeps:
+            from edgeflow.runtime.resident import keep_here
+            keep_here(results, parcel)
         parcel.fields['memory'] = memory_fields(executable.memory())
         parcel.fields['divisible'] = executable.divisible()
         self._add_placement(parcel, cast(int, message['number']))

@@ -71,6 +71,7 @@ class WasmExecutable:
         """texts: the graph's tensors of strings."""
         self.lane: str = HERE
         self.flights: int = 1
+        self.place: object = None
         # Where plans find past keys and values; None: in their inputs.
         self.cache: CacheLayout | None = None
         self._graph = graph

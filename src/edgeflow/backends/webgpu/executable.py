@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgeflow.backends.contract import Feed, HelperLink, MemoryUse, Placement, RunControl
+from edgeflow.backends.contract import Feed, Held, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.decoder import WasmDecoder
@@ -29,7 +29,7 @@ from edgeflow.backends.webgpu.plan import (
 from edgeflow.backends.webgpu.weights import load_weights
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.gpu import narrowed
-from edgeflow.host.platform import array_bytes, array_copy, array_view, new_bytes, read_u32
+from edgeflow.host.platform import array_bytes, array_copy, array_view, new_array, new_bytes, read_u32
 from edgeflow.host.port import Bytes, GpuCommand, GpuPiece
 from edgeflow.ir.graph import Graph, TensorData
 from edgeflow.passes.inline_constant_if import deciding_inputs
@@ -61,6 +61,7 @@ class GpuExecutable:
         self.lane: str = f'gpu {_numbers.executables}'
         # Sessions of a decoder work on one set of pages.
         self.flights: int = 1 if 'logits' in [info.name for info in graph.outputs] else FLIGHTS
+        self.place: object = machine.gpu.device
         self._graph: Graph = graph
         self._machine: GpuMachine | None = machine
         self._plans: dict[str, GpuPlan] = {}
@@ -83,10 +84,20 @@ class GpuExecutable:
         try:
             machine = self._living()
             plan = await self._prepared(machine, feeds, outputs)
-            ending = self._end_run(machine, plan, outputs, await self._until_end(machine, plan, control))
+            pending = await self._until_end(machine, plan, control)
+            kept: dict[str, Held] = {}
+            if control is not None and control.keeps:
+                from edgeflow.backends.webgpu.more.resident import keep_outputs
+                pending = pending + await keep_outputs(machine, plan, outputs, kept)
+            ending = self._end_run(machine, plan, outputs, pending, kept)
         finally:
             turns.leave()
-        return await ending
+        try:
+            return await ending
+        except Exception:
+            for held in kept.values():
+                held.free()
+            raise
 
     async def _until_end(self, machine: GpuMachine, plan: GpuPlan, control: RunControl | None) -> list[GpuCommand]:
         """All of a run but the commands that come last, which are given."""
@@ -116,8 +127,13 @@ class GpuExecutable:
     async def _prepared(self, machine: GpuMachine, feeds: dict[str, Feed], outputs: list[str]) -> GpuPlan:
         """The plan for these feeds, which are where it has them."""
         shapes = shapes_of(feeds)
+        for name in self._deciding:
+            await bring(feeds, name)
         known = known_values(self._deciding, feeds)
         plan = await self._plan(machine, shapes, outputs, known)
+        for value in plan.crossings.inputs:
+            if not value.far:
+                await bring(feeds, value.name)
         pages = machine.pages
         # Scopes of errors are a stack that all models share, so nothing is waited for between watch() and settled().
         machine.gpu.device.watch()
@@ -193,7 +209,12 @@ class GpuExecutable:
             elif plan.faults is not None and plan.crossings.origins[value.number] is plan.faults:
                 machine.gpu.device.write(machine.memory.slots[value.offset], 0, new_bytes(flag_bytes(plan)))
             else:
-                self._upload(machine, plan, value, array_bytes(feeds[value.name].data))
+                held = feeds[value.name].held
+                if held is None:
+                    self._upload(machine, plan, value, array_bytes(feeds[value.name].data))
+                elif value.count() > 0:
+                    source = GpuPiece(held.buffer(), 0, value.count() * WORD)
+                    machine.gpu.device.submit([GpuCommand(None, None, [], source, exact(piece_of(machine, plan, value), value))])
 
     def send(self, machine: GpuMachine, plan: GpuPlan, action: Action) -> None:
         """Bring values to the GPU."""
@@ -233,12 +254,13 @@ class GpuExecutable:
         for i in range(len(parts)):
             machine.wasm.engine.upload(self._address(plan, action.near[i]), plain_bytes(action.far[i], parts[i]))
 
-    async def _end_run(self, machine: GpuMachine, plan: GpuPlan, outputs: list[str], pending: list[GpuCommand]) -> dict[str, Feed]:
-        """The outputs, copied out, once all is done."""
+    async def _end_run(self, machine: GpuMachine, plan: GpuPlan, outputs: list[str], pending: list[GpuCommand], kept: dict[str, Held]) -> dict[str, Feed]:
+        """The outputs, copied out, once all is done; but those that are kept."""
         values = plan.crossings.outputs
         pieces: list[GpuPiece] = []
-        for value in values:
-            if value.far:
+        for i in range(len(values)):
+            value = values[i]
+            if value.far and (i >= len(outputs) or outputs[i] not in kept):
                 pieces.append(exact(piece_of(machine, plan, value), value))
         if plan.faults is not None:
             flags = pieces.pop()
@@ -256,7 +278,10 @@ class GpuExecutable:
         far = 0
         for i in range(len(outputs)):
             value = values[i]
-            if value.far:
+            held = kept.get(outputs[i])
+            if held is not None:
+                results[outputs[i]] = Feed(value.dtype, value.shape, new_array('uint8', 0), [], held)
+            elif value.far:
                 results[outputs[i]] = Feed(value.dtype, value.shape, array_view(value.dtype, plain_bytes(value, parts[far])))
                 far = far + 1
         return results
@@ -369,6 +394,13 @@ def page_memory(machine: GpuMachine, pasts: list[PastInput]) -> PageMemory:
     pages = GpuPages(machine.gpu.device, machine.memory, pasts)
     machine.pages = pages
     return pages
+
+
+async def bring(feeds: dict[str, Feed], name: str) -> None:
+    """Have a feed here that is held elsewhere."""
+    feed = feeds.get(name)
+    if feed is not None and feed.held is not None:
+        feeds[name] = await feed.held.fetch()
 
 
 def exact(piece: GpuPiece, value: Value) -> GpuPiece:

@@ -170,7 +170,7 @@ class Device:
             self.raw.queue.submit([encoder.finish()])
             return staging
 
-        return self._read(self._guarded(submitted), reads)
+        return self._read(self.guarded(submitted), reads)
 
     async def _read(self, staging: object, reads: list[GpuPiece]) -> list[memoryview]:
         if staging is None:

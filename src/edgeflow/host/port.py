@@ -478,9 +478,6 @@ class GpuDevice(Protocol):
     def submit(self, commands: list[GpuCommand]) -> None:
         """Submit the commands, in order."""
 
-    async def timed(self, commands: list[GpuCommand]) -> list[float]:
-        """Submit the commands, and give how many ms each dispatch took (a copy: 0). Needs the feature 'timestamp-query'."""
-
     def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> Awaitable[list[Bytes]]:
         """Submit the commands at once, in order; what is awaited is what `reads` then hold."""
 

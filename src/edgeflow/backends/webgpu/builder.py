@@ -110,11 +110,6 @@ def kind_of(value: Value) -> str:
     return KINDS.get(value.dtype, '')
 
 
-def quotient(b: GpuBuilder) -> str:
-    """The text of %0 / %1 in a chain, to the last bit."""
-    return '%0 / %1' if b.features.software else 'quotient(%0, %1)'
-
-
 def gpu_size(value: Value) -> int:
     """Bytes that `value` takes there, rounded up so that it can be read as vec4s."""
     return max(ROUND, (value.count() * KIND_BYTES[kind_of(value)] + ROUND - 1) // ROUND * ROUND)

@@ -69,7 +69,7 @@ async def pipeline(
     if not isinstance(source, str):
         raise EdgeflowError('invalid-argument', 'model: expected the id, address or path of a model', {})
     progress = Progress(on_progress)
-    place = Place(chosen)
+    place = Place(chosen, not kind.generates or kind.decoder != '')
     try:
         repository = await find_repository(source, revision, progress, signal)
         first = 'encoder_model' if kind.decoder != '' and file == 'model' else file

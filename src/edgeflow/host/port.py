@@ -478,11 +478,8 @@ class GpuDevice(Protocol):
     def submit(self, commands: list[GpuCommand]) -> None:
         """Submit the commands, in order."""
 
-    async def timed(self, commands: list[GpuCommand]) -> list[float]:
-        """Submit the commands, and give how many ms each dispatch took (a copy: 0). Needs the feature 'timestamp-query'."""
-
-    async def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> list[Bytes]:
-        """Submit the commands at once, in order, and give what `reads` then hold."""
+    def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> Awaitable[list[Bytes]]:
+        """Submit the commands at once, in order; what is awaited is what `reads` then hold."""
 
     def destroy(self) -> None:
         """Give it up; on_lost hears of it."""

@@ -13,7 +13,7 @@ from edgeflow.host.port import AbortSignal, Bytes
 from edgeflow.options import public
 from edgeflow.pipelines.base import Pipeline
 from edgeflow.pipelines.tasks import TASKS, Builder, Task, default_model, task_name
-from edgeflow.runtime.batching import Batching, read_batching
+from edgeflow.runtime.batching import Batching
 from edgeflow.runtime.model import Model, open_model
 from edgeflow.runtime.proxy import Place
 from edgeflow.store.files import Wanted, find_file, load_files
@@ -64,7 +64,10 @@ async def pipeline(
     kind = TASKS[name]
     chosen = choose_device(device)
     check_dtype(dtype)
-    merging = read_batching(batching)
+    merging: Batching | None = None
+    if batching is not None:
+        from edgeflow.runtime.batching import read_batching
+        merging = read_batching(batching)
     source = model if model is not None else default_model(name)
     if not isinstance(source, str):
         raise EdgeflowError('invalid-argument', 'model: expected the id, address or path of a model', {})

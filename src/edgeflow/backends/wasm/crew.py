@@ -11,9 +11,10 @@ from typing import cast
 from edgeflow.backends.contract import HelperLink, RunControl
 from edgeflow.backends.wasm.engine import WasmEngine
 from edgeflow.backends.wasm.executable import WasmExecutable, WasmPlan, run_part, step_ends_of
+from edgeflow.backends.wasm.lower_dense import LINE
 from edgeflow.backends.wasm.machine import WasmMachine
 from edgeflow.backends.wasm.memory import Heap
-from edgeflow.backends.wasm.shares import B, COLUMNS, FLOAT, INNER, PANEL
+from edgeflow.backends.wasm.shares import B, COLUMNS, FLOAT, INNER, LINES, PANEL
 from edgeflow.host.platform import bytes_memory, new_bytes, copy_bytes, new_deferred, own_bytes, write_i32s
 from edgeflow.host.port import Bytes, Deferred, MessagePort
 from edgeflow.plan.link import WORD
@@ -25,7 +26,7 @@ PAGE = 65536
 TAPE_BYTES = 4096
 # As toolchain/wasm.py gives the kernels.
 STACK_BYTES = 65536
-GEMM_ROWS_WORDS = 14
+GEMM_ROWS_WORDS = 15
 
 
 class HelperMemory:
@@ -207,13 +208,17 @@ class Member:
         offset = word.value.root_offset() + word.offset
         if not root.constant:
             return self._arena + root.offset + offset
-        if index != B:
+        if index != B and index != LINES:
             return self._piece(root, 0, root.size, root.size, 1) + offset
         row = PANEL * FLOAT
         size = cast(int, step.words[INNER]) * row
         stride = cast(int, step.words[GEMM_ROWS_WORDS - 1]) * row if len(step.words) == GEMM_ROWS_WORDS else size
         panels = (cast(int, step.words[COLUMNS]) + PANEL - 1) // PANEL
-        return self._piece(root, offset, size, stride, panels)
+        if index == B:
+            return self._piece(root, offset, size, stride, panels)
+        if size % LINE != 0 or stride % LINE != 0:
+            return 0
+        return self._piece(root, offset, size // LINE, stride // LINE, panels)
 
     def _piece(self, root: Value, start: int, size: int, stride: int, count: int) -> int:
         """The helper's address of `count` pieces of a weight, `size` bytes each, which lie `stride` apart; sent the first time."""

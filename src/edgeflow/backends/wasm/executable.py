@@ -82,6 +82,8 @@ class WasmExecutable:
     def __init__(self, graph: Graph, machine: WasmMachine, texts: dict[str, TensorData] | None = None) -> None:
         """texts: the graph's tensors of strings."""
         self.lane: str = HERE
+        self.flights: int = 1
+        self.place: object = None
         # Where plans find past keys and values; None: in their inputs.
         self.cache: CacheLayout | None = None
         self._graph = graph
@@ -106,7 +108,12 @@ class WasmExecutable:
         if plan is None:
             return await self._interpret(machine, feeds, outputs, control)
         code = 0
-        if len(helpers) > 0 and len(plan.draft.stretches) > 0:
+        times = None if control is None else control.times
+        if times is not None:
+            from edgeflow.backends.wasm.timing import run_tape_timed
+
+            code = run_tape_timed(machine, plan, times)
+        elif len(helpers) > 0 and len(plan.draft.stretches) > 0:
             if self._crew is None:
                 from edgeflow.backends.wasm.crew import Crew
 
@@ -151,19 +158,6 @@ class WasmExecutable:
         plan = self._begin_run(machine, feeds, outputs)
         code = machine.engine.run_tape(plan.tape_address, plan.tape.step_words) if plan.tape.step_words > 0 else 0
         return self._end_run(machine, plan, outputs, code)
-
-    async def profile(self, feeds: dict[str, Feed], outputs: list[str]) -> list[KernelTime]:
-        machine = self._living()
-        plan = self._begin_run(machine, feeds, outputs)
-        times: list[KernelTime] = []
-        for group in plan.draft.groups:
-            for step in group.steps:
-                began = now()
-                code = run_part(machine, plan, len(times), len(times) + 1)
-                if code != 0:
-                    raise machine.step_failure(plan.draft, code)
-                times.append(KernelTime('wasm', step.kernel, node_name(group.node), now() - began))
-        return times
 
     def forget_plans(self) -> None:
         """Give the memory of all plans back to the heap."""

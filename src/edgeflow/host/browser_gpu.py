@@ -118,16 +118,16 @@ class Device {
 
   encode(commands) {
     const encoder = this.raw.createCommandEncoder();
-    let pass = null;
+    let pass = null, last;
     for (const { pipeline, group, groups, source, target } of commands) {
       if (pipeline) {
         pass ??= encoder.beginComputePass();
-        pass.setPipeline(pipeline);
+        if (pipeline !== last) pass.setPipeline(last = pipeline);
         pass.setBindGroup(0, group);
         pass.dispatchWorkgroups(groups[0], groups[1], groups[2]);
       } else {
         pass?.end();
-        pass = null;
+        pass = last = null;
         encoder.copyBufferToBuffer(source.buffer, source.offset, target.buffer, target.offset, source.size);
       }
     }
@@ -190,7 +190,8 @@ async def open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevi
     const requiredFeatures = wanted.filter(name => adapter.features.has(name));
     const requiredLimits = Object.fromEntries(LIMITS.map(name => [name, adapter.limits[name]]));
     const raw = await adapter.requestDevice({ requiredFeatures, requiredLimits });
-    return new Device(adapter, raw, requiredFeatures, onLost);
+    const language = navigator.gpu.wgslLanguageFeatures;
+    return new Device(adapter, raw, requiredFeatures.concat(wanted.filter(name => language?.has(name))), onLost);
     ''')
 
 

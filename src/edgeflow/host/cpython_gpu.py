@@ -5,7 +5,7 @@ wgpu-py is an optional dependency: without it, or without an adapter, there is n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import numpy
@@ -24,6 +24,8 @@ LIMITS = {
 }
 # wgpu-native's names of features, where they differ.
 FEATURES = {'subgroups': 'subgroup'}
+# Of the language: wgpu-native compiles these and does not list them.
+LANGUAGE = ['packed_4x8_integer_dot_product']
 
 
 def _included(name: str, seen: set[str]) -> str:
@@ -58,7 +60,7 @@ async def open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> Device 
     features = [name for name in wanted if FEATURES.get(name, name) in adapter.features]
     limits = {python: adapter.limits[python] for python in LIMITS.values()}
     device = adapter.request_device_sync(required_features=[FEATURES.get(name, name) for name in features], required_limits=limits)
-    return Device(adapter, device, features, on_lost)
+    return Device(adapter, device, features + [name for name in wanted if name in LANGUAGE], on_lost)
 
 
 class Device:
@@ -154,20 +156,27 @@ class Device:
         source, target = command.source, command.target
         encoder.copy_buffer_to_buffer(source.buffer, source.offset, target.buffer, target.offset, source.size)
 
-    async def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> list[memoryview]:
-        def work() -> list[memoryview]:
+    def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> Awaitable[list[memoryview]]:
+        total = sum(piece.size for piece in reads)
+
+        def submitted() -> object:
             encoder = self._encode(commands)
-            total = sum(piece.size for piece in reads)
-            if total == 0:
-                self.raw.queue.submit([encoder.finish()])
-                return [memoryview(b'') for _ in reads]
-            staging = self.raw.create_buffer(size=total, usage=self.usage.COPY_DST | self.usage.MAP_READ)
+            staging = None if total == 0 else self.raw.create_buffer(size=total, usage=self.usage.COPY_DST | self.usage.MAP_READ)
             at = 0
             for piece in reads:
                 if piece.size > 0:
                     encoder.copy_buffer_to_buffer(piece.buffer, piece.offset, staging, at, piece.size)
                 at += piece.size
             self.raw.queue.submit([encoder.finish()])
+            return staging
+
+        return self._read(self.guarded(submitted), reads)
+
+    async def _read(self, staging: object, reads: list[GpuPiece]) -> list[memoryview]:
+        if staging is None:
+            return [memoryview(b'') for _ in reads]
+
+        def work() -> list[memoryview]:
             staging.map_sync('READ')
             data = staging.read_mapped()
             staging.unmap()

@@ -8,7 +8,7 @@ from typing import Literal
 
 from edgeflow.backends.choose import choose_device
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import gather, make_callable, new_abort_controller, on_abort, parse_ahead, pause, signal_aborted, sleep
+from edgeflow.host.platform import gather, make_callable, new_abort_controller, on_abort, pause, signal_aborted, sleep
 from edgeflow.host.port import AbortSignal, Bytes
 from edgeflow.options import public
 from edgeflow.pipelines.base import Pipeline
@@ -20,7 +20,7 @@ from edgeflow.store.files import Wanted, find_file, load_files
 from edgeflow.store.hub import Repository, check_dtype, find_repository
 from edgeflow.store.model_files import load_config, load_onnx, parse_config
 from edgeflow.store.progress import Progress, ProgressEvent
-from edgeflow.text.tokenizer import Tokenizer, read_tokenizer
+from edgeflow.text.tokenizer import Tokenizer
 
 
 @dataclass
@@ -150,8 +150,15 @@ async def load_parts(
             await read_text(files)
         return files
 
+    async def fetch_tokenizers() -> None:
+        """The part that makes them, beside the files."""
+        from edgeflow.host.text import parse_ahead  # noqa: F401
+
     async def read_text(files: list[Bytes | None]) -> None:
         """Make the tokenizer, in two tasks: thousands of words take their time."""
+        from edgeflow.host.text import parse_ahead
+        from edgeflow.text.tokenizer import read_tokenizer
+
         parse_ahead(files[0])
         await pause()
         parts.tokenizer = read_tokenizer(files[0], files[1])
@@ -167,7 +174,7 @@ async def load_parts(
 
     async def load_all() -> None:
         try:
-            loaded = await gather([load_network_files(), load_text_files(), kind.builder()])
+            loaded = await gather([load_network_files(), load_text_files(), kind.builder(), fetch_tokenizers()])
             parts.build = loaded[2]
             opening = open_model(place, device, repository.address(''), fetch_again, True, batching, controller.signal)
             opened = await gather([opening, finish_text(loaded[1])])

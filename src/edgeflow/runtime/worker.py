@@ -78,12 +78,8 @@ class Server:
             env.wasm_location = cast('str | None', message['wasm'])
         elif kind == 'cancel':
             self._cancel(cast(int, message['call']))
-        elif kind == 'link':
-            self._links[cast(int, message['worker'])] = Link(open_port(message['end']))
-        elif kind == 'help':
-            self._helpers[cast(int, message['worker'])] = Helper(open_port(message['end']), lambda: self._busy)
-        elif kind == 'unlink':
-            self._unlink(cast(int, message['worker']))
+        elif kind in ['link', 'help', 'unlink']:
+            start_task(lambda: self._relate(message))
         elif kind == 'piece':
             self._of(message).receive(
                 cast(str, message['location']), cast(int, message['start']), cast('Bytes', message['data']), cast('int | None', message['total']))
@@ -111,13 +107,24 @@ class Server:
                     helper.step_away()
                 start_task(self._work)
 
-    def _unlink(self, worker: int) -> None:
-        link = self._links.pop(worker, None)
-        if link is not None:
-            link.lose()
-        helper = self._helpers.pop(worker, None)
-        if helper is not None:
-            helper.close()
+    async def _relate(self, message: dict[str, object]) -> None:
+        """A way to another worker begins or ends, in the order in which that was said. What comes on it meanwhile waits in it."""
+        from edgeflow.backends.wasm.crew import Link
+        from edgeflow.backends.wasm.helper import Helper
+
+        kind = message['kind']
+        worker = cast(int, message['worker'])
+        if kind == 'link':
+            self._links[worker] = Link(open_port(message['end']))
+        elif kind == 'help':
+            self._helpers[worker] = Helper(open_port(message['end']), lambda: self._busy)
+        else:
+            link = self._links.pop(worker, None)
+            if link is not None:
+                link.lose()
+            helper = self._helpers.pop(worker, None)
+            if helper is not None:
+                helper.close()
 
     def _takes_more(self, message: dict[str, object]) -> bool:
         executable = self._executables.get(cast(int, message['number']))

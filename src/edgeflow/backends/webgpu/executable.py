@@ -16,6 +16,7 @@ from edgeflow.backends.wasm.executable import (
 from edgeflow.backends.wasm.kernels import Image
 from edgeflow.backends.wasm.machine import check_operators
 from edgeflow.backends.wasm.pages import PageMemory, PastInput
+from edgeflow.backends.webgpu.ahead import SubmittedStep, step_commands, word_of
 from edgeflow.backends.webgpu.builder import MOST_FAULTS, Dispatch
 from edgeflow.backends.webgpu.crossings import Crossing
 from edgeflow.backends.webgpu.device import Gpu, shared_gpu
@@ -33,6 +34,7 @@ from edgeflow.host.platform import array_bytes, array_copy, array_view, new_arra
 from edgeflow.host.port import Bytes, GpuCommand, GpuPiece
 from edgeflow.ir.graph import Graph, TensorData
 from edgeflow.passes.inline_constant_if import deciding_inputs
+from edgeflow.passes.last_logits import TOKEN
 from edgeflow.passes.rename import all_graphs
 from edgeflow.plan.builder import CacheLayout
 from edgeflow.plan.link import WORD
@@ -135,11 +137,19 @@ class GpuExecutable:
             if not value.far:
                 await bring(feeds, value.name)
         pages = machine.pages
+        paged = pages if self.cache is not None else None
+        if plan.version == machine.memory.version and (paged is None or not paged.lacks()):
+            # Nothing is made that could fail.
+            if paged is not None:
+                paged.realize()
+            self._place(machine, plan)
+            self._feed(machine, plan, feeds)
+            return plan
         # Scopes of errors are a stack that all models share, so nothing is waited for between watch() and settled().
         machine.gpu.device.watch()
         try:
-            if self.cache is not None and pages is not None:
-                pages.realize()
+            if paged is not None:
+                paged.realize()
             self._place(machine, plan)
             self._feed(machine, plan, feeds)
         except Exception as error:
@@ -150,6 +160,19 @@ class GpuExecutable:
             raise
         await self._settled(machine)
         return plan
+
+    async def submit(self, feeds: dict[str, Feed], chained: bool) -> SubmittedStep | None:
+        """Submit a decoder's step; chained: it takes the token that the step before has chosen, so none is fed. None: this plan cannot be submitted ahead."""
+        machine = self._living()
+        plan = await self._prepared(machine, feeds, [TOKEN])
+        commands = step_commands(machine, plan, chained)
+        if commands is None:
+            return None
+        pieces = [word_of(piece_of(machine, plan, plan.crossings.outputs[0]))]
+        if plan.faults is not None:
+            flags = piece_of(machine, plan, plan.crossings.outputs[1])
+            pieces.append(GpuPiece(flags.buffer, flags.offset, flag_bytes(plan)))
+        return SubmittedStep(machine.gpu.device.run(commands, pieces), lambda parts: check_flags(plan, parts))
 
     async def _settled(self, machine: GpuMachine) -> None:
         pages = machine.pages
@@ -330,7 +353,7 @@ class GpuExecutable:
         if self._decoder is None:
             machine = self._living()
             self._decoder = WasmDecoder(
-                self._graph, lambda graph: self._sibling(machine, graph), lambda pasts: page_memory(machine, pasts), self.memory)
+                self._graph, lambda graph: self._sibling(machine, graph), lambda pasts: page_memory(machine, pasts), self.memory, True)
         return self._decoder
 
     def _sibling(self, machine: GpuMachine, graph: Graph) -> GpuExecutable:

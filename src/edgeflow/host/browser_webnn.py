@@ -12,6 +12,15 @@ def _fail(code: str, message: str) -> EdgeflowError:
     return EdgeflowError(code, message)
 
 
+def _refused(message: str) -> EdgeflowError:
+    return EdgeflowError('unsupported-op', message)
+
+
+# Methods of WebNN whose names would otherwise keep ours from being shortened (docs/python-subset.md).
+CONSTANT = 'constant'
+DISPATCH = 'dispatch'
+SHAPE = 'shape'
+
 # That a context is lost may show in an error before it shows in `lost`. What a builder refuses is a TypeError.
 __pragma__('js', r'''
 const PARTS = {
@@ -19,32 +28,38 @@ const PARTS = {
   float16: globalThis.Float16Array ?? Uint16Array,
 };
 
-class Graphs {
+const described = (dataType, dims) => ({ dataType, [SHAPE]: dims });
+
+class Sketch {
   constructor(context) {
     this.context = context;
     this.raw = context.guarded(() => new MLGraphBuilder(context.raw));
   }
 
-  declare(name, dataType, shape) {
-    return this.context.guarded(() => this.raw.input(name, { dataType, shape }));
+  declare(name, dataType, dims) {
+    return this.context.guarded(() => this.raw.input(name, described(dataType, dims)));
   }
 
-  constant(dataType, shape, data) {
+  embed(dataType, dims, data) {
     const kind = PARTS[dataType];
     const bytes = data.byteOffset % kind.BYTES_PER_ELEMENT ? data.slice() : data;
-    return this.context.guarded(() => this.raw.constant({ dataType, shape }, new kind(bytes.buffer, bytes.byteOffset, bytes.length / kind.BYTES_PER_ELEMENT)));
+    return this.context.guarded(() => this.raw[CONSTANT](described(dataType, dims), new kind(bytes.buffer, bytes.byteOffset, bytes.length / kind.BYTES_PER_ELEMENT)));
   }
 
-  call(op, given, options) {
+  call(name, given, options) {
     const { raw } = this;
-    if (!raw[op]) throw _fail('unsupported-op', `WebNN has no ${op} here`);
-    const made = this.context.guarded(() => raw[op](...given, Object.fromEntries(options)));
+    if (!raw[name]) throw _refused(`WebNN has no ${name} here`);
+    const made = this.context.guarded(() => raw[name](...given, Object.fromEntries(options)));
     return Array.isArray(made) ? made : [made];
   }
 
-  async build(outputs) {
+  dims(operand) {
+    return [...operand[SHAPE]];
+  }
+
+  async build(named) {
     try {
-      return await this.raw.build(Object.fromEntries(outputs));
+      return await this.raw.build(Object.fromEntries(named));
     } catch (error) {
       throw this.context.failure(error);
     }
@@ -66,7 +81,7 @@ class Context {
       this.lost = true;
       return _fail('device-lost', 'the WebNN context was lost');
     }
-    return _fail(error instanceof TypeError ? 'unsupported-op' : 'internal', `WebNN refuses it: ${error.message}`);
+    return error instanceof TypeError ? _refused(error.message) : _fail('internal', `WebNN fails: ${error.message}`);
   }
 
   guarded(work) {
@@ -77,34 +92,34 @@ class Context {
     }
   }
 
-  builder() {
-    return new Graphs(this);
+  sketch() {
+    return new Sketch(this);
   }
 
-  async tensor(dataType, shape) {
+  async buffer(dataType, dims) {
     try {
-      return await this.raw.createTensor({ dataType, shape, readable: true, writable: true });
+      return await this.raw.createTensor({ ...described(dataType, dims), readable: true, writable: true });
     } catch (error) {
       const failed = this.failure(error);
       throw failed.code === 'internal' ? _fail('out-of-memory', failed.message) : failed;
     }
   }
 
-  free(tensor) {
-    tensor.destroy();
+  free(buffer) {
+    buffer.destroy();
   }
 
-  write(tensor, data) {
-    this.guarded(() => this.raw.writeTensor(tensor, data));
+  write(buffer, data) {
+    this.guarded(() => this.raw.writeTensor(buffer, data));
   }
 
-  dispatch(graph, inputs, outputs) {
-    this.guarded(() => this.raw.dispatch(graph, Object.fromEntries(inputs), Object.fromEntries(outputs)));
+  submit(built, from, into) {
+    this.guarded(() => this.raw[DISPATCH](built, Object.fromEntries(from), Object.fromEntries(into)));
   }
 
-  async read(tensors) {
+  async read(buffers) {
     try {
-      return (await Promise.all(tensors.map(tensor => this.raw.readTensor(tensor)))).map(data => new Uint8Array(data));
+      return (await Promise.all(buffers.map(buffer => this.raw.readTensor(buffer)))).map(data => new Uint8Array(data));
     } catch (error) {
       throw this.failure(error);
     }
@@ -119,9 +134,9 @@ class Context {
 
 async def open_webnn(device_type: str, on_lost: Callable[[str], None]) -> NnContext | None:
     __pragma__('js', r'''
-    const { ml } = globalThis.navigator ?? {};
-    if (!ml || !globalThis.MLGraphBuilder) return null;
+    const api = globalThis.navigator?.ml;
+    if (!api || !globalThis.MLGraphBuilder) return null;
     const options = deviceType ? { deviceType, accelerated: deviceType !== 'cpu' } : {};
-    const raw = await ml.createContext(options).catch(() => null);
+    const raw = await api.createContext(options).catch(() => null);
     return raw && new Context(raw, onLost);
     ''')

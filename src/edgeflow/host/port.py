@@ -489,10 +489,9 @@ class GpuDevice(Protocol):
 
 
 class NnOperand(Protocol):
-    """A value of a WebNN graph while it is built. data_type, shape: as WebNN names them."""
+    """A value of a WebNN graph while it is built. data_type: as WebNN names it."""
 
     data_type: str
-    shape: list[int]
 
 
 class NnTensor(Protocol):
@@ -511,11 +510,14 @@ class NnBuilder(Protocol):
     def declare(self, name: str, dtype: str, shape: list[int]) -> NnOperand:
         """An input of the graph."""
 
-    def constant(self, dtype: str, shape: list[int], data: Bytes) -> NnOperand:
-        """The bytes are copied."""
+    def embed(self, dtype: str, shape: list[int], data: Bytes) -> NnOperand:
+        """A constant. The bytes are copied."""
 
     def call(self, op: str, given: list[object], options: dict[str, object]) -> list[NnOperand]:
         """Call the method `op` of MLGraphBuilder: what it gives, always as a list. 'unsupported-op' with its words if it refuses the types, ranks or shapes."""
+
+    def dims(self, operand: NnOperand) -> list[int]:
+        """Its shape."""
 
     async def build(self, outputs: dict[str, NnOperand]) -> NnGraph:
         """Compile. 'internal' if that fails."""
@@ -526,9 +528,9 @@ class NnContext(Protocol):
 
     lost: bool
 
-    def builder(self) -> NnBuilder: ...
+    def sketch(self) -> NnBuilder: ...
 
-    async def tensor(self, dtype: str, shape: list[int]) -> NnTensor:
+    async def buffer(self, dtype: str, shape: list[int]) -> NnTensor:
         """'out-of-memory' if there is no room."""
 
     def free(self, tensor: NnTensor) -> None: ...
@@ -536,7 +538,8 @@ class NnContext(Protocol):
     def write(self, tensor: NnTensor, data: Bytes) -> None:
         """Copy bytes into all of a tensor."""
 
-    def dispatch(self, graph: NnGraph, inputs: dict[str, NnTensor], outputs: dict[str, NnTensor]) -> None: ...
+    def submit(self, graph: NnGraph, inputs: dict[str, NnTensor], outputs: dict[str, NnTensor]) -> None:
+        """Run a graph after all that came before."""
 
     async def read(self, tensors: list[NnTensor]) -> list[Bytes]:
         """What they hold after all that was dispatched."""

@@ -133,7 +133,7 @@ class Emitter:
         """What MLGraphBuilder's `op` gives. EdgeflowError 'unsupported-op' where it refuses."""
         call = Call(op, given, {} if options is None else options, [])
         for raw in repeat_call(self.b.trial, call, self.b.made):
-            operand = self._operand(raw.data_type, [dim for dim in raw.shape])
+            operand = self._operand(raw.data_type, self.b.trial.dims(raw))
             self.b.made[operand.number] = raw
             call.results.append(operand)
         self._calls.append(call)

@@ -171,7 +171,7 @@ class NnExecutable:
         engine = machine.wasm.engine
         for value in partition.uploads:
             machine.nn.context.write(plan.tensors[value.number], engine.view(plan.wasm.arena_base + value.place(), value.size))
-        machine.nn.context.dispatch(graph, stage.inputs, stage.outputs)
+        machine.nn.context.submit(graph, stage.inputs, stage.outputs)
         if len(partition.downloads) == 0:
             return
         parts = await self._read(machine, [plan.tensors[value.number] for value in partition.downloads])

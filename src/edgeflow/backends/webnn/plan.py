@@ -53,7 +53,7 @@ async def make_nn_plan(
     """Plan and compile. EdgeflowErrors: those of make_plan(), 'out-of-memory', 'device-lost'; 'internal' where WebNN could not compile what it took."""
     wasm = machine.wasm
     engine = wasm.engine
-    b = NnStepBuilder(machine, machine.nn.context.builder())
+    b = NnStepBuilder(machine, machine.nn.context.sketch())
     wasm.begin_plan()
     stages: list[Compiled] = []
     size = 0
@@ -97,7 +97,7 @@ async def _compile(machine: NnMachine, stage: Compiled) -> int:
     partition = stage.partition
     if partition is None:
         return 0
-    builder = machine.nn.context.builder()
+    builder = machine.nn.context.sketch()
     at: dict[int, NnOperand] = {}
     for value in partition.inputs:
         at[value.number] = builder.declare(f'v{value.number}', TYPES[value.dtype], value.shape)
@@ -126,13 +126,13 @@ def _repeat(machine: NnMachine, builder: NnBuilder, step: Emission, at: dict[int
     for number, value in step.values.items():
         if value.number not in at:
             # All that is no constant is an input of the partition or was made by a node before.
-            at[value.number] = builder.constant(TYPES[value.dtype], value.shape, constant_bytes(machine, value))
+            at[value.number] = builder.embed(TYPES[value.dtype], value.shape, constant_bytes(machine, value))
             size = size + value.size
         made[number] = at[value.number]
     for call in step.calls:
         if call.op == '':
             dtype, shape, numbers = call.given
-            made[call.results[0].number] = builder.constant(dtype, shape, array_bytes(array_of(dtype, numbers)))
+            made[call.results[0].number] = builder.embed(dtype, shape, array_bytes(array_of(dtype, numbers)))
             continue
         found = repeat_call(builder, call, made)
         for i in range(len(found)):
@@ -164,14 +164,14 @@ async def _make_tensors(machine: NnMachine, plan: NnPlan, stage: Compiled) -> No
         tensors: dict[str, NnTensor] = {}
         for value in values:
             if value.number not in plan.tensors:
-                plan.tensors[value.number] = await context.tensor(TYPES[value.dtype], value.shape)
+                plan.tensors[value.number] = await context.buffer(TYPES[value.dtype], value.shape)
                 plan.bytes = plan.bytes + value.size
             tensors[f'v{value.number}'] = plan.tensors[value.number]
         named.append(tensors)
     stage.inputs = named[0]
     stage.outputs = named[1]
     if stage.nodes is not None and len(stage.nodes) > 0:
-        stage.checked = await context.tensor('uint8', [len(stage.nodes)])
+        stage.checked = await context.buffer('uint8', [len(stage.nodes)])
         stage.outputs['checks'] = stage.checked
 
 

@@ -157,8 +157,15 @@ class Emitter:
         return self.numbers(like.dtype, [], [x])
 
     def reshape(self, operand: Operand, shape: list[int]) -> Operand:
-        """The elements in another shape."""
-        return operand if operand.shape == shape else self.call('reshape', [operand, shape])
+        """The elements in another shape; a constant is made so at once."""
+        if operand.shape == shape:
+            return operand
+        held = self._values.get(operand.number)
+        if held is None or not held.constant:
+            return self.call('reshape', [operand, shape])
+        view = self.b.new_value(held.name, held.dtype, shape)
+        self.b.alias(view, held)
+        return self.value(view)
 
     def give(self, output: Value | None, operand: Operand) -> None:
         """`operand` is this output of the node, whose shape it gets."""

@@ -32,15 +32,13 @@ def forget(outputs: list[Value | None]) -> None:
 
 
 class NnMachine:
-    """One model's machine. division: of the plan made last; reasons: why nodes of it run on WASM, by operator. refused: operators that WebNN could not
-    compile, with its words."""
+    """One model's machine. division: of the plan made last; reasons: why nodes of it run on WASM, by operator."""
 
     def __init__(self, wasm: WasmMachine, nn: Nn) -> None:
         self.wasm: WasmMachine = wasm
         self.nn: Nn = nn
         self.division: Division | None = None
         self.reasons: dict[str, str] = {}
-        self.refused: dict[str, str] = {}
 
     def lowering(self, key: str) -> Lowering | None:
         wasm = self.wasm.lowering(key)
@@ -80,9 +78,7 @@ class NnMachine:
     ) -> str:
         """'' if WebNN takes the node: its step is then the builder's only one. Else why not."""
         nn = NN_LOWERINGS.get(key)
-        if nn is None:
-            return NO_OPERATOR
-        return self.refused[key] if key in self.refused else take(b, nn, node, inputs, outputs, near)
+        return NO_OPERATOR if nn is None else take(b, nn, node, inputs, outputs, near)
 
     def initializer(self, key: str) -> Value:
         return self.wasm.initializer(key)

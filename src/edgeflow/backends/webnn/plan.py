@@ -72,8 +72,13 @@ async def make_nn_plan(
                 for step in group.steps:
                     names.append(node_name(group.node))
                 stages[-1].last = len(names)
-        for stage in stages:
-            size = size + await _compile(machine, stage)
+        try:
+            for stage in stages:
+                size = size + await _compile(machine, stage)
+        except EdgeflowError as error:
+            if error.code != 'unsupported-op':
+                raise
+            raise EdgeflowError('internal', f'WebNN took a node and refuses it in a graph: {error.message}', {}) from None
         steps = [step for step in draft.steps() if not isinstance(step, Partition)]
         tape = link(steps, engine.kernels, output_literals(draft))
         engine.ensure_arena(draft.arena_size)

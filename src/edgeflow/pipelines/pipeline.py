@@ -38,7 +38,7 @@ async def pipeline(
     task: str,
     model: str | None = None,
     *,
-    device: Literal['auto', 'wasm', 'webgpu'] = 'auto',
+    device: Literal['auto', 'wasm', 'webgpu', 'webnn', 'webnn-cpu', 'webnn-gpu', 'webnn-npu'] = 'auto',
     dtype: Literal['auto', 'fp32', 'fp16', 'q8', 'int8', 'uint8', 'q4', 'q4f16', 'bnb4'] = 'auto',
     revision: str = 'main',
     subfolder: str = 'onnx',

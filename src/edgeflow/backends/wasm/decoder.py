@@ -270,7 +270,7 @@ class WasmDecoder:
             for session in rows:
                 await self._keep_states(pages, session, control)
             alone = len(rows) == 1 and fresh == 1 and lengths[0] > 0 and rows[0].chooser is None and len(self._appended) == 0
-            if alone and self._goes_ahead:
+            if alone and self._goes_ahead and (control is None or control.times is None):
                 token = await self._step(pages, rows[0], ids[0][0], capacity, ahead)
                 if token is not None:
                     return {TOKEN: Feed('int32', [1, 1], array_of('int32', [token]))}

@@ -149,8 +149,11 @@ class GpuExecutable:
                 paged.realize()
             self._place(machine, plan)
             self._feed(machine, plan, feeds)
-        except Exception:
+        except Exception as error:
             await self._settled(machine)
+            if isinstance(error, EdgeflowError) and error.code == 'out-of-memory':
+                # Where it is told at once.
+                self._forget_plans(machine)
             raise
         await self._settled(machine)
         return plan

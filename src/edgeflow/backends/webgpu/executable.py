@@ -15,7 +15,6 @@ from edgeflow.backends.wasm.executable import (
 )
 from edgeflow.backends.wasm.kernels import Image
 from edgeflow.backends.wasm.machine import check_operators
-from edgeflow.backends.wasm.pages import PageMemory, PastInput
 from edgeflow.backends.webgpu.builder import MOST_FAULTS, Dispatch
 from edgeflow.backends.webgpu.crossings import Crossing
 from edgeflow.backends.webgpu.device import Gpu, shared_gpu

@@ -4,7 +4,7 @@ codes become floats while they are read.
 
 from __future__ import annotations
 
-from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, gpu_size
 from edgeflow.backends.webgpu.chain_text import dispatch_chain
 from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.backends.webgpu.integers import Bytes4, dispatch_integers, is_unsigned, pack_rows
@@ -182,7 +182,7 @@ def lower_matmul_nbits(b: GpuBuilder, node: Node, inputs: list[Value | None], ou
     bits = int_of(node, 'bits', 4)
     if product.m == 1 and lower_step(b, node, Matrix(weight, product.n, codes, product.bias), source, y, siblings(b, node)):
         return True
-    if product.m <= FEW_ROWS and k == codes.b_column * 32 // bits:
+    if product.m <= FEW_ROWS and k == codes.b_column * 32 // bits and gpu_size(weight) <= b.features.binding:
         return dispatch_blocks(b, product, codes, bits, int_of(node, 'block_size', 32))
     return dispatch_product(b, product)
 

@@ -205,10 +205,11 @@ class Device:
             raise EdgeflowError('device-lost', 'the GPU device was lost', {})
         try:
             return work()
-        except wgpu.GPUOutOfMemoryError as error:
-            raise EdgeflowError('out-of-memory', f'the GPU refused memory: {error}', {}) from None
         except wgpu.GPUError as error:
             text = str(error)
+            # wgpu-native reports it as an error of validation.
+            if isinstance(error, wgpu.GPUOutOfMemoryError) or 'Not enough memory' in text:
+                raise EdgeflowError('out-of-memory', f'the GPU refused memory: {text}', {}) from None
             if 'is lost' in text or 'lost' in text.split():
                 self.lost = True
                 self._on_lost(text)

@@ -136,6 +136,8 @@ class GpuBuilder(StepBuilder):
         # The nodes of the graph that read a value, by its name; and its initializers: the weight of a name.
         self.readers: dict[str, list[Node]] = {}
         self.weight: Callable[[str], Value | None] = lambda name: None
+        # In steps of sessions: writes a product of one row by weights in blocks (MatMulNBits); False: it has no kernel.
+        self.row_product: RowProduct | None = None
         # The norms of one row that made values, by their number; and products that can be written again with an addition behind.
         self.norms: dict[int, Norm] = {}
         self.endings: dict[int, Callable[[Value, Value], bool]] = {}
@@ -206,4 +208,5 @@ class GpuBuilder(StepBuilder):
         return [(groups + y - 1) // y, y, 1]
 
 
+RowProduct = Callable[[GpuBuilder, Node, list[Value | None], Value], bool]
 GpuLowering = Callable[[GpuBuilder, Node, list[Value | None], list[Value | None]], bool]

@@ -28,7 +28,7 @@ PART_BYTES = 4194304
 async def load_model(
     source: str | Bytes,
     *,
-    device: Literal['auto', 'wasm', 'webgpu'] = 'auto',
+    device: Literal['auto', 'wasm', 'webgpu', 'webnn', 'webnn-cpu', 'webnn-gpu', 'webnn-npu'] = 'auto',
     dtype: Literal['auto', 'fp32', 'fp16', 'q8', 'int8', 'uint8', 'q4', 'q4f16', 'bnb4'] = 'auto',
     revision: str = 'main',
     subfolder: str = 'onnx',

@@ -11,7 +11,7 @@ from edgeflow.ir.graph import Graph
 from edgeflow.options import check_choice
 
 # 'auto' takes WASM.
-DEVICES = ['auto', 'wasm', 'webgpu']
+DEVICES = ['auto', 'wasm', 'webgpu', 'webnn', 'webnn-cpu', 'webnn-gpu', 'webnn-npu']
 
 
 def choose_device(device: str) -> str:
@@ -42,4 +42,8 @@ async def load_executable(graph: Graph, device: str, rests: Rests, shares: int =
 
         if can_be_planned(graph):
             return await load_webgpu(graph, rests, image)
+    if device.startswith('webnn'):
+        from edgeflow.backends.webnn.executable import load_webnn
+
+        return await load_webnn(graph, rests, device, image)
     return await load_wasm(graph, rests, shares, image)

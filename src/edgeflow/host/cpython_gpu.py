@@ -79,6 +79,7 @@ class Device:
         self.name: str = ' '.join(filter(None, [self._info.get('vendor'), self._info.get('device')]))
         self.software: bool = self._info.get('adapter_type') == 'CPU'
         self.subgroup_size: int = int(self._info.get('stackgroup_min_size') or 0)
+        self.matrix: list[int] = []
         self.lost: bool = False
 
     def limit(self, name: str) -> int:

@@ -38,7 +38,7 @@ async def pipeline(
     task: str,
     model: str | None = None,
     *,
-    device: Literal['auto', 'wasm', 'webgpu'] = 'auto',
+    device: Literal['auto', 'wasm', 'webgpu', 'webnn', 'webnn-cpu', 'webnn-gpu', 'webnn-npu'] = 'auto',
     dtype: Literal['auto', 'fp32', 'fp16', 'q8', 'int8', 'uint8', 'q4', 'q4f16', 'bnb4'] = 'auto',
     revision: str = 'main',
     subfolder: str = 'onnx',
@@ -72,7 +72,7 @@ async def pipeline(
     if not isinstance(source, str):
         raise EdgeflowError('invalid-argument', 'model: expected the id, address or path of a model', {})
     progress = Progress(on_progress)
-    place = Place(chosen)
+    place = Place(chosen, not kind.generates or kind.decoder != '')
     try:
         repository = await find_repository(source, revision, progress, signal)
         first = 'encoder_model' if kind.decoder != '' and file == 'model' else file

@@ -229,7 +229,7 @@ class Model(Resource):
         """The executable, loaded again if it was lost or has given up its memory."""
         if self._executable is not None and self._executable.lost():
             if self._reload is None:
-                code = 'device-lost' if self.device == 'webgpu' else 'worker-lost'
+                code = 'device-lost' if self.device.startswith('web') else 'worker-lost'
                 raise EdgeflowError(code, 'what held the model was lost, and the model cannot be loaded again', {})
             self._executable.dispose()
             self._executable = None

@@ -179,12 +179,14 @@ class Place:
     Its files go to it as they come, so that this thread need not keep them. Ends with open(), or with leave() if it never comes to that.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, divisible: bool = True) -> None:
+        """divisible: whether helpers can be of use to the model, as they are not to a decoder over its cache."""
         _numbers.models = _numbers.models + 1
         self.size: int = 0
         self.on_invalid: Callable[[], Awaitable[None]] | None = None
         self._number: int = _numbers.models
         self._device: str = device
+        self._divisible: bool = divisible
         self._worker: PoolWorker | None = self._take()
         self._files: ModelFiles = ModelFiles()
         self._waiting: list[_Piece] = []
@@ -260,6 +262,8 @@ class Place:
     def _parcel(self, kind: str) -> Parcel:
         parcel = Parcel(kind)
         parcel.fields['number'] = self._number
+        # The worker fetches what divides plans with the first piece, unless only a model that the GPU turns out not to run would need it.
+        parcel.fields['shares'] = page_shares() if self._divisible and (kind == 'load' or self._device == 'wasm') else 1
         return parcel
 
     async def prepare(self) -> None:
@@ -278,7 +282,6 @@ class Place:
                 return await open_files(self._files, self._device, lambda: signal_aborted(signal))
             parcel = self._parcel('load')
             parcel.fields['device'] = self._device
-            parcel.fields['shares'] = page_shares()
             call = worker.ask(parcel)
             stop_listening = on_abort(signal, lambda: worker.cancel(call))
             try:

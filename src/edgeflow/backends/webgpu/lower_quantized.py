@@ -10,7 +10,6 @@ from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.backends.webgpu.integers import Bytes4, dispatch_integers, is_unsigned, pack_rows
 from edgeflow.backends.webgpu.lower_reduce import reduce_axes
 from edgeflow.backends.webgpu.products import Codes, Product, declare, dispatch_product, filled, matmul_product, store_code
-from edgeflow.backends.webgpu.step_products import Matrix, codes_code, lower_step
 from edgeflow.ir.attributes import int_of, text_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
@@ -168,9 +167,7 @@ def lower_matmul_nbits(b: GpuBuilder, node: Node, inputs: list[Value | None], ou
     source = at(inputs, 0)
     weight = at(inputs, 1)
     y = at(outputs, 0)
-    shared = b.grouped.get(node.outputs[0])
-    if shared is not None and y is not None:
-        b.alias(y, shared[0], shared[1] * 4)
+    if y is not None and b.placed(node, y):
         return True
     codes = block_codes(b, node, inputs)
     if source is None or weight is None or y is None or codes is None:
@@ -180,34 +177,23 @@ def lower_matmul_nbits(b: GpuBuilder, node: Node, inputs: list[Value | None], ou
     product.codes = codes
     product.bias = at(inputs, 5)
     bits = int_of(node, 'bits', 4)
-    if product.m == 1 and lower_step(b, node, Matrix(weight, product.n, codes, product.bias), source, y, siblings(b, node)):
+    by_row = b.row_product
+    if product.m == 1 and by_row is not None and by_row(b, node, inputs, y):
         return True
     if product.m <= FEW_ROWS and k == codes.b_column * 32 // bits:
         return dispatch_blocks(b, product, codes, bits, int_of(node, 'block_size', 32))
     return dispatch_product(b, product)
 
 
-def siblings(b: GpuBuilder, node: Node) -> list[tuple[Node, Matrix]]:
-    """The other products of the same row by weights of the graph that are alike."""
-    found: list[tuple[Node, Matrix]] = []
-    b.grouped[node.outputs[0]] = None
-    for other in b.readers.get(node.inputs[0], []):
-        same = other.key() == node.key() and other.inputs[0] == node.inputs[0] and other.outputs[0] not in b.grouped
-        for name in ['K', 'bits', 'block_size']:
-            same = same and int_of(other, name) == int_of(node, name)
-        values: list[Value | None] = []
-        for name in other.inputs[1:]:
-            held = None if name == '' else b.weight(name)
-            same = same and (held is not None or name == '')
-            values.append(held)
-        if not same:
-            continue
-        codes = block_codes(b, other, [None] + values)
-        weight = at(values, 0)
-        n = int_of(other, 'N')
-        if codes is not None and weight is not None and n % 4 == 0:
-            found.append((other, Matrix(weight, n, codes, at(values, 4))))
-    return found
+def codes_code(bits: int) -> dict[str, str]:
+    """Marks of kernels that read 8 bytes of codes at a time: the codes of four, their products with the row, and the row's sum."""
+    fours = 16 // bits
+    return {
+        '$CODES': 'plain(vec4u(select(w.x, w.y, four == 1u)) >> vec4u(0u, 8u, 16u, 24u))' if bits == 8 else
+                  'vec4f((vec4u(select(w.x, w.y, four > 1u)) >> (vec4u(0u, 4u, 8u, 12u) + vec4u(four % 2u * 16u))) & vec4u(15u))',
+        '$TOTAL': 'dot(' + ' + '.join([f'x#u_{i}' for i in range(fours)]) + ', vec4f(1.0))',
+        '$DOTS': '(' + ' + '.join([f'dot(codes(w#u_#j, {i}u), x#u_{i})' for i in range(fours)]) + ')',
+    }
 
 
 END_LANES = '''  let at = local.y * $LANESu;

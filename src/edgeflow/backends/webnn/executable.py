@@ -15,7 +15,6 @@ from edgeflow.backends.wasm.executable import (
 )
 from edgeflow.backends.wasm.kernels import Image
 from edgeflow.backends.wasm.machine import check_operators
-from edgeflow.backends.wasm.pages import Pages
 from edgeflow.backends.webnn.device import shared_nn
 from edgeflow.backends.webnn.lowerings import NN_LOWERINGS
 from edgeflow.backends.webnn.machine import NO_OPERATOR, NnMachine
@@ -275,6 +274,7 @@ class NnExecutable:
 
     async def decoder(self) -> Decoder:
         from edgeflow.backends.wasm.decoder import WasmDecoder
+        from edgeflow.backends.wasm.pages import Pages
         if self._decoder is None:
             machine = self._living().wasm
             # A compiled graph has one shape, and a session grows with every token: sessions run on WASM.

@@ -165,18 +165,23 @@ class GpuMachine:
                 continue
             if kind_of(value) == '':
                 return NO_TYPE
-            if gpu_size(value) > b.features.binding:
+            if gpu_size(value) > b.features.binding and value.root().initializer == '':
                 return TOO_LARGE
         wishes = len(b.reuses)
         steps = len(b.steps)
         taken = gpu(b, node, inputs, outputs)
         # In place is not for the GPU: a kernel binds what it reads and what it writes apart.
         b.reuses = b.reuses[:wishes]
-        if taken:
+        large = False
+        for step in b.steps[steps:]:
+            if isinstance(step, Dispatch):
+                for value in step.bindings():
+                    large = large or gpu_size(value) > b.features.binding
+        if taken and not large:
             return ''
         b.steps = b.steps[:steps]
         forget(outputs)
-        return NOT_TAKEN
+        return TOO_LARGE if large else NOT_TAKEN
 
     def _evaluated(self, b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None], wasm: Lowering) -> bool:
         """Compute what is constant within an operator made of others, so that it stays no step on WASM. False: it gives the node's own output."""

@@ -53,6 +53,8 @@ class NnExecutable:
         _numbers.executables = _numbers.executables + 1
         # WebNN works on runs of several models in a process of its own; this thread only hands them over.
         self.lane: str = f'webnn {_numbers.executables}'
+        self.flights: int = 1
+        self.place: object = None
         self._device: str = device
         self._graph: Graph = graph
         self._machine: NnMachine | None = machine
@@ -73,15 +75,17 @@ class NnExecutable:
         plan = await self._prepared_unless_interpreted(machine, feeds, outputs)
         if plan is None:
             return await self._interpreter(machine).run(feeds, outputs, control)
-        for stage in plan.stages:
-            await self._run_graph(machine, plan, stage, control)
-            self._run_wasm(machine, plan, stage.first, stage.last)
+        times = None if control is None else control.times
+        if times is not None:
+            await self._run_timed(machine, plan, times)
+        else:
+            for stage in plan.stages:
+                await self._run_graph(machine, plan, stage, control)
+                self._run_wasm(machine, plan, stage.first, stage.last)
         return await self._end_run(machine, plan, outputs)
 
-    async def profile(self, feeds: dict[str, Feed], outputs: list[str]) -> list[KernelTime]:
-        machine = self._living()
-        plan = await self._prepared(machine, feeds, outputs)
-        times: list[KernelTime] = []
+    async def _run_timed(self, machine: NnMachine, plan: NnPlan, times: list[KernelTime]) -> None:
+        """Graphs and WASM steps one by one."""
         for stage in plan.stages:
             partition = stage.partition
             if partition is not None and stage.outputs is not None:
@@ -93,7 +97,6 @@ class NnExecutable:
                 began = now()
                 self._run_wasm(machine, plan, i, i + 1)
                 times.append(KernelTime('wasm', plan.wasm.steps[i].kernel, plan.step_names[i], now() - began))
-        return times
 
     async def _prepared_unless_interpreted(self, machine: NnMachine, feeds: dict[str, Feed], outputs: list[str]) -> NnPlan | None:
         """As _prepared(); None if there can be no plan: shapes depend on data, or values are no tensors of numbers."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.model_cases import ModelFile, check_output, decoder_files, encoder_files, read_case, vision_audio_files
+from tests.browser.model_cases import ModelFile, check_output, every_file, read_case
 from tests.browser.page_model import packed, unpacked
 from toolchain.serve import Server
 
@@ -47,7 +47,7 @@ RUN = """async ({ url, cases }) => {
 }"""
 
 
-@pytest.mark.parametrize('file', encoder_files() + vision_audio_files() + decoder_files(), ids=lambda file: file.path)
+@pytest.mark.parametrize('file', every_file(), ids=lambda file: file.path)
 def test_outputs_are_those_of_onnxruntime(nn_page: Page, server: Server, file: ModelFile, say: Callable[[str], None]) -> None:
     cases = [read_case(path) for path in file.cases]
     given = [{name: packed(array) for name, array in case.inputs.items()} for case in cases]

@@ -36,7 +36,6 @@ MOST_PLANS = 16
 MOST_BYTES = 1073741824
 
 NO_PLAN = 'shapes depend on data, or values are no numbers: the graph is interpreted'
-LIGHT = 'too little work to be worth a crossing'
 
 
 @dataclass
@@ -352,7 +351,7 @@ def placement_of(machine: NnMachine, plan: NnPlan, device: str) -> Placement:
         else:
             key = group.node.key()
             placement.fallback[key] = placement.fallback.get(key, 0) + 1
-            placement.reasons[key] = machine.reasons.get(key, LIGHT if key in plan.division.light else NO_OPERATOR)
+            placement.reasons[key] = machine.reasons.get(key, plan.division.reasons.get(key, NO_OPERATOR))
     return placement
 
 

@@ -2,7 +2,7 @@
 
 Raw JS stands in `__pragma__('js', ...)`, as whole bodies of typed functions; names in it are the camelCase ones. The larger
 parts have files of their own: browser_arrays, browser_cache, browser_io (network, files), browser_scopes,
-browser_store, browser_tasks, browser_text, browser_wasm, browser_workers.
+browser_store, browser_tasks, browser_wasm, browser_workers; browser_text stands for host.text.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from edgeflow.host.browser_rows import mean_rows, unit_rows  # noqa: F401
 from edgeflow.host.browser_scopes import (  # noqa: F401
     call_later, call_stack, current_scope, enter_scope, leave_scope, on_using, watch_collection, weak_reference, when_done,
 )
-from edgeflow.host.browser_text import joins, load_tokenizer, may_be_joined, parse_ahead, render_template  # noqa: F401
 from edgeflow.host.browser_tasks import (  # noqa: F401
     error_stack, new_deferred, pause, readable_stream, set_error_stack, start_task,
 )

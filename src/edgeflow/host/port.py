@@ -164,7 +164,7 @@ Options
     check_calls(function, check) -> function            see options.public; JS gives the function back (the transpiler checks)
     call_with(action, options) -> object                 calls a function that has only options, with those of a plain JS object / a dict
 
-Text libraries
+Text libraries (from edgeflow.host.text)
     async render_template(template: str, variables: dict) -> str        a Jinja chat template, with what transformers gives them: tojson,
                                                          raise_exception, strftime_now, loop controls, blocks trimmed. EdgeflowError
                                                          'invalid-tokenizer' (no Jinja), 'invalid-argument' (what it raises)
@@ -444,13 +444,15 @@ class GpuDevice(Protocol):
     """A device and its queue.
 
     features: those wanted that it has, by WebGPU's names. name: for people. software: whether the adapter is a program on the CPU.
-    subgroup_size: the smallest size of a subgroup, 0 where it is not told. Whatever is done on a lost device raises EdgeflowError 'device-lost'.
+    subgroup_size: the smallest size of a subgroup, 0 where it is not told. matrix: rows, columns and depth of the float16 matrices that subgroups of 32
+    multiply into float32; empty: none. Whatever is done on a lost device raises EdgeflowError 'device-lost'.
     """
 
     name: str
     features: list[str]
     software: bool
     subgroup_size: int
+    matrix: list[int]
     lost: bool
 
     def limit(self, name: str) -> int:
@@ -478,11 +480,8 @@ class GpuDevice(Protocol):
     def submit(self, commands: list[GpuCommand]) -> None:
         """Submit the commands, in order."""
 
-    async def timed(self, commands: list[GpuCommand]) -> list[float]:
-        """Submit the commands, and give how many ms each dispatch took (a copy: 0). Needs the feature 'timestamp-query'."""
-
-    async def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> list[Bytes]:
-        """Submit the commands at once, in order, and give what `reads` then hold."""
+    def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> Awaitable[list[Bytes]]:
+        """Submit the commands at once, in order; what is awaited is what `reads` then hold."""
 
     def destroy(self) -> None:
         """Give it up; on_lost hears of it."""

@@ -15,7 +15,17 @@ def tensor_feed(tensor: Tensor) -> Feed:
     """A tensor as an executable takes it."""
     if tensor.dtype == 'string':
         return Feed('string', tensor.shape, new_array('uint8', 0), cast('list[object]', tensor.data))
+    if tensor.held is not None:
+        return Feed(tensor.dtype, tensor.shape, new_array('uint8', 0), [], tensor.held)
     return Feed(tensor.dtype, tensor.shape, tensor.data)
+
+
+async def bring_feeds(feeds: dict[str, Feed], place: object) -> None:
+    """Fetch what is held elsewhere than at `place` (Executable.place)."""
+    for name in feeds:
+        held = feeds[name].held
+        if held is not None and held.place is not place:
+            feeds[name] = await held.fetch()
 
 
 def nested_feed(info: ValueInfo, dtype: str, given: object) -> Feed:
@@ -56,7 +66,7 @@ def given_value(feed: Feed) -> Tensor:
         for i in range(len(keys)):
             entries[cast('str', keys[i])] = given_value(cast('Feed', feed.items[i])).tolist()
         return cast('Tensor', native_mapping(entries))
-    return Tensor(feed.dtype, feed.shape, feed.data)
+    return Tensor(feed.dtype, feed.shape, feed.data, feed.held)
 
 
 def dispose_all(value: object) -> None:

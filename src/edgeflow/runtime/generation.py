@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-from edgeflow.backends.contract import Feed, MemoryUse
+from edgeflow.backends.contract import Feed, KernelTime, MemoryUse
 from edgeflow.backends.generation import Decoder, Feeding, NextToken
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import pause, signal_aborted
@@ -93,11 +93,14 @@ class Generation:
         self.open_sessions = self.open_sessions - 1
         self._changed()
 
-    async def _run(self, request: _Request, context: RunContext) -> None:
-        decoder = await self._ready()
-        if request.decoder is not decoder:
-            # The model was loaded again, where the session's number may mean another one.
+    async def check_decoder(self, decoder: Decoder) -> None:
+        """Internal: that the model was not loaded again, where a session's number may mean another one."""
+        if await self._ready() is not decoder:
             raise EdgeflowError('worker-lost', 'the session was lost with its worker: expected the model as it was, got it loaded anew', {})
+
+    async def _run(self, request: _Request, context: RunContext) -> None:
+        decoder = request.decoder
+        await self.check_decoder(decoder)
         batch: list[_Request] = [request]
         if len(request.feeding.ids) == 1:
             # Sessions are told their tokens one after the other, and ask for more right away.
@@ -194,6 +197,18 @@ class GenerationSession(Resource):
             self._stepping = False
         self.ids.extend(feeding.ids)
         return chosen
+
+    async def profile(self, ids: list[int]) -> list[KernelTime]:
+        """How long each kernel takes where feed() is given these tokens. The text stays as it is. EdgeflowErrors: those of Model.profile() and feed()."""
+        self._check()
+        self._stepping = True
+        try:
+            from edgeflow.runtime.profiling import profile_step
+            generation = self._generation
+            return await profile_step(
+                generation.model_id, lambda: generation.check_decoder(self._decoder), self._decoder, Feeding(self._number, ids, len(self.ids)))
+        finally:
+            self._stepping = False
 
     @public
     async def fork(self) -> GenerationSession:

@@ -13,14 +13,15 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import gather, native_mapping, new_abort_controller, signal_aborted, to_dict, watch_collection
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
 from edgeflow.ir.graph import ValueInfo
-from edgeflow.options import nearest, public
-from edgeflow.runtime.batching import Batching, RunRequest, check_batch, model_batcher
-from edgeflow.runtime.exchange import dispose_all, given_value, nested_feed, tensor_feed
+from edgeflow.options import check_choice, nearest, public
+from edgeflow.runtime.batching import Batching
+from edgeflow.runtime.exchange import bring_feeds, dispose_all, given_value, nested_feed, tensor_feed
 from edgeflow.runtime.generation import Generation, GenerationSession
 from edgeflow.runtime.memory import ModelEntry, Resource, with_room
 from edgeflow.runtime.opening import MODEL, ModelFiles, Opened, open_files
 from edgeflow.runtime.page import page_scheduler
 from edgeflow.runtime.proxy import Place
+from edgeflow.runtime.requests import RunRequest
 from edgeflow.runtime.scheduler_records import Batcher
 from edgeflow.runtime.scheduler_task import RunContext
 from edgeflow.runtime.tensor import Tensor, describe
@@ -34,6 +35,7 @@ class RunOptions:
     signal: AbortSignal | None = None
     deadline: float | None = None
     transfer: bool = False
+    location: Literal['host', 'gpu'] = 'host'
 
 
 class _Watched:
@@ -61,11 +63,11 @@ class Model(Resource):
     def __init__(
         self, inputs: list[ValueInfo], outputs: list[ValueInfo], device: str, executable: GeneratingExecutable, name: str = '',
         reload: Callable[[AbortSignal], Awaitable[GeneratingExecutable]] | None = None, may_evict: bool = True,
-        batching: Batching | None = None,
+        batcher: Batcher | None = None,
     ) -> None:
         """reload: loads it again after it has given up its memory (env.memory_budget) or lost its worker; None: that cannot be.
 
-        may_evict: whether reload() works for sure, so that it can give up its memory. batching: how its runs are merged, if at all.
+        may_evict: whether reload() works for sure, so that it can give up its memory. batcher: merges its runs, if at all.
         """
         super().__init__()
         self.inputs: list[ValueInfo] = inputs
@@ -80,15 +82,20 @@ class Model(Resource):
         self._entry: ModelEntry = ModelEntry(self.number(), name, device, self)
         self._entry.update(executable.memory())
         self.id: str = f'model {self.number()}'
-        self._batcher: Batcher | None = None if batching is None else model_batcher(batching)
-        page_scheduler().register_model(self.id, lane=executable.lane, batcher=self._batcher)
+        self._batcher: Batcher | None = batcher
+        self._register(executable)
         _watched.collection().watch(self, self.id)
+
+    def _register(self, executable: GeneratingExecutable) -> None:
+        # What could be merged waits for that, rather than behind others on the GPU.
+        page_scheduler().register_model(
+            self.id, lane=executable.lane, batcher=self._batcher, limit=executable.flights if self._batcher is None else 1)
 
     @public
     async def run(
         self, inputs: dict[str, Tensor | list[Tensor] | None], *, outputs: list[str] | None = None,
         priority: Literal['low', 'normal', 'high', 'critical'] = 'normal', signal: AbortSignal | None = None,
-        deadline: float | None = None, transfer: bool = False,
+        deadline: float | None = None, transfer: bool = False, location: Literal['host', 'gpu'] = 'host',
     ) -> dict[str, Tensor]:
         """Run once with these inputs by name, and give the outputs by name as new tensors.
 
@@ -98,11 +105,13 @@ class Model(Resource):
         priority: which of the waiting runs of all models goes first. signal: an AbortSignal that cancels the run, waiting or
         running. deadline: the time by which it must have ended, in ms of performance.now(), in Python of
         time.perf_counter() * 1000. transfer: the inputs are given up and disposed, so that their memory can move to the model's
-        worker; otherwise it is copied there when the run begins, and must not be changed until it has ended.
+        worker; otherwise it is copied there when the run begins, and must not be changed until it has ended. location: 'gpu' leaves
+        there what the GPU has made (Tensor.location), for other models to take; such an input must live until the run has ended.
         EdgeflowError: 'invalid-input', 'disposed', 'aborted', 'timeout', 'run-failed', 'unsupported-op', 'out-of-memory',
-        'worker-lost', 'invalid-argument' (priority).
+        'worker-lost', 'invalid-argument' (priority, location).
         """
-        return native_mapping(await self.run_tensors(to_dict(inputs), outputs, RunOptions(priority, signal, deadline, transfer)))
+        check_choice(location, ['host', 'gpu'], 'location')
+        return native_mapping(await self.run_tensors(to_dict(inputs), outputs, RunOptions(priority, signal, deadline, transfer, location)))
 
     async def open_session(self, inputs: dict[str, Tensor] | None = None) -> GenerationSession:
         """Memory for texts of a decoder, token by token. inputs: what else it takes (an encoder's states and mask).
@@ -114,6 +123,7 @@ class Model(Resource):
             raise EdgeflowError('unsupported-op', "the model is no decoder: expected an input 'input_ids' and an output 'logits'", {})
         from edgeflow.runtime.generation import Generation, session_inputs
         feeds = check_inputs(session_inputs(self.inputs), {} if inputs is None else to_dict(inputs))
+        await bring_feeds(feeds, None)
         if self._generation is None:
             self._generation = Generation(self.id, self._ready_decoder, lambda: self._entry.update(self.memory()))
         return await self._generation.open(feeds)
@@ -133,14 +143,16 @@ class Model(Resource):
         feeds = check_inputs(self.inputs, inputs)
         if asked.transfer:
             for tensor in inputs.values():
-                dispose_all(tensor)
+                if not isinstance(tensor, Tensor) or tensor.held is None:
+                    dispose_all(tensor)
 
         async def work(request: RunRequest, context: RunContext) -> dict[str, Feed]:
             if request.give:
                 return await self._run(request, context)
             return await with_room(0, lambda: self._run(request, context))
 
-        request = RunRequest(work, feeds, wanted, asked.signal is not None or asked.deadline is not None, asked.transfer)
+        keeps = asked.location == 'gpu'
+        request = RunRequest(work, feeds, wanted, keeps or asked.signal is not None or asked.deadline is not None, asked.transfer, keeps)
         scheduler = page_scheduler()
         self._entry.begin_run()
         try:
@@ -153,6 +165,9 @@ class Model(Resource):
         finally:
             self._entry.end_run()
             self._entry.update(self.memory())
+            if asked.transfer:
+                for tensor in inputs.values():
+                    dispose_all(tensor)
         tensors: dict[str, Tensor] = {}
         for name in wanted:
             result = results[name]
@@ -166,11 +181,8 @@ class Model(Resource):
         """
         self._check_living()
         feeds = check_inputs(self.inputs, to_dict(inputs))
-
-        async def work(context: RunContext) -> list[KernelTime]:
-            return await (await self._ready(context)).profile(feeds, self._wanted(None))
-
-        return cast('list[KernelTime]', await page_scheduler().schedule(self.id, work).result())
+        from edgeflow.runtime.profiling import profile_run
+        return await profile_run(self.id, self._ready, feeds, self._wanted(None))
 
     def input_names(self) -> list[str]:
         """The names of the inputs, in the model's order."""
@@ -209,6 +221,8 @@ class Model(Resource):
             raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
         # In this thread every run lets go now and then, to keep a page smooth; in a worker only one that can be cancelled.
         pauses = executable.lane == HERE or request.pauses
+        control.keeps = request.keeps
+        await bring_feeds(request.feeds, executable.place)
         return await executable.run(request.feeds, request.outputs, control if pauses else None, request.give, control.spare_slots)
 
     async def _ready(self, control: RunControl | None) -> GeneratingExecutable:
@@ -232,7 +246,7 @@ class Model(Resource):
             loaded.dispose()
         else:
             self._executable = loaded
-            page_scheduler().register_model(self.id, lane=loaded.lane, batcher=self._batcher)
+            self._register(loaded)
 
     def _check_living(self) -> None:
         if self.disposed:
@@ -399,9 +413,12 @@ async def open_model(
     try:
         if signal_aborted(signal):
             raise EdgeflowError('aborted', 'loading the model was cancelled', {})
+        batcher: Batcher | None = None
         if batching is not None:
+            from edgeflow.runtime.batching import check_batch, model_batcher
             check_batch(opened.inputs, opened.outputs, opened.executable)
+            batcher = model_batcher(batching)
     except EdgeflowError:
         opened.executable.dispose()
         raise
-    return Model(opened.inputs, opened.outputs, device, opened.executable, name, reload, may_evict, batching)
+    return Model(opened.inputs, opened.outputs, device, opened.executable, name, reload, may_evict, batcher)

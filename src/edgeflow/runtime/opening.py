@@ -131,7 +131,11 @@ async def open_files(
         return found if len(found.parts) > 1 or found.memory is not None else found.parts[0]
 
     rests = Rests(cancelled, 'loading the model')
-    graph = read_model(files.skeleton(), find).graph
+    read = read_model(files.skeleton(), find)
+    graph = read.graph
+    if len(read.functions) > 0:
+        from edgeflow.onnx.functions import expand_functions
+        expand_functions(read, files.skeleton(), find)
     await rests.rest()
     verify(graph)
     await fetch_operators(graph)

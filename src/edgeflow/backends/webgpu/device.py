@@ -10,17 +10,18 @@ from edgeflow.host.gpu import open_gpu, shader_source
 from edgeflow.host.platform import gather
 from edgeflow.host.port import GpuDevice
 
-WANTED = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix']
+WANTED = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix', 'packed_4x8_integer_dot_product']
 
 
 def features_of(device: GpuDevice) -> GpuFeatures:
     """What lowerings may use on this device."""
     has = device.features
+    matrix = device.matrix if 'chromium-experimental-subgroup-matrix' in has and 'shader-f16' in has else []
     return GpuFeatures(
-        'shader-f16' in has, device.subgroup_size if 'subgroups' in has else 0, False, 'chromium-experimental-subgroup-matrix' in has,
-        'timestamp-query' in has, device.limit('maxStorageBufferBindingSize'), device.limit('maxComputeWorkgroupStorageSize'),
+        'shader-f16' in has, device.subgroup_size if 'subgroups' in has else 0, 'packed_4x8_integer_dot_product' in has, 'timestamp-query' in has,
+        device.limit('maxStorageBufferBindingSize'), device.limit('maxComputeWorkgroupStorageSize'),
         min(device.limit('maxComputeInvocationsPerWorkgroup'), device.limit('maxComputeWorkgroupSizeX')),
-        device.limit('maxComputeWorkgroupsPerDimension'), device.limit('maxStorageBuffersPerShaderStage'), device.software,
+        device.limit('maxComputeWorkgroupsPerDimension'), device.limit('maxStorageBuffersPerShaderStage'), device.software, matrix,
     )
 
 
@@ -71,6 +72,8 @@ def shader_text(dispatch: Dispatch) -> str:
         head = 'enable f16;\n'
     if 'subgroup' in text:
         head = head + 'enable subgroups;\n'
+    if 'subgroup_matrix' in text:
+        head = head + 'enable chromium_experimental_subgroup_matrix;\n'
     return head + text
 
 

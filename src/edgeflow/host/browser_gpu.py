@@ -15,6 +15,7 @@ def _fail(code: str, message: str) -> EdgeflowError:
 # Buffers for reading back are kept for the next run of the same size. A creation that fails says so to an error scope, later: so all
 # that is made between watch() and settled() is looked at there.
 __pragma__('js', r'''
+import { isSoftware } from './browser_devices.js';
 import { SHADERS } from './shaders.js';
 
 const LIMITS = [
@@ -34,11 +35,11 @@ const aligned = (data, kind) => new kind(data.byteOffset % kind.BYTES_PER_ELEMEN
 
 class Device {
   constructor(adapter, raw, features, onLost) {
-    const { vendor, architecture, description, subgroupMinSize, isFallbackAdapter } = adapter.info;
+    const { vendor, architecture, description, subgroupMinSize } = adapter.info;
     this.raw = raw;
     this.features = features;
     this.name = [vendor, architecture, description].filter(Boolean).join(' ');
-    this.software = Boolean(isFallbackAdapter ?? adapter.isFallbackAdapter) || /swiftshader|llvmpipe/i.test(this.name);
+    this.software = isSoftware(adapter);
     this.subgroupSize = subgroupMinSize ?? 0;
     this.lost = false;
     this.layouts = new Map();

@@ -224,3 +224,4 @@ def test_auto_fetches_nothing_where_wasm_is_all(opened: Callable[[Combination], 
     page, site = opened(COMBINATIONS['everything'])
     page.evaluate(RUN, {**ARGUMENTS, 'device': 'auto'})
     assert fetched(site) == []
+

@@ -14,11 +14,13 @@ from edgeflow.host.platform import accelerators
 from edgeflow.ir.graph import Graph
 from edgeflow.options import check_choice
 
-Device = Literal['auto', 'fastest', 'wasm', 'webgpu', 'gpu', 'cpu']
+Device = Literal['auto', 'fastest', 'wasm', 'webgpu', 'webnn', 'webnn-cpu', 'webnn-gpu', 'webnn-npu', 'gpu', 'cpu']
 
 # The first two choose among the others by themselves; the last two are other names, as transformers.js has them.
-DEVICES = ['auto', 'fastest', 'wasm', 'webgpu', 'gpu', 'cpu']
+DEVICES = ['auto', 'fastest', 'wasm', 'webgpu', 'webnn', 'webnn-cpu', 'webnn-gpu', 'webnn-npu', 'gpu', 'cpu']
 ALIASES: dict[str, str] = {'gpu': 'webgpu', 'cpu': 'wasm'}
+# What only a trial can tell the worth of: browsers do not say what a WebNN context runs on.
+UNKNOWN = 'webnn'
 
 
 def choose_device(device: object) -> str:
@@ -46,7 +48,10 @@ async def candidates(device: str) -> list[str]:
     if device not in DEVICES[:2]:
         return device.split(',')
     allowed = env.devices
-    found = [name for name in [*await accelerators(), 'wasm'] if allowed is None or name in allowed]
+    found: list[str] = []
+    for name in [*await accelerators(), 'wasm']:
+        if (allowed is None or name in allowed) and (name != UNKNOWN or device == 'fastest'):
+            found.append(name)
     if len(found) == 0:
         raise EdgeflowError('platform', f'none of env.devices is here: {allowed}', {})
     return found
@@ -74,4 +79,8 @@ async def load_executable(graph: Graph, device: str, rests: Rests, shares: int =
 
         if can_be_planned(graph):
             return await load_webgpu(graph, rests, image)
+    if device.startswith('webnn'):
+        from edgeflow.backends.webnn.executable import load_webnn
+
+        return await load_webnn(graph, rests, device, image)
     return await load_wasm(graph, rests, shares, image)

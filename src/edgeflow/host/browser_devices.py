@@ -17,8 +17,9 @@ export function isSoftware({ info, isFallbackAdapter }) {
 }
 
 async function look() {
-  const gpu = await gpuAdapter();
-  return gpu && !isSoftware(gpu) ? ['webgpu'] : [];
+  const gpu = await gpuAdapter(), found = gpu && !isSoftware(gpu) ? ['webgpu'] : [];
+  if (globalThis.navigator?.ml) found.push('webnn');
+  return found;
 }
 ''')
 

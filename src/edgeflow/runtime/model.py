@@ -245,7 +245,7 @@ class Model(Resource):
             if chain is not None and chain.device == self.device:
                 chain.lose()
             if self._reload is None:
-                code = 'device-lost' if self.device == 'webgpu' else 'worker-lost'
+                code = 'device-lost' if self.device.startswith('web') else 'worker-lost'
                 raise EdgeflowError(code, 'what held the model was lost, and the model cannot be loaded again', {})
             self._executable.dispose()
             self._executable = None

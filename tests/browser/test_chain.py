@@ -225,3 +225,105 @@ def test_auto_fetches_nothing_where_wasm_is_all(opened: Callable[[Combination], 
     page.evaluate(RUN, {**ARGUMENTS, 'device': 'auto'})
     assert fetched(site) == []
 
+
+
+# Devices that fail. The page's own, as there are no workers, so that they can be made to.
+FAILURES: dict[str, tuple[str, str]] = {
+    'no device for the adapter': ("GPUAdapter.prototype.requestDevice = async () => { throw new DOMException('it is gone', 'OperationError'); };", 'platform'),
+    'a buffer that is refused': ("""
+      const make = GPUDevice.prototype.createBuffer;
+      GPUDevice.prototype.createBuffer = function (how) { return make.call(this, { ...how, size: how.size > 64 ? 1e15 : how.size }); };""", 'internal'),
+    'kernels that do not compile': (
+        "GPUDevice.prototype.createComputePipelineAsync = async () => { throw new DOMException('the compiler has crashed', 'OperationError'); };", 'internal'),
+    'lost in the middle': ("""
+      const submit = GPUQueue.prototype.submit, request = GPUAdapter.prototype.requestDevice;
+      let device;
+      GPUAdapter.prototype.requestDevice = async function (...how) { return device = await request.apply(this, how); };
+      GPUQueue.prototype.submit = function (commands) { submit.call(this, commands); device.destroy(); };""", 'device-lost'),
+    'wrong numbers': ("""
+      const mapped = GPUBuffer.prototype.getMappedRange;
+      GPUBuffer.prototype.getMappedRange = function () { const found = new Float32Array(mapped.call(this)); return found.map(x => (x === 0 ? 0 : -x)).buffer; };""", 'wrong-results'),
+}
+
+
+@pytest.mark.parametrize('name', FAILURES)
+def test_a_device_that_fails_hands_its_task_over(opened: Callable[[Combination], tuple[Page, Server]], name: str) -> None:
+    script, code = FAILURES[name]
+    page, _ = opened(Combination('true', script=NO_WORKERS + script))
+    more = {'selfCheck': name == 'wrong numbers'}
+    seen = page.evaluate(RUN, {**ARGUMENTS, 'device': ['webgpu', 'wasm'], 'more': more})
+    check(seen['answer'])
+    check(seen['again'])
+    assert [seen['device'], seen['placed'], seen['events']] == ['wasm', 'wasm', [['webgpu', 'wasm', code]]]
+    # A device that is named is all that was asked for.
+    alone = page.evaluate(RUN, {**ARGUMENTS, 'device': 'webgpu', 'more': more})
+    assert [alone['code'], alone['events']] == [code, []]
+
+
+def test_a_check_that_a_device_passes_changes_nothing(opened: Callable[[Combination], tuple[Page, Server]]) -> None:
+    page, _ = opened(COMBINATIONS['everything'])
+    seen = page.evaluate(RUN, {**ARGUMENTS, 'device': ['webgpu', 'wasm'], 'more': {'selfCheck': True}})
+    check(seen['answer'])
+    assert [seen['device'], seen['events']] == ['webgpu', []]
+
+
+# SwiftShader that says it is a GPU.
+DISGUISE = """
+  Object.defineProperty(GPUAdapter.prototype, 'info', { get: () => ({ vendor: 'nobody', architecture: 'none', device: '', description: '', isFallbackAdapter: false }) });
+"""
+
+
+def test_auto_estimates_what_a_small_model_costs(opened: Callable[[Combination], tuple[Page, Server]]) -> None:
+    page, site = opened(Combination('true', script=DISGUISE))
+    seen = page.evaluate(RUN, {**ARGUMENTS, 'device': 'auto'})
+    check(seen['answer'])
+    assert seen['device'] == 'wasm', 'a GPU would take longer to answer than the model takes to run'
+    assert fetched(site) == ['/dist/edgeflow-devices.js'] * len(fetched(site)) != []
+    excluded = page.evaluate(RUN, {**ARGUMENTS, 'device': 'auto', 'settings': {'devices': ['webgpu']}})
+    check(excluded['answer'])
+    assert excluded['device'] == 'webgpu'
+    neither = page.evaluate(RUN, {**ARGUMENTS, 'device': 'auto', 'settings': {'devices': []}})
+    assert neither['code'] == 'platform'
+
+
+def test_the_fastest_is_found_once(opened: Callable[[Combination], tuple[Page, Server]]) -> None:
+    page, site = opened(Combination('true', script=DISGUISE))
+    first = page.evaluate(RUN, {**ARGUMENTS, 'device': 'fastest'})
+    check(first['answer'])
+    check(first['again'])
+    assert [first['device'], first['events']] == ['wasm', []]
+    assert any(path.endswith('edgeflow-webgpu.js') for path in fetched(site)), 'it was tried out'
+    page.reload()
+    site.site.log.clear()
+    again = page.evaluate(RUN, {**ARGUMENTS, 'device': 'fastest'})
+    check(again['answer'])
+    assert again['device'] == 'wasm'
+    assert not any(path.endswith(('edgeflow-webgpu.js', 'edgeflow-webnn.js')) for path in fetched(site)), 'the last visit knows'
+
+
+WRITE = """async ({ model, device, options, lose }) => {
+  const { env, pipeline } = await import('/dist/edgeflow.js');
+  const events = [], devices = [], request = GPUAdapter.prototype.requestDevice;
+  GPUAdapter.prototype.requestDevice = async function (...how) { devices.push(await request.apply(this, how)); return devices.at(-1); };
+  env.onFallback = ({ device, next, error }) => events.push([device, next, error.code]);
+  env.workers = 0;
+  const generator = await pipeline('text-generation', location.origin + model, { device });
+  const ids = [];
+  for await (const { tokenId } of generator.stream('The quick brown', options)) {
+    ids.push(tokenId);
+    if (ids.length === lose) devices[0].destroy();
+  }
+  const found = { ids, events, device: generator.model.device };
+  generator.dispose();
+  return found;
+}"""
+
+
+@pytest.mark.parametrize('options', [{'maxNewTokens': 12}, {'maxNewTokens': 12, 'doSample': True, 'seed': 7, 'temperature': 1.5, 'repetitionPenalty': 1.2}],
+                         ids=['greedy', 'drawn'])
+def test_a_text_goes_on_where_its_device_was_lost(opened: Callable[[Combination], tuple[Page, Server]], options: dict) -> None:
+    page, _ = opened(COMBINATIONS['everything'])
+    whole = page.evaluate(WRITE, {'model': '/models/smollm2-mini', 'device': 'wasm', 'options': options, 'lose': -1})
+    torn = page.evaluate(WRITE, {'model': '/models/smollm2-mini', 'device': ['webgpu', 'wasm'], 'options': options, 'lose': 5})
+    assert torn['ids'] == whole['ids'] and len(whole['ids']) == 12
+    assert [torn['device'], torn['events']] == ['wasm', [['webgpu', 'wasm', 'device-lost']]]

@@ -30,7 +30,11 @@ def table(results: dict) -> str:
 def more_tables() -> str:
     """The Markdown of what has files of its own."""
     lines: list[str] = []
-    for title, name in (("Generation, a decoder of SmolLM2-135M's shape", 'generation.json'), ('Downloads and the cache', 'store.json')):
+    tables = (
+        ("Generation, a decoder of SmolLM2-135M's shape", 'generation.json'), ('Downloads and the cache', 'store.json'),
+        ('all-MiniLM-L6-v2 by WebGPU on SwiftShader, a GPU in software, beside onnxruntime-web 1.30', 'webgpu.json'),
+    )
+    for title, name in tables:
         lines += ['', f'| {title} | edgeflow | beside | faster |', '|---|---:|---:|---:|']
         for row in json.loads((ROOT / 'bench' / name).read_text())['figures']:
             lines.append(f'| {row["name"]} | {row["edgeflow"]:.1f} {row["unit"]} | {row["peer"]:.1f} {row["unit"]} | {row["ratio"]:.1f} × |')

@@ -45,6 +45,7 @@ JINJA_SOURCES = NODE_MODULES / '@huggingface' / 'jinja' / 'src'
 
 JINJA = 'edgeflow-jinja.js'
 JINJA_ENTRY = ROOT / 'toolchain' / 'jinja.js'
+MINIFY = ROOT / 'toolchain' / 'minify.mjs'
 
 PLAIN = [
     '--bundle', '--minify', '--target=es2022', '--platform=neutral', '--main-fields=module,main', '--sourcemap=linked',
@@ -69,17 +70,23 @@ def esbuild(arguments: list[str]) -> None:
         raise SystemExit('esbuild failed')
 
 
+def minify(files: list[Path]) -> None:
+    """Once more, with what esbuild does not do (minify.mjs); a complaint ends the build."""
+    if subprocess.run(['node', str(MINIFY), *map(str, files)], cwd=ROOT).returncode:
+        raise SystemExit('minifying failed; a missing package comes with npm ci')
+
+
 def bundle_inputs() -> list[Path]:
-    packages = [NODE_MODULES / name / 'package.json' for name in [*BUNDLED_PACKAGES, 'esbuild']]
+    packages = [NODE_MODULES / name / 'package.json' for name in [*BUNDLED_PACKAGES, 'esbuild', 'oxc-minify']]
     modules = [path for folder in (MODULES / 'edgeflow', MODULES / 'runtime', PARTS) for path in folder.glob('**/*.js')]
-    return [*modules, *packages, properties.LIST, ROOT / 'toolchain' / 'bundle.py']
+    return [*modules, *packages, properties.LIST, MINIFY, ROOT / 'toolchain' / 'bundle.py']
 
 
 def bundle() -> None:
     """Write both forms, their source maps, and the licences of what is bundled; quick when nothing changed."""
     DIST.mkdir(exist_ok=True)
     SCRIPT_URL.write_text("export const edgeflowScriptUrl = globalThis.document?.currentScript?.src || globalThis.location?.href;\n")
-    sources = [JINJA_ENTRY, *(NODE_MODULES / name / 'package.json' for name in ('@huggingface/jinja', 'esbuild')), ROOT / 'toolchain' / 'bundle.py']
+    sources = [JINJA_ENTRY, *(NODE_MODULES / name / 'package.json' for name in ('@huggingface/jinja', 'esbuild', 'oxc-minify')), MINIFY, ROOT / 'toolchain' / 'bundle.py']
     when_changed('bundle-jinja', sources, [DIST / JINJA], _bundle_jinja)
     outputs = [DIST / f'{name}{suffix}' for name in [*FORMS, *part_files()] for suffix in ('', '.map')]
     when_changed('bundle', bundle_inputs(), outputs, _bundle_forms)
@@ -97,6 +104,7 @@ def _bundle_jinja() -> None:
             text = text.replace(*JINJA_CHANGE)
         (copies / path.name).write_text(text, encoding='utf-8')
     esbuild([str(JINJA_ENTRY), f'--outfile={DIST / JINJA}', *PLAIN, f'--mangle-props={JINJA_PRIVATE}', '--format=esm'])
+    minify([DIST / JINJA])
 
 
 def part_files() -> dict[str, Path]:
@@ -118,6 +126,7 @@ def _bundle_forms() -> None:
         head, tail = parts.wrapping((MODULES / parts.REGISTRY).read_text())
         esbuild([str(entry), f'--outfile={DIST / name}', *COMMON, private, *FORMS['edgeflow.js'], f'--banner:js={head}', f'--footer:js={tail}'])
         (DIST / name).write_text(parts.wrapped((DIST / name).read_text()))
+    minify([DIST / name for name in [*FORMS, *part_files()]])
 
 
 def _write_licences() -> None:

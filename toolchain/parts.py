@@ -1,6 +1,6 @@
 """Parts: modules that a page fetches only when it needs them, as dist/edgeflow-NAME.js.
 
-`[parts.NAME]` in transcrypt.toml lists the modules of a part, and in `needs` the parts that it builds on, which are fetched before it. Nothing
+`[parts.NAME]` in transcrypt.toml lists the modules of a part, and in `needs` the parts that it builds on, which are fetched beside it. Nothing
 else may use a part's modules at run time but by an import inside an `async def`, which fetches the part and becomes
 `const { X } = await ...` in JS; annotations may name them as ever.
 
@@ -104,7 +104,7 @@ class Parts:
                 if part is not None and part != self.of_path(path):
                     wanted[part].add((target, name))
         texts = {path: self.resolved(text, path, True) for path, text in sorted(texts.items())}
-        core: Places = {}
+        users: dict[tuple[str, str], set[str]] = {}
         below: dict[str, Places] = {part: {} for part in self.patterns}
         for path, text in texts.items():
             here = self.of_path(path)
@@ -112,17 +112,20 @@ class Parts:
                 there = self.of_path(target)
                 for name, _ in names:
                     if there is None:
-                        core.setdefault((target, name), len(core))
+                        users.setdefault((target, name), set()).add(here)
                     elif there in self.needs.get(here, []):
                         below[here].setdefault((target, name), len(below[here]))
                         wanted[there].add((target, name))
+        # What many parts use comes first, so that few have gaps before what they use.
+        core = {key: place for place, key in enumerate(sorted(users, key=lambda key: (-len(users[key]), sorted(users[key]))))}
         made = {f'bundle/{path}': text for path, text in texts.items() if self.of_path(path) is None}
         for part in self.patterns:
             for path, text in texts.items():
                 if self.of_path(path) == part:
                     made[f'parts/{part}/{path}'] = self._part_module(text, path, core, below[part])
             made[f'parts/{part}/{ENTRY}'] = ''.join(f"export {{ {name} }} from './{target}';\n" for target, name in sorted(wanted[part]))
-            made[f'parts/{part}/{CORE}'] = f"export const [{', '.join(f'${index}' for index in range(len(core) + len(below[part])))}] = {FREE_NAME};\n"
+            used = {place for key, place in core.items() if part in users[key]} | {len(core) + place for place in below[part].values()}
+            made[f'parts/{part}/{CORE}'] = f"export const [{', '.join(f'${place}' if place in used else '' for place in range(max(used, default=-1) + 1))}] = {FREE_NAME};\n"
         if self.patterns:
             made[f'bundle/{REGISTRY}'] = self._registry(core, below, fingerprint(made))
         return made
@@ -130,6 +133,8 @@ class Parts:
     def _part_module(self, text: str, path: str, core: Places, below: Places) -> str:
         """A module of a part, which imports what is outside of the part from CORE: first what edgeflow.js gives, then what other parts do."""
         def replacement(match: re.Match[str]) -> str:
+            if not match['path'].startswith('.'):
+                return match[0]
             target = absolute(match['path'], path)
             there = self.of_path(target)
             if there is not None and (target, items(match['items'])[0][0]) not in below:
@@ -154,7 +159,7 @@ class Parts:
             given = [f'made[{needs.index(self.of_path(target))}].{name}' for target, name in below[part]]
             if needs:
                 opened = ', '.join(f'${other}()' for other in needs)
-                lines.append(f"export const ${part} = () => Promise.all([{opened}]).then(made => openPart('{part}', build, () => [...core(), {', '.join(given)}]));\n")
+                lines.append(f"export const ${part} = () => openPart('{part}', build, () => Promise.all([{opened}]).then(made => [...core(), {', '.join(given)}]));\n")
             else:
                 lines.append(f"export const ${part} = () => openPart('{part}', build, core);\n")
         return ''.join(lines)
@@ -181,9 +186,10 @@ def items(text: str) -> list[tuple[str, str]]:
 
 
 def imports(text: str, path: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """What a generated module at a path imports: (path, names)."""
+    """What a generated module at a path imports, of edgeflow's: (path, names)."""
     for match in _IMPORT.finditer(text):
-        yield absolute(match['path'], path), items(match['items'])
+        if match['path'].startswith('.'):
+            yield absolute(match['path'], path), items(match['items'])
 
 
 def namespaces(text: str, path: str) -> Iterator[str]:

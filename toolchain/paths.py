@@ -11,4 +11,4 @@ EXAMPLES = ROOT / 'examples'
 NODE_MODULES = ROOT / 'node_modules'
 
 # Packages of node_modules that go into the bundle.
-BUNDLED_PACKAGES = {'@huggingface/tokenizers': 'edgeflow.js and edgeflow.iife.js', '@huggingface/jinja': 'edgeflow-jinja.js'}
+BUNDLED_PACKAGES = {'@huggingface/tokenizers': 'edgeflow-text.js', '@huggingface/jinja': 'edgeflow-jinja.js'}

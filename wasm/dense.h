@@ -5,6 +5,7 @@
 enum { ACT_NONE, ACT_RELU, ACT_GELU, ACT_GELU_TANH, ACT_TANH, ACT_SIGMOID, ACT_SILU, ACT_ERF, ACT_EXP, ACT_QUICK_GELU };
 
 enum { PANEL = 8 };  // columns of a packed panel: two vectors of float32
+enum { CACHE_LINE = 64 };  // bytes that come from memory together
 
 // For inner loops. The compiler takes WebAssembly to have registers without end and moves loads far ahead; V8 then spills. IN_ORDER
 // keeps loads on their side of it, KEEP has a pointer advance by itself instead of being derived from another one.
@@ -49,6 +50,7 @@ typedef struct {
   float alpha;
   int activation;
   int panel;  // rows of a whole panel, of which K are used; 0: K
+  const char *lines;  // the first bytes of b's lines, which are written anew to bring them near; 0: b is near, or is not only read
 } Gemm;
 
 void gemm_packed(const Gemm *g);

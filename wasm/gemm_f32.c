@@ -9,10 +9,11 @@ enum { MOST_ROWS = 4 };  // a product needs a register of its own
 #endif
 
 // c[R, 8] = start + a[R, k] @ b[k, 8]. `split` sums of every split-th k hide the latency of few rows.
-// On its way it reads from `ahead`, in steps of `pace` bytes, what the next tiles will need: weights come from memory, and a tile
-// that asks for them itself runs at half speed. (WebAssembly has no prefetch instruction.)
+// On its way it has brought near, from `ahead` on in steps of `pace` bytes, what the next tiles will need: weights come from memory, and
+// a tile that asks for them itself runs at half speed. WebAssembly has no prefetch instruction, and a load that misses holds up what comes
+// after it. A store does not; so it stores what is there already: `lines` holds the first byte of each line of memory, by address.
 SIMD void tile(const unsigned R, const unsigned split, const float *a, int lda, const float *b, int k, const float *start, int start_ld,
-               float *c, int ldc, const char *ahead, unsigned pace) {
+               float *c, int ldc, unsigned ahead, unsigned pace, const char *lines) {
   v128_t low[8], high[8];
   const float *row[8];
   UNROLL for (unsigned r = 0; r < R; r++) {
@@ -25,7 +26,7 @@ SIMD void tile(const unsigned R, const unsigned split, const float *a, int lda, 
   unsigned i = (unsigned)k;
 #pragma clang loop unroll(disable)
   for (; i >= step; i -= step) {
-    (void)*(const volatile char *)ahead;
+    *(volatile char *)(ahead & ~(CACHE_LINE - 1u)) = lines[ahead / CACHE_LINE];
     ahead += pace;
     UNROLL for (unsigned u = 0; u < step; u++) {
       v128_t b0 = wasm_v128_load(b + u * PANEL);
@@ -71,8 +72,8 @@ SIMD void tile(const unsigned R, const unsigned split, const float *a, int lda, 
 
 #define TILE(R, split)                                                                                                             \
   static __attribute__((noinline)) void tile_##R(const float *a, int lda, const float *b, int k, const float *start, int start_ld, \
-                                                 float *c, int ldc, const char *ahead, unsigned pace) {                            \
-    tile(R, split, a, lda, b, k, start, start_ld, c, ldc, ahead, pace);                                                            \
+                                                 float *c, int ldc, unsigned ahead, unsigned pace, const char *lines) {                            \
+    tile(R, split, a, lda, b, k, start, start_ld, c, ldc, ahead, pace, lines);                                                            \
   }
 TILE(1, 4)
 TILE(2, 2)
@@ -83,31 +84,34 @@ TILE(5, 1)
 TILE(6, 1)
 #endif
 
-// All rows of one panel. `next`, what will be wanted after it, is read ahead, up to `end`, by all tiles but the first.
+static char idle_line[CACHE_LINE] __attribute__((aligned(CACHE_LINE)));
+
+// All rows of one panel. What is wanted next, from `ahead` up to `end`, is brought near by all tiles but the first; lines 0: nothing is.
 static void panel_rows(int M, const float *a, int lda, const float *b, int k, const float *start, int start_ld, float *c, int ldc,
-                       const float *next, const float *end) {
-  const unsigned bytes = (unsigned)k * PANEL * 4;
+                       const float *next, const float *end, const char *lines) {
   const unsigned later_tiles = (unsigned)ceil_div(M, MOST_ROWS) - 1;
-  const char *ahead = (const char *)next;
-  unsigned pace = 0;
-  if (later_tiles > 0 && later_tiles < 16 && ahead + bytes <= (const char *)end) pace = (64 / later_tiles + 15) & ~15u;
+  unsigned ahead = (unsigned)next, pace = 0, now = 0;
+  if (lines && later_tiles > 0 && later_tiles < 16 && ahead + (unsigned)k * PANEL * 4 <= (unsigned)end) {
+    pace = (CACHE_LINE / later_tiles + 15) & ~15u;
+  } else {
+    ahead = (unsigned)idle_line;
+    lines = idle_line - ahead / CACHE_LINE;
+  }
   const unsigned stretch = pace * ((unsigned)k / 2);
-  unsigned now = 0;
-  if (!pace) ahead = (const char *)b;
   while (M > 0) {
     int rows = next_rows(M, MOST_ROWS);
     switch (rows) {
-      case 1: tile_1(a, lda, b, k, start, start_ld, c, ldc, ahead, now); break;
-      case 2: tile_2(a, lda, b, k, start, start_ld, c, ldc, ahead, now); break;
-      case 3: tile_3(a, lda, b, k, start, start_ld, c, ldc, ahead, now); break;
-      case 4: tile_4(a, lda, b, k, start, start_ld, c, ldc, ahead, now); break;
+      case 1: tile_1(a, lda, b, k, start, start_ld, c, ldc, ahead, now, lines); break;
+      case 2: tile_2(a, lda, b, k, start, start_ld, c, ldc, ahead, now, lines); break;
+      case 3: tile_3(a, lda, b, k, start, start_ld, c, ldc, ahead, now, lines); break;
+      case 4: tile_4(a, lda, b, k, start, start_ld, c, ldc, ahead, now, lines); break;
 #ifdef __wasm_relaxed_simd__
-      case 5: tile_5(a, lda, b, k, start, start_ld, c, ldc, ahead, now); break;
-      default: tile_6(a, lda, b, k, start, start_ld, c, ldc, ahead, now); break;
+      case 5: tile_5(a, lda, b, k, start, start_ld, c, ldc, ahead, now, lines); break;
+      default: tile_6(a, lda, b, k, start, start_ld, c, ldc, ahead, now, lines); break;
 #endif
     }
     if (now) ahead += stretch;
-    now = ahead + stretch <= (const char *)end ? pace : 0;
+    now = ahead + stretch <= (unsigned)end ? pace : 0;
     M -= rows;
     a += (size_t)rows * lda;
     start += (size_t)rows * start_ld;
@@ -145,8 +149,8 @@ void gemm_packed(const Gemm *g) {
   float edge[MOST_BLOCK_ROWS * PANEL];
   float bias_edge[PANEL];
   const int plain = g->alpha == 1.0f;
-  // Behind this matrix mostly lies the next one. Less than all memory: what is read ahead at once is less than a page, and no sum wraps.
-  const float *end = (const float *)((__builtin_wasm_memory_size(0) - 1) << 16);
+  const float *end = g->b + (size_t)(ceil_div(N, PANEL) - 1) * (size_t)panel * PANEL + (size_t)K * PANEL;
+  const char *lines = g->lines ? g->lines - (unsigned)g->b / CACHE_LINE : 0;
   for (int m = 0; m < M; m += block) {
     const int rows = min_int(block, M - m);
     const float *a = g->a + (size_t)m * g->lda;
@@ -167,7 +171,7 @@ void gemm_packed(const Gemm *g) {
       do {
         const int part = min_int(K - k, BLOCK_K);
         const float *from = b + (size_t)k * PANEL;
-        panel_rows(rows, a + k, g->lda, from, part, start, start_ld, c, ldc, k + part < K ? from + (size_t)part * PANEL : next, end);
+        panel_rows(rows, a + k, g->lda, from, part, start, start_ld, c, ldc, k + part < K ? from + (size_t)part * PANEL : next, end, lines);
         start = c;
         start_ld = ldc;
         k += part;
@@ -236,21 +240,24 @@ void pack_panels(const float *src, float *dst, int K, int N, int row_stride, int
 }
 
 int k_pack_f32(const int32_t *a) {
+  const unsigned bytes = (unsigned)round_panel(a[3]) * (unsigned)a[2] * 4;
+  char *lines = (char *)a[6];
   pack_panels(FLOATS(0), FLOATS(1), a[2], a[3], a[4], a[5]);
+  if (lines) {
+    FEW for (unsigned i = 0; i < bytes; i += CACHE_LINE) *lines++ = ((const char *)a[1])[i];
+  }
   return 0;
 }
 
-int k_gemm_f32(const int32_t *a) {
-  Gemm g = {FLOATS(0), FLOATS(1), FLOATS(2), FLOATS(3), FLOATS(4), a[5], a[6], a[7], a[8], a[9], a[10], REAL(11), a[12], 0};
+static int product(const int32_t *a, int panel) {
+  Gemm g = {FLOATS(0), FLOATS(1), FLOATS(2), FLOATS(3), FLOATS(4), a[5], a[6], a[7], a[8], a[9], a[10], REAL(11), a[12], panel,
+            (const char *)a[13]};
   gemm_packed(&g);
   return 0;
 }
 
-int k_gemm_rows_f32(const int32_t *a) {
-  Gemm g = {FLOATS(0), FLOATS(1), FLOATS(2), FLOATS(3), FLOATS(4), a[5], a[6], a[7], a[8], a[9], a[10], REAL(11), a[12], a[13]};
-  gemm_packed(&g);
-  return 0;
-}
+int k_gemm_f32(const int32_t *a) { return product(a, 0); }
+int k_gemm_rows_f32(const int32_t *a) { return product(a, a[14]); }
 
 // A and B as they lie, for so few rows that packing B would cost as much as the product. Columns of C in vectors.
 static void thin_product(const float *A, const float *B, float *C, const int32_t *a) {
@@ -331,7 +338,7 @@ int k_matmul_f32(const int32_t *a) {
         A = rows;
         lda = K;
       }
-      Gemm g = {A, packed, C, FLOATS(3), residual, M, N, K, lda, ldc, ldc, REAL(13), a[14], 0};
+      Gemm g = {A, packed, C, FLOATS(3), residual, M, N, K, lda, ldc, ldc, REAL(13), a[14], 0, 0};
       gemm_packed(&g);
     }
   }

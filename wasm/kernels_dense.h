@@ -15,10 +15,11 @@
   /* --- float32 matrix products. Packed B: ceil(N, 8) panels of K x 8 floats = 4 * 8 * ceil(N, 8) * K bytes.                     \
      Matrices packed side by side (Q, K, V of one input) make one product if all but the last N are multiples of 8: pack the      \
      second at dst + 4 * N1 * K. */                                                                                               \
-  /* src, dst, K, N, row_stride, col_stride          B[k, n] = src[k * row_stride + n * col_stride] */                            \
+  /* src, dst, K, N, row_stride, col_stride, lines|0       B[k, n] = src[k * row_stride + n * col_stride]; lines: the first byte of  \
+     each 64 of packed B, which then begins at a multiple of 64 */                                                                \
   X(pack_f32)                                                                                                                     \
-  /* A, Bpacked, C, bias|0 [N], residual|0 [M, ldr], M, N, K, lda, ldc, ldr, alpha bits, activation                               \
-     C = act(alpha * A @ B + bias) + residual; residual may be C itself (in place ok) */                                          \
+  /* A, Bpacked, C, bias|0 [N], residual|0 [M, ldr], M, N, K, lda, ldc, ldr, alpha bits, activation, lines|0                      \
+     C = act(alpha * A @ B + bias) + residual; residual may be C itself (in place ok). lines: of B from Bpacked on */             \
   X(gemm_f32)                                                                                                                     \
   /* the same words, panel      with K of the `panel` rows of B only; Bpacked points to the first of them in the first panel */   \
   X(gemm_rows_f32)                                                                                                                     \

@@ -2,6 +2,7 @@
 // One chain (backends/webgpu/chains.py): a thread makes the elements of one unit, an element or four of them.
 $TYPES
 // include snippets/real.wgsl
+// include snippets/quotient.wgsl
 struct Params { count: u32, $PARAMS }
 @group(0) @binding(0) var<uniform> p: Params;
 $BINDINGS

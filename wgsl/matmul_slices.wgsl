@@ -10,6 +10,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let start = starts(group.z);
   let m = (group.y * $WYu + local.y) * $TMu;
   let n = (group.x * $WXu * $TNu + x) * 4u;
+$HEAD
 $for j $TN {
 $for l 4 {
   let column#j_#l = start.y + column(n + #ju * $WXu * 4u + $LNu * #lu);
@@ -18,7 +19,7 @@ $}
 $for i $TM {
   let row#i = start.x + (m + #iu) * p.a_row;
 $for j $TN {
-  var c#i_#j = vec4f();
+  var c#i_#j = $ACC();
 $}
 $}
   for (var k = slice * 4u; k < p.k; k += $KSu * $Uu * 4u) {

@@ -12,7 +12,7 @@ from edgeflow.host.platform import as_bytes, gather, is_url, signal_aborted, to_
 from edgeflow.host.port import AbortSignal, Bytes, WeakReference
 from edgeflow.onnx.reader import external_files
 from edgeflow.options import public
-from edgeflow.runtime.batching import Batching, read_batching
+from edgeflow.runtime.batching import Batching
 from edgeflow.runtime.model import Model, open_model
 from edgeflow.runtime.opening import MODEL
 from edgeflow.runtime.proxy import Place
@@ -58,7 +58,10 @@ async def load_model(
     """
     chosen = choose_device(device)
     check_dtype(dtype)
-    merging = read_batching(batching)
+    merging: Batching | None = None
+    if batching is not None:
+        from edgeflow.runtime.batching import read_batching
+        merging = read_batching(batching)
     progress = Progress(on_progress)
     place = Place(chosen, self_check)
     try:

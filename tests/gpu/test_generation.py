@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import pytest
 
 import tests.engine.test_generation as on_wasm
+from edgeflow.backends.webgpu import device
 from edgeflow.runtime.model import create_model
 from tests.engine.cases import rounds_activations
 from tests.engine.test_generation import Wanted, generate, wanted
@@ -15,6 +19,8 @@ FILES = [
     'gpt2-mini/onnx/decoder_model_merged.onnx', 'smollm2-mini/onnx/model_q4f16.onnx', 'gemma2-mini-genai/onnx/model.onnx',
     'llama3-mini-genai/onnx/model_q4_qdq.onnx', 'qwen2-mini-genai/onnx/model_fp16.onnx', 'qwen3-nano-genai/onnx/model.onnx',
 ]
+# Weights of 4 bits with and without zero points, norms of heads.
+MANY = ['smollm2-mini/onnx/model_q4f16.onnx', 'llama3-mini-genai/onnx/model_q4_qdq.onnx', 'qwen3-nano-genai/onnx/model.onnx']
 ENCODER_DECODERS = ['t5-mini/onnx/decoder_model_merged.onnx', 'whisper-mini/onnx/decoder_model_merged.onnx', 'marian-mini/onnx/decoder_model_merged.onnx']
 
 
@@ -22,6 +28,21 @@ ENCODER_DECODERS = ['t5-mini/onnx/decoder_model_merged.onnx', 'whisper-mini/onnx
 def load_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_wasm, 'load', load)
     monkeypatch.setattr(on_wasm, 'create_model', lambda data, files, device: create_model(data, files, 'webgpu'))
+
+
+@pytest.fixture
+def many_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Kernels divided as on a GPU that is none in name only."""
+    found = device.features_of
+    monkeypatch.setattr(device, 'features_of', lambda opened: replace(found(opened), software=False))
+    monkeypatch.setattr(device._shared, 'gpu', None)
+    yield
+    device._shared.gpu = None
+
+
+@pytest.mark.parametrize('case', [case for case in wanted(False) if case.path in MANY], ids=str)
+async def test_greedy_tokens_with_many_threads(case: Wanted, many_threads: None) -> None:
+    await test_greedy_tokens_are_those_of_onnxruntime(case)
 
 
 @pytest.mark.parametrize('case', [case for case in wanted(False) if case.path in FILES], ids=str)

@@ -37,3 +37,21 @@ async def test_on_wasm() -> None:
     assert {time.device for time in times} == {'wasm'} and len(times) > 10
     assert sum('edgeflow:MatMul' in time.node for time in times) >= 12
     model.dispose()
+
+
+@pytest.mark.parametrize('on', ['gpu', 'wasm'])
+async def test_a_step_of_a_session(on: str) -> None:
+    model = await (load if on == 'gpu' else load_on_wasm)('gpt2-mini/onnx/decoder_model_merged.onnx')
+    session, other = await model.open_session(), await model.open_session()
+    prompt = [5, 9, 2, 7]
+    whole = await session.profile(prompt)
+    assert session.ids == []
+    following = [(await session.prompt(prompt)).token_id, (await other.prompt(prompt)).token_id]
+    step = await session.profile(following[:1])
+    assert session.ids == prompt and following[0] == following[1]
+    for times in (whole, step):
+        assert {time.device for time in times} >= {'webgpu' if on == 'gpu' else 'wasm'} and len(times) > 10
+        assert any('edgeflow:' in time.node for time in times)
+    # What was timed is forgotten.
+    assert (await session.feed(following[:1])).token_id == (await other.feed(following[:1])).token_id
+    model.dispose()

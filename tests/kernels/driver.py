@@ -92,7 +92,7 @@ class Kernels:
 
     def run(self, name: str, *arguments: object) -> list[np.ndarray]:
         """The results (Out and InOut) in the order of the arguments."""
-        top = (self._heap + 15) // 16 * 16
+        top = (self._heap + 63) // 64 * 64
         words: list[int] = []
         pieces: list[tuple[int, np.ndarray, bool]] = []
         places: dict[int, int] = {}
@@ -123,10 +123,10 @@ class Kernels:
             words.append(address + offset)
             places[id(argument)] = address
             pieces.append((address, np.ascontiguousarray(array).reshape(array.shape), isinstance(argument, (Out, InOut))))
-            top = (address + array.nbytes + GUARD + 15) // 16 * 16
+            top = (address + array.nbytes + GUARD + 63) // 64 * 64
         tape = np.array([self.numbers[name], len(words), *words], np.int64).astype(np.int32)
         memory = self._bytes(top + tape.nbytes)
-        start = (self._heap + 15) // 16 * 16
+        start = (self._heap + 63) // 64 * 64
         memory[start:top] = GUARD_BYTE
         for address, array, _ in pieces:
             memory[address : address + array.nbytes] = array.reshape(-1).view(np.uint8)
@@ -148,7 +148,7 @@ class Kernels:
 
 
 class Packed(np.ndarray):
-    """Packed weights: an array that is put at an address aligned to 16 bytes."""
+    """Packed weights: an array that is put at an address aligned to 64 bytes."""
 
     aligned = True
 

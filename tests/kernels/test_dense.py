@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.kernels.driver import VARIANTS, InOut, Kernels, Out, Packed, Scratch, kernels, real
+from tests.kernels.driver import VARIANTS, At, InOut, Kernels, Out, Packed, Scratch, kernels, real
 from tests.kernels.reference import ACTIVATIONS, activation, close, few, floats, seeds, sizes, softmax, up
 
 pytestmark = pytest.mark.parametrize('variant', VARIANTS)
@@ -18,7 +18,15 @@ def pack_f32(
 ) -> np.ndarray:
     rows, columns = shape or b.shape
     size = 8 * up(columns, 8) * rows
-    return k.run('pack_f32', b, Out(size, aligned=True), rows, columns, columns if row is None else row, column)[0].view(Packed)
+    return k.run('pack_f32', b, Out(size, aligned=True), rows, columns, columns if row is None else row, column, None)[0].view(Packed)
+
+
+def pack_with_lines(k: Kernels, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """b packed, and the first byte of each of its lines."""
+    rows, columns = b.shape
+    size = 8 * up(columns, 8) * rows
+    packed, lines = k.run('pack_f32', b, Out(size, aligned=True), rows, columns, columns, 1, Out(up(4 * size, 64), np.uint8))
+    return packed.view(Packed), lines
 
 
 # float32 products
@@ -41,7 +49,7 @@ def test_gemm_applies_alpha_bias_activation_and_residual(
     a, b, bias, residual = floats(rng, m, k + 3), floats(rng, k, n), floats(rng, n), floats(rng, m, n + 2)
     run = kernels(variant)
     packed = pack_f32(run, b)
-    arguments = [m, n, k, k + 3, n + 2, n + 2, real(alpha), ACTIVATIONS.index(name)]
+    arguments = [m, n, k, k + 3, n + 2, n + 2, real(alpha), ACTIVATIONS.index(name), None]
     bias_given, residual_given, in_place = extra & 1, extra & 2, extra == 6
     c = np.full((m, n + 2), 7, np.float32)
     if in_place:
@@ -65,8 +73,28 @@ def test_gemm_blocks_large_dims(variant: str, m: int, n: int, k: int) -> None:
     rng = np.random.default_rng(m)
     a, b = floats(rng, m, k), floats(rng, k, n)
     run = kernels(variant)
-    got = run.run('gemm_f32', a, pack_f32(run, b), Out((m, n)), None, None, m, n, k, k, n, 0, real(1), 0)[0]
+    got = run.run('gemm_f32', a, pack_f32(run, b), Out((m, n)), None, None, m, n, k, k, n, 0, real(1), 0, None)[0]
     close(got, a.astype(np.float64) @ b, k**0.5)
+
+
+@few
+@given(m=st.integers(1, 110), n=st.integers(1, 80), k=st.integers(1, 1100), low=st.integers(0, 60), seed=seeds)
+def test_lines_are_written_as_they_are(variant: str, m: int, n: int, k: int, low: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = floats(rng, m, k), floats(rng, k, n)
+    run = kernels(variant)
+    packed, lines = pack_with_lines(run, b)
+    assert (lines == packed.view(np.uint8)[::64]).all()
+    out = Out((m, n))
+    words = [out, None, None, m, n, k, k, n, 0, real(1), 0]
+    plain = run.run('gemm_f32', a, packed, *words, None)[0]
+    # That the weights stay as they are the driver checks of every input.
+    assert (run.run('gemm_f32', a, packed, *words, lines)[0] == plain).all()
+    # The last rows only, from one at which a line begins.
+    first = 2 * min(low, (k - 1) // 2)
+    words[5] = words[6] = k - first
+    got = run.run('gemm_rows_f32', a[:, first:], At(packed, 32 * first), *words, At(lines, first // 2), k)[0]
+    close(got, a[:, first:].astype(np.float64) @ b[first:], k**0.5)
 
 
 def test_weights_packed_side_by_side_are_one_matrix(variant: str) -> None:
@@ -74,7 +102,7 @@ def test_weights_packed_side_by_side_are_one_matrix(variant: str) -> None:
     a, first, second = floats(rng, 5, 12), floats(rng, 12, 16), floats(rng, 12, 11)
     run = kernels(variant)
     packed = np.concatenate([pack_f32(run, first), pack_f32(run, second)]).view(Packed)
-    got = run.run('gemm_f32', a, packed, Out((5, 27)), None, None, 5, 27, 12, 12, 27, 0, real(1), 0)[0]
+    got = run.run('gemm_f32', a, packed, Out((5, 27)), None, None, 5, 27, 12, 12, 27, 0, real(1), 0, None)[0]
     close(got, a @ np.concatenate([first, second], 1))
 
 
@@ -98,6 +126,7 @@ def test_gemm_carries_nan_and_infinity(variant: str) -> None:
             0,
             real(1),
             ACTIVATIONS.index(name),
+            None,
         )[0]
         assert np.isnan(got[0]).all()
         assert (got[1] == (1 if name == 'sigmoid' else np.inf)).all()

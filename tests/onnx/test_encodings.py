@@ -13,8 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.elements import elements
-from edgeflow.ir.graph import TensorData
+from edgeflow.ir.graph import Graph, TensorData
 from edgeflow.ir.verify import verify
+from edgeflow.onnx.functions import expand_functions
 from edgeflow.onnx.reader import external_files, read_model
 from tests.onnx.evaluate import run
 
@@ -200,10 +201,17 @@ def function_model() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=opsets, functions=[plus, leaky], ir_version=9)
 
 
+def read_expanded(model: onnx.ModelProto) -> Graph:
+    data = memoryview(model.SerializeToString())
+    read = read_model(data)
+    expand_functions(read, data, None)
+    return read.graph
+
+
 def test_functions_are_expanded() -> None:
     model = function_model()
     onnx.checker.check_model(model)
-    graph = read_model(memoryview(model.SerializeToString())).graph
+    graph = read_expanded(model)
     verify(graph)
     assert [node.key() for node in graph.nodes] == ['LeakyRelu', 'Identity', 'Add'] * 2
     assert [node.attributes.get('alpha') for node in graph.nodes if node.op == 'LeakyRelu'] == [0.25, 0.5]
@@ -218,7 +226,7 @@ def test_functions_that_call_themselves() -> None:
     model.functions[1].node[0].domain = 'own'
     model.functions[1].node[0].input.append('a')
     with pytest.raises(EdgeflowError, match='calls functions more than 16 deep') as error:
-        read_model(memoryview(model.SerializeToString()))
+        read_expanded(model)
     assert error.value.code == 'invalid-graph'
 
 
@@ -235,14 +243,14 @@ def test_functions_that_multiply() -> None:
     graph = helper.make_graph(nodes, 'g', info[:1], info[1:])
     model = helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=9)
     with pytest.raises(EdgeflowError, match='functions make more than 200000 nodes'):
-        read_model(memoryview(model.SerializeToString()))
+        read_expanded(model)
 
 
 def test_functions_of_another_opset() -> None:
     model = function_model()
     model.functions[0].opset_import[0].version = 17
     with pytest.raises(EdgeflowError, match='uses opset 17') as error:
-        read_model(memoryview(model.SerializeToString()))
+        read_expanded(model)
     assert error.value.code == 'unsupported-op'
 
 

@@ -9,8 +9,9 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_list, array_of
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.runtime.batching import (
-    Batching, RunRequest, batching, blames_request, check_batch, merge_requests, read_batching, request_key, split_results,
+    Batching, batching, blames_request, check_batch, merge_requests, read_batching, request_key, split_results,
 )
+from edgeflow.runtime.requests import RunRequest
 from edgeflow.runtime.scheduler_task import RunContext
 
 
@@ -113,7 +114,6 @@ def test_others_are_refused_and_told_why() -> None:
 
 
 def test_the_option() -> None:
-    assert read_batching(None) is None
     assert read_batching(Batching(2, 1.0)) == Batching(2, 1.0)
     assert batching() == Batching(8, 0.0)
     assert batching(max_size=3, max_wait=0.5) == Batching(3, 0.5)

@@ -186,6 +186,9 @@ async def test_a_disposed_model_is_forgotten_by_its_helpers() -> None:
 class Cancelled:
     """contract.RunControl of a run that nobody wants any more."""
 
+    times: None = None
+    keeps: bool = False
+
     def cancelled(self) -> bool:
         return True
 

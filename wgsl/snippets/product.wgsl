@@ -31,18 +31,18 @@ fn madd(x: vec4f, y: vec4f, z: vec4f) -> vec4f { return x * y + z; }
 fn column(n: u32) -> u32 { return $COLUMN; }
 
 // Columns k to k + 3 of the row of A that begins at `at`; 0 beyond the last.
-fn load_a(at: u32, k: u32) -> vec4f {
+fn load_a(at: u32, k: u32) -> $WA {
   $LOAD_A
 }
 
 // Of B in row k columns n to n + 3, or, where it lies by columns, in column n rows k to k + 3, with n in `at`; 0 beyond the last row.
-fn load_b(at: u32, k: u32) -> vec4f {
+fn load_b(at: u32, k: u32) -> $WB {
   $LOAD_B
 }
 
 // Columns n to n + 3 of a row of the result.
-fn store(start: u32, m: u32, n: u32, sum: vec4f) {
+fn store(start: u32, m: u32, n: u32, sum: $ACC) {
   if (m >= p.m || n >= p.n) { return; }
-  var v = p.alpha * sum;
+  var v = $SCALED;
   $STORE
 }

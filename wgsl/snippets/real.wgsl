@@ -13,13 +13,6 @@ fn expo(x: F) -> F {
 
 fn loga(x: F) -> F { return select(select(none_of(x), -1.0 / abs(x), x == F()), log(x), x > F()); }
 
-// x / y to the last bit where the builtin is up to 2.5 units off and fma is one rounding, as on GPUs (not in software): for what is rounded next.
-fn quotient(x: F, y: F) -> F {
-  let q = x / y;
-  let rest = fma(-q, y, x) / y;
-  return select(q + rest, q, is_nan(rest));
-}
-
 fn least(x: F, y: F) -> F { return select(select(y, x, x < y), x, is_nan(x)); }
 
 fn most(x: F, y: F) -> F { return select(select(y, x, x > y), x, is_nan(x)); }

@@ -8,8 +8,8 @@ A backend takes a graph after all passes and gives an Executable. Its duties:
   not in the first run. What depends on types or shapes may still be refused while planning, with node and reason.
 - **Weights.** After load() nothing refers to the graph's TensorData any more: the file's bytes can be freed.
 - **Types.** Inputs and outputs have the declared data types. How values lie in memory between is the backend's business.
-- **Runs.** run() copies inputs in and outputs out; the results share no memory with the backend. One run at a time
-  works on an executable; the caller (runtime/model.py) waits for one before it starts the next.
+- **Runs.** run() copies inputs in and outputs out; the results share no memory with the backend. At most `flights` runs at a time
+  work on an executable; the caller (runtime/model.py) waits for one to end before it starts one more.
 - **Cancelling.** A run that is given a RunControl ends with 'aborted' soon after the control says so, at a step boundary.
   Between its steps it lets go of the thread now and then, so that the caller can say so at all.
 - **Errors.** A kernel that finds bad data (an index out of range) is 'run-failed', names the node, and leaves the
@@ -23,10 +23,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from edgeflow.host.port import NumericArray
+from edgeflow.host.port import GpuBuffer, NumericArray
 
 # The lane of what runs in this thread.
 HERE = 'page'
+
+
+class Held(Protocol):
+    """Numbers of a tensor that lie on a GPU. place: of those executables that can take them there. size: bytes."""
+
+    place: object
+    number: int
+    size: int
+
+    async def fetch(self) -> Feed:
+        """The tensor, brought here. EdgeflowErrors: 'disposed', 'device-lost', 'worker-lost'."""
+
+    def buffer(self) -> GpuBuffer:
+        """Where it lies, in the thread that has it. 'disposed' once it was freed."""
+
+    def free(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -34,13 +50,14 @@ class Feed:
     """An input or output of one run: the flat numbers of a tensor of `dtype` and `shape`.
 
     items: of dtype 'string', the texts; of 'sequence', its Feeds; of 'map', Feeds and at last one with the keys; 'none' is an
-    optional without an element.
+    optional without an element. held: where the numbers are, if that is not `data`.
     """
 
     dtype: str
     shape: list[int]
     data: NumericArray
     items: list[object] = field(default_factory=list)
+    held: Held | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +96,11 @@ class KernelTime:
 
 
 class RunControl(Protocol):
-    """What a run hears of its caller while it runs."""
+    """What a run hears of its caller while it runs. times: where it tells how long each kernel took; None: that is not asked.
+    keeps: outputs that a GPU has made stay there."""
+
+    times: list[KernelTime] | None
+    keeps: bool
 
     def cancelled(self) -> bool:
         """Whether the caller no longer wants the result."""
@@ -97,10 +118,13 @@ class HelperLink(Protocol):
 class Executable(Protocol):
     """A model that is ready to run on a device.
 
-    lane: names what works on one run at a time, for all executables of that lane: a worker, or this thread.
+    lane: names what works on `flights` runs at a time, for all executables of that lane: a worker, this thread, or a model on a GPU.
     """
 
     lane: str
+    flights: int
+    # It takes feeds that are held at this place; None: nowhere but here.
+    place: object
 
     async def run(
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
@@ -111,11 +135,8 @@ class Executable(Protocol):
         control: what can cancel the run; None: it runs to its end without a pause. give: the caller gives up the memory of
         the feeds. spare: tells how many idle threads may take shares of it; the results do not depend on that.
         EdgeflowError: 'unsupported-op' and 'invalid-graph' (planning), 'run-failed', 'out-of-memory', 'aborted', 'disposed'
-        (while it ran), 'worker-lost'.
+        (while it ran), 'worker-lost', 'platform' (it is to be timed, and the GPU has no clock for that).
         """
-
-    async def profile(self, feeds: dict[str, Feed], outputs: list[str]) -> list[KernelTime]:
-        """Run kernel by kernel, and tell how long each took. 'platform' where the GPU has no clock that kernels can be timed with."""
 
     async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
         """The steps for inputs of these shapes, as text for tests and for people."""

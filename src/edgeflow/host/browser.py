@@ -1,8 +1,13 @@
 """The JS side of the host seam: browsers (pages and workers) and Node. JS only; see host/port.py for the contract.
 
 Raw JS stands in `__pragma__('js', ...)`, as whole bodies of typed functions; names in it are the camelCase ones. The larger
+<<<<<<< HEAD
 parts have files of their own: browser_arrays, browser_cache, browser_devices, browser_io (network, files), browser_scopes,
 browser_store, browser_tasks, browser_text, browser_wasm, browser_workers.
+=======
+parts have files of their own: browser_arrays, browser_cache, browser_io (network, files), browser_scopes,
+browser_store, browser_tasks, browser_wasm, browser_workers; browser_text stands for host.text.
+>>>>>>> main
 """
 
 from __future__ import annotations
@@ -29,7 +34,6 @@ from edgeflow.host.browser_rows import mean_rows, unit_rows  # noqa: F401
 from edgeflow.host.browser_scopes import (  # noqa: F401
     call_later, call_stack, current_scope, enter_scope, leave_scope, on_using, watch_collection, weak_reference, when_done,
 )
-from edgeflow.host.browser_text import joins, load_tokenizer, may_be_joined, parse_ahead, render_template  # noqa: F401
 from edgeflow.host.browser_tasks import (  # noqa: F401
     error_stack, new_deferred, pause, readable_stream, set_error_stack, start_task,
 )

@@ -24,8 +24,7 @@ const LIMITS = [
 ];
 const SCOPES = ['out-of-memory', 'validation', 'internal'];
 const TYPES = { u: 'uniform', r: 'read-only-storage', w: 'storage' };
-// Dispatches timed by one set of queries, which has at most 4096.
-const MOST_SPARE = 4, MOST_TIMED = 2048;
+const MOST_SPARE = 4;
 
 const WIDE = { int64: BigInt64Array, bool: Uint8Array, uint8: Uint8Array, uint16: Uint16Array, int8: Int8Array, int16: Int16Array, int4: Int8Array, uint4: Uint8Array };
 
@@ -120,48 +119,21 @@ class Device {
 
   encode(commands) {
     const encoder = this.raw.createCommandEncoder();
-    let pass = null;
+    let pass = null, last;
     for (const { pipeline, group, groups, source, target } of commands) {
       if (pipeline) {
         pass ??= encoder.beginComputePass();
-        pass.setPipeline(pipeline);
+        if (pipeline !== last) pass.setPipeline(last = pipeline);
         pass.setBindGroup(0, group);
         pass.dispatchWorkgroups(groups[0], groups[1], groups[2]);
       } else {
         pass?.end();
-        pass = null;
+        pass = last = null;
         encoder.copyBufferToBuffer(source.buffer, source.offset, target.buffer, target.offset, source.size);
       }
     }
     pass?.end();
     return encoder;
-  }
-
-  async timed(commands) {
-    const times = [];
-    for (let at = 0; at < commands.length; at += MOST_TIMED) {
-      const part = commands.slice(at, at + MOST_TIMED), count = 2 * part.length, encoder = this.raw.createCommandEncoder();
-      const querySet = this.raw.createQuerySet({ type: 'timestamp', count });
-      part.forEach(({ pipeline, group, groups, source, target }, i) => {
-        if (!pipeline) {
-          encoder.copyBufferToBuffer(source.buffer, source.offset, target.buffer, target.offset, source.size);
-          return;
-        }
-        const pass = encoder.beginComputePass({ timestampWrites: { querySet, beginningOfPassWriteIndex: 2 * i, endOfPassWriteIndex: 2 * i + 1 } });
-        pass.setPipeline(pipeline);
-        pass.setBindGroup(0, group);
-        pass.dispatchWorkgroups(groups[0], groups[1], groups[2]);
-        pass.end();
-      });
-      const buffer = this.raw.createBuffer({ size: 8 * count, usage: 512 | 4 });
-      encoder.resolveQuerySet(querySet, 0, count, buffer, 0);
-      this.raw.queue.submit([encoder.finish()]);
-      const [data] = await this.run([], [{ buffer, offset: 0, size: 8 * count }]), stamps = new BigUint64Array(data.buffer);
-      part.forEach(({ pipeline }, i) => times.push(pipeline ? Number(stamps[2 * i + 1] - stamps[2 * i]) / 1e6 : 0));
-      buffer.destroy();
-      querySet.destroy();
-    }
-    return times;
   }
 
   submit(commands) {
@@ -218,8 +190,14 @@ async def open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevi
     if (!adapter) return null;
     const requiredFeatures = wanted.filter(name => adapter.features.has(name));
     const requiredLimits = Object.fromEntries(LIMITS.map(name => [name, adapter.limits[name]]));
+<<<<<<< HEAD
     const raw = await adapter.requestDevice({ requiredFeatures, requiredLimits }).catch(error => { throw _fail('platform', `the GPU gives no device: ${error.message}`); });
     return new Device(adapter, raw, requiredFeatures, onLost);
+=======
+    const raw = await adapter.requestDevice({ requiredFeatures, requiredLimits });
+    const language = navigator.gpu.wgslLanguageFeatures;
+    return new Device(adapter, raw, requiredFeatures.concat(wanted.filter(name => language?.has(name))), onLost);
+>>>>>>> main
     ''')
 
 

@@ -24,14 +24,16 @@ const addresses = {
 const opened = new Map();
 let failures = 0;
 
-async function open(name, build, core) {
+async function open(name, build, given) {
   const address = addresses[name];
   try {
     const url = typeof address === 'function' ? address() : address;
     // Browsers remember an address that failed as one that fails.
-    const file = await import(/* webpackIgnore: true */ /* @vite-ignore */ failures > 0 ? `${url}?${failures}` : url);
+    const [file, taken] = await Promise.all([
+      import(/* webpackIgnore: true */ /* @vite-ignore */ failures > 0 ? `${url}?${failures}` : url), given(),
+    ]);
     if (file.build !== build) throw new Error('it is of another build');
-    return file.default(core());
+    return file.default(taken);
   } catch (error) {
     opened.delete(name);
     failures++;
@@ -46,10 +48,10 @@ def address_parts(found: object) -> None:
     __pragma__('js', 'Object.assign(addresses, found);')
 
 
-def open_part(name: str, build: str, core: Callable[[], list]) -> Awaitable[object]:
-    """For the registry: what others import of a part. Fetched once; a failure is forgotten, so that the next call tries again."""
+def open_part(name: str, build: str, given: Callable[[], object]) -> Awaitable[object]:
+    """For the registry: what others import of a part. given: makes the array that it takes, or the promise of one. Fetched once; a failure is forgotten, so that the next call tries again."""
     __pragma__('js', r'''
-    if (!opened.has(name)) opened.set(name, open(name, build, core));
+    if (!opened.has(name)) opened.set(name, open(name, build, given));
     return opened.get(name);
     ''')
 
@@ -75,3 +77,12 @@ def part_addresses() -> object:
 
 def use_part_addresses(found: object) -> None:
     __pragma__('js', 'Object.assign(addresses, found);')
+
+
+def template_engine() -> Awaitable[object]:
+    """edgeflow-jinja.js, which renders chat templates. 'file-missing'. Here, not where it is used: bundlers do not look into parts."""
+    __pragma__('js', r'''
+    return import('./edgeflow-jinja.js').catch(error => {
+      throw _failed(`edgeflow-jinja.js, which renders chat templates, was not found beside edgeflow.js: ${error.message}`);
+    });
+    ''')

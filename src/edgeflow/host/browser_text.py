@@ -8,6 +8,7 @@ expressions and Unicode functions do the work, so most of this is raw JS.
 from __future__ import annotations
 
 from edgeflow.errors import EdgeflowError
+from edgeflow.host.browser_parts import template_engine
 from edgeflow.host.port import Bytes, TokenizedText
 
 __pragma__('js', r'''
@@ -284,10 +285,11 @@ def load_tokenizer(tokenizer_json: Bytes, tokenizer_config: Bytes | None) -> JsT
 
 
 async def render_template(template: str, variables: dict[str, object]) -> str:
+    return _rendered(await template_engine(), template, variables)
+
+
+def _rendered(jinja: object, template: str, variables: dict[str, object]) -> str:
     __pragma__('js', r'''
-    const jinja = await import('./edgeflow-jinja.js').catch(error => {
-      throw _failed('file-missing', `edgeflow-jinja.js, which renders chat templates, was not found beside edgeflow.js: ${error.message}`);
-    });
     let program;
     try {
       program = jinja.compile(template);

@@ -1,7 +1,7 @@
 """The CPython side of the host seam: numpy for arrays, memoryview for bytes, asyncio for tasks.
 
 See host/port.py for the contract. The larger parts have files of their own: cpython_arrays, cpython_wasm (wasmtime),
-cpython_io (httpx, files, sqlite3), cpython_tasks, cpython_text. This module and those are CPython only; JS has host/browser.py in their place.
+cpython_io (httpx, files, sqlite3), cpython_tasks. This module and those are CPython only; JS has host/browser.py in their place.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ from edgeflow.host.cpython_rows import mean_rows, unit_rows  # noqa: F401
 from edgeflow.host.cpython_scopes import (  # noqa: F401
     call_later, call_stack, current_scope, enter_scope, leave_scope, on_using, watch_collection, weak_reference, when_done,
 )
-from edgeflow.host.cpython_templates import render_template  # noqa: F401
-from edgeflow.host.cpython_text import joins, load_tokenizer, may_be_joined, parse_ahead  # noqa: F401
 from edgeflow.host.cpython_tasks import (  # noqa: F401
     bytes_memory, default_workers, error_stack, new_channel, new_deferred, open_port, own_bytes, part_addresses, pause, readable_stream,
     set_error_stack, spawn_worker, start_task, use_part_addresses, worker_port,

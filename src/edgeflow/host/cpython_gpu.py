@@ -5,7 +5,7 @@ wgpu-py is an optional dependency: without it, or without an adapter, there is n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import numpy
@@ -24,9 +24,8 @@ LIMITS = {
 }
 # wgpu-native's names of features, where they differ.
 FEATURES = {'subgroups': 'subgroup'}
-
-# Dispatches timed by one set of queries, which has at most 4096.
-MOST_TIMED = 2048
+# Of the language: wgpu-native compiles these and does not list them.
+LANGUAGE = ['packed_4x8_integer_dot_product']
 
 
 def _included(name: str, seen: set[str]) -> str:
@@ -61,7 +60,7 @@ async def open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> Device 
     features = [name for name in wanted if FEATURES.get(name, name) in adapter.features]
     limits = {python: adapter.limits[python] for python in LIMITS.values()}
     device = adapter.request_device_sync(required_features=[FEATURES.get(name, name) for name in features], required_limits=limits)
-    return Device(adapter, device, features, on_lost)
+    return Device(adapter, device, features + [name for name in wanted if name in LANGUAGE], on_lost)
 
 
 class Device:
@@ -70,8 +69,8 @@ class Device:
     def __init__(self, adapter: object, device: object, features: list[str], on_lost: Callable[[str], None]) -> None:
         import wgpu
 
-        self._usage = wgpu.BufferUsage
-        self._device = device
+        self.usage = wgpu.BufferUsage
+        self.raw = device
         self._on_lost = on_lost
         self._layouts: dict[str, tuple[object, object]] = {}
         self._limits = dict(device.limits)
@@ -86,8 +85,8 @@ class Device:
         return int(self._limits[LIMITS[name]])
 
     def buffer(self, size: int, uniform: bool = False) -> object:
-        usage = self._usage.COPY_DST | (self._usage.UNIFORM if uniform else self._usage.STORAGE | self._usage.COPY_SRC)
-        return self._guarded(lambda: self._device.create_buffer(size=size, usage=usage))
+        usage = self.usage.COPY_DST | (self.usage.UNIFORM if uniform else self.usage.STORAGE | self.usage.COPY_SRC)
+        return self.guarded(lambda: self.raw.create_buffer(size=size, usage=usage))
 
     def free(self, buffer: object) -> None:
         buffer.destroy()
@@ -96,7 +95,7 @@ class Device:
         if len(data) % 4 != 0:
             data = memoryview(bytes(data) + bytes(-len(data) % 4))
         if len(data) > 0:
-            self._guarded(lambda: self._device.queue.write_buffer(buffer, offset, data))
+            self.guarded(lambda: self.raw.queue.write_buffer(buffer, offset, data))
 
     def _layout(self, forms: str) -> tuple[object, object]:
         if forms not in self._layouts:
@@ -106,33 +105,33 @@ class Device:
             entries = [
                 {'binding': i, 'visibility': wgpu.ShaderStage.COMPUTE, 'buffer': {'type': types[form]}} for i, form in enumerate(forms)
             ]
-            groups = self._device.create_bind_group_layout(entries=entries)
-            self._layouts[forms] = (groups, self._device.create_pipeline_layout(bind_group_layouts=[groups]))
+            groups = self.raw.create_bind_group_layout(entries=entries)
+            self._layouts[forms] = (groups, self.raw.create_pipeline_layout(bind_group_layouts=[groups]))
         return self._layouts[forms]
 
     async def pipeline(self, label: str, code: str, constants: dict[str, int], forms: str) -> object:
         def make() -> object:
-            module = self._device.create_shader_module(label=label, code=code)
-            return self._device.create_compute_pipeline(
+            module = self.raw.create_shader_module(label=label, code=code)
+            return self.raw.create_compute_pipeline(
                 label=label, layout=self._layout(forms)[1], compute={'module': module, 'entry_point': 'main', 'constants': constants})
 
-        return self._guarded(make)
+        return self.guarded(make)
 
     def group(self, forms: str, pieces: list[GpuPiece]) -> object:
         entries = [
             {'binding': i, 'resource': {'buffer': piece.buffer, 'offset': piece.offset, 'size': piece.size}} for i, piece in enumerate(pieces)
         ]
-        return self._guarded(lambda: self._device.create_bind_group(layout=self._layout(forms)[0], entries=entries))
+        return self.guarded(lambda: self.raw.create_bind_group(layout=self._layout(forms)[0], entries=entries))
 
     def _encode(self, commands: list[GpuCommand]) -> object:
-        encoder = self._device.create_command_encoder()
+        encoder = self.raw.create_command_encoder()
         compute = None
         for command in commands:
             if command.pipeline is None:
                 if compute is not None:
                     compute.end()
                     compute = None
-                self._copy(encoder, command)
+                self.copy(encoder, command)
                 continue
             if compute is None:
                 compute = encoder.begin_compute_pass()
@@ -147,61 +146,37 @@ class Device:
         """Errors are raised at once here."""
 
     async def settled(self) -> None:
-        self._guarded(lambda: None)
+        self.guarded(lambda: None)
 
     def submit(self, commands: list[GpuCommand]) -> None:
-        self._guarded(lambda: self._device.queue.submit([self._encode(commands).finish()]))
-
-    async def timed(self, commands: list[GpuCommand]) -> list[float]:
-        def work() -> list[float]:
-            times: list[float] = []
-            for at in range(0, len(commands), MOST_TIMED):
-                times.extend(self._timed(commands[at:at + MOST_TIMED]))
-            return times
-
-        return self._guarded(work)
-
-    def _timed(self, commands: list[GpuCommand]) -> list[float]:
-        count = 2 * len(commands)
-        queries = self._device.create_query_set(type='timestamp', count=count)
-        encoder = self._device.create_command_encoder()
-        for i, command in enumerate(commands):
-            if command.pipeline is None:
-                self._copy(encoder, command)
-                continue
-            stamps = {'query_set': queries, 'beginning_of_pass_write_index': 2 * i, 'end_of_pass_write_index': 2 * i + 1}
-            compute = encoder.begin_compute_pass(timestamp_writes=stamps)
-            compute.set_pipeline(command.pipeline)
-            compute.set_bind_group(0, command.group)
-            compute.dispatch_workgroups(*command.groups)
-            compute.end()
-        resolved = self._device.create_buffer(size=8 * count, usage=self._usage.QUERY_RESOLVE | self._usage.COPY_SRC)
-        encoder.resolve_query_set(queries, 0, count, resolved, 0)
-        self._device.queue.submit([encoder.finish()])
-        stamps = numpy.frombuffer(self._device.queue.read_buffer(resolved), numpy.uint64).reshape(-1, 2)
-        resolved.destroy()
-        spans = (stamps[:, 1] - stamps[:, 0]).astype(numpy.float64) / 1e6
-        return [0.0 if command.pipeline is None else float(span) for command, span in zip(commands, spans, strict=True)]
+        self.guarded(lambda: self.raw.queue.submit([self._encode(commands).finish()]))
 
     @staticmethod
-    def _copy(encoder: object, command: GpuCommand) -> None:
+    def copy(encoder: object, command: GpuCommand) -> None:
         source, target = command.source, command.target
         encoder.copy_buffer_to_buffer(source.buffer, source.offset, target.buffer, target.offset, source.size)
 
-    async def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> list[memoryview]:
-        def work() -> list[memoryview]:
+    def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> Awaitable[list[memoryview]]:
+        total = sum(piece.size for piece in reads)
+
+        def submitted() -> object:
             encoder = self._encode(commands)
-            total = sum(piece.size for piece in reads)
-            if total == 0:
-                self._device.queue.submit([encoder.finish()])
-                return [memoryview(b'') for _ in reads]
-            staging = self._device.create_buffer(size=total, usage=self._usage.COPY_DST | self._usage.MAP_READ)
+            staging = None if total == 0 else self.raw.create_buffer(size=total, usage=self.usage.COPY_DST | self.usage.MAP_READ)
             at = 0
             for piece in reads:
                 if piece.size > 0:
                     encoder.copy_buffer_to_buffer(piece.buffer, piece.offset, staging, at, piece.size)
                 at += piece.size
-            self._device.queue.submit([encoder.finish()])
+            self.raw.queue.submit([encoder.finish()])
+            return staging
+
+        return self._read(self.guarded(submitted), reads)
+
+    async def _read(self, staging: object, reads: list[GpuPiece]) -> list[memoryview]:
+        if staging is None:
+            return [memoryview(b'') for _ in reads]
+
+        def work() -> list[memoryview]:
             staging.map_sync('READ')
             data = staging.read_mapped()
             staging.unmap()
@@ -213,15 +188,15 @@ class Device:
                 at += piece.size
             return results
 
-        return self._guarded(work)
+        return self.guarded(work)
 
     def destroy(self) -> None:
         if not self.lost:
             self.lost = True
-            self._device.destroy()
+            self.raw.destroy()
             self._on_lost('destroyed')
 
-    def _guarded(self, work: Callable[[], object]) -> object:
+    def guarded(self, work: Callable[[], object]) -> object:
         """work(), its errors as ours."""
         import wgpu
 

@@ -9,6 +9,7 @@ import unicodedata
 import tokenizers
 
 from edgeflow.errors import EdgeflowError
+from edgeflow.host.cpython_templates import render_template  # noqa: F401
 from edgeflow.host.port import TokenizedText
 
 

@@ -170,7 +170,7 @@ Options
     check_calls(function, check) -> function            see options.public; JS gives the function back (the transpiler checks)
     call_with(action, options) -> object                 calls a function that has only options, with those of a plain JS object / a dict
 
-Text libraries
+Text libraries (from edgeflow.host.text)
     async render_template(template: str, variables: dict) -> str        a Jinja chat template, with what transformers gives them: tojson,
                                                          raise_exception, strftime_now, loop controls, blocks trimmed. EdgeflowError
                                                          'invalid-tokenizer' (no Jinja), 'invalid-argument' (what it raises)
@@ -501,11 +501,8 @@ class GpuDevice(Protocol):
     def submit(self, commands: list[GpuCommand]) -> None:
         """Submit the commands, in order."""
 
-    async def timed(self, commands: list[GpuCommand]) -> list[float]:
-        """Submit the commands, and give how many ms each dispatch took (a copy: 0). Needs the feature 'timestamp-query'."""
-
-    async def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> list[Bytes]:
-        """Submit the commands at once, in order, and give what `reads` then hold."""
+    def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> Awaitable[list[Bytes]]:
+        """Submit the commands at once, in order; what is awaited is what `reads` then hold."""
 
     def destroy(self) -> None:
         """Give it up; on_lost hears of it."""

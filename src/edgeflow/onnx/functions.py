@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import Bytes
-from edgeflow.ir.graph import Graph, Node
+from edgeflow.ir.graph import Attribute, Graph, Node
+from edgeflow.ir.order import sort_nodes
 from edgeflow.ir.renaming import renamed
-from edgeflow.onnx import records
-from edgeflow.onnx.graphs import plain_domain, read_function
-from edgeflow.onnx.records import FunctionBody
+from edgeflow.onnx.graphs import Context, read_attribute, read_node, read_opset
+from edgeflow.onnx.records import (
+    FUNCTION_DEFAULT, FUNCTION_INPUT, FUNCTION_NODE, FUNCTION_OPSET, FUNCTION_OUTPUT, Function, FunctionBody, Model,
+)
 from edgeflow.onnx.tensors import External
 from edgeflow.onnx.wire import WireReader
 
@@ -16,23 +18,10 @@ MAX_CALL_DEPTH = 16
 MAX_NODES = 200000
 
 
-def read_signature(reader: WireReader) -> FunctionBody:
-    """Name and place of a function; its nodes are not read."""
-    name: str = ''
-    domain: str = ''
-    start: int = reader.position
-    while True:
-        number: int = reader.next_field()
-        if number == 0:
-            return FunctionBody(name, domain, start, reader.end)
-        if number == records.FUNCTION_NAME:
-            name = reader.text()
-        elif number == records.FUNCTION_DOMAIN:
-            domain = plain_domain(reader.text())
-        elif number == records.FUNCTION_OVERLOAD and reader.start != reader.stop:
-            raise EdgeflowError('unsupported-op', f"function '{name}' is overloaded; expected one of this name", {'op': name})
-        else:
-            reader.skip()
+def expand_functions(model: Model, data: Bytes, external: External | None) -> None:
+    """Replace all calls in a model that read_model() has read from `data`. EdgeflowErrors: 'invalid-model', 'invalid-graph', 'unsupported-op'."""
+    Expander(data, model.functions, external, model.graph.opsets).expand_graph(model.graph, 0)
+    sort_nodes(model.graph)
 
 
 class Expander:
@@ -106,3 +95,33 @@ class Expander:
                     'unsupported-op', f"function '{node.key()}' uses opset {version} of domain '{domain}'; "
                     f'expected {known} as the model', {'op': node.key(), 'expected': known, 'got': version},
                 )
+
+
+def read_function(reader: WireReader, external: External | None, given: dict[str, Attribute]) -> Function:
+    """A model-local function for one call, whose attributes are `given`."""
+    bindings: dict[str, Attribute] = {}
+    plain = Context(external)
+    bodies: list[WireReader] = []
+    inputs: list[str] = []
+    outputs: list[str] = []
+    opsets: dict[str, int] = {}
+    while True:
+        number: int = reader.next_field()
+        if number == 0:
+            break
+        if number == FUNCTION_INPUT:
+            inputs.append(reader.text())
+        elif number == FUNCTION_OUTPUT:
+            outputs.append(reader.text())
+        elif number == FUNCTION_NODE:
+            bodies.append(reader.message())
+        elif number == FUNCTION_OPSET:
+            read_opset(reader.message(), opsets)
+        elif number == FUNCTION_DEFAULT:
+            read_attribute(reader.message(), plain, bindings)
+        else:
+            reader.skip()
+    for name, value in given.items():
+        bindings[name] = value
+    context = Context(external, bindings)
+    return Function(inputs, outputs, [read_node(body, context) for body in bodies], opsets)

@@ -9,7 +9,6 @@ from edgeflow.host.platform import join_bytes
 from edgeflow.ir.dtype import DTYPE_NAMES
 from edgeflow.ir.graph import Attribute, Graph, Node, TensorData, ValueInfo
 from edgeflow.onnx import records
-from edgeflow.onnx.records import Function
 from edgeflow.onnx.sparse import read_sparse
 from edgeflow.onnx.tensors import External, read_tensor
 from edgeflow.onnx.wire import LENGTH, WireReader, invalid
@@ -109,7 +108,7 @@ def read_node(reader: WireReader, context: Context) -> Node:
         elif number == records.NODE_NAME:
             name = reader.text()
         elif number == records.NODE_ATTRIBUTE:
-            _read_attribute(reader.message(), context, attributes)
+            read_attribute(reader.message(), context, attributes)
         elif number == records.NODE_DOMAIN:
             domain = plain_domain(reader.text())
         else:
@@ -136,7 +135,7 @@ class AttributeParts:
         self.strings: list[str] = []
 
 
-def _read_attribute(reader: WireReader, context: Context, attributes: dict[str, Attribute]) -> None:
+def read_attribute(reader: WireReader, context: Context, attributes: dict[str, Attribute]) -> None:
     parts = AttributeParts()
     position: int = reader.position
     while True:
@@ -319,33 +318,3 @@ def _read_dim(reader: WireReader) -> int | str:
             dim = reader.text()
         else:
             reader.skip()
-
-
-def read_function(reader: WireReader, external: External | None, given: dict[str, Attribute]) -> Function:
-    """A model-local function for one call, whose attributes are `given`."""
-    bindings: dict[str, Attribute] = {}
-    plain = Context(external)
-    bodies: list[WireReader] = []
-    inputs: list[str] = []
-    outputs: list[str] = []
-    opsets: dict[str, int] = {}
-    while True:
-        number: int = reader.next_field()
-        if number == 0:
-            break
-        if number == records.FUNCTION_INPUT:
-            inputs.append(reader.text())
-        elif number == records.FUNCTION_OUTPUT:
-            outputs.append(reader.text())
-        elif number == records.FUNCTION_NODE:
-            bodies.append(reader.message())
-        elif number == records.FUNCTION_OPSET:
-            read_opset(reader.message(), opsets)
-        elif number == records.FUNCTION_DEFAULT:
-            _read_attribute(reader.message(), plain, bindings)
-        else:
-            reader.skip()
-    for name, value in given.items():
-        bindings[name] = value
-    context = Context(external, bindings)
-    return Function(inputs, outputs, [read_node(body, context) for body in bodies], opsets)

@@ -10,8 +10,7 @@ from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Graph
 from edgeflow.ir.order import sort_nodes
 from edgeflow.onnx import records
-from edgeflow.onnx.functions import Expander, read_signature
-from edgeflow.onnx.graphs import Context, read_graph, read_opset
+from edgeflow.onnx.graphs import Context, plain_domain, read_graph, read_opset
 from edgeflow.onnx.records import FunctionBody, Model
 from edgeflow.onnx.tensors import EXTERNAL, External, external_location, read_entry, read_parts
 from edgeflow.onnx.wire import LENGTH, WireReader, invalid
@@ -69,10 +68,27 @@ def read_model(data: Bytes, external: External | None = None) -> Model:
     if len(opsets) == 0:
         opsets[''] = 1
     graph.opsets = opsets
-    if len(functions) > 0:
-        Expander(data, functions, external, opsets).expand_graph(graph, 0)
     sort_nodes(graph)
-    return Model(graph, ir_version, producer, metadata)
+    return Model(graph, ir_version, producer, metadata, functions)
+
+
+def read_signature(reader: WireReader) -> FunctionBody:
+    """Name and place of a function; its nodes are not read."""
+    name: str = ''
+    domain: str = ''
+    start: int = reader.position
+    while True:
+        number: int = reader.next_field()
+        if number == 0:
+            return FunctionBody(name, domain, start, reader.end)
+        if number == records.FUNCTION_NAME:
+            name = reader.text()
+        elif number == records.FUNCTION_DOMAIN:
+            domain = plain_domain(reader.text())
+        elif number == records.FUNCTION_OVERLOAD and reader.start != reader.stop:
+            raise EdgeflowError('unsupported-op', f"function '{name}' is overloaded; expected one of this name", {'op': name})
+        else:
+            reader.skip()
 
 
 def external_files(data: Bytes) -> list[str]:

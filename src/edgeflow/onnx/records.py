@@ -118,9 +118,10 @@ class Function:
 
 @dataclass(frozen=True)
 class Model:
-    """An ONNX model. Calls of model-local functions are already replaced by their nodes."""
+    """An ONNX model. functions: its own, by their operators' keys; calls of them are left to functions.expand_functions()."""
 
     graph: Graph
     ir_version: int
     producer: str
     metadata: dict[str, str] = field(default_factory=dict)
+    functions: dict[str, FunctionBody] = field(default_factory=dict)

@@ -8,19 +8,19 @@ from typing import Literal
 
 from edgeflow.backends.choose import Device, choose_device
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import gather, make_callable, new_abort_controller, on_abort, parse_ahead, pause, signal_aborted, sleep
+from edgeflow.host.platform import gather, make_callable, new_abort_controller, on_abort, pause, signal_aborted, sleep
 from edgeflow.host.port import AbortSignal, Bytes
 from edgeflow.options import public
 from edgeflow.pipelines.base import Pipeline
 from edgeflow.pipelines.tasks import TASKS, Builder, Task, default_model, task_name
-from edgeflow.runtime.batching import Batching, read_batching
+from edgeflow.runtime.batching import Batching
 from edgeflow.runtime.model import Model, open_model
 from edgeflow.runtime.proxy import Place
 from edgeflow.store.files import Wanted, find_file, load_files
 from edgeflow.store.hub import Repository, check_dtype, find_repository
 from edgeflow.store.model_files import load_config, load_onnx, parse_config
 from edgeflow.store.progress import Progress, ProgressEvent
-from edgeflow.text.tokenizer import Tokenizer, read_tokenizer
+from edgeflow.text.tokenizer import Tokenizer
 
 
 @dataclass
@@ -67,7 +67,10 @@ async def pipeline(
     kind = TASKS[name]
     chosen = choose_device(device)
     check_dtype(dtype)
-    merging = read_batching(batching)
+    merging: Batching | None = None
+    if batching is not None:
+        from edgeflow.runtime.batching import read_batching
+        merging = read_batching(batching)
     source = model if model is not None else default_model(name)
     if not isinstance(source, str):
         raise EdgeflowError('invalid-argument', 'model: expected the id, address or path of a model', {})
@@ -151,8 +154,15 @@ async def load_parts(
             await read_text(files)
         return files
 
+    async def fetch_tokenizers() -> None:
+        """The part that makes them, beside the files."""
+        from edgeflow.host.text import parse_ahead  # noqa: F401
+
     async def read_text(files: list[Bytes | None]) -> None:
         """Make the tokenizer, in two tasks: thousands of words take their time."""
+        from edgeflow.host.text import parse_ahead
+        from edgeflow.text.tokenizer import read_tokenizer
+
         parse_ahead(files[0])
         await pause()
         parts.tokenizer = read_tokenizer(files[0], files[1])
@@ -168,7 +178,7 @@ async def load_parts(
 
     async def load_all() -> None:
         try:
-            loaded = await gather([load_network_files(), load_text_files(), kind.builder()])
+            loaded = await gather([load_network_files(), load_text_files(), kind.builder(), fetch_tokenizers()])
             parts.build = loaded[2]
             opening = open_model(place, repository.address(''), fetch_again, True, batching, controller.signal)
             opened = await gather([opening, finish_text(loaded[1])])

@@ -23,6 +23,17 @@ class Share:
 
 
 @dataclass(frozen=True)
+class SharePlan:
+    """A share as its helper runs it: the words of its tape, where its inputs go, where the partial sum is."""
+
+    share: Share
+    arena: int
+    words: list[int]
+    input_addresses: list[int]
+    partial_address: int
+
+
+@dataclass(frozen=True)
 class Stretch:
     """Steps `first` to `last` (excluded) of the plan: the first share, which is the leader's, then the others, then what joins them.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -12,8 +11,8 @@ from edgeflow.host.platform import array_bytes, array_copy, array_view, call_wit
 from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import public
+from edgeflow.runtime.requests import RunRequest
 from edgeflow.runtime.scheduler_records import Batcher, check_count, check_time
-from edgeflow.runtime.scheduler_task import RunContext
 
 # What takes one scale for all rows of its input: a row's result would depend on its company.
 ONE_SCALE = ['DynamicQuantizeLinear', 'edgeflow:QMatMul']
@@ -31,24 +30,8 @@ class Batching:
     max_wait: float = 0.0
 
 
-@dataclass(frozen=True)
-class RunRequest:
-    """One run of a model, or several that were merged.
-
-    work: does it. pauses: whether it lets go of its thread now and then. give: the memory of the feeds is given up.
-    """
-
-    work: Callable[[RunRequest, RunContext], Awaitable[dict[str, Feed]]]
-    feeds: dict[str, Feed]
-    outputs: list[str]
-    pauses: bool
-    give: bool
-
-
-def read_batching(given: object) -> Batching | None:
-    """The option `batching` of a public function: None is off. EdgeflowErrors 'invalid-argument', 'unknown-option'."""
-    if given is None:
-        return None
+def read_batching(given: object) -> Batching:
+    """The option `batching` of a public function. EdgeflowErrors 'invalid-argument', 'unknown-option'."""
     if isinstance(given, Batching):
         return batching(max_size=given.max_size, max_wait=given.max_wait)
     return cast(Batching, call_with(batching, given))
@@ -93,9 +76,13 @@ def model_batcher(batching: Batching) -> Batcher:
 
 
 def request_key(request: RunRequest) -> str | None:
-    """Runs of equal text have inputs of equal shapes and want the same outputs."""
+    """Runs of equal text have inputs of equal shapes and want the same outputs. None: what is on the GPU, or stays there, is not merged."""
+    if request.keeps:
+        return None
     shapes: list[str] = []
     for feed in request.feeds.values():
+        if feed.held is not None:
+            return None
         shapes.append('x'.join([str(dim) for dim in feed.shape]))
     return ','.join(shapes) + ' ' + ','.join(request.outputs)
 
@@ -111,7 +98,7 @@ def merge_requests(requests: list[RunRequest]) -> RunRequest:
     pauses = False
     for request in requests:
         pauses = pauses or request.pauses
-    return RunRequest(first.work, feeds, first.outputs, pauses, True)
+    return RunRequest(first.work, feeds, first.outputs, pauses, True, False)
 
 
 def split_results(results: dict[str, Feed], requests: list[RunRequest]) -> list[object]:

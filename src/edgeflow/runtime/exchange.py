@@ -15,6 +15,8 @@ def tensor_feed(tensor: Tensor) -> Feed:
     """A tensor as an executable takes it."""
     if tensor.dtype == 'string':
         return Feed('string', tensor.shape, new_array('uint8', 0), cast('list[object]', tensor.data))
+    if tensor.held is not None:
+        return Feed(tensor.dtype, tensor.shape, new_array('uint8', 0), [], tensor.held)
     return Feed(tensor.dtype, tensor.shape, tensor.data)
 
 
@@ -56,7 +58,7 @@ def given_value(feed: Feed) -> Tensor:
         for i in range(len(keys)):
             entries[cast('str', keys[i])] = given_value(cast('Feed', feed.items[i])).tolist()
         return cast('Tensor', native_mapping(entries))
-    return Tensor(feed.dtype, feed.shape, feed.data)
+    return Tensor(feed.dtype, feed.shape, feed.data, feed.held)
 
 
 def dispose_all(value: object) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal, cast
 
-from edgeflow.backends.contract import Feed, MemoryUse
+from edgeflow.backends.contract import Feed, KernelTime, MemoryUse
 from edgeflow.backends.generation import Decoder, Feeding, NextToken
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import pause, signal_aborted
@@ -101,6 +101,7 @@ class Generation:
         self.open_sessions = self.open_sessions - 1
         self._changed()
 
+<<<<<<< HEAD
     async def _run(self, request: _Request, context: RunContext) -> None:
         decoder = await self.ready()
         if request.session._stale or request.session._decoder is not decoder:
@@ -108,6 +109,16 @@ class Generation:
             if self.chain is None:
                 raise EdgeflowError('worker-lost', 'the session was lost with its worker: expected the model as it was, got it loaded anew', {})
             request.feeding = await request.session._again(decoder, request.feeding)
+=======
+    async def check_decoder(self, decoder: Decoder) -> None:
+        """Internal: that the model was not loaded again, where a session's number may mean another one."""
+        if await self._ready() is not decoder:
+            raise EdgeflowError('worker-lost', 'the session was lost with its worker: expected the model as it was, got it loaded anew', {})
+
+    async def _run(self, request: _Request, context: RunContext) -> None:
+        decoder = request.decoder
+        await self.check_decoder(decoder)
+>>>>>>> main
         batch: list[_Request] = [request]
         if len(request.feeding.ids) == 1:
             # Sessions are told their tokens one after the other, and ask for more right away.
@@ -220,6 +231,7 @@ class GenerationSession(Resource):
             self._prompt = len(self.ids)
         return chosen
 
+<<<<<<< HEAD
     async def _again(self, decoder: Decoder, feeding: Feeding) -> Feeding:
         """Begin again on another decoder: what to feed it in place of `feeding`."""
         if decoder is not self._decoder:
@@ -233,6 +245,19 @@ class GenerationSession(Resource):
             choosing = dict(cast('dict[str, object]', choosing))
             choosing['chosen'] = ids[self._prompt:]
         return Feeding(self._number, ids, 0, True, choosing)
+=======
+    async def profile(self, ids: list[int]) -> list[KernelTime]:
+        """How long each kernel takes where feed() is given these tokens. The text stays as it is. EdgeflowErrors: those of Model.profile() and feed()."""
+        self._check()
+        self._stepping = True
+        try:
+            from edgeflow.runtime.profiling import profile_step
+            generation = self._generation
+            return await profile_step(
+                generation.model_id, lambda: generation.check_decoder(self._decoder), self._decoder, Feeding(self._number, ids, len(self.ids)))
+        finally:
+            self._stepping = False
+>>>>>>> main
 
     @public
     async def fork(self) -> GenerationSession:

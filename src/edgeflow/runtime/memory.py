@@ -338,6 +338,8 @@ def count(ticket: Ticket, sign: int) -> None:
     """Put a resource into the numbers (1), or take it out (-1)."""
     if ticket.kind == 'tensor':
         ledger.host.add(sign * ticket.size, sign)
+    elif ticket.kind == 'tensor on the GPU':
+        ledger.gpu.add(sign * ticket.size, sign)
     elif ticket.kind == 'scope':
         ledger.scopes = ledger.scopes + sign
     elif sign < 0:

@@ -32,6 +32,12 @@ class Parcel:
     def add_feeds(self, feeds: dict[str, Feed], give: bool) -> None:
         """Put tensors into the field 'feeds'."""
         self.fields['feeds'] = [[name, self._row(feeds[name], give)] for name in feeds]
+        held: list[object] = []
+        for name in feeds:
+            there = feeds[name].held
+            if there is not None:
+                held.append([name, there.number])
+        self.fields['held'] = held
 
     def _row(self, feed: Feed, give: bool) -> list[object]:
         items: list[object] = [self._row(item, give) if isinstance(item, Feed) else item for item in feed.items]

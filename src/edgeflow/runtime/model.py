@@ -13,14 +13,15 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import gather, native_mapping, new_abort_controller, signal_aborted, to_dict, watch_collection
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
 from edgeflow.ir.graph import ValueInfo
-from edgeflow.options import nearest, public
-from edgeflow.runtime.batching import Batching, RunRequest, check_batch, model_batcher
+from edgeflow.options import check_choice, nearest, public
+from edgeflow.runtime.batching import Batching
 from edgeflow.runtime.exchange import dispose_all, given_value, nested_feed, tensor_feed
 from edgeflow.runtime.generation import Generation, GenerationSession
 from edgeflow.runtime.memory import ModelEntry, Resource, with_room
 from edgeflow.runtime.opening import MODEL, ModelFiles, Opened, open_files
 from edgeflow.runtime.page import page_scheduler
 from edgeflow.runtime.proxy import Place
+from edgeflow.runtime.requests import RunRequest
 from edgeflow.runtime.scheduler_records import Batcher
 from edgeflow.runtime.scheduler_task import RunContext
 from edgeflow.runtime.tensor import Tensor, describe
@@ -37,6 +38,7 @@ class RunOptions:
     signal: AbortSignal | None = None
     deadline: float | None = None
     transfer: bool = False
+    location: Literal['host', 'gpu'] = 'host'
 
 
 class _Watched:
@@ -64,12 +66,20 @@ class Model(Resource):
     def __init__(
         self, inputs: list[ValueInfo], outputs: list[ValueInfo], device: str, executable: GeneratingExecutable, name: str = '',
         reload: Callable[[AbortSignal], Awaitable[GeneratingExecutable]] | None = None, may_evict: bool = True,
+<<<<<<< HEAD
         batching: Batching | None = None, chain: Chain | None = None,
     ) -> None:
         """reload: loads it again after it has given up its memory (env.memory_budget) or lost its worker; None: that cannot be.
 
         may_evict: whether reload() works for sure, so that it can give up its memory. batching: how its runs are merged, if at all.
         chain: the devices that it may go on on; None: it has one.
+=======
+        batcher: Batcher | None = None,
+    ) -> None:
+        """reload: loads it again after it has given up its memory (env.memory_budget) or lost its worker; None: that cannot be.
+
+        may_evict: whether reload() works for sure, so that it can give up its memory. batcher: merges its runs, if at all.
+>>>>>>> main
         """
         super().__init__()
         self.inputs: list[ValueInfo] = inputs
@@ -85,15 +95,20 @@ class Model(Resource):
         self._entry: ModelEntry = ModelEntry(self.number(), name, device, self)
         self._entry.update(executable.memory())
         self.id: str = f'model {self.number()}'
-        self._batcher: Batcher | None = None if batching is None else model_batcher(batching)
-        page_scheduler().register_model(self.id, lane=executable.lane, batcher=self._batcher)
+        self._batcher: Batcher | None = batcher
+        self._register(executable)
         _watched.collection().watch(self, self.id)
+
+    def _register(self, executable: GeneratingExecutable) -> None:
+        # What could be merged waits for that, rather than behind others on the GPU.
+        page_scheduler().register_model(
+            self.id, lane=executable.lane, batcher=self._batcher, limit=executable.flights if self._batcher is None else 1)
 
     @public
     async def run(
         self, inputs: dict[str, Tensor | list[Tensor] | None], *, outputs: list[str] | None = None,
         priority: Literal['low', 'normal', 'high', 'critical'] = 'normal', signal: AbortSignal | None = None,
-        deadline: float | None = None, transfer: bool = False,
+        deadline: float | None = None, transfer: bool = False, location: Literal['host', 'gpu'] = 'host',
     ) -> dict[str, Tensor]:
         """Run once with these inputs by name, and give the outputs by name as new tensors.
 
@@ -103,11 +118,13 @@ class Model(Resource):
         priority: which of the waiting runs of all models goes first. signal: an AbortSignal that cancels the run, waiting or
         running. deadline: the time by which it must have ended, in ms of performance.now(), in Python of
         time.perf_counter() * 1000. transfer: the inputs are given up and disposed, so that their memory can move to the model's
-        worker; otherwise it is copied there when the run begins, and must not be changed until it has ended.
+        worker; otherwise it is copied there when the run begins, and must not be changed until it has ended. location: 'gpu' leaves
+        there what the GPU has made (Tensor.location), for other models to take; such an input must live until the run has ended.
         EdgeflowError: 'invalid-input', 'disposed', 'aborted', 'timeout', 'run-failed', 'unsupported-op', 'out-of-memory',
-        'worker-lost', 'invalid-argument' (priority).
+        'worker-lost', 'invalid-argument' (priority, location).
         """
-        return native_mapping(await self.run_tensors(to_dict(inputs), outputs, RunOptions(priority, signal, deadline, transfer)))
+        check_choice(location, ['host', 'gpu'], 'location')
+        return native_mapping(await self.run_tensors(to_dict(inputs), outputs, RunOptions(priority, signal, deadline, transfer, location)))
 
     async def open_session(self, inputs: dict[str, Tensor] | None = None) -> GenerationSession:
         """Memory for texts of a decoder, token by token. inputs: what else it takes (an encoder's states and mask).
@@ -138,7 +155,8 @@ class Model(Resource):
         feeds = check_inputs(self.inputs, inputs)
         if asked.transfer:
             for tensor in inputs.values():
-                dispose_all(tensor)
+                if not isinstance(tensor, Tensor) or tensor.held is None:
+                    dispose_all(tensor)
 
         async def work(request: RunRequest, context: RunContext) -> dict[str, Feed]:
             if self._chain is not None:
@@ -147,7 +165,8 @@ class Model(Resource):
                 return await self._run(request, context)
             return await self.run_here(request, context)
 
-        request = RunRequest(work, feeds, wanted, asked.signal is not None or asked.deadline is not None, asked.transfer)
+        keeps = asked.location == 'gpu'
+        request = RunRequest(work, feeds, wanted, keeps or asked.signal is not None or asked.deadline is not None, asked.transfer, keeps)
         scheduler = page_scheduler()
         self._entry.begin_run()
         try:
@@ -160,6 +179,9 @@ class Model(Resource):
         finally:
             self._entry.end_run()
             self._entry.update(self.memory())
+            if asked.transfer:
+                for tensor in inputs.values():
+                    dispose_all(tensor)
         tensors: dict[str, Tensor] = {}
         for name in wanted:
             result = results[name]
@@ -173,11 +195,8 @@ class Model(Resource):
         """
         self._check_living()
         feeds = check_inputs(self.inputs, to_dict(inputs))
-
-        async def work(context: RunContext) -> list[KernelTime]:
-            return await (await self._ready(context)).profile(feeds, self._wanted(None))
-
-        return cast('list[KernelTime]', await page_scheduler().schedule(self.id, work).result())
+        from edgeflow.runtime.profiling import profile_run
+        return await profile_run(self.id, self._ready, feeds, self._wanted(None))
 
     def input_names(self) -> list[str]:
         """The names of the inputs, in the model's order."""
@@ -236,7 +255,17 @@ class Model(Resource):
             raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
         # In this thread every run lets go now and then, to keep a page smooth; in a worker only one that can be cancelled.
         pauses = executable.lane == HERE or request.pauses
+<<<<<<< HEAD
         return await executable.run(request.feeds, request.outputs, control if pauses else None, request.give and self._chain is None, control.spare_slots)
+=======
+        control.keeps = request.keeps
+        feeds = request.feeds
+        for name in feeds:
+            held = feeds[name].held
+            if held is not None and held.place is not executable.place:
+                feeds[name] = await held.fetch()
+        return await executable.run(feeds, request.outputs, control if pauses else None, request.give, control.spare_slots)
+>>>>>>> main
 
     async def _ready(self, control: RunControl | None) -> GeneratingExecutable:
         """The executable, loaded again if it was lost or has given up its memory."""
@@ -261,7 +290,12 @@ class Model(Resource):
         if self.disposed or self._executable is not None:
             loaded.dispose()
         else:
+<<<<<<< HEAD
             self.adopt(loaded, self.device if self._chain is None else self._chain.device)
+=======
+            self._executable = loaded
+            self._register(loaded)
+>>>>>>> main
 
     def _check_living(self) -> None:
         if self.disposed:
@@ -438,10 +472,17 @@ async def open_model(
     try:
         if signal_aborted(signal):
             raise EdgeflowError('aborted', 'loading the model was cancelled', {})
+        batcher: Batcher | None = None
         if batching is not None:
+            from edgeflow.runtime.batching import check_batch, model_batcher
             check_batch(opened.inputs, opened.outputs, opened.executable)
+            batcher = model_batcher(batching)
     except EdgeflowError:
         opened.executable.dispose()
         raise
+<<<<<<< HEAD
     return Model(
         opened.inputs, opened.outputs, devices[0] if chain is None else chain.device, opened.executable, name, reload, may_evict, batching, chain)
+=======
+    return Model(opened.inputs, opened.outputs, device, opened.executable, name, reload, may_evict, batcher)
+>>>>>>> main

@@ -136,7 +136,15 @@ async def open_files(
     EdgeflowError: 'invalid-model', 'invalid-graph', 'unsupported-op', 'file-missing', 'out-of-memory', 'platform', 'aborted'.
     """
     rests = Rests(cancelled, 'loading the model')
+<<<<<<< HEAD
     graph = read_graph(files)
+=======
+    read = read_model(files.skeleton(), find)
+    graph = read.graph
+    if len(read.functions) > 0:
+        from edgeflow.onnx.functions import expand_functions
+        expand_functions(read, files.skeleton(), find)
+>>>>>>> main
     await rests.rest()
     verify(graph)
     await fetch_operators(graph)

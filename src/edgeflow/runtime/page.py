@@ -66,12 +66,12 @@ def page_scheduler() -> Scheduler:
     return _shared.scheduler
 
 
-def take_worker() -> PoolWorker | None:
-    """The worker for one more model; None: it lives here."""
+def take_worker(gpu: bool) -> PoolWorker | None:
+    """The worker for one more model, on the GPU or not; None: it lives here."""
     pool = page_pool()
     while pool.size > 0:
         try:
-            return pool.take()
+            return pool.take(gpu)
         except EdgeflowError as error:
             refused(error)
     return None

@@ -32,12 +32,14 @@ class Call:
 
 
 class PoolWorker:
-    """One worker. models: how many live in it or are on their way. lost: why it is gone, None while it works."""
+    """One worker. models: how many live in it or are on their way, tensors on its GPU included. lost: why it is gone, None while it works."""
 
     def __init__(self, number: int, handle: WorkerHandle, version: str) -> None:
         self.number: int = number
         self.lane: str = f'worker {number}'
         self.models: int = 0
+        # Models on the GPU live here.
+        self.gpu: bool = False
         self.started: bool = False
         self.lost: str | None = None
         # The models whose GPU it has lost.
@@ -205,18 +207,21 @@ class WorkerPool:
         self._workers: list[PoolWorker] = []
         self._started: int = 0
 
-    def take(self) -> PoolWorker:
+    def take(self, gpu: bool = False) -> PoolWorker:
         """The worker for one more model: a new one while there may be more, else the one with the fewest models.
+
+        Those on the GPU live together, with one device, whose kernels and tensors they share; the GPU works for one at a time anyway.
 
         EdgeflowError 'platform' if none can be started. Each take() is ended by a leave().
         """
         self._workers = [worker for worker in self._workers if worker.lost is None]
         chosen: PoolWorker | None = None
         for worker in self._workers:
-            if chosen is None or worker.models < chosen.models:
+            if chosen is None or (gpu and worker.gpu) or (worker.models < chosen.models and not (gpu and chosen.gpu)):
                 chosen = worker
-        if chosen is None or (chosen.models > 0 and len(self._workers) < self.size):
+        if chosen is None or (chosen.models > 0 and len(self._workers) < self.size and not (gpu and chosen.gpu)):
             chosen = self._start()
+        chosen.gpu = chosen.gpu or gpu
         chosen.models = chosen.models + 1
         return chosen
 

@@ -45,8 +45,11 @@ class Tenancy:
 class RemoteExecutable:
     """contract.Executable over a worker's."""
 
-    def __init__(self, tenancy: Tenancy, placement: Placement, memory: MemoryUse) -> None:
-        self.lane: str = tenancy.worker.lane
+    def __init__(self, tenancy: Tenancy, placement: Placement, memory: MemoryUse, flights: int) -> None:
+        # The GPU works on runs of several models, the worker only hands them over.
+        self.lane: str = f'{tenancy.worker.lane} gpu {tenancy.number}' if placement.device == 'webgpu' else tenancy.worker.lane
+        self.flights: int = flights
+        self.place: object = tenancy.worker if placement.device == 'webgpu' else None
         self._tenancy: Tenancy | None = tenancy
         self._placement: Placement = placement
         self._memory: MemoryUse = memory
@@ -73,6 +76,7 @@ class RemoteExecutable:
         parcel.fields['outputs'] = outputs
         parcel.fields['helpers'] = helpers
         parcel.fields['cancellable'] = control is not None
+        parcel.fields['keeps'] = control is not None and control.keeps
         parcel.add_feeds(feeds, give)
         began = now()
         answer = await self._ask(parcel, control)
@@ -81,14 +85,11 @@ class RemoteExecutable:
         self._memory = read_memory(answer['memory'])
         if 'placement' in answer:
             self._placement = read_placement(answer['placement'])
-        return read_feeds(answer)
-
-    async def profile(self, feeds: dict[str, Feed], outputs: list[str]) -> list[KernelTime]:
-        parcel = Parcel('profile')
-        parcel.fields['outputs'] = outputs
-        parcel.add_feeds(feeds, False)
-        answer = await self._ask(parcel, None)
-        return [KernelTime(row[0], row[1], row[2], row[3]) for row in cast('list[list]', answer['times'])]
+        results = read_feeds(answer)
+        if 'kept' in answer:
+            from edgeflow.runtime.resident import held_there
+            held_there(results, answer, self._living())
+        return results
 
     async def decoder(self) -> Decoder:
         from edgeflow.runtime.decoding import RemoteDecoder
@@ -101,10 +102,15 @@ class RemoteExecutable:
         tenancy = self._living()
         worker = tenancy.worker
         parcel.fields['number'] = tenancy.number
+        times = None if control is None else control.times
+        parcel.fields['timed'] = times is not None
         call = worker.ask(parcel)
         if control is not None:
             control.on_cancel(lambda: worker.cancel(call))
-        return await call.answer()
+        answer = await call.answer()
+        if times is not None:
+            times.extend([KernelTime(row[0], row[1], row[2], row[3]) for row in cast('list[list]', answer['times'])])
+        return answer
 
     async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
         tenancy = self._living()
@@ -179,12 +185,20 @@ class Place:
         self.size: int = 0
         self.on_invalid: Callable[[], Awaitable[None]] | None = None
         self._number: int = _numbers.models
+<<<<<<< HEAD
         self.device: str = device
         self.self_check: bool = self_check
         self._worker: PoolWorker | None = take_worker()
+=======
+        self._device: str = device
+        self._worker: PoolWorker | None = self._take()
+>>>>>>> main
         self._files: ModelFiles = ModelFiles()
         self._waiting: list[_Piece] = []
         self._told: PoolWorker | None = None
+
+    def _take(self) -> PoolWorker | None:
+        return take_worker(self._device == 'webgpu')
 
     def elsewhere(self) -> bool:
         """Whether it is to be a worker, not this thread."""
@@ -292,7 +306,7 @@ class Place:
             finally:
                 stop_listening()
             tenancy = Tenancy(page_pool(), worker, self._number)
-            executable = RemoteExecutable(tenancy, read_placement(answer['placement']), read_memory(answer['memory']))
+            executable = RemoteExecutable(tenancy, read_placement(answer['placement']), read_memory(answer['memory']), cast(int, answer['flights']))
             self._worker = None
             return Opened(read_infos(answer['inputs']), read_infos(answer['outputs']), executable)
         except EdgeflowError as error:
@@ -328,7 +342,7 @@ class Place:
                     refused(error)
             if self._worker is worker:
                 self.leave()
-                self._worker = take_worker()
+                self._worker = self._take()
             worker = self._worker
         if worker is not None:
             worker.give_kernels(await kernel_module())

@@ -40,16 +40,19 @@ class Scheduler:
         self._again: bool = False
         self._starting: list[Run] = []
 
-    def register_model(self, model_id: str, *, lane: str | None = None, batcher: Batcher | None = None) -> None:
+    def register_model(self, model_id: str, *, lane: str | None = None, batcher: Batcher | None = None, limit: int | None = None) -> None:
         """Say how a model is run. Models that are not registered have a lane of their own and are not batched.
 
-        lane: models with the same lane (such as a worker's name) share its limit; None: one of its own. Registering again
-        replaces all this; what waits moves to the new lane.
+        lane: models with the same lane (such as a worker's name) share its limit; None: one of its own. limit: of the lane, the option
+        max_per_model if None. Registering again replaces all this; what waits moves to the new lane.
         EdgeflowError: 'closed', 'disposed' while a model of this id is being removed.
         """
         model = self._enter(model_id)
         model.batcher = batcher
         self._models.move(model, lane)
+        if limit is not None:
+            model.lane.limit = limit
+            self._turns.refresh(model.lane)
         self._advance()
 
     def remove_model(self, model_id: str) -> None:

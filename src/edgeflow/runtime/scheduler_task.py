@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from edgeflow.backends.contract import KernelTime
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import new_deferred, warn
 from edgeflow.host.port import Deferred
@@ -75,6 +76,9 @@ class RunContext:
     def __init__(self, run_id: int, spare: Callable[[], int]) -> None:
         self.run_id: int = run_id
         self.reason: EdgeflowError | None = None
+        # Where the work tells how long its kernels take, if that is wanted.
+        self.times: list[KernelTime] | None = None
+        self.keeps: bool = False
         self._spare: Callable[[], int] = spare
         self._callbacks: list[Callable[[], None]] = []
 

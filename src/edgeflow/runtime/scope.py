@@ -102,11 +102,11 @@ class MemoryScope(Resource):
     async def run(
         self, model: Model, inputs: dict[str, Tensor], *, outputs: list[str] | None = None,
         priority: Literal['low', 'normal', 'high', 'critical'] = 'normal', signal: AbortSignal | None = None,
-        deadline: float | None = None, transfer: bool = False,
+        deadline: float | None = None, transfer: bool = False, location: Literal['host', 'gpu'] = 'host',
     ) -> dict[str, Tensor]:
         """model.run(), whose options these are, with the outputs in this scope."""
         return self.track(await model.run(
-            inputs, outputs=outputs, priority=priority, signal=signal, deadline=deadline, transfer=transfer))
+            inputs, outputs=outputs, priority=priority, signal=signal, deadline=deadline, transfer=transfer, location=location))
 
     def scope(self) -> MemoryScope:
         """A new scope inside this one: it ends with this one at the latest, and what it keeps comes here."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
+from edgeflow.backends.contract import Held
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
     array_bytes, array_dtype, array_flat, array_list, array_of, array_shape, array_size, array_view, new_array, plain_list,
@@ -39,26 +40,46 @@ BOUNDS: dict[str, list[int]] = {
 class Tensor(Resource):
     """Numbers in row-major order. `shape` is [] for a scalar. Made by `tensor()`, by operations and by models."""
 
-    def __init__(self, dtype: str, shape: list[int], data: NumericArray) -> None:
+    def __init__(self, dtype: str, shape: list[int], data: NumericArray, held: Held | None = None) -> None:
+        """held: where the numbers are, if that is not `data`."""
         super().__init__()
         self.dtype: str = dtype
         self.shape: list[int] = shape
         self.size: int = element_count(shape)
         self._data: NumericArray | None = data
-        self._begin('tensor', held_size(dtype, self.size))
+        # Internal: exchange.tensor_feed().
+        self.held: Held | None = held
+        if held is None:
+            self._begin('tensor', held_size(dtype, self.size))
+        else:
+            self._begin('tensor on the GPU', held.size)
+
+    @property
+    def location(self) -> Literal['host', 'gpu']:
+        """Where the numbers are. 'gpu': Model.run() was asked to leave them there; other models take them from there."""
+        return 'host' if self.held is None else 'gpu'
+
+    async def read(self) -> NumericArray:
+        """The numbers, wherever they are: `data`, or a copy of what is on the GPU. EdgeflowErrors 'disposed', 'device-lost', 'worker-lost'."""
+        if self.held is None or self._data is None:
+            return self.data
+        feed = await self.held.fetch()
+        return feed.data
 
     @property
     def data(self) -> NumericArray:
         """The numbers, flat: a typed array in JS, a one-dimensional numpy array in Python. Not a copy.
 
         Of strings, a list. float16 is a Float16Array where the browser has it, else a Uint16Array of the bits; bfloat16 is always the bits.
-        EdgeflowError 'disposed' after dispose().
+        EdgeflowError 'disposed' after dispose(), 'invalid-argument' where location is 'gpu'.
         """
         if self._data is None:
             raise EdgeflowError(
                 'disposed', f'expected a living tensor; this one ({describe(self.dtype, self.shape)}) was disposed',
                 {'dtype': self.dtype, 'shape': self.shape},
             )
+        if self.held is not None:
+            raise EdgeflowError('invalid-argument', 'the numbers of this tensor are on the GPU; `await tensor.read()` brings them', {})
         return self._data
 
     def tolist(self) -> float | bool | list[object]:
@@ -74,6 +95,8 @@ class Tensor(Resource):
 
     def _free(self) -> None:
         self._data = None
+        if self.held is not None:
+            self.held.free()
 
     def _label(self) -> str:
         return describe(self.dtype, self.shape)

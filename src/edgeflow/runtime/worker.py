@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from edgeflow.backends.contract import HelperLink, Placement
+from edgeflow.backends.contract import HelperLink, KernelTime, Placement
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.wasm.crew import Link
 from edgeflow.backends.wasm.helper import Helper
@@ -25,6 +25,8 @@ class Order:
 
     def __init__(self, message: dict[str, object]) -> None:
         self.message: dict[str, object] = message
+        self.times: list[KernelTime] | None = None
+        self.keeps: bool = False
         self._cancelled: bool = False
         self._callbacks: list[Callable[[], None]] = []
 
@@ -55,6 +57,8 @@ class Server:
         self._placements: dict[int, Placement] = {}
         self._preparations: dict[int, Preparation] = {}
         self._orders: list[Order] = []
+        # Runs of models that take several at a time: they begin at once, in order.
+        self._beside: list[Order] = []
         self._busy: bool = False
         self._links: dict[int, Link] = {}
         self._helpers: dict[int, Helper] = {}
@@ -74,12 +78,8 @@ class Server:
             env.wasm_location = cast('str | None', message['wasm'])
         elif kind == 'cancel':
             self._cancel(cast(int, message['call']))
-        elif kind == 'link':
-            self._links[cast(int, message['worker'])] = Link(open_port(message['end']))
-        elif kind == 'help':
-            self._helpers[cast(int, message['worker'])] = Helper(open_port(message['end']), lambda: self._busy)
-        elif kind == 'unlink':
-            self._unlink(cast(int, message['worker']))
+        elif kind in ['link', 'help', 'unlink']:
+            start_task(lambda: self._relate(message))
         elif kind == 'piece':
             self._of(message).receive(
                 cast(str, message['location']), cast(int, message['start']), cast('Bytes', message['data']), cast('int | None', message['total']))
@@ -95,6 +95,10 @@ class Server:
             executable = self._executables.pop(cast(int, message['number']), None)
             if executable is not None:
                 executable.dispose()
+        elif kind == 'run' and self._takes_more(message):
+            beside = Order(message)
+            self._beside.append(beside)
+            start_task(lambda: self._run_beside(beside))
         else:
             self._orders.append(Order(message))
             if not self._busy:
@@ -103,16 +107,40 @@ class Server:
                     helper.step_away()
                 start_task(self._work)
 
-    def _unlink(self, worker: int) -> None:
-        link = self._links.pop(worker, None)
-        if link is not None:
-            link.lose()
-        helper = self._helpers.pop(worker, None)
-        if helper is not None:
-            helper.close()
+    async def _relate(self, message: dict[str, object]) -> None:
+        """A way to another worker begins or ends, in the order in which that was said. What comes on it meanwhile waits in it."""
+        from edgeflow.backends.wasm.crew import Link
+        from edgeflow.backends.wasm.helper import Helper
+
+        kind = message['kind']
+        worker = cast(int, message['worker'])
+        if kind == 'link':
+            self._links[worker] = Link(open_port(message['end']))
+        elif kind == 'help':
+            self._helpers[worker] = Helper(open_port(message['end']), lambda: self._busy)
+        else:
+            link = self._links.pop(worker, None)
+            if link is not None:
+                link.lose()
+            helper = self._helpers.pop(worker, None)
+            if helper is not None:
+                helper.close()
+
+    def _takes_more(self, message: dict[str, object]) -> bool:
+        executable = self._executables.get(cast(int, message['number']))
+        return executable is not None and executable.flights > 1
+
+    async def _run_beside(self, order: Order) -> None:
+        parcel = await self._answer(order)
+        self._beside = [other for other in self._beside if other is not order]
+        self._reply(order, parcel)
 
     def _cancel(self, call: int) -> None:
         """What is under way ends at its next step, what waits at once."""
+        for order in self._beside:
+            if order.message['call'] == call:
+                order.cancel()
+                return
         for i in range(len(self._orders)):
             order = self._orders[i]
             if order.message['call'] == call:
@@ -184,7 +212,14 @@ class Server:
                 return await self._load(order)
             if kind == 'describe':
                 return await self._describe(order.message)
-            return await self._run(order)
+            if kind == 'held':
+                from edgeflow.runtime.resident import answer_held
+                return await answer_held(order.message)
+            times: list[KernelTime] = []
+            order.times = times if order.message['timed'] else None
+            parcel = await self._run(order)
+            parcel.fields['times'] = [[time.device, time.kernel, time.node, time.ms] for time in times]
+            return parcel
         except Exception as error:
             return failure(error)
 
@@ -197,6 +232,7 @@ class Server:
         self._executables[number] = opened.executable
         opened.executable.on_loss(lambda: self._port.post({'kind': 'lost', 'number': number}, []))
         parcel = Parcel('answer')
+        parcel.fields['flights'] = opened.executable.flights
         parcel.fields['inputs'] = infos_fields(opened.inputs)
         parcel.fields['outputs'] = infos_fields(opened.outputs)
         self._add_placement(parcel, number)
@@ -211,21 +247,24 @@ class Server:
         if message['kind'] == 'decode':
             from edgeflow.runtime.decoding import answer_decoding
             return await answer_decoding(await executable.decoder(), message, order)
-        if message['kind'] == 'profile':
-            parcel = Parcel('answer')
-            times = await executable.profile(read_feeds(message), cast('list[str]', message['outputs']))
-            parcel.fields['times'] = [[time.device, time.kernel, time.node, time.ms] for time in times]
-            return parcel
         control = order if message['cancellable'] else None
+        feeds = read_feeds(message)
+        order.keeps = cast(bool, message['keeps'])
+        if order.keeps or len(cast('list[object]', message['held'])) > 0:
+            from edgeflow.runtime.resident import find_held
+            find_held(feeds, message)
         helpers: list[HelperLink] = []
         for worker in cast('list[int]', message['helpers']):
             link = self._links.get(worker)
             if link is not None:
                 helpers.append(link)
         executable.lend(helpers)
-        results = await executable.run(read_feeds(message), cast('list[str]', message['outputs']), control, True)
+        results = await executable.run(feeds, cast('list[str]', message['outputs']), control, True)
         parcel = Parcel('answer')
         parcel.add_feeds(results, True)
+        if order.keeps:
+            from edgeflow.runtime.resident import keep_here
+            keep_here(results, parcel)
         parcel.fields['memory'] = memory_fields(executable.memory())
         parcel.fields['divisible'] = executable.divisible()
         self._add_placement(parcel, cast(int, message['number']))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import cast
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import render_template, to_dict
+from edgeflow.host.platform import to_dict
+from edgeflow.host.text import render_template
 from edgeflow.text.tokenizer import Tokenizer, token_text
 
 REASONING: list[str] = ['reasoning_content', 'thinking', 'reasoning']

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, cast
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import joins, may_be_joined, new_deferred, on_abort, readable_stream, start_task
+from edgeflow.host.platform import new_deferred, on_abort, readable_stream, start_task
 from edgeflow.host.port import AbortSignal, Deferred
+from edgeflow.host.text import joins, may_be_joined
 from edgeflow.text.detokenizer import Detokenizer
 from edgeflow.text.sampling import TokenLogprob
 from edgeflow.text.tokenizer import Tokenizer

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import cast
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import json_parse, load_tokenizer, utf8_decode
+from edgeflow.host.platform import json_parse, utf8_decode
 from edgeflow.host.port import Bytes, TokenizedText, TokenizerLibrary
+from edgeflow.host.text import load_tokenizer
 from edgeflow.text.template import Piece, Template, read_template, special_count
 from edgeflow.text.truncation import STRATEGIES, kept_lengths
 

@@ -14,9 +14,9 @@ function cases() {
   const gemm = (M, K, N, a) => list.push({
     case: `f32 ${M}x${K}x${N}${a ? ' ' + a : ''}`, flops: 2 * M * N * K, result: [2, M * N],
     words: h => {
-      const B = h.floats(K * N), P = h.room(32 * up(N, 8) * K), A = h.floats(M * K), C = h.room(4 * M * N), bias = h.floats(N);
-      h.step('pack_f32', [B, P, K, N, N, 1]);
-      return ['gemm_f32', [A, P, C, bias, 0, M, N, K, K, N, 0, bits(1), act[a || 'none']]];
+      const B = h.floats(K * N), P = h.room(32 * up(N, 8) * K), L = h.room(up(up(N, 8) * K, 2)), A = h.floats(M * K), C = h.room(4 * M * N), bias = h.floats(N);
+      h.step('pack_f32', [B, P, K, N, N, 1, L]);
+      return ['gemm_f32', [A, P, C, bias, 0, M, N, K, K, N, 0, bits(1), act[a || 'none'], L]];
     },
   });
   const int8 = (M, K, N, range) => list.push({
@@ -52,8 +52,8 @@ function cases() {
   gemm(32, 384, 1152);
   gemm(32, 384, 1536, 'gelu');
   for (const range of [64, 128]) for (const M of [1, 32, 1024]) for (const [K, N] of [[384, 384], [384, 1536], [1536, 384]]) int8(M, K, N, range);
-  row('pack_f32 384x1536 (Gelem/s)', 384 * 1536, h => ['pack_f32', [h.floats(384 * 1536), h.room(4 * 384 * 1536), 384, 1536, 1536, 1]]);
-  row('pack_f32 transposed (Gelem/s)', 384 * 1536, h => ['pack_f32', [h.floats(384 * 1536), h.room(4 * 384 * 1536), 384, 1536, 1, 384]]);
+  row('pack_f32 384x1536 (Gelem/s)', 384 * 1536, h => ['pack_f32', [h.floats(384 * 1536), h.room(4 * 384 * 1536), 384, 1536, 1536, 1, 0]]);
+  row('pack_f32 transposed (Gelem/s)', 384 * 1536, h => ['pack_f32', [h.floats(384 * 1536), h.room(4 * 384 * 1536), 384, 1536, 1, 384, 0]]);
   for (const r of [64, 128]) row(`pack_i8 384x1536 range ${r} (Gelem/s)`, 384 * 1536, h => ['pack_i8', [h.bytes(384 * 1536, r), h.room(4 * 192 * (64 + 768)), 384, 1536, 1536, 1, 3]]);
   row('pack_i8 transposed (Gelem/s)', 384 * 1536, h => ['pack_i8', [h.bytes(384 * 1536, 64), h.room(4 * 192 * (64 + 768)), 384, 1536, 1, 384, 3]]);
   for (const M of [1, 32]) for (const b of [4, 8]) nbits(M, 768, 768, b, 32);

@@ -6,16 +6,19 @@ rows and columns that the share needs. Where memory is shared, nothing is sent b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import cast
 
+from edgeflow.backends.contract import HelperLink, RunControl
 from edgeflow.backends.wasm.engine import WasmEngine
+from edgeflow.backends.wasm.executable import WasmExecutable, WasmPlan, run_part, step_ends_of
+from edgeflow.backends.wasm.lower_dense import LINE
+from edgeflow.backends.wasm.machine import WasmMachine
 from edgeflow.backends.wasm.memory import Heap
-from edgeflow.backends.wasm.shares import B, COLUMNS, FLOAT, INNER, PANEL
+from edgeflow.backends.wasm.shares import B, COLUMNS, FLOAT, INNER, LINES, PANEL
 from edgeflow.host.platform import bytes_memory, new_bytes, copy_bytes, new_deferred, own_bytes, write_i32s
 from edgeflow.host.port import Bytes, Deferred, MessagePort
 from edgeflow.plan.link import WORD
-from edgeflow.plan.stretches import Share
+from edgeflow.plan.stretches import Share, SharePlan
 from edgeflow.plan.values import Pointer, Step, Value
 
 # WebAssembly's memory grows by pages.
@@ -23,7 +26,7 @@ PAGE = 65536
 TAPE_BYTES = 4096
 # As toolchain/wasm.py gives the kernels.
 STACK_BYTES = 65536
-GEMM_ROWS_WORDS = 14
+GEMM_ROWS_WORDS = 15
 
 
 class HelperMemory:
@@ -37,17 +40,6 @@ class HelperMemory:
 
     def grow(self, size: int) -> None:
         self._size = size
-
-
-@dataclass(frozen=True)
-class SharePlan:
-    """A share as its helper runs it: the words of its tape, where its inputs go, where the partial sum is."""
-
-    share: Share
-    arena: int
-    words: list[int]
-    input_addresses: list[int]
-    partial_address: int
 
 
 class Link:
@@ -216,13 +208,17 @@ class Member:
         offset = word.value.root_offset() + word.offset
         if not root.constant:
             return self._arena + root.offset + offset
-        if index != B:
+        if index != B and index != LINES:
             return self._piece(root, 0, root.size, root.size, 1) + offset
         row = PANEL * FLOAT
         size = cast(int, step.words[INNER]) * row
         stride = cast(int, step.words[GEMM_ROWS_WORDS - 1]) * row if len(step.words) == GEMM_ROWS_WORDS else size
         panels = (cast(int, step.words[COLUMNS]) + PANEL - 1) // PANEL
-        return self._piece(root, offset, size, stride, panels)
+        if index == B:
+            return self._piece(root, offset, size, stride, panels)
+        if size % LINE != 0 or stride % LINE != 0:
+            return 0
+        return self._piece(root, offset, size // LINE, stride // LINE, panels)
 
     def _piece(self, root: Value, start: int, size: int, stride: int, count: int) -> int:
         """The helper's address of `count` pieces of a weight, `size` bytes each, which lie `stride` apart; sent the first time."""
@@ -249,3 +245,88 @@ class Member:
 
     def _message(self, kind: str, data: list[object]) -> dict[str, object]:
         return {'kind': kind, 'model': self.number, 'run': self._run, 'size': self._heap.capacity(), 'data': data}
+
+
+class Crew:
+    """executable.HelpedRuns: the members of one model, and its runs with them."""
+
+    def __init__(self, executable: WasmExecutable, machine: WasmMachine) -> None:
+        self._executable: WasmExecutable = executable
+        self._machine: WasmMachine = machine
+        self._members: list[Member] = []
+        self._hired: int = 0
+
+    async def run(self, plan: WasmPlan, helpers: list[HelperLink], control: RunControl | None) -> int:
+        """Run the tape, the shares of its stretches on the crew while it is there; what run_tape gives."""
+        crew = self._those_of(helpers)
+        for member in crew:
+            member.begin(plan.draft.arena_size)
+        try:
+            done = await self._run_stretches(plan, crew, control)
+        finally:
+            for member in crew:
+                # What a helper has begun it may still be writing, into this memory if it is shared.
+                await member.arrival()
+                member.end()
+        return -done if done < 0 else await self._executable.run_slices(self._machine, plan, done, control)
+
+    async def _run_stretches(self, plan: WasmPlan, crew: list[Member], control: RunControl | None) -> int:
+        """Run until the end of the last stretch, or until the crew is gone: how many steps are done; what run_tape gave, negative, if it failed."""
+        ends = step_ends_of(plan)
+        done = 0
+        for stretch in plan.draft.stretches:
+            if len([member for member in crew if member.present()]) == 0:
+                break
+            code = run_part(self._machine, plan, done, stretch.first)
+            helped = min(len(crew), len(stretch.shares))
+            for i in range(helped):
+                share = stretch.shares[i]
+                start = ends[share.first - 1]
+                crew[i].send(self._share_plan(plan, crew[i], share), plan.arena_base, plan.tape_address + start * WORD, ends[share.last - 1] - start)
+            if code == 0:
+                code = run_part(self._machine, plan, stretch.first, stretch.shares[0].first)
+            for i in range(len(stretch.shares)):
+                share = stretch.shares[i]
+                arrived: bool = False
+                if i < helped and code == 0:
+                    await self._executable.let_go(crew[i].arrival(), control, share.first, len(ends))
+                    arrived = crew[i].take(share, plan.arena_base)
+                if not arrived and code == 0:
+                    code = run_part(self._machine, plan, share.first, share.last)
+            if code != 0:
+                return -code
+            done = stretch.shares[-1].last
+        return done
+
+    def _those_of(self, helpers: list[HelperLink]) -> list[Member]:
+        """The members that these helpers are."""
+        self._members = [member for member in self._members if not member.link.lost]
+        crew: list[Member] = []
+        for link in cast('list[Link]', helpers):
+            found: Member | None = None
+            for member in self._members:
+                if member.link is link:
+                    found = member
+            if found is None:
+                self._hired = self._hired + 1
+                found = Member(link, self._hired, self._machine.engine)
+                self._members.append(found)
+            crew.append(found)
+        return crew
+
+    def _share_plan(self, plan: WasmPlan, member: Member, share: Share) -> SharePlan:
+        key = f'{member.name} {share.first}'
+        planned = member.plan(share, plan.helped.get(key))
+        plan.helped[key] = planned
+        return planned
+
+    def bytes(self) -> int:
+        total = 0
+        for member in self._members:
+            total = total + member.bytes()
+        return total
+
+    def close(self) -> None:
+        for member in self._members:
+            member.close()
+        self._members = []

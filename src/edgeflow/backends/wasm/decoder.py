@@ -23,18 +23,26 @@ from edgeflow.backends.generation import Chooser, Feeding, NextToken, chooser_of
 from edgeflow.backends.wasm.decoder_feeds import capacity_for, filled, past_feeds, present_of, seen_states, state_feeds, token_feeds
 from edgeflow.backends.wasm.pages import MOST_ROWS, PAGE, PageList, PageMemory, PastInput, TableRow, find_pasts
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_bytes, array_ints, array_view
+from edgeflow.host.platform import array_bytes, array_ints, array_of, array_view, new_array
 from edgeflow.ir.graph import Graph, Node, ValueInfo
 from edgeflow.passes.inline_constant_if import deciding_inputs
 from edgeflow.passes.last_logits import LOGITS, TOKEN, last_logits
 from edgeflow.passes.past_positions import STATES, past_positions
 from edgeflow.plan.builder import CacheLayout
 
+INPUT = 'input_ids'
 OUTPUT = 'logits'
 FIRST_CAPACITY = 256
 # A long prompt goes in parts: the attention's scratch memory grows with them, and a run that is cancelled ends with its part.
 CHUNK = 512
 MASK_FAILURE = 6
+
+
+class Step(Protocol):
+    """A step of one session that was submitted."""
+
+    async def token(self) -> int:
+        """The token that it chose."""
 
 
 class Runner(Protocol):
@@ -45,6 +53,9 @@ class Runner(Protocol):
     async def run(
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
     ) -> dict[str, Feed]: ...
+
+    async def submit(self, feeds: dict[str, Feed], chained: bool) -> Step | None:
+        """Where steps go ahead: submit one; chained: it takes the token of the step before. None: it cannot."""
 
 
 @dataclass
@@ -67,13 +78,29 @@ class _Session:
     closed: bool = False
 
 
+@dataclass(frozen=True)
+class _Ahead:
+    """A step that was submitted for what comes after a session's first `length` tokens, if that is `token`."""
+
+    session: _Session
+    length: int
+    token: int
+    step: Step
+
+
 class WasmDecoder:
     """generation.Decoder."""
 
     def __init__(
         self, graph: Graph, runner: Callable[[Graph], Runner], pages: Callable[[list[PastInput]], PageMemory], memory: Callable[[], MemoryUse],
+        ahead: bool = False,
     ) -> None:
-        """runner: runs graphs on the model's weights. pages: the pages that its plans work on. memory: of the model."""
+        """runner: runs graphs on the model's weights. pages: the pages that its plans work on. memory: of the model. ahead: whether steps are
+        submitted before the tokens are known that they take, since what runs them works beside this thread."""
+        self._goes_ahead: bool = ahead
+        self._ahead: _Ahead | None = None
+        # The session that took the last step alone: it may well take the next.
+        self._stepped: _Session | None = None
         self._memory: Callable[[], MemoryUse] = memory
         self._sessions: dict[int, _Session] = {}
         self._numbers: int = 0
@@ -172,8 +199,15 @@ class WasmDecoder:
         if session.stated > length:
             session.state = {}
             session.stated = 0
+        held = len(session.ids)
+        ahead = self._ahead
+        if ahead is not None and ahead.session is session:
+            if ahead.length == held:
+                held = held + 1
+            else:
+                self._ahead = None
         if self._pages is not None and not session.closed:
-            self._pages.resize(session.held, len(session.ids))
+            self._pages.resize(session.held, held)
 
     async def _prefill(self, session: _Session, ids: list[int], control: RunControl | None) -> NextToken:
         """Several tokens, in parts. If one fails, the session is as it was."""
@@ -211,6 +245,7 @@ class WasmDecoder:
         for session in self._sessions.values():
             self._free(session)
         self._pages = None
+        self._ahead = None
 
     def _free(self, session: _Session) -> None:
         if self._pages is not None:
@@ -221,6 +256,8 @@ class WasmDecoder:
         self, pages: PageMemory, rows: list[_Session], ids: list[list[int]], control: RunControl | None, last: bool,
     ) -> dict[str, Feed]:
         fresh = len(ids[0])
+        ahead = self._ahead
+        self._ahead = None
         for session in rows:
             if session.closed:
                 raise EdgeflowError('disposed', 'expected open sessions; one was closed while it was fed', {})
@@ -232,18 +269,13 @@ class WasmDecoder:
         try:
             for session in rows:
                 await self._keep_states(pages, session, control)
-            table: list[TableRow] = []
-            for i in range(len(rows)):
-                pages.resize(rows[i].held, lengths[i] + fresh)
-                pages.own(rows[i].held, lengths[i])
-                pages.resize(rows[i].fixed, rows[i].states)
-                table.append(TableRow(lengths[i], fresh, rows[i].held, rows[i].states, rows[i].fixed))
-            pages.write_table(table)
-            states = capacity_for(max([session.states for session in rows]), PAGE)
-            feeds = token_feeds(self._inputs, self._deciding, ids, lengths, capacity, 1)
-            feeds.update(state_feeds(self._inputs, len(rows), states))
-            feeds.update(past_feeds(pages.pasts, [len(rows), capacity, states]))
-            self._run.cache = pages.layout(capacity + fresh)
+            alone = len(rows) == 1 and fresh == 1 and lengths[0] > 0 and rows[0].chooser is None and len(self._appended) == 0
+            if alone and self._goes_ahead:
+                token = await self._step(pages, rows[0], ids[0][0], capacity, ahead)
+                if token is not None:
+                    return {TOKEN: Feed('int32', [1, 1], array_of('int32', [token]))}
+            self._stepped = None
+            feeds = self._laid(pages, rows, ids, lengths, capacity)
             return await self._run.run(feeds, self._wanted(rows, last), control)
         except Exception:
             for i in range(len(rows)):
@@ -254,6 +286,51 @@ class WasmDecoder:
                 session.busy = False
                 if session.closed:
                     self._free(session)
+
+    def _laid(self, pages: PageMemory, rows: list[_Session], ids: list[list[int]], lengths: list[int], capacity: int) -> dict[str, Feed]:
+        """Have pages for the new tokens, and say whose they are; what the run is fed."""
+        fresh = len(ids[0])
+        table: list[TableRow] = []
+        for i in range(len(rows)):
+            pages.resize(rows[i].held, lengths[i] + fresh)
+            pages.own(rows[i].held, lengths[i])
+            pages.resize(rows[i].fixed, rows[i].states)
+            table.append(TableRow(lengths[i], fresh, rows[i].held, rows[i].states, rows[i].fixed))
+        pages.write_table(table)
+        states = capacity_for(max([session.states for session in rows]), PAGE)
+        feeds = token_feeds(self._inputs, self._deciding, ids, lengths, capacity, 1)
+        feeds.update(state_feeds(self._inputs, len(rows), states))
+        feeds.update(past_feeds(pages.pasts, [len(rows), capacity, states]))
+        self._run.cache = pages.layout(capacity + fresh)
+        return feeds
+
+    async def _step(self, pages: PageMemory, session: _Session, token: int, capacity: int, ahead: _Ahead | None) -> int | None:
+        """The token after `token`. Before it is read, the step that takes it is submitted. None: steps of this model cannot be."""
+        length = len(session.ids)
+        step: Step | None = None
+        if ahead is not None and ahead.session is session and ahead.length == length and ahead.token == token:
+            step = ahead.step
+        likely = step is not None or self._stepped is session
+        self._stepped = session
+        if step is None:
+            step = await self._run.submit(self._laid(pages, [session], [[token]], [length], capacity), False)
+        if step is None:
+            self._goes_ahead = False
+            return None
+        following: Step | None = None
+        # As far as the plan serves: another one is made when it is certain that it is needed.
+        if likely and capacity_for(length + 2, FIRST_CAPACITY) == capacity + 1:
+            try:
+                feeds = self._laid(pages, [session], [[0]], [length + 1], capacity)
+                feeds[INPUT] = Feed(feeds[INPUT].dtype, feeds[INPUT].shape, new_array(feeds[INPUT].dtype, 0))
+                following = await self._run.submit(feeds, True)
+            except EdgeflowError:
+                # Nobody has asked for it yet; whoever does meets the error.
+                self._stepped = None
+        chosen = await step.token()
+        if following is not None:
+            self._ahead = _Ahead(session, length + 1, chosen, following)
+        return chosen
 
     async def _keep_states(self, pages: PageMemory, session: _Session, control: RunControl | None) -> None:
         """Make keys and values of the states of a session's encoder, unless it has them."""

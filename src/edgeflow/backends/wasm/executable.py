@@ -8,12 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Protocol
 
 from edgeflow.backends.contract import HERE, Feed, HelperLink, KernelTime, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
-from edgeflow.backends.wasm.crew import Link, Member, SharePlan
 from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.kernels import Image, start_instance
 from edgeflow.backends.wasm.lowerings import VISION_OPS, lacks, needs_more
@@ -33,7 +32,7 @@ from edgeflow.plan.builder import CacheLayout, StepBuilder
 from edgeflow.plan.link import WORD, Tape, link
 from edgeflow.plan.planner import Draft, initializer_key, make_plan, scope_key
 from edgeflow.plan.printer import print_plan
-from edgeflow.plan.stretches import Share
+from edgeflow.plan.stretches import SharePlan
 from edgeflow.plan.values import Pointer, Step, Value
 
 MOST_PLANS = 16
@@ -64,12 +63,27 @@ class WasmPlan:
     helped: dict[str, SharePlan] = field(default_factory=dict)
 
 
+class HelpedRuns(Protocol):
+    """What runs plans with helpers: crew.Crew."""
+
+    async def run(self, plan: WasmPlan, helpers: list[HelperLink], control: RunControl | None) -> int:
+        """Run a plan, whose inputs are in its memory; what run_tape gives."""
+
+    def bytes(self) -> int:
+        """What helpers take of memory."""
+
+    def close(self) -> None:
+        """The model is gone."""
+
+
 class WasmExecutable:
     """contract.Executable on a WasmMachine."""
 
     def __init__(self, graph: Graph, machine: WasmMachine, texts: dict[str, TensorData] | None = None) -> None:
         """texts: the graph's tensors of strings."""
         self.lane: str = HERE
+        self.flights: int = 1
+        self.place: object = None
         # Where plans find past keys and values; None: in their inputs.
         self.cache: CacheLayout | None = None
         self._graph = graph
@@ -80,9 +94,8 @@ class WasmExecutable:
         self._deciding: list[str] = deciding_inputs(graph)
         self._texts: dict[str, TensorData] = {} if texts is None else texts
         self._interpreter: Interpreter | None = None
-        self._crew: list[Member] = []
-        self._hired: int = 0
-        self._helpers: list[Link] = []
+        self._crew: HelpedRuns | None = None
+        self._helpers: list[HelperLink] = []
 
     async def run(
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
@@ -95,12 +108,21 @@ class WasmExecutable:
         if plan is None:
             return await self._interpret(machine, feeds, outputs, control)
         code = 0
-        if len(helpers) > 0 and len(plan.draft.stretches) > 0:
-            code = await self._run_with_help(machine, plan, self._members(machine, helpers), control)
+        times = None if control is None else control.times
+        if times is not None:
+            from edgeflow.backends.wasm.timing import run_tape_timed
+
+            code = run_tape_timed(machine, plan, times)
+        elif len(helpers) > 0 and len(plan.draft.stretches) > 0:
+            if self._crew is None:
+                from edgeflow.backends.wasm.crew import Crew
+
+                self._crew = Crew(self, machine)
+            code = await self._crew.run(plan, helpers, control)
         elif control is None:
             code = machine.engine.run_tape(plan.tape_address, plan.tape.step_words) if plan.tape.step_words > 0 else 0
         elif plan.tape.step_words > 0:
-            code = await self._run_slices(machine, plan, 0, control)
+            code = await self.run_slices(machine, plan, 0, control)
         return self._end_run(machine, plan, outputs, code)
 
     def _begin_unless_interpreted(self, machine: WasmMachine, feeds: dict[str, Feed], outputs: list[str]) -> WasmPlan | None:
@@ -137,19 +159,6 @@ class WasmExecutable:
         code = machine.engine.run_tape(plan.tape_address, plan.tape.step_words) if plan.tape.step_words > 0 else 0
         return self._end_run(machine, plan, outputs, code)
 
-    async def profile(self, feeds: dict[str, Feed], outputs: list[str]) -> list[KernelTime]:
-        machine = self._living()
-        plan = self._begin_run(machine, feeds, outputs)
-        times: list[KernelTime] = []
-        for group in plan.draft.groups:
-            for step in group.steps:
-                began = now()
-                code = run_part(machine, plan, len(times), len(times) + 1)
-                if code != 0:
-                    raise machine.step_failure(plan.draft, code)
-                times.append(KernelTime('wasm', step.kernel, node_name(group.node), now() - began))
-        return times
-
     def forget_plans(self) -> None:
         """Give the memory of all plans back to the heap."""
         for plan in self._plans.values():
@@ -177,7 +186,7 @@ class WasmExecutable:
             results[outputs[i]] = Feed(value.dtype, value.shape, data)
         return results
 
-    async def _run_slices(self, machine: WasmMachine, plan: WasmPlan, done: int, control: RunControl | None) -> int:
+    async def run_slices(self, machine: WasmMachine, plan: WasmPlan, done: int, control: RunControl | None) -> int:
         """Run the tape from step `done` on in parts, with a pause after every SLICE_MS; what run_tape gives. 'aborted' once `control` says so."""
         ends = step_ends_of(plan)
         if control is None:
@@ -194,54 +203,13 @@ class WasmExecutable:
             stride = next_stride(last - done, time - part_began)
             done = last
             if time - slice_began >= SLICE_MS:
-                await self._let_go(pause(), control, done, len(ends))
+                await self.let_go(pause(), control, done, len(ends))
                 time = now()
                 slice_began = time
             part_began = time
         return 0
 
-    async def _run_with_help(self, machine: WasmMachine, plan: WasmPlan, crew: list[Member], control: RunControl | None) -> int:
-        """Run the tape, the shares of its stretches on the crew while it is there; what run_tape gives."""
-        for member in crew:
-            member.begin(plan.draft.arena_size)
-        try:
-            done = await self._run_stretches(machine, plan, crew, control)
-        finally:
-            for member in crew:
-                # What a helper has begun it may still be writing, into this memory if it is shared.
-                await member.arrival()
-                member.end()
-        return -done if done < 0 else await self._run_slices(machine, plan, done, control)
-
-    async def _run_stretches(self, machine: WasmMachine, plan: WasmPlan, crew: list[Member], control: RunControl | None) -> int:
-        """Run until the end of the last stretch, or until the crew is gone: how many steps are done; what run_tape gave, negative, if it failed."""
-        ends = step_ends_of(plan)
-        done = 0
-        for stretch in plan.draft.stretches:
-            if len([member for member in crew if member.present()]) == 0:
-                break
-            code = run_part(machine, plan, done, stretch.first)
-            helped = min(len(crew), len(stretch.shares))
-            for i in range(helped):
-                share = stretch.shares[i]
-                start = ends[share.first - 1]
-                crew[i].send(self._share_plan(plan, crew[i], share), plan.arena_base, plan.tape_address + start * WORD, ends[share.last - 1] - start)
-            if code == 0:
-                code = run_part(machine, plan, stretch.first, stretch.shares[0].first)
-            for i in range(len(stretch.shares)):
-                share = stretch.shares[i]
-                arrived: bool = False
-                if i < helped and code == 0:
-                    await self._let_go(crew[i].arrival(), control, share.first, len(ends))
-                    arrived = crew[i].take(share, plan.arena_base)
-                if not arrived and code == 0:
-                    code = run_part(machine, plan, share.first, share.last)
-            if code != 0:
-                return -code
-            done = stretch.shares[-1].last
-        return done
-
-    async def _let_go(self, waiting: Awaitable[None], control: RunControl | None, done: int, steps: int) -> None:
+    async def let_go(self, waiting: Awaitable[None], control: RunControl | None, done: int, steps: int) -> None:
         """Wait within a run, after `done` of its steps. 'disposed' or 'aborted' if it is not to go on."""
         self._pausing = True
         try:
@@ -251,28 +219,6 @@ class WasmExecutable:
         if control is not None and control.cancelled():
             raise EdgeflowError('aborted', f'the run was cancelled after {done} of {steps} steps', {'steps': done, 'of': steps})
         self._living()
-
-    def _members(self, machine: WasmMachine, helpers: list[Link]) -> list[Member]:
-        """The crew that these helpers are."""
-        self._crew = [member for member in self._crew if not member.link.lost]
-        crew: list[Member] = []
-        for link in helpers:
-            found: Member | None = None
-            for member in self._crew:
-                if member.link is link:
-                    found = member
-            if found is None:
-                self._hired = self._hired + 1
-                found = Member(link, self._hired, machine.engine)
-                self._crew.append(found)
-            crew.append(found)
-        return crew
-
-    def _share_plan(self, plan: WasmPlan, member: Member, share: Share) -> SharePlan:
-        key = f'{member.name} {share.first}'
-        planned = member.plan(share, plan.helped.get(key))
-        plan.helped[key] = planned
-        return planned
 
     async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
         if self._pausing:
@@ -287,8 +233,8 @@ class WasmExecutable:
         for plan in self._plans.values():
             plans = plans + plan.bytes
         total = machine.engine.instance.memory_size()
-        for member in self._crew:
-            total = total + member.bytes()
+        if self._crew is not None:
+            total = total + self._crew.bytes()
         return MemoryUse(total, machine.weights.bytes, machine.engine.arena_size, plans)
 
     def placement(self) -> Placement:
@@ -311,7 +257,7 @@ class WasmExecutable:
         return self._decoder
 
     def lend(self, helpers: list[HelperLink]) -> None:
-        self._helpers = cast('list[Link]', helpers)
+        self._helpers = helpers
 
     def divisible(self) -> bool:
         """Whether helpers are of use to the plan that was used last."""
@@ -319,9 +265,9 @@ class WasmExecutable:
         return len(keys) > 0 and len(self._plans[keys[-1]].draft.stretches) > 0
 
     def dispose(self) -> None:
-        for member in self._crew:
-            member.close()
-        self._crew = []
+        if self._crew is not None:
+            self._crew.close()
+            self._crew = None
         self._machine = None
         self._decoder = None
         self._interpreter = None

@@ -10,6 +10,8 @@ from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
 from edgeflow.plan.values import Value, Word, at
 
 FLOAT = 4
+# Bytes that come from memory together (wasm/dense.h).
+LINE = 64
 ACTIVATION_IDS: dict[str, int] = {
     '': 0, 'relu': 1, 'gelu': 2, 'gelu_tanh': 3, 'tanh': 4, 'sigmoid': 5, 'silu': 6, 'erf': 7, 'exp': 8, 'quick_gelu': 9,
 }
@@ -20,8 +22,14 @@ def ceil_div(a: int, b: int) -> int:
 
 
 def packed_f32_size(k: int, n: int) -> int:
-    """Bytes of a [K, N] matrix packed by pack_f32."""
+    """Bytes of a [K, N] matrix packed by pack_f32; behind them come the first bytes of their lines, by which weights are brought near."""
     return 4 * 8 * ceil_div(n, 8) * k
+
+
+def lined_f32_size(k: int, n: int) -> int:
+    """Bytes of a [K, N] matrix packed by pack_f32, with the first bytes of its lines."""
+    size = packed_f32_size(k, n)
+    return size + ceil_div(size, LINE)
 
 
 def f32_form(weight: Value | None, source: int, trans: bool) -> PackedForm | None:
@@ -34,9 +42,9 @@ def f32_form(weight: Value | None, source: int, trans: bool) -> PackedForm | Non
     column = k if trans else 1
 
     def pack(b: StepBuilder, inputs: list[Value | None], target: Value) -> None:
-        b.step('pack_f32', [b.pointer(inputs[source]), b.pointer(target), k, n, row, column])
+        b.step('pack_f32', [b.pointer(inputs[source]), b.pointer(target), k, n, row, column, b.pointer(target, packed_f32_size(k, n))])
 
-    return PackedForm('f32t' if trans else 'f32', [source], packed_f32_size(k, n), pack)
+    return PackedForm('f32t' if trans else 'f32', [source], lined_f32_size(k, n), pack)
 
 
 def matmul_form(node: Node, inputs: list[Value | None]) -> PackedForm | None:
@@ -86,7 +94,7 @@ def matmul_steps(
         b.may_reuse(output, residual)
         rows = element_count(a_shape[:a_rank - 1])
         b.step('gemm_f32', [b.pointer(a), b.pointer(packed), b.pointer(output), b.pointer(bias), b.pointer(residual),
-                            rows, n, k, k, n, n, b.real(alpha), activation])
+                            rows, n, k, k, n, n, b.real(alpha), activation, b.pointer(packed, packed_f32_size(k, n))])
         return
     a_row = 1 if trans_a else k
     a_column = m if trans_a else 1

@@ -177,7 +177,7 @@ def bnb4_packing(node: Node) -> PackedForm:
         plain = b.scratch(FLOAT * n * k)
         b.step('dequantize_bnb4', [b.pointer(values[1]), b.pointer(values[2]), b.pointer(plain), n * k, int_of(node, 'block_size', 64),
                                    int_of(node, 'quant_type', 1)])
-        b.step('pack_f32', [b.pointer(plain), b.pointer(target), k, n, 1, k])
+        b.step('pack_f32', [b.pointer(plain), b.pointer(target), k, n, 1, k, 0])
 
     return PackedForm('bnb4', [1, 2], packed_f32_size(k, n), pack)
 
@@ -197,7 +197,7 @@ def lower_matmul_bnb4(b: StepBuilder, node: Node, inputs: list[Value | None], ou
     k = int_of(node, 'K')
     n = int_of(node, 'N')
     m = element_count(source.shape[:len(source.shape) - 1])
-    b.step('gemm_f32', [b.pointer(source), b.pointer(packed), b.pointer(given(b, outputs)), 0, 0, m, n, k, k, n, n, b.real(1.0), 0])
+    b.step('gemm_f32', [b.pointer(source), b.pointer(packed), b.pointer(given(b, outputs)), 0, 0, m, n, k, k, n, n, b.real(1.0), 0, 0])
 
 
 QUANTIZED_LOWERINGS: dict[str, Lowering] = {

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeflow.backends.wasm.lower_dense import LINE
 from edgeflow.plan.builder import StepBuilder
 from edgeflow.plan.stretches import Share, Shared, Stretch
 from edgeflow.plan.values import NodeSteps, Pointer, Step, Value, Word
@@ -34,7 +35,7 @@ INNER = 7
 LDA = 8
 LDC = 9
 ACTIVATION = 12
-GEMM_WORDS = 13
+LINES = 13
 
 # Argument words of sdpa_f32; the last is its scratch memory.
 OUT = 4
@@ -243,7 +244,7 @@ def _divide(groups: list[NodeSteps], layer: _Layer, b: StepBuilder, shares: int)
 def columns_step(step: Step, low: int, high: int) -> Step:
     """The product `step` for columns `low`, a multiple of 8, to `high` only."""
     words = step.words[:]
-    words[B] = _moved(words[B], low * _number(step, INNER) * FLOAT)
+    _move_weights(words, low * _number(step, INNER) * FLOAT)
     words[C] = _moved(words[C], low * FLOAT)
     words[BIAS] = _moved(words[BIAS], low * FLOAT)
     words[COLUMNS] = high - low
@@ -254,7 +255,7 @@ def rows_step(step: Step, low: int, high: int, partial: bool, b: StepBuilder) ->
     """The product `step` over rows `low` to `high` of the weights only. partial: into memory of its own, nothing added."""
     words = step.words[:]
     words[A] = _moved(words[A], low * FLOAT)
-    words[B] = _moved(words[B], low * PANEL * FLOAT)
+    _move_weights(words, low * PANEL * FLOAT)
     words[INNER] = high - low
     if partial:
         rows = _number(step, ROWS)
@@ -337,6 +338,12 @@ def _root(word: Word) -> Value | None:
 
 def _moved(word: Word, offset: int) -> Word:
     return Pointer(word.value, word.offset + offset) if isinstance(word, Pointer) else word
+
+
+def _move_weights(words: list[Word], offset: int) -> None:
+    """Let the product begin `offset` bytes later in its weights; amid a line, nothing tells it about lines."""
+    words[B] = _moved(words[B], offset)
+    words[LINES] = _moved(words[LINES], offset // LINE) if offset % LINE == 0 else 0
 
 
 def _number(step: Step, index: int) -> int:

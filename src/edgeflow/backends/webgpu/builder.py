@@ -52,6 +52,26 @@ class GpuFeatures:
     software: bool = False
 
 
+@dataclass(frozen=True)
+class Norm:
+    """The RMS norm of one row."""
+
+    source: Value
+    gamma: Value | None
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A rotary embedding. table: cos and sin are [positions, half]; else [batch or 1, ..., width], of the token that is there."""
+
+    cos: Value
+    sin: Value
+    half: int
+    interleaved: int = 0
+    table: bool = False
+
+
 @dataclass
 class Dispatch(Step):
     """A dispatch: `words` are the pointers that it binds. parameters: the words of its uniform struct, as signed 32-bit numbers."""
@@ -90,11 +110,6 @@ def kind_of(value: Value) -> str:
     return KINDS.get(value.dtype, '')
 
 
-def quotient(b: GpuBuilder) -> str:
-    """The text of %0 / %1 in a chain, to the last bit."""
-    return '%0 / %1' if b.features.software else 'quotient(%0, %1)'
-
-
 def gpu_size(value: Value) -> int:
     """Bytes that `value` takes there, rounded up so that it can be read as vec4s."""
     return max(ROUND, (value.count() * KIND_BYTES[kind_of(value)] + ROUND - 1) // ROUND * ROUND)
@@ -117,6 +132,17 @@ class GpuBuilder(StepBuilder):
         # How often nodes and outputs of the graph read a value, by its name; and the chains that made values, by their number.
         self.uses: dict[str, int] = {}
         self.chains: dict[int, Chain] = {}
+        # The nodes of the graph that read a value, by its name; and its initializers: the weight of a name.
+        self.readers: dict[str, list[Node]] = {}
+        self.weight: Callable[[str], Value | None] = lambda name: None
+        # The norms of one row that made values, by their number; and products that can be written again with an addition behind.
+        self.norms: dict[int, Norm] = {}
+        self.endings: dict[int, Callable[[Value, Value], bool]] = {}
+        # What was turned, and how, by the number of the result; and the masks that a dispatch before has looked through.
+        self.turns: dict[int, tuple[Value, Turn]] = {}
+        self.checked: set[int] = set()
+        # By the name of an output: where in another value it is; None: it is made where its node is.
+        self.grouped: dict[str, tuple[Value, int] | None] = {}
         # Whether what is being lowered is for WASM as a whole.
         self.near: bool = False
         # The nodes that may fail, by their place in `faults`.
@@ -159,6 +185,15 @@ class GpuBuilder(StepBuilder):
     def temporary(self, dtype: str, shape: list[int]) -> Value:
         """A value that lives between this node's dispatches."""
         return self.new_value('temporary', dtype, shape)
+
+    def added(self, first: Value, other: Value, output: Value) -> bool:
+        """Write output = first + other as the end of the product that made one of them, if only this reads it. False: none did."""
+        for made, residual in [(first, other), (other, first)]:
+            ending = self.endings.get(made.number)
+            if ending is not None and self.uses.get(made.name, 2) == 1 and made.shape == output.shape and residual.shape == output.shape:
+                if residual.dtype == 'float32' and ending(residual, output):
+                    return True
+        return False
 
     def spread(self, threads: int, size: int) -> list[int]:
         """Workgroups of `size` for so many threads: [x, y, 1]. A kernel's group has the number id.y * (groups in x) + id.x; some may have nothing to do."""

@@ -10,14 +10,15 @@ from edgeflow.host.gpu import open_gpu, shader_source
 from edgeflow.host.platform import gather
 from edgeflow.host.port import GpuDevice
 
-WANTED = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix']
+WANTED = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix', 'packed_4x8_integer_dot_product']
 
 
 def features_of(device: GpuDevice) -> GpuFeatures:
     """What lowerings may use on this device."""
     has = device.features
     return GpuFeatures(
-        'shader-f16' in has, device.subgroup_size if 'subgroups' in has else 0, False, 'chromium-experimental-subgroup-matrix' in has,
+        'shader-f16' in has, device.subgroup_size if 'subgroups' in has else 0, 'packed_4x8_integer_dot_product' in has,
+        'chromium-experimental-subgroup-matrix' in has,
         'timestamp-query' in has, device.limit('maxStorageBufferBindingSize'), device.limit('maxComputeWorkgroupStorageSize'),
         min(device.limit('maxComputeInvocationsPerWorkgroup'), device.limit('maxComputeWorkgroupSizeX')),
         device.limit('maxComputeWorkgroupsPerDimension'), device.limit('maxStorageBuffersPerShaderStage'), device.software,

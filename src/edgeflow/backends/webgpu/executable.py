@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edgeflow.backends.contract import Feed, HelperLink, KernelTime, MemoryUse, Placement, RunControl
+from edgeflow.backends.contract import Feed, Held, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.decoder import WasmDecoder
@@ -16,6 +16,7 @@ from edgeflow.backends.wasm.executable import (
 from edgeflow.backends.wasm.kernels import Image
 from edgeflow.backends.wasm.machine import check_operators
 from edgeflow.backends.wasm.pages import PageMemory, PastInput
+from edgeflow.backends.webgpu.ahead import SubmittedStep, step_commands, word_of
 from edgeflow.backends.webgpu.builder import MOST_FAULTS, Dispatch
 from edgeflow.backends.webgpu.crossings import Crossing
 from edgeflow.backends.webgpu.device import Gpu, shared_gpu
@@ -29,10 +30,11 @@ from edgeflow.backends.webgpu.plan import (
 from edgeflow.backends.webgpu.weights import load_weights
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.gpu import narrowed
-from edgeflow.host.platform import array_bytes, array_copy, array_view, new_bytes, now, read_u32
+from edgeflow.host.platform import array_bytes, array_copy, array_view, new_array, new_bytes, read_u32
 from edgeflow.host.port import Bytes, GpuCommand, GpuPiece
 from edgeflow.ir.graph import Graph, TensorData
 from edgeflow.passes.inline_constant_if import deciding_inputs
+from edgeflow.passes.last_logits import TOKEN
 from edgeflow.passes.rename import all_graphs
 from edgeflow.plan.builder import CacheLayout
 from edgeflow.plan.link import WORD
@@ -40,6 +42,8 @@ from edgeflow.plan.printer import print_plan
 from edgeflow.plan.values import Value
 
 MOST_PLANS = 16
+# Runs of one model that are under way at a time: one at work, one behind it, one whose results are being read.
+FLIGHTS = 3
 
 
 @dataclass
@@ -57,6 +61,9 @@ class GpuExecutable:
         _numbers.executables = _numbers.executables + 1
         # The GPU works on runs of several models; this thread only hands them over.
         self.lane: str = f'gpu {_numbers.executables}'
+        # Sessions of a decoder work on one set of pages.
+        self.flights: int = 1 if 'logits' in [info.name for info in graph.outputs] else FLIGHTS
+        self.place: object = machine.gpu.device
         self._graph: Graph = graph
         self._machine: GpuMachine | None = machine
         self._plans: dict[str, GpuPlan] = {}
@@ -73,63 +80,76 @@ class GpuExecutable:
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
         spare: Callable[[], int] | None = None,
     ) -> dict[str, Feed]:
-        machine = self._living()
+        # Runs of one model take turns up to their last commands; their results are read while the next ones are at work.
+        turns = self._living().turns
+        await turns.enter()
+        try:
+            machine = self._living()
+            plan = await self._prepared(machine, feeds, outputs)
+            pending = await self._until_end(machine, plan, control)
+            kept: dict[str, Held] = {}
+            if control is not None and control.keeps:
+                from edgeflow.backends.webgpu.more.resident import keep_outputs
+                pending = pending + await keep_outputs(machine, plan, outputs, kept)
+            ending = self._end_run(machine, plan, outputs, pending, kept)
+        finally:
+            turns.leave()
+        try:
+            return await ending
+        except Exception:
+            for held in kept.values():
+                held.free()
+            raise
+
+    async def _until_end(self, machine: GpuMachine, plan: GpuPlan, control: RunControl | None) -> list[GpuCommand]:
+        """All of a run but the commands that come last, which are given."""
+        times = None if control is None else control.times
+        if times is not None:
+            from edgeflow.backends.webgpu.more.profiling import run_timed
+            await run_timed(self, machine, plan, times)
+            return []
         device = machine.gpu.device
-        plan = await self._prepared(machine, feeds, outputs)
         pending: list[GpuCommand] = []
         for action in plan.actions:
             if action.kind == GPU:
                 pending = action.commands if len(pending) == 0 else pending + action.commands
             elif action.kind == WASM:
-                self._run_wasm(machine, plan, action)
+                self.run_wasm(machine, plan, action)
             elif action.kind == UP:
                 if len(pending) > 0:
                     device.submit(pending)
                     pending = []
-                self._send(machine, plan, action)
+                self.send(machine, plan, action)
             else:
-                await self._fetch(machine, plan, action, pending)
+                await self.fetch(machine, plan, action, pending)
                 pending = []
                 self._check(control)
-        return await self._end_run(machine, plan, outputs, pending)
-
-    async def profile(self, feeds: dict[str, Feed], outputs: list[str]) -> list[KernelTime]:
-        machine = self._living()
-        if not machine.gpu.features.timestamps:
-            raise EdgeflowError('platform', "this GPU has no 'timestamp-query', with which kernels can be timed", {})
-        plan = await self._prepared(machine, feeds, outputs)
-        times: list[KernelTime] = []
-        for action in plan.actions:
-            began = now()
-            if action.kind == GPU:
-                spans = await machine.gpu.device.timed(action.commands)
-                for i in range(len(spans)):
-                    if action.kernels[i] != '':
-                        times.append(KernelTime('webgpu', action.kernels[i], action.nodes[i], spans[i]))
-            elif action.kind == WASM:
-                for i in range(action.first, action.last):
-                    began = now()
-                    self._run_wasm(machine, plan, Action(WASM, i, i + 1, [], [], []))
-                    times.append(KernelTime('wasm', plan.wasm.steps[i].kernel, plan.step_names[i], now() - began))
-            else:
-                if action.kind == UP:
-                    self._send(machine, plan, action)
-                else:
-                    await self._fetch(machine, plan, action, [])
-                times.append(KernelTime('webgpu', action.kind, '', now() - began))
-        return times
+        return pending
 
     async def _prepared(self, machine: GpuMachine, feeds: dict[str, Feed], outputs: list[str]) -> GpuPlan:
         """The plan for these feeds, which are where it has them."""
         shapes = shapes_of(feeds)
+        for name in self._deciding:
+            await bring(feeds, name)
         known = known_values(self._deciding, feeds)
         plan = await self._plan(machine, shapes, outputs, known)
+        for value in plan.crossings.inputs:
+            if not value.far:
+                await bring(feeds, value.name)
         pages = machine.pages
+        paged = pages if self.cache is not None else None
+        if plan.version == machine.memory.version and (paged is None or not paged.lacks()):
+            # Nothing is made that could fail.
+            if paged is not None:
+                paged.realize()
+            self._place(machine, plan)
+            self._feed(machine, plan, feeds)
+            return plan
         # Scopes of errors are a stack that all models share, so nothing is waited for between watch() and settled().
         machine.gpu.device.watch()
         try:
-            if self.cache is not None and pages is not None:
-                pages.realize()
+            if paged is not None:
+                paged.realize()
             self._place(machine, plan)
             self._feed(machine, plan, feeds)
         except Exception:
@@ -137,6 +157,19 @@ class GpuExecutable:
             raise
         await self._settled(machine)
         return plan
+
+    async def submit(self, feeds: dict[str, Feed], chained: bool) -> SubmittedStep | None:
+        """Submit a decoder's step; chained: it takes the token that the step before has chosen, so none is fed. None: this plan cannot be submitted ahead."""
+        machine = self._living()
+        plan = await self._prepared(machine, feeds, [TOKEN])
+        commands = step_commands(machine, plan, chained)
+        if commands is None:
+            return None
+        pieces = [word_of(piece_of(machine, plan, plan.crossings.outputs[0]))]
+        if plan.faults is not None:
+            flags = piece_of(machine, plan, plan.crossings.outputs[1])
+            pieces.append(GpuPiece(flags.buffer, flags.offset, flag_bytes(plan)))
+        return SubmittedStep(machine.gpu.device.run(commands, pieces), lambda parts: check_flags(plan, parts))
 
     async def _settled(self, machine: GpuMachine) -> None:
         pages = machine.pages
@@ -199,9 +232,14 @@ class GpuExecutable:
             elif plan.faults is not None and plan.crossings.origins[value.number] is plan.faults:
                 machine.gpu.device.write(machine.memory.slots[value.offset], 0, new_bytes(flag_bytes(plan)))
             else:
-                self._upload(machine, plan, value, array_bytes(feeds[value.name].data))
+                held = feeds[value.name].held
+                if held is None:
+                    self._upload(machine, plan, value, array_bytes(feeds[value.name].data))
+                elif value.count() > 0:
+                    source = GpuPiece(held.buffer(), 0, value.count() * WORD)
+                    machine.gpu.device.submit([GpuCommand(None, None, [], source, exact(piece_of(machine, plan, value), value))])
 
-    def _send(self, machine: GpuMachine, plan: GpuPlan, action: Action) -> None:
+    def send(self, machine: GpuMachine, plan: GpuPlan, action: Action) -> None:
         """Bring values to the GPU."""
         for i in range(len(action.near)):
             self._upload(machine, plan, action.far[i], self._near_bytes(machine, plan, action.near[i]))
@@ -225,44 +263,50 @@ class GpuExecutable:
     def _near_bytes(self, machine: GpuMachine, plan: GpuPlan, value: Value) -> Bytes:
         return machine.wasm.engine.view(self._address(plan, value), value.size)
 
-    def _run_wasm(self, machine: GpuMachine, plan: GpuPlan, action: Action) -> None:
+    def run_wasm(self, machine: GpuMachine, plan: GpuPlan, action: Action) -> None:
+        """Run the WASM steps of an action."""
         code = run_part(machine.wasm, plan.wasm, action.first, action.last)
         if code != 0:
             index = code // 256
             raise failure(code, plan.step_names[index], plan.wasm.steps[index].kernel)
 
-    async def _fetch(self, machine: GpuMachine, plan: GpuPlan, action: Action, pending: list[GpuCommand]) -> None:
+    async def fetch(self, machine: GpuMachine, plan: GpuPlan, action: Action, pending: list[GpuCommand]) -> None:
         """Run what is pending and bring values to WASM memory."""
         pieces = [exact(piece_of(machine, plan, value), value) for value in action.far]
         parts = await machine.gpu.device.run(pending, pieces)
         for i in range(len(parts)):
             machine.wasm.engine.upload(self._address(plan, action.near[i]), plain_bytes(action.far[i], parts[i]))
 
-    async def _end_run(self, machine: GpuMachine, plan: GpuPlan, outputs: list[str], pending: list[GpuCommand]) -> dict[str, Feed]:
-        """The outputs, copied out, once all is done."""
+    async def _end_run(self, machine: GpuMachine, plan: GpuPlan, outputs: list[str], pending: list[GpuCommand], kept: dict[str, Held]) -> dict[str, Feed]:
+        """The outputs, copied out, once all is done; but those that are kept."""
         values = plan.crossings.outputs
         pieces: list[GpuPiece] = []
-        for value in values:
-            if value.far:
+        for i in range(len(values)):
+            value = values[i]
+            if value.far and (i >= len(outputs) or outputs[i] not in kept):
                 pieces.append(exact(piece_of(machine, plan, value), value))
         if plan.faults is not None:
             flags = pieces.pop()
             pieces.append(GpuPiece(flags.buffer, flags.offset, flag_bytes(plan)))
+        results: dict[str, Feed] = {}
+        for i in range(len(outputs)):
+            if not values[i].far:
+                results[outputs[i]] = Feed(values[i].dtype, values[i].shape, array_copy(values[i].dtype, self._near_bytes(machine, plan, values[i])))
+        # Nothing of the plan is looked at after this, when another run may have begun.
         parts: list[Bytes] = []
         if len(pending) > 0 or len(pieces) > 0:
             parts = await machine.gpu.device.run(pending, pieces)
         if plan.faults is not None:
             check_flags(plan, parts[-1])
-        results: dict[str, Feed] = {}
         far = 0
         for i in range(len(outputs)):
             value = values[i]
-            if value.far:
-                data = array_view(value.dtype, plain_bytes(value, parts[far]))
+            held = kept.get(outputs[i])
+            if held is not None:
+                results[outputs[i]] = Feed(value.dtype, value.shape, new_array('uint8', 0), [], held)
+            elif value.far:
+                results[outputs[i]] = Feed(value.dtype, value.shape, array_view(value.dtype, plain_bytes(value, parts[far])))
                 far = far + 1
-            else:
-                data = array_copy(value.dtype, self._near_bytes(machine, plan, value))
-            results[outputs[i]] = Feed(value.dtype, value.shape, data)
         return results
 
     async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
@@ -306,7 +350,7 @@ class GpuExecutable:
         if self._decoder is None:
             machine = self._living()
             self._decoder = WasmDecoder(
-                self._graph, lambda graph: self._sibling(machine, graph), lambda pasts: page_memory(machine, pasts), self.memory)
+                self._graph, lambda graph: self._sibling(machine, graph), lambda pasts: page_memory(machine, pasts), self.memory, True)
         return self._decoder
 
     def _sibling(self, machine: GpuMachine, graph: Graph) -> GpuExecutable:
@@ -373,6 +417,13 @@ def page_memory(machine: GpuMachine, pasts: list[PastInput]) -> PageMemory:
     pages = GpuPages(machine.gpu.device, machine.memory, pasts)
     machine.pages = pages
     return pages
+
+
+async def bring(feeds: dict[str, Feed], name: str) -> None:
+    """Have a feed here that is held elsewhere."""
+    feed = feeds.get(name)
+    if feed is not None and feed.held is not None:
+        feeds[name] = await feed.held.fetch()
 
 
 def exact(piece: GpuPiece, value: Value) -> GpuPiece:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from edgeflow.backends.wasm.rules import context_of
 from edgeflow.backends.wasm.strides import broadcast_strides, row_major
-from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, Turn
+from edgeflow.backends.webgpu.cached_step import StepAttention, attend_step
 from edgeflow.ir.attributes import int_of, number_of
 from edgeflow.ir.graph import Node
 from edgeflow.ir.ops.decoder import gqa_sizes
@@ -116,6 +117,8 @@ def attend(b: GpuBuilder, cache: CacheLayout, queries: Heads, groups: int, outpu
     bias = seeing.bias
     words.append(0 if bias is None else 1)
     words.extend([0, 0, 0, 0] if bias is None else broadcast_strides(bias.shape, scores))
+    if mask is not None and rows == 1 and seeing.column == 0:
+        b.checked.add(mask.number)
     keeps = mask is not None and mask.dtype == 'bool'
     parts = 1 if b.features.software else 4
     b.dispatch('cached_attend', [
@@ -139,6 +142,14 @@ def takes(b: GpuBuilder, values: list[Value | None], width: int) -> bool:
     return width <= MOST_WIDTH
 
 
+def takes_step(b: GpuBuilder, values: list[Value], width: int) -> bool:
+    """Whether cached_step can work with these queries, keys and values of one token."""
+    for value in values:
+        if value.root().constant or b.kind(value) != 'f32':
+            return False
+    return width % 4 == 0 and width <= MOST_WIDTH
+
+
 def lower_cached_attention(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
     cache = b.cache
     q = at(inputs, 0)
@@ -155,6 +166,17 @@ def lower_cached_attention(b: GpuBuilder, node: Node, inputs: list[Value | None]
     if not takes(b, [q, k if appends else None, v if appends else None, mask, bias], max(q.shape[3], v.shape[3])):
         return False
     layers = layers_of(b, cache, past_k, past_v)
+    if appends and bias is None and q.shape[2] == 1 and v.shape[3] == q.shape[3] and takes_step(b, [q, k, v], q.shape[3]):
+        values = [q, k, v]
+        turns = [b.turns.get(q.number), b.turns.get(k.number)]
+        turn = None
+        if turns[0] is not None and turns[1] is not None and turns[0][1] == turns[1][1]:
+            values = [turns[0][0], turns[1][0], v]
+            turn = turns[0][1]
+        strides = [value.shape[1] * value.shape[3] for value in values]
+        if takes_step(b, values, q.shape[3]) and attend_step(b, cache, StepAttention(
+                values, [0, 0, 0], strides, output, q.shape[1], k.shape[1], q.shape[3], layers, number_of(node, 'scale', 1.0), past_k.shape[2], turn, mask=mask)):
+            return True
     if appends:
         append(b, cache, whole(k), whole(v), layers, Turning())
     seeing = Seeing(number_of(node, 'scale', 1.0), past_k.shape[2], 0 if appends else ENCODER_COLUMN, 0, 0.0, mask, bias)
@@ -207,12 +229,20 @@ def lower_gqa(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: li
     interleaved = int_of(node, 'rotary_interleaved')
     epsilon = number_of(node, 'qk_norm_epsilon', 1e-6)
     layers = layers_of(b, cache, past_k, past_v)
+    scale = number_of(node, 'scale', 0.0) or 1.0 / width ** 0.5
+    window = max(0, int_of(node, 'local_window_size', -1))
+    softcap = number_of(node, 'softcap', 0.0)
+    if rows == 1 and takes_step(b, [source, k, v], width):
+        turn = None if cos is None or sin is None else Turn(cos, sin, cos.shape[1], interleaved, True)
+        if attend_step(b, cache, StepAttention(
+                [source, k, v], [0, starts[0], starts[1]], [line, narrow, narrow], output, sizes.heads, sizes.groups, width, layers, scale,
+                past_k.shape[2], turn, [at(inputs, 14), at(inputs, 15)], epsilon, window, softcap)):
+            return True
     append(b, cache, keys, values, layers, Turning(cos, sin, at(inputs, 15), interleaved, epsilon))
     turned_queries = turned(b, cache, queries, Turning(cos, sin, at(inputs, 14), interleaved, epsilon))
     wide = sizes.heads * width
     to = Heads(output, 0, [rows * wide, width, wide], [batch, sizes.heads, rows, width])
-    seeing = Seeing(number_of(node, 'scale', 0.0) or 1.0 / width ** 0.5, past_k.shape[2], 0, max(0, int_of(node, 'local_window_size', -1)),
-                    number_of(node, 'softcap', 0.0))
+    seeing = Seeing(scale, past_k.shape[2], 0, window, softcap)
     attend(b, cache, turned_queries, sizes.groups, to, layers, seeing)
     return True
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeflow.backends.wasm.rules import context_of
 from edgeflow.backends.wasm.strides import broadcast_strides, row_major
-from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, Turn
 from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.backends.webgpu.lower_attention import Attention, attention
 from edgeflow.backends.webgpu.lower_elementwise import finish, pair, type_of
@@ -30,6 +30,8 @@ def lower_rotary_halves(b: GpuBuilder, node: Node, inputs: list[Value | None], o
             return False
     shape = both[0].shape
     half = shape[3] // 2
+    if shape[2] == 1 and cos.shape == sin.shape and cos.shape[-1] == shape[3] and cos.count() in [shape[3], shape[0] * shape[3]]:
+        b.turns[both[1].number] = (both[0], Turn(cos, sin, half))
     chain = Chain(shape[:3] + [2, half])
     given = row_major(shape)[:3]
     numbers = [chain.load(both[0], 'F', 0, given + [half, 1]), chain.load(both[0], 'F', half, given + [-half, 1])]

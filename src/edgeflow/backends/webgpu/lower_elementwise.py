@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from edgeflow.backends.wasm.lower_convert import scale_loops
 from edgeflow.backends.wasm.lower_elementwise import PARAMETERS, right_operand
-from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, quotient
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
 from edgeflow.backends.webgpu.chain_text import SIGNED, dispatch_chain
 from edgeflow.backends.webgpu.chains import MOST_OPS, Chain, View, broadcast_view, offset_through, strides_through
 from edgeflow.ir.attributes import int_of, number_of, text_of
@@ -169,6 +169,9 @@ def binary_lowering(name: str) -> GpuLowering:
         text = binary_text(name, type_of(b, first))
         if text is None:
             return False
+        second = at(inputs, 1)
+        if name == 'Add' and second is not None and b.added(first, second, output):
+            return True
         chain = Chain(output.shape)
         result = operand(b, chain, first)
         type = type_of(b, output)
@@ -389,7 +392,7 @@ def lower_quantize(b: GpuBuilder, node: Node, inputs: list[Value | None], output
     chain, numbers = made
     low, high = LIMITS[output.dtype]
     type = type_of(b, output)
-    value = chain.op(f'round({quotient(b)})', 'F', numbers[:2]) if numbers[2] < 0 else chain.op(f'round({quotient(b)}) + F(%2)', 'F', numbers)
+    value = chain.op('round(quotient(%0, %1))', 'F', numbers[:2]) if numbers[2] < 0 else chain.op('round(quotient(%0, %1)) + F(%2)', 'F', numbers)
     # What is no number becomes the lower limit, as WASM has it.
     chain.op(f'{type}(clamp(%0, F({low}), F({high})))', type, [value])
     return finish(b, chain, output)

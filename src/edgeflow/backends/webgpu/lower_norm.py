@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, Norm
 from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.backends.webgpu.lanes import lanes_of, row_groups, unit_code
 from edgeflow.backends.webgpu.lower_elementwise import finish, operand, pair, type_of
@@ -104,6 +104,8 @@ def norm_lowering(mean: bool) -> GpuLowering:
             if weights is not None and weights.count() != n:
                 return False
         rows = Rows(element_count(source.shape[:axis]), n, mean, number_of(node, 'epsilon', 1e-5))
+        if rows.rows == 1 and not mean and at(inputs, 2) is None:
+            b.norms[output.number] = Norm(source, at(inputs, 1), rows.epsilon)
         return norm_rows(b, source, at(inputs, 1), at(inputs, 2), output, rows)
 
     return lower

@@ -1,16 +1,16 @@
-"""GPU lowerings of quantised matrix products: weights of 4 or 8 bits in blocks, 8 bit weights with activations quantised in each run.
-
-Codes become floats while they are read. The activations of a QMatMul are rounded as its quantiser says and stay floats, so sums are those
-of its integers but for the rounding of float32.
+"""GPU lowerings of quantised matrix products: 8 bit codes as integers, with activations quantised in each run; weights of 4 or 8 bits in blocks, whose
+codes become floats while they are read.
 """
 
 from __future__ import annotations
 
-from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, quotient
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
 from edgeflow.backends.webgpu.chain_text import dispatch_chain
 from edgeflow.backends.webgpu.chains import Chain
+from edgeflow.backends.webgpu.integers import Bytes4, dispatch_integers, is_unsigned, pack_rows
 from edgeflow.backends.webgpu.lower_reduce import reduce_axes
-from edgeflow.backends.webgpu.products import Codes, Product, declare, dispatch_product, filled, four, matmul_product, store_code
+from edgeflow.backends.webgpu.products import Codes, Product, declare, dispatch_product, filled, matmul_product, store_code
+from edgeflow.backends.webgpu.step_products import Matrix, codes_code, lower_step
 from edgeflow.ir.attributes import int_of, text_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
@@ -18,12 +18,14 @@ from edgeflow.plan.values import Value, at
 
 # Rows into which a tensor is cut so that many threads look for its range.
 MOST_ROWS = 256
+# What DynamicQuantizeLinear makes of element i.
+CODE = 'u32(clamp(round(quotient(f32(x[i]), scale[0])) + f32(zeros[0]), 0.0, 255.0))'
 # So many rows of activations read quantised weights anew.
 FEW_ROWS = 4
 
 
 def dynamic_range(b: GpuBuilder, source: Value, scale: Value, zero: Value) -> bool:
-    """scale (f32) and zero (u32, or f32) of DynamicQuantizeLinear. Of one element each."""
+    """scale (f32) and zero (u32) of DynamicQuantizeLinear. Of one element each."""
     rows = MOST_ROWS
     while source.count() % rows != 0:
         rows = rows // 2
@@ -43,30 +45,12 @@ def dynamic_range(b: GpuBuilder, source: Value, scale: Value, zero: Value) -> bo
         low = chain.op('select(F(), %0, %0 < F())', 'F', [low])
         high = chain.op('select(F(), %0, %0 > F())', 'F', [high])
         # A range of 0 has the scale 1.
-        step = chain.op('select((%1 - %0) / 255.0, F(1.0), %0 == %1)', 'F', [low, high])
+        step = chain.op('select(quotient(%1 - %0, F(255.0)), F(1.0), %0 == %1)', 'F', [low, high])
         if output is zero:
-            step = chain.op(f'clamp(round(-{quotient(b)}), F(), F(255.0))', 'F', [low, step])
-            if b.kind(zero) == 'u32':
-                step = chain.op('U(%0)', 'U', [step])
+            chain.op('U(clamp(round(-quotient(%0, %1)), F(), F(255.0)))', 'U', [low, step])
         if not dispatch_chain(b, chain, output):
             return False
     return True
-
-
-def quantized(b: GpuBuilder, source: Value, scale: Value, zero: Value, output: Value) -> bool:
-    """output = the codes of `source` (u32), or what they stand for (f32)."""
-    chain = Chain([source.count()])
-    x = chain.load(source, 'F', 0, [1])
-    step = chain.load(scale, 'F', 0, [0])
-    shift = chain.load(zero, 'F' if b.kind(zero) == 'f32' else 'U', 0, [0])
-    if b.kind(zero) != 'f32':
-        shift = chain.op('F(%0)', 'F', [shift])
-    code = chain.op(f'clamp(round({quotient(b)}) + %2, F(), F(255.0))', 'F', [x, step, shift])
-    if b.kind(output) == 'u32':
-        chain.op('U(%0)', 'U', [code])
-    else:
-        chain.op('(%0 - %2) * %1', 'F', [code, step, shift])
-    return dispatch_chain(b, chain, output)
 
 
 def lower_dynamic_quantize(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
@@ -76,67 +60,69 @@ def lower_dynamic_quantize(b: GpuBuilder, node: Node, inputs: list[Value | None]
     zero = at(outputs, 2)
     if source is None or codes is None or scale is None or zero is None or b.kind(source) != 'f32' or source.count() == 0:
         return False
-    return dynamic_range(b, source, scale, zero) and quantized(b, source, scale, zero, codes)
+    if not dynamic_range(b, source, scale, zero):
+        return False
+    chain = Chain([source.count()])
+    numbers = [chain.load(source, 'F', 0, [1]), chain.load(scale, 'F', 0, [0]), chain.load(zero, 'U', 0, [0])]
+    chain.op('U(clamp(round(quotient(%0, %1)) + F(%2), F(), F(255.0)))', 'U', numbers)
+    return dispatch_chain(b, chain, codes)
 
 
-def restored(b: GpuBuilder, inputs: list[Value | None]) -> Value | None:
-    """The activations of a QMatMul as floats that are multiples of their scale; None if there is no kernel."""
-    source = inputs[0]
+def quantized_rows(b: GpuBuilder, inputs: list[Value | None], product: Product) -> Bytes4 | None:
+    """A of a QMatMul as rows of codes, and product.scale_all; None if there is no kernel."""
     codes = at(inputs, 6)
-    scale = at(inputs, 7)
     zero = at(inputs, 8)
-    if source is None or b.kind(source) != 'f32':
+    product.scale_all = at(inputs, 7)
+    if codes is not None and zero is not None:
+        return pack_rows(b, codes, product.m, product.k, product.k, 1, zero, '')
+    scale = b.temporary('float32', [1])
+    zero = b.temporary('uint8', [1])
+    product.scale_all = scale
+    if b.kind(product.a) != 'f32' or not dynamic_range(b, product.a, scale, zero):
         return None
-    result = b.temporary('float32', source.shape)
-    if codes is None or scale is None or zero is None:
-        scale = b.temporary('float32', [1])
-        zero = b.temporary('float32', [1])
-        done = dynamic_range(b, source, scale, zero) and quantized(b, source, scale, zero, result)
-        return result if done else None
-    if b.kind(codes) != 'u32' or b.kind(zero) != 'u32':
-        return None
-    chain = Chain([codes.count()])
-    numbers = [chain.load(codes, 'U', 0, [1]), chain.load(zero, 'U', 0, [0]), chain.load(scale, 'F', 0, [0])]
-    chain.op('(F(%0) - F(%1)) * %2', 'F', numbers)
-    return result if dispatch_chain(b, chain, result) else None
+    return pack_rows(b, product.a, product.m, product.k, product.k, 1, zero, CODE, scale)
 
 
-def integers(b: GpuBuilder, value: Value, name: str, start: str, step: int) -> str:
-    """WGSL of four elements (as a vec4f) of an array of small integers from `start` on, `step` (0 or 1) apart."""
-    if b.kind(value) != 'bytes':
-        return 'vec4f(' + four(name, start, f'{step}u') + ')'
-    places = f'({start} + vec4u(0u, {step}u, {2 * step}u, {3 * step}u))'
-    words = ', '.join([f'{name}[i.{lane} / 4u]' for lane in 'xyzw'])
-    return f'{"signed" if value.dtype == "int8" else "plain"}(vec4u({words.replace("i.", places + ".")}) >> ({places} % vec4u(4u) * vec4u(8u)))'
+def integer_weights(b: GpuBuilder, weight: Value, zero: Value | None, product: Product) -> tuple[Bytes4, bool]:
+    """A matrix [K, N] of 8 bit codes for dispatch_integers, and its `across`: as it lies if it can be read so."""
+    if b.kind(weight) == 'bytes' and product.n % 4 == 0:
+        return Bytes4(weight, 0, zero, is_unsigned(weight)), False
+    packed = pack_rows(b, weight, product.n, product.k, 1, product.n, None, '')
+    return Bytes4(packed.value, packed.words, zero, packed.unsigned), True
 
 
 def lower_qmatmul(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
-    weight = at(inputs, 1)
-    scale = at(inputs, 2)
-    zero = at(inputs, 3)
-    y = at(outputs, 0)
     source = at(inputs, 0)
-    if source is None or weight is None or scale is None or y is None or source.count() == 0:
+    weight = at(inputs, 1)
+    y = at(outputs, 0)
+    if source is None or weight is None or y is None or source.count() == 0:
         return False
-    a = restored(b, inputs)
-    if a is None:
-        return False
-    n = weight.shape[1]
-    tables: list[tuple[str, Value]] = []
-    if b.kind(weight) == 'bytes' and n % 4 == 0:
-        read = f'{"signed" if weight.dtype == "int8" else "plain"}(vec4u(b[(k * p.b_row + at) / 4u]) >> vec4u(0u, 8u, 16u, 24u))'
-    else:
-        read = integers(b, weight, 'b', '(k * p.b_row + at)', 1)
-    if zero is not None:
-        tables.append(('zeros', zero))
-        read = read + ' - ' + integers(b, zero, 'zeros', 'at' if zero.count() > 1 else '0u', 1 if zero.count() > 1 else 0)
-    product = matmul_product(a, weight, y, False, False)
-    product.codes = Codes(False, f'return {read};', n, 1, tables)
-    product.scale = scale
+    product = matmul_product(source, weight, y, False, False)
+    product.scale = at(inputs, 2)
     product.bias = at(inputs, 4)
     product.residual = at(inputs, 5)
     product.activation = text_of(node, 'activation', '')
-    return dispatch_product(b, product)
+    a = quantized_rows(b, inputs, product)
+    if a is None:
+        return False
+    w, across = integer_weights(b, weight, at(inputs, 3), product)
+    return dispatch_integers(b, product, a, w, across)
+
+
+def lower_matmul_integer(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
+    """MatMulInteger of one matrix B, with one zero point for all of A."""
+    source = at(inputs, 0)
+    weight = at(inputs, 1)
+    zero = at(inputs, 2)
+    y = at(outputs, 0)
+    if source is None or weight is None or y is None or source.count() == 0 or (zero is not None and zero.count() > 1):
+        return False
+    product = matmul_product(source, weight, y, False, False)
+    if len(product.b_dims) > 0 or len(weight.shape) < 2:
+        return False
+    a = pack_rows(b, source, product.m, product.k, product.k, 1, zero, '')
+    w, across = integer_weights(b, weight, at(inputs, 3), product)
+    return dispatch_integers(b, product, a, w, across)
 
 
 def block_codes(b: GpuBuilder, node: Node, inputs: list[Value | None]) -> Codes | None:
@@ -182,6 +168,10 @@ def lower_matmul_nbits(b: GpuBuilder, node: Node, inputs: list[Value | None], ou
     source = at(inputs, 0)
     weight = at(inputs, 1)
     y = at(outputs, 0)
+    shared = b.grouped.get(node.outputs[0])
+    if shared is not None and y is not None:
+        b.alias(y, shared[0], shared[1] * 4)
+        return True
     codes = block_codes(b, node, inputs)
     if source is None or weight is None or y is None or codes is None:
         return False
@@ -190,9 +180,34 @@ def lower_matmul_nbits(b: GpuBuilder, node: Node, inputs: list[Value | None], ou
     product.codes = codes
     product.bias = at(inputs, 5)
     bits = int_of(node, 'bits', 4)
+    if product.m == 1 and lower_step(b, node, Matrix(weight, product.n, codes, product.bias), source, y, siblings(b, node)):
+        return True
     if product.m <= FEW_ROWS and k == codes.b_column * 32 // bits:
         return dispatch_blocks(b, product, codes, bits, int_of(node, 'block_size', 32))
     return dispatch_product(b, product)
+
+
+def siblings(b: GpuBuilder, node: Node) -> list[tuple[Node, Matrix]]:
+    """The other products of the same row by weights of the graph that are alike."""
+    found: list[tuple[Node, Matrix]] = []
+    b.grouped[node.outputs[0]] = None
+    for other in b.readers.get(node.inputs[0], []):
+        same = other.key() == node.key() and other.inputs[0] == node.inputs[0] and other.outputs[0] not in b.grouped
+        for name in ['K', 'bits', 'block_size']:
+            same = same and int_of(other, name) == int_of(node, name)
+        values: list[Value | None] = []
+        for name in other.inputs[1:]:
+            held = None if name == '' else b.weight(name)
+            same = same and (held is not None or name == '')
+            values.append(held)
+        if not same:
+            continue
+        codes = block_codes(b, other, [None] + values)
+        weight = at(values, 0)
+        n = int_of(other, 'N')
+        if codes is not None and weight is not None and n % 4 == 0:
+            found.append((other, Matrix(weight, n, codes, at(values, 4))))
+    return found
 
 
 END_LANES = '''  let at = local.y * $LANESu;
@@ -235,10 +250,7 @@ def dispatch_blocks(b: GpuBuilder, product: Product, codes: Codes, bits: int, bl
     code: dict[str, str] = {
         '$LANES/STEP': f'{lanes // step}', '$LANES': f'{lanes}', '$WY': f'{high}', '$STEP': f'{step}', '$U': f'{turns}', '$NX': f'{fours}', '$BLOCK': f'{block}',
         '$A': f'vec4<{b.kind(product.a)}>', '$B': 'vec2u', '$LOAD_A': 'return vec4f(a[at + k / 4u]);', '$LOAD_B': 'return vec4f();', '$COLUMN': 'n', '$PARAMS': ''}
-    code['$CODES'] = ('plain(vec4u(select(w.x, w.y, four == 1u)) >> vec4u(0u, 8u, 16u, 24u))' if bits == 8 else
-                      'vec4f((vec4u(select(w.x, w.y, four > 1u)) >> (vec4u(0u, 4u, 8u, 12u) + vec4u(four % 2u * 16u))) & vec4u(15u))')
-    code['$TOTAL'] = 'dot(' + ' + '.join([f'x#u_{i}' for i in range(fours)]) + ', vec4f(1.0))'
-    code['$DOTS'] = '(' + ' + '.join([f'dot(codes(w#u_#j, {i}u), x#u_{i})' for i in range(fours)]) + ')'
+    code.update(codes_code(bits))
     code['$SHARED'] = f'var<workgroup> part: array<vec4f, {lanes * high}>;' if lanes > 1 else ''
     code['$END'] = filled(END_LANES, code) if lanes > 1 else '  store(0u, group.y, n, c);'
     bindings = [product.a, product.b, product.y]
@@ -257,6 +269,7 @@ def dispatch_blocks(b: GpuBuilder, product: Product, codes: Codes, bits: int, bl
 
 QUANTIZED_LOWERINGS: dict[str, GpuLowering] = {
     'DynamicQuantizeLinear': lower_dynamic_quantize,
+    'MatMulInteger': lower_matmul_integer,
     'edgeflow:QMatMul': lower_qmatmul,
     'com.microsoft:MatMulNBits': lower_matmul_nbits,
 }

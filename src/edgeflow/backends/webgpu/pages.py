@@ -10,6 +10,7 @@ Buffers are made and copied in realize(), within a run, where errors are looked 
 from __future__ import annotations
 
 from edgeflow.backends.wasm.pages import FLOAT, MOST_ROWS, PAGE, ROW_WORDS, WORD, PageList, PastInput, TableRow
+from edgeflow.backends.webgpu.builder import ROUND
 from edgeflow.backends.webgpu.memory import GpuMemory
 from edgeflow.host.platform import new_bytes, write_i32s
 from edgeflow.host.port import GpuBuffer, GpuCommand, GpuDevice, GpuPiece
@@ -18,6 +19,8 @@ from edgeflow.plan.values import Value
 
 POOL = '#pool'
 TABLE = '#table'
+# The token that a step chose, for the next one, which may be submitted before it is read.
+CHOSEN = '#chosen'
 FIRST_PAGES = 4
 FIRST_TABLE = 1024
 # No number that a plan gives.
@@ -96,6 +99,11 @@ class GpuPages:
         words.extend([0] * (MOST_ROWS * ROW_WORDS - len(words)))
         self._words = words + lists
 
+    def lacks(self) -> bool:
+        """Whether realize() has more to do than to write the table."""
+        whole = self._memory.whole
+        return self._end * FLOAT > whole.get(POOL, 0) or len(self._words) * WORD > whole.get(TABLE, 0) or len(self._copies) > 0
+
     def realize(self) -> None:
         """Make the buffers as large as is needed now, copy what is to be copied, and write the table."""
         held = self._memory.whole.get(POOL, 0)
@@ -113,6 +121,8 @@ class GpuPages:
         if len(self._words) * WORD > size:
             if size > 0:
                 self._device.free(self._memory.weights[TABLE])
+            else:
+                self._memory.set_whole(CHOSEN, self._device.buffer(ROUND), ROUND)
             size = max(2 * size, WORD * max(FIRST_TABLE, len(self._words)))
             self._memory.set_whole(TABLE, self._device.buffer(size), size)
         data = new_bytes(len(self._words) * WORD)

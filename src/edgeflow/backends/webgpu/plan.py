@@ -76,6 +76,10 @@ async def make_gpu_plan(
     b = GpuBuilder(machine, machine.gpu.features)
     b.cache = cache
     count_uses(graph, b.uses)
+    for node in graph.nodes:
+        for name in node.inputs:
+            b.readers.setdefault(name, []).append(node)
+    b.weight = lambda name: machine.initializer(name) if name in graph.initializers else None
     wasm.begin_plan()
     try:
         draft = make_plan(graph, shapes, outputs, machine, b, known)

@@ -120,6 +120,8 @@ class Product:
     beta: float = 1.0
     # One number, or one a column.
     scale: Value | None = None
+    # One number for all, with `scale`.
+    scale_all: Value | None = None
     # One number a row, of `groups` times m rows: those of matrix number `batch % groups`.
     row_bias: Value | None = None
     groups: int = 1
@@ -219,8 +221,8 @@ SUM_ROWS = '''$for l 4 {
     c#i_#j = $FMA(vec4f(a#u_#i[#l]), b#u_#l_#j, c#i_#j);
 $}'''
 SUM_ACROSS = 'c#i_#j += vec4f(dot(a#u_#i, b#u_0_#j), dot(a#u_#i, b#u_1_#j), dot(a#u_#i, b#u_2_#j), dot(a#u_#i, b#u_3_#j));'
-SHARED = 'const MADE = THREADS * $TMu * $TNu;\nvar<workgroup> part: array<vec4f, MADE * $KSu>;'
-END_ALONE = '''  var made: array<vec4f, $TM * $TN>;
+SHARED = 'const MADE = THREADS * $TMu * $TNu;\nvar<workgroup> part: array<$ACC, MADE * $KSu>;'
+END_ALONE = '''  var made: array<$ACC, $TM * $TN>;
 $for i $TM {
 $for j $TN {
   made[#i * $TN + #j] = c#i_#j;
@@ -235,7 +237,7 @@ $}
 $}
   workgroupBarrier();
   for (var o = slice * THREADS + t; o < MADE; o += THREADS * $KSu) {
-    var v = vec4f();
+    var v = $ACC();
 $for z $KS {
     v += part[#zu * MADE + o];
 $}
@@ -262,6 +264,7 @@ def division_code(division: Division, k: int, across: bool) -> dict[str, str]:
     code['$KS'] = f'{slices}'
     code['$U'] = '2' if division.rows < 4 and slices > 1 and k % (8 * slices) == 0 else '1'
     code['$SUM'] = SUM_ACROSS if across else SUM_ROWS
+    code['$HEAD'] = ''
     code['$SHARED'] = filled(SHARED, code) if slices > 1 else ''
     code['$END'] = filled(END_SHARED if slices > 1 else END_ALONE, code)
     # Neighbouring threads read neighbouring memory: along columns, or along k where B lies by columns.
@@ -301,12 +304,17 @@ def store_code(b: GpuBuilder, product: Product, bindings: list[Value], declared:
     """$Y, $BINDINGS and $STORE; appends what is bound beside a and b, whose declarations are `declared` so far."""
     by_fours = product.n % 4 == 0
     code['$Y'] = 'vec4f' if by_fours else 'f32'
+    code['$SCALED'] = 'p.alpha * sum'
+    for mark in ['$ACC', '$WA', '$WB']:
+        code[mark] = 'vec4f'
     lines: list[str] = ['let at = start + (m * p.n + n) / 4u;' if by_fours else 'let at = start + m * p.n + n;']
     if product.scale is not None:
         whole = by_fours and product.scale.count() > 1
         declare(b, 'scale', product.scale, whole, bindings, declared)
-        lines.append('v *= f32(scale[0]);' if product.scale.count() == 1 else 'v *= vec4f(scale[n / 4u]);' if whole else
-                     'v *= vec4f(' + four('scale', 'n', '1u') + ');')
+        if product.scale_all is not None:
+            declare(b, 'scale_all', product.scale_all, False, bindings, declared)
+        lines.append('v *= ' + ('' if product.scale_all is None else 'scale_all[0] * ') + (
+            'f32(scale[0]);' if product.scale.count() == 1 else 'vec4f(scale[n / 4u]);' if whole else 'vec4f(' + four('scale', 'n', '1u') + ');'))
     if product.bias is not None:
         declare(b, 'bias', product.bias, by_fours, bindings, declared)
         lines.append('v += vec4f(bias[n / 4u]);' if by_fours else 'v += vec4f(' + four('bias', 'n', '1u') + ');')

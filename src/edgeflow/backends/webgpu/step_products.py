@@ -1,0 +1,228 @@
+"""Products of a decoder's step: one row times weights in blocks of codes, with as much of what stands around them as one dispatch can do.
+
+A step is hundreds of small dispatches, each of which costs more than its work. So matrices that share their row are one product (queries, keys
+and values; gate and up), the row's RMS norm or the chain that makes it is read along (a norm's factor is common to the row, so it comes last),
+and an addition behind is the product's residual. What was dispatched for any of these before is dropped, since nobody reads it then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from edgeflow.backends.webgpu.builder import GpuBuilder, Norm
+from edgeflow.backends.webgpu.chain_text import ChainWriter, chain_loops, types_text
+from edgeflow.backends.webgpu.chains import Chain
+from edgeflow.backends.webgpu.products import Codes, filled
+from edgeflow.ir.attributes import int_of
+from edgeflow.ir.graph import Node
+from edgeflow.plan.values import Value
+
+# Elements of a result, at which a view of it can be bound: builder.ALIGNMENT bytes of float32.
+APART = 64
+# More steps of a chain are not computed by every workgroup.
+MOST_OPS = 12
+END = '''  let at = local.y * $LANESu;
+  part[at + local.x] = vec4f(c);
+  more[at + local.x] = squares;
+  workgroupBarrier();
+  if (local.x < $STEPu) {
+    c = vec4f();
+    squares = 0.0;
+$for z $LANES/STEP
+    c += part[at + local.x + #zu * $STEPu];
+    squares += more[at + local.x + #zu * $STEPu];
+$}
+    part[at + local.x] = c;
+    more[at + local.x] = squares;
+  }
+  workgroupBarrier();
+  if (local.x == 0u) {
+    c = vec4f();
+    squares = 0.0;
+$for z $STEP
+    c += part[at + #zu];
+    squares += more[at + #zu];
+$}
+    finish(unit, c);
+  }'''
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """[N, K] in blocks of codes."""
+
+    weight: Value
+    n: int
+    codes: Codes
+    bias: Value | None
+
+
+@dataclass(frozen=True)
+class StepProduct:
+    """`source` [K] times matrices, whose results lie in `y` from `starts` on."""
+
+    source: Value
+    k: int
+    bits: int
+    block: int
+    matrices: list[Matrix]
+    y: Value
+    starts: list[int] = field(default_factory=lambda: [0])
+    norm: Norm | None = None
+    chain: Chain | None = None
+    residual: Value | None = None
+
+
+def lower_step(b: GpuBuilder, node: Node, matrix: Matrix, source: Value, y: Value, others: list[tuple[Node, Matrix]]) -> bool:
+    """The product of one row, together with `others` of the same row as far as a kernel binds them; False if there is no kernel."""
+    k = int_of(node, 'K')
+    block = int_of(node, 'block_size', 32)
+    bits = int_of(node, 'bits', 4)
+    if b.kind(source) not in ['f32', 'f16'] or b.kind(y) != 'f32' or k % 4 != 0 or matrix.n % 4 != 0:
+        return False
+    one = StepProduct(source, k, bits, block, [matrix], y)
+    norm = b.norms.get(source.number)
+    made = b.chains.get(source.number)
+    if norm is not None:
+        one = replace(one, source=norm.source, norm=norm)
+    elif made is not None and made.output is source and not b.features.software and readable(made, b.uses.get(source.name, 2), 1 + len(others)):
+        one = replace(one, chain=made)
+    if not dispatch_step(b, one, False):
+        one = StepProduct(source, k, bits, block, [matrix], y)
+    # All of them, or as many as can be bound.
+    for count in range(len(others), 0, -1):
+        matrices = [matrix] + [other[1] for other in others[:count]]
+        starts: list[int] = []
+        end = 0
+        for each in matrices:
+            starts.append(end)
+            end = end + (each.n + APART - 1) // APART * APART
+        y_of_all = b.temporary('float32', [end])
+        if dispatch_step(b, replace(one, matrices=matrices, y=y_of_all, starts=starts), True):
+            b.alias(y, y_of_all)
+            for i in range(count):
+                b.grouped[others[i][0].outputs[0]] = (y_of_all, starts[i + 1])
+            return True
+    if not dispatch_step(b, one, True):
+        return False
+
+    def end_with(residual: Value, output: Value) -> bool:
+        return dispatch_step(b, replace(one, residual=residual, y=output), True)
+
+    b.endings[y.number] = end_with
+    return True
+
+
+def readable(chain: Chain, uses: int, readers: int) -> bool:
+    """Whether a product may compute the chain each time that it reads the row."""
+    for op in chain.ops:
+        if op.read >= 0 and len(op.arguments) > 0:
+            return False
+    return uses == readers and len(chain.ops) <= MOST_OPS and chain.shape[-1] % 4 == 0
+
+
+def dispatch_step(b: GpuBuilder, product: StepProduct, write: bool) -> bool:
+    """Write the dispatch; False, also if it is not to be written, if it would bind too much."""
+    bindings: list[Value] = []
+    declared: list[str] = []
+    fields: list[str] = []
+    words: list[int] = []
+    row = ''
+    chain = product.chain
+    if chain is not None:
+        writer = ChainWriter(b, chain, chain_loops(chain), 4)
+        writer.places()
+        writer.steps()
+        bindings = writer.bindings
+        declared = writer.declared
+        fields = writer.fields
+        words = writer.words
+        row = '\n'.join(writer.lines) + f'\nreturn vec4f(v{chain.result});'
+
+    def bind(name: str, value: Value, element: str, access: str) -> None:
+        bindings.append(value)
+        declared.append(f'@group(0) @binding({len(bindings)}) var<storage, {access}> {name}: array<{element}>;')
+
+    norm = product.norm
+    if chain is None:
+        bind('x', product.source, f'vec4<{b.kind(product.source)}>', 'read')
+        row = 'return vec4f(x[u]);' if norm is None else 'let v = vec4f(x[u]);\nsquares += dot(v, v);\nreturn v;'
+        if norm is not None and norm.gamma is not None:
+            bind('gamma', norm.gamma, f'vec4<{b.kind(norm.gamma)}>', 'read')
+            row = row.replace('return v', 'return v * vec4f(gamma[u])')
+    width = product.matrices[0].codes.b_column
+    if product.k < width * 32 // product.bits:
+        # The last block is not full.
+        row = f'if (u >= {product.k // 4}u) {{ return vec4f(); }}\n' + row
+    stored = 'c'
+    sets = 0
+    for q in range(len(product.matrices)):
+        matrix = product.matrices[q]
+        bind(f'b_{q}', matrix.weight, 'vec2u', 'read')
+        text = matrix.codes.functions.replace('scale_of', f'scale_of_{q}').replace('zero_of', f'zero_of_{q}')
+        for name, value in matrix.codes.tables:
+            kind = b.kind(value)
+            bind(f'{name}_{q}', value, 'u32' if kind == 'bytes' else kind, 'read')
+            text = text.replace(name + '[', f'{name}_{q}[')
+        declared.append(text)
+        if matrix.bias is not None:
+            bind(f'bias_{q}', matrix.bias, f'vec4<{b.kind(matrix.bias)}>', 'read')
+        fields.extend([f'first_{q}: u32', f'sets_{q}: u32', f'to_{q}: u32'])
+        words.extend([sets, matrix.n // 4, product.starts[q] // 4])
+        sets = sets + matrix.n // 4
+    biased = [matrix for matrix in product.matrices if matrix.bias is not None]
+    if len(biased) > 0:
+        if len(biased) < len(product.matrices):
+            return False
+        stored = stored + ' + vec4f(bias_#q[n])'
+    residual = product.residual
+    if residual is not None:
+        bind('residual', residual, f'vec4<{b.kind(residual)}>', 'read')
+        stored = stored + ' + vec4f(residual[n])'
+    bind('y', product.y, 'vec4f', 'read_write')
+    units = width // 2
+    lanes, turns, high = division(b, units)
+    groups = b.spread((sets + high - 1) // high, 1)
+    if len(bindings) > b.features.buffers or groups[1] > 1:
+        return False
+    if not write:
+        return True
+    fours = 16 // product.bits
+    step = lanes if lanes <= 8 else 16 if lanes >= 128 else 8
+    code = codes_code(product.bits)
+    code.update({
+        '$TYPES': types_text(4), '$PARAMS': ', '.join(fields), '$BINDINGS': '\n'.join(declared), '$ROW': row, '$COUNT': f'{len(product.matrices)}',
+        '$LANES/STEP': f'{lanes // step}', '$LANES': f'{lanes}', '$WY': f'{high}', '$STEP': f'{step}', '$U': f'{turns}', '$NX': f'{fours}',
+        '$BLOCK': f'{product.block}', '$STORED': stored,
+        '$SCALED': 'sum' if norm is None else 'sum / sqrt(squares * p.share + p.epsilon)',
+        '$SHARED': f'var<workgroup> part: array<vec4f, {lanes * high}>;\nvar<workgroup> more: array<f32, {lanes * high}>;' if lanes > 1 else '',
+    })
+    code['$END'] = filled(END, code) if lanes > 1 else '  finish(unit, c);'
+    numbers: list[int] = [units, b.real(1.0 / product.k), b.real(0.0 if norm is None else norm.epsilon)]
+    b.dispatch('step_product', bindings, numbers + words, groups, None, code)
+    return True
+
+
+def codes_code(bits: int) -> dict[str, str]:
+    """Marks of kernels that read 8 bytes of codes at a time: the codes of four, their products with the row, and the row's sum."""
+    fours = 16 // bits
+    return {
+        '$CODES': 'plain(vec4u(select(w.x, w.y, four == 1u)) >> vec4u(0u, 8u, 16u, 24u))' if bits == 8 else
+                  'vec4f((vec4u(select(w.x, w.y, four > 1u)) >> (vec4u(0u, 4u, 8u, 12u) + vec4u(four % 2u * 16u))) & vec4u(15u))',
+        '$TOTAL': 'dot(' + ' + '.join([f'x#u_{i}' for i in range(fours)]) + ', vec4f(1.0))',
+        '$DOTS': '(' + ' + '.join([f'dot(codes(w#u_#j, {i}u), x#u_{i})' for i in range(fours)]) + ')',
+    }
+
+
+def division(b: GpuBuilder, units: int) -> tuple[int, int, int]:
+    """Threads for four columns, how many units of 8 bytes each reads in a turn, and how many fours of columns a workgroup has."""
+    if b.features.software:
+        return (1, 1, 8)
+    lanes = 1
+    while lanes < 128 and lanes < units:
+        lanes = lanes * 2
+    turns = 1
+    for count in [2, 3, 4]:
+        if units % (lanes * count) == 0:
+            turns = count
+    return (lanes, turns, max(1, 32 // lanes))

@@ -1,0 +1,103 @@
+"""Tensors that stay on the GPU, and several runs under way, in Chromium on SwiftShader: models in a worker and in the page."""
+
+from __future__ import annotations
+
+import pytest
+from onnx import TensorProto, helper
+from playwright.sync_api import Page
+
+from toolchain.serve import Server
+
+MODEL = '/models/bert-mini-sentence/onnx/model.onnx'
+ROWS = {'input_ids': [2, 5, 9, 3], 'attention_mask': [1, 1, 1, 1], 'token_type_ids': [0, 0, 0, 0]}
+
+
+def doubling() -> list[int]:
+    """The bytes of a model with y = x + x."""
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ['b', 's', 'h']) for name in ('x', 'y')]
+    graph = helper.make_graph([helper.make_node('Add', ['x', 'x'], ['y'])], 'g', infos[:1], infos[1:])
+    return list(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=9).SerializeToString())
+
+
+PRELUDE = """
+  const { env, loadModel, memoryStats, onTask, tensor } = await import('/dist/edgeflow.js');
+  env.workers = workers;
+  const given = (rows, id = 2) => Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, tensor(
+    name === 'input_ids' ? [id, ...row.slice(1)] : row, [1, row.length], 'int64')]));
+  const codeOf = promise => promise.then(() => 'no error', error => error.code);
+"""
+CHAIN = 'async ([url, bytes, rows, workers]) => {' + PRELUDE + """
+  const first = await loadModel(url, { device: 'webgpu' });
+  const second = await loadModel(Uint8Array.from(bytes), { device: 'webgpu' });
+  const elsewhere = await loadModel(Uint8Array.from(bytes), { device: 'wasm' });
+  const name = first.outputs[0].name, plain = (await first.run(given(rows)))[name];
+  await second.run({ x: plain });
+  const before = memoryStats().gpu.size;
+  const x = (await first.run(given(rows), { location: 'gpu' }))[name];
+  const kept = memoryStats().gpu.size - before;
+  const { y } = await second.run({ x }, { location: 'gpu' });
+  const { y: z } = await elsewhere.run({ x: y });
+  let look = '';
+  try { x.data; } catch (error) { look = error.code; }
+  first.dispose(), second.dispose(), elsewhere.dispose();
+  // The worker is still there for its tensors.
+  const read = [...await y.read()], same = [...await x.read()];
+  const left = memoryStats().gpu.size;
+  x.dispose(), y.dispose();
+  const { y: again } = await (await loadModel(Uint8Array.from(bytes), { device: 'webgpu' })).run({ x: plain });
+  return { plain: [...plain.data], read, same, z: [...z.data], again: [...again.data], locations: [x, y, z, plain].map(t => t.location), look, kept, left,
+           gone: await codeOf(y.read()) };
+}"""
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_what_stays_on_the_gpu_feeds_the_next_model(page: Page, server: Server, workers: int) -> None:
+    """With workers, both models and the tensors are in one; it ends with the last of them."""
+    seen = page.evaluate(CHAIN, [server.url(MODEL), doubling(), ROWS, workers])
+    plain = seen['plain']
+    assert seen['same'] == plain and seen['read'] == seen['again'] == [2 * x for x in plain]
+    assert seen['z'] == [4 * x for x in plain]
+    assert seen['locations'] == ['gpu', 'gpu', 'host', 'host'] and seen['look'] == 'invalid-argument'
+    assert seen['kept'] == 4 * len(plain) and seen['left'] == 2 * seen['kept']
+    assert seen['gone'] == 'disposed'
+
+
+def test_models_on_the_gpu_live_in_one_worker_that_ends_with_the_last_tensor(page: Page, server: Server) -> None:
+    page.evaluate('async ([url, bytes, rows, workers]) => {' + PRELUDE + """
+      const models = [await loadModel(url, { device: 'webgpu' }), await loadModel(url, { device: 'webgpu' })];
+      window.kept = (await models[0].run(given(rows), { location: 'gpu' }))[models[0].outputs[0].name];
+      window.models = models;
+    }""", [server.url(MODEL), [], ROWS, 4])
+    assert len(page.workers) == 1
+    page.evaluate('() => { for (const model of models) model.dispose(); }')
+    assert page.evaluate('() => kept.read().then(numbers => numbers.length)') > 0
+    assert len(page.workers) == 1
+    with page.workers[0].expect_event('close', timeout=10_000):
+        page.evaluate('() => kept.dispose()')
+
+
+FLIGHTS = 'async ([url, bytes, rows, workers]) => {' + PRELUDE + """
+  const model = await loadModel(url, { device: 'webgpu' }), name = model.outputs[0].name, ids = [2, 3, 4, 5, 6, 7, 8];
+  const run = async id => [...(await model.run(given(rows, id)))[name].data];
+  const single = [];
+  for (const id of ids) single.push(await run(id));
+  let running = 0, most = 0;
+  onTask(({ kind }) => { running += { started: 1, done: -1 }[kind] ?? 0; most = Math.max(most, running); });
+  const ended = [], together = await Promise.all(ids.map(async id => { const data = await run(id); ended.push(id); return data; }));
+  // One of several is cancelled, the others go on.
+  const controller = new AbortController();
+  const cancelled = [1, 2, 3, 4].map((_, i) => model.run(given(rows, ids[i]), i === 3 ? { signal: controller.signal } : {}));
+  controller.abort();
+  const codes = await Promise.all(cancelled.map(codeOf));
+  model.dispose();
+  return { single, together, ended, ids, most, codes };
+}"""
+
+
+@pytest.mark.parametrize('workers', [0, 3])
+def test_runs_under_way_together_give_what_single_runs_give(page: Page, server: Server, workers: int) -> None:
+    seen = page.evaluate(FLIGHTS, [server.url(MODEL), [], ROWS, workers])
+    assert seen['together'] == seen['single'] and seen['single'][0] != seen['single'][1]
+    assert seen['ended'] == seen['ids'] and seen['most'] == 3
+    assert seen['codes'] == ['no error', 'no error', 'no error', 'aborted']
+

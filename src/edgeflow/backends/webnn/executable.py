@@ -22,7 +22,7 @@ from edgeflow.backends.webnn.machine import NO_OPERATOR, NnMachine
 from edgeflow.backends.webnn.partition import Partition
 from edgeflow.backends.webnn.plan import Compiled, NnPlan, free_nn_plan, make_nn_plan
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_bytes, array_copy, array_view, now
+from edgeflow.host.platform import array_bytes, array_copy, now
 from edgeflow.host.port import Bytes, NnTensor
 from edgeflow.ir.dtype import DTYPE_CODES
 from edgeflow.ir.graph import Graph, TensorData
@@ -204,12 +204,11 @@ class NnExecutable:
             if stage.checked is not None:
                 tensors.append(stage.checked)
                 stages.append(stage)
-        places: dict[int, int] = {}
-        for value in plan.draft.outputs:
-            number = value.root().number
-            if number in plan.division.far and number not in places:
-                places[number] = len(tensors)
-                tensors.append(plan.tensors[number])
+        found: dict[int, int] = {}
+        for root, _ in plan.division.places.values():
+            if root not in found:
+                found[root] = len(tensors)
+                tensors.append(plan.tensors[root])
         parts: list[Bytes] = []
         if len(tensors) > 0:
             parts = await self._read(machine, tensors)
@@ -218,13 +217,11 @@ class NnExecutable:
         results: dict[str, Feed] = {}
         for i in range(len(outputs)):
             value = plan.draft.outputs[i]
-            place = places.get(value.root().number, -1)
-            if place >= 0:
-                whole = parts[place]
-                start = value.root_offset()
-                part = whole if value.size == len(whole) else whole[start:start + value.size]
+            place = plan.division.places.get(value.number)
+            if place is not None:
+                root, start = place
                 # Two outputs may be views of one tensor; results share no memory.
-                data = array_view(value.dtype, part) if part is whole and value.base is None else array_copy(value.dtype, part)
+                data = array_copy(value.dtype, parts[found[root]][start:start + value.size])
             else:
                 data = array_copy(value.dtype, machine.wasm.engine.view(self._address(plan, value), value.size))
             results[outputs[i]] = Feed(value.dtype, value.shape, data)

@@ -38,7 +38,8 @@ class Partition(Step):
 @dataclass
 class Division:
     """A plan's groups, those for WebNN in Partitions. near_inputs, near_outputs: what lies in the arena of the inputs and outputs of a run; far_inputs, far:
-    roots of the inputs that go to tensors, and numbers of the roots that partitions make. light: operators of small partitions that went to WASM."""
+    roots of the inputs that go to tensors, and numbers of the roots that partitions make. places: of the outputs that partitions make, by number: the number of
+    the root and where in it they begin (afterwards the planner may put roots into other memory). light: operators of small partitions that went to WASM."""
 
     groups: list[NodeSteps]
     near_inputs: list[Value]
@@ -46,6 +47,7 @@ class Division:
     far_inputs: list[Value]
     far: set[int]
     light: set[str]
+    places: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
 def is_far(group: NodeSteps) -> bool:
@@ -198,7 +200,11 @@ def divide(groups: list[NodeSteps], inputs: list[Value], outputs: list[Value]) -
         node = Node('Graph', 'edgeflow', f'{len(partition.groups)} nodes', [], [])
         division.groups.append(NodeSteps(node, partition.downloads, [partition]))
     division.near_inputs = [value for value in inputs if value.number in near_needs or value.number in wanted]
-    division.near_outputs = [value for value in outputs if value.root().number not in division.far]
+    for value in outputs:
+        if value.root().number in division.far:
+            division.places[value.number] = (value.root().number, value.root_offset())
+        else:
+            division.near_outputs.append(value)
     return division
 
 

@@ -78,11 +78,7 @@ bench/node_modules/.complete: bench/package-lock.json
 
 bench: $(SETUP) bench/node_modules/.complete
 	@$(PYTHON) -m toolchain.build --quiet
-<<<<<<< HEAD
-	@missed=0; for part in bench generation store webnn; do $(PYTHON) -m bench.$$part || missed=1; done; exit $$missed
-=======
-	@missed=0; for part in bench generation store webgpu; do $(PYTHON) -m bench.$$part || missed=1; done; exit $$missed
->>>>>>> main
+	@missed=0; for part in bench generation store webgpu webnn; do $(PYTHON) -m bench.$$part || missed=1; done; exit $$missed
 
 clean:
 	@rm -rf build .browser .pytest_cache .hypothesis

@@ -190,14 +190,9 @@ async def open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevi
     if (!adapter) return null;
     const requiredFeatures = wanted.filter(name => adapter.features.has(name));
     const requiredLimits = Object.fromEntries(LIMITS.map(name => [name, adapter.limits[name]]));
-<<<<<<< HEAD
     const raw = await adapter.requestDevice({ requiredFeatures, requiredLimits }).catch(error => { throw _fail('platform', `the GPU gives no device: ${error.message}`); });
-    return new Device(adapter, raw, requiredFeatures, onLost);
-=======
-    const raw = await adapter.requestDevice({ requiredFeatures, requiredLimits });
     const language = navigator.gpu.wgslLanguageFeatures;
     return new Device(adapter, raw, requiredFeatures.concat(wanted.filter(name => language?.has(name))), onLost);
->>>>>>> main
     ''')
 
 

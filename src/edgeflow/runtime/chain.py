@@ -60,6 +60,9 @@ class Chain:
         self._key: str | None = key
         self._unchecked: bool = self_check
         self._trying: Deferred | None = None
+        # Runs under way, and what tells that one has ended.
+        self._running: int = 0
+        self._ended: Deferred = new_deferred()
 
     async def attempt(self, work: Callable[[], Awaitable[T]]) -> T:
         """work(), and again on the next device each time that one has failed. Its error where none is left, or where the device is not to blame."""
@@ -96,17 +99,26 @@ class Chain:
     async def run(self, model: Model, request: RunRequest, context: RunContext) -> dict[str, Feed]:
         """A run of the model, in its turn."""
 
-        def once(executable: GeneratingExecutable) -> Awaitable[dict[str, Feed]]:
-            return executable.run(request.feeds, request.outputs, None, False, context.spare_slots)
+        async def once(executable: GeneratingExecutable) -> dict[str, Feed]:
+            return await executable.run(await brought(request.feeds), request.outputs, None, False, context.spare_slots)
 
         async def work() -> dict[str, Feed]:
             results = await model.run_here(request, context)
             if self._unchecked and self.device != 'wasm':
-                await self._check(results, once)
+                await self._check(await brought(results), once)
             self._unchecked = False
             return results
 
-        results = await self.attempt(work)
+        while self._trying is not None:
+            await self._trying.result()
+        self._running = self._running + 1
+        try:
+            results = await self.attempt(work)
+        finally:
+            self._running = self._running - 1
+            ended = self._ended
+            self._ended = new_deferred()
+            ended.resolve(None)
         if self._key is not None:
 
             async def measured(executable: GeneratingExecutable) -> float:
@@ -149,6 +161,9 @@ class Chain:
             trying = new_deferred()
             self._trying = trying
             try:
+                # The device that they are on may be left.
+                while self._running > 0:
+                    await self._ended.result()
                 await self._measure_all(model, measured)
                 await remember(key, [self.device, *self._rest])
             finally:
@@ -196,6 +211,15 @@ async def open_chain(devices: list[str], place: Place, name: str, open_on: Open)
     key = trial_key(name, place.size, devices, here)
     known = await recall(key, devices)
     return Chain(name, ordered if known is None else known, open_on, key if known is None else None, place.self_check)
+
+
+async def brought(feeds: dict[str, Feed]) -> dict[str, Feed]:
+    """The feeds with their numbers here, also those that lie on a GPU."""
+    found: dict[str, Feed] = {}
+    for name in feeds:
+        held = feeds[name].held
+        found[name] = feeds[name] if held is None else await held.fetch()
+    return found
 
 
 def is_fault(error: Exception) -> bool:

@@ -43,9 +43,9 @@ MOST_CORES = 4
 GPU = Rate(1.5, 0.002, 300e6, 30e6)
 
 
-def work_of(files: ModelFiles) -> list[float]:
+async def work_of(files: ModelFiles) -> list[float]:
     """[floating-point operations, bytes of weights, nodes] of a run of the model; of a decoder, of one token's."""
-    return count_work(read_graph(files))
+    return count_work(await read_graph(files))
 
 
 def count_work(graph: Graph) -> list[float]:

@@ -101,24 +101,20 @@ class Generation:
         self.open_sessions = self.open_sessions - 1
         self._changed()
 
-<<<<<<< HEAD
-    async def _run(self, request: _Request, context: RunContext) -> None:
-        decoder = await self.ready()
-        if request.session._stale or request.session._decoder is not decoder:
-            # The model was loaded again, where the session's number may mean another one.
-            if self.chain is None:
-                raise EdgeflowError('worker-lost', 'the session was lost with its worker: expected the model as it was, got it loaded anew', {})
-            request.feeding = await request.session._again(decoder, request.feeding)
-=======
     async def check_decoder(self, decoder: Decoder) -> None:
         """Internal: that the model was not loaded again, where a session's number may mean another one."""
-        if await self._ready() is not decoder:
+        if await self.ready() is not decoder:
             raise EdgeflowError('worker-lost', 'the session was lost with its worker: expected the model as it was, got it loaded anew', {})
 
     async def _run(self, request: _Request, context: RunContext) -> None:
-        decoder = request.decoder
-        await self.check_decoder(decoder)
->>>>>>> main
+        session = request.session
+        if self.chain is None:
+            await self.check_decoder(session._decoder)
+        else:
+            decoder = await self.ready()
+            if session._stale or session._decoder is not decoder:
+                request.feeding = await session._again(decoder, request.feeding)
+        decoder = session._decoder
         batch: list[_Request] = [request]
         if len(request.feeding.ids) == 1:
             # Sessions are told their tokens one after the other, and ask for more right away.
@@ -231,7 +227,6 @@ class GenerationSession(Resource):
             self._prompt = len(self.ids)
         return chosen
 
-<<<<<<< HEAD
     async def _again(self, decoder: Decoder, feeding: Feeding) -> Feeding:
         """Begin again on another decoder: what to feed it in place of `feeding`."""
         if decoder is not self._decoder:
@@ -245,7 +240,7 @@ class GenerationSession(Resource):
             choosing = dict(cast('dict[str, object]', choosing))
             choosing['chosen'] = ids[self._prompt:]
         return Feeding(self._number, ids, 0, True, choosing)
-=======
+
     async def profile(self, ids: list[int]) -> list[KernelTime]:
         """How long each kernel takes where feed() is given these tokens. The text stays as it is. EdgeflowErrors: those of Model.profile() and feed()."""
         self._check()
@@ -257,7 +252,6 @@ class GenerationSession(Resource):
                 generation.model_id, lambda: generation.check_decoder(self._decoder), self._decoder, Feeding(self._number, ids, len(self.ids)))
         finally:
             self._stepping = False
->>>>>>> main
 
     @public
     async def fork(self) -> GenerationSession:

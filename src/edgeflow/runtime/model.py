@@ -10,8 +10,8 @@ from edgeflow.backends.choose import candidates, choose_device
 from edgeflow.backends.contract import HERE, Feed, KernelTime, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder, GeneratingExecutable
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import gather, native_mapping, new_abort_controller, signal_aborted, to_dict, watch_collection
-from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
+from edgeflow.host.platform import gather, native_mapping, new_abort_controller, new_deferred, signal_aborted, to_dict, watch_collection
+from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch, Deferred
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import check_choice, nearest, public
 from edgeflow.runtime.batching import Batching
@@ -66,20 +66,12 @@ class Model(Resource):
     def __init__(
         self, inputs: list[ValueInfo], outputs: list[ValueInfo], device: str, executable: GeneratingExecutable, name: str = '',
         reload: Callable[[AbortSignal], Awaitable[GeneratingExecutable]] | None = None, may_evict: bool = True,
-<<<<<<< HEAD
-        batching: Batching | None = None, chain: Chain | None = None,
-    ) -> None:
-        """reload: loads it again after it has given up its memory (env.memory_budget) or lost its worker; None: that cannot be.
-
-        may_evict: whether reload() works for sure, so that it can give up its memory. batching: how its runs are merged, if at all.
-        chain: the devices that it may go on on; None: it has one.
-=======
-        batcher: Batcher | None = None,
+        batcher: Batcher | None = None, chain: Chain | None = None,
     ) -> None:
         """reload: loads it again after it has given up its memory (env.memory_budget) or lost its worker; None: that cannot be.
 
         may_evict: whether reload() works for sure, so that it can give up its memory. batcher: merges its runs, if at all.
->>>>>>> main
+        chain: the devices that it may go on on; None: it has one.
         """
         super().__init__()
         self.inputs: list[ValueInfo] = inputs
@@ -90,6 +82,8 @@ class Model(Resource):
         self._may_evict: bool = may_evict and reload is not None
         self._name: str = name
         self._chain: Chain | None = chain
+        # Of several runs under way one loads it again.
+        self._loading: Deferred | None = None
         self._generation: Generation | None = None
         self._begin('model', 0)
         self._entry: ModelEntry = ModelEntry(self.number(), name, device, self)
@@ -247,7 +241,7 @@ class Model(Resource):
         self._executable = executable
         self.device = device
         self._entry.device = device
-        page_scheduler().register_model(self.id, lane=executable.lane, batcher=self._batcher)
+        self._register(executable)
 
     async def _run(self, request: RunRequest, control: RunContext) -> dict[str, Feed]:
         executable = await self._ready(control)
@@ -255,17 +249,13 @@ class Model(Resource):
             raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
         # In this thread every run lets go now and then, to keep a page smooth; in a worker only one that can be cancelled.
         pauses = executable.lane == HERE or request.pauses
-<<<<<<< HEAD
-        return await executable.run(request.feeds, request.outputs, control if pauses else None, request.give and self._chain is None, control.spare_slots)
-=======
         control.keeps = request.keeps
         feeds = request.feeds
         for name in feeds:
             held = feeds[name].held
             if held is not None and held.place is not executable.place:
                 feeds[name] = await held.fetch()
-        return await executable.run(feeds, request.outputs, control if pauses else None, request.give, control.spare_slots)
->>>>>>> main
+        return await executable.run(feeds, request.outputs, control if pauses else None, request.give and self._chain is None, control.spare_slots)
 
     async def _ready(self, control: RunControl | None) -> GeneratingExecutable:
         """The executable, loaded again if it was lost or has given up its memory."""
@@ -278,24 +268,26 @@ class Model(Resource):
                 raise EdgeflowError(code, 'what held the model was lost, and the model cannot be loaded again', {})
             self._executable.dispose()
             self._executable = None
-        if self._executable is None and self._reload is not None and not self.disposed:
-            await self._load_again(self._reload, control)
+        while self._executable is None and self._reload is not None and not self.disposed:
+            if self._loading is None:
+                await self._load_again(self._reload, control)
+            else:
+                await self._loading.result()
         return self._present()
 
     async def _load_again(self, reload: Callable[[AbortSignal], Awaitable[GeneratingExecutable]], control: RunControl | None) -> None:
         controller = new_abort_controller()
         if control is not None:
             control.on_cancel(lambda: controller.abort())
-        loaded: GeneratingExecutable = await with_room(self._entry.largest, lambda: reload(controller.signal))
-        if self.disposed or self._executable is not None:
-            loaded.dispose()
-        else:
-<<<<<<< HEAD
-            self.adopt(loaded, self.device if self._chain is None else self._chain.device)
-=======
-            self._executable = loaded
-            self._register(loaded)
->>>>>>> main
+        loading = new_deferred()
+        device = self.device if self._chain is None else self._chain.device
+        self._loading = loading
+        try:
+            loaded: GeneratingExecutable = await with_room(self._entry.largest, lambda: reload(controller.signal))
+            self.adopt(loaded, device)
+        finally:
+            self._loading = None
+            loading.resolve(None)
 
     def _check_living(self) -> None:
         if self.disposed:
@@ -480,9 +472,5 @@ async def open_model(
     except EdgeflowError:
         opened.executable.dispose()
         raise
-<<<<<<< HEAD
     return Model(
-        opened.inputs, opened.outputs, devices[0] if chain is None else chain.device, opened.executable, name, reload, may_evict, batching, chain)
-=======
-    return Model(opened.inputs, opened.outputs, device, opened.executable, name, reload, may_evict, batcher)
->>>>>>> main
+        opened.inputs, opened.outputs, devices[0] if chain is None else chain.device, opened.executable, name, reload, may_evict, batcher, chain)

@@ -116,15 +116,19 @@ class Opened:
     executable: GeneratingExecutable
 
 
-def read_graph(files: ModelFiles) -> Graph:
-    """The graph of the files, whose weights stay where they are. 'invalid-model', 'file-missing'."""
+async def read_graph(files: ModelFiles) -> Graph:
+    """The graph of the files, its functions expanded; the weights stay where they are. 'invalid-model', 'file-missing'."""
     model = files.pieces(MODEL)
 
     def find(location: str) -> Bytes | Pieces:
         found = model if location == MODEL else files.pieces(location)
         return found if len(found.parts) > 1 or found.memory is not None else found.parts[0]
 
-    return read_model(files.skeleton(), find).graph
+    read = read_model(files.skeleton(), find)
+    if len(read.functions) > 0:
+        from edgeflow.onnx.functions import expand_functions
+        expand_functions(read, files.skeleton(), find)
+    return read.graph
 
 
 async def open_files(
@@ -136,15 +140,7 @@ async def open_files(
     EdgeflowError: 'invalid-model', 'invalid-graph', 'unsupported-op', 'file-missing', 'out-of-memory', 'platform', 'aborted'.
     """
     rests = Rests(cancelled, 'loading the model')
-<<<<<<< HEAD
-    graph = read_graph(files)
-=======
-    read = read_model(files.skeleton(), find)
-    graph = read.graph
-    if len(read.functions) > 0:
-        from edgeflow.onnx.functions import expand_functions
-        expand_functions(read, files.skeleton(), find)
->>>>>>> main
+    graph = await read_graph(files)
     await rests.rest()
     verify(graph)
     await fetch_operators(graph)

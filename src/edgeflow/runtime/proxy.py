@@ -185,20 +185,15 @@ class Place:
         self.size: int = 0
         self.on_invalid: Callable[[], Awaitable[None]] | None = None
         self._number: int = _numbers.models
-<<<<<<< HEAD
         self.device: str = device
         self.self_check: bool = self_check
-        self._worker: PoolWorker | None = take_worker()
-=======
-        self._device: str = device
         self._worker: PoolWorker | None = self._take()
->>>>>>> main
         self._files: ModelFiles = ModelFiles()
         self._waiting: list[_Piece] = []
         self._told: PoolWorker | None = None
 
     def _take(self) -> PoolWorker | None:
-        return take_worker(self._device == 'webgpu')
+        return take_worker(self.device.startswith('webgpu'))
 
     def elsewhere(self) -> bool:
         """Whether it is to be a worker, not this thread."""
@@ -250,7 +245,7 @@ class Place:
         worker = await self._ready()
         if worker is None:
             from edgeflow.runtime.cost import work_of
-            return work_of(self._files)
+            return await work_of(self._files)
         answer = await worker.ask(self._parcel('work')).answer()
         return cast('list[float]', answer['work'])
 

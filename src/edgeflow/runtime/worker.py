@@ -177,7 +177,7 @@ class Server:
                 parcel.fields['files'] = files.named()
             else:
                 from edgeflow.runtime.cost import work_of
-                parcel.fields['work'] = work_of(files)
+                parcel.fields['work'] = await work_of(files)
         except Exception as error:
             parcel = failure(error)
         self._reply(order, parcel)

@@ -63,7 +63,7 @@ async def load_model(
         from edgeflow.runtime.batching import read_batching
         merging = read_batching(batching)
     progress = Progress(on_progress)
-    place = Place(chosen, self_check)
+    place = Place(chosen, True, self_check)
     try:
         await gather([
             _bring(source, chosen, dtype, revision, subfolder, file, external_data, place, progress, signal), place.prepare(),

@@ -34,12 +34,16 @@ const aligned = (data, kind) => new kind(data.byteOffset % kind.BYTES_PER_ELEMEN
 
 class Device {
   constructor(adapter, raw, features, onLost) {
-    const { vendor, architecture, description, subgroupMinSize } = adapter.info;
+    const { vendor, architecture, description, subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs } = adapter.info;
     this.raw = raw;
     this.features = features;
     this.name = [vendor, architecture, description].filter(Boolean).join(' ');
     this.software = isSoftware(adapter);
     this.subgroupSize = subgroupMinSize ?? 0;
+    // The smallest was the fastest on an H100.
+    const shapes = [...(subgroupMatrixConfigs ?? [])].filter(c => c.componentType === 'f16' && c.resultComponentType === 'f32').map(({ M, N, K }) => [M, N, K])
+      .filter(shape => subgroupMinSize === 32 && subgroupMaxSize === 32 && shape.every(size => 32 % size === 0));
+    this.matrix = shapes.sort((a, b) => a[0] * a[1] * a[2] - b[0] * b[1] * b[2])[0] ?? [];
     this.lost = false;
     this.layouts = new Map();
     this.spare = [];

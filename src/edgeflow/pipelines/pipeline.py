@@ -75,7 +75,7 @@ async def pipeline(
     if not isinstance(source, str):
         raise EdgeflowError('invalid-argument', 'model: expected the id, address or path of a model', {})
     progress = Progress(on_progress)
-    place = Place(chosen, self_check)
+    place = Place(chosen, not kind.generates or kind.decoder != '', self_check)
     try:
         repository = await find_repository(source, revision, progress, signal)
         first = 'encoder_model' if kind.decoder != '' and file == 'model' else file
@@ -104,7 +104,7 @@ async def load_second(
     async def fetch_again(other: Place) -> None:
         await load_onnx(repository, config, file, dtype, device, subfolder, other, Progress(None), None)
 
-    place = Place(device, first.self_check)
+    place = Place(device, first.divisible, first.self_check)
     try:
         await gather([load_onnx(repository, config, file, dtype, device, subfolder, place, progress, signal), place.prepare()])
         return await open_model(place, repository.address(''), fetch_again, True, None, signal)

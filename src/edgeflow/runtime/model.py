@@ -15,7 +15,7 @@ from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch, Deferred
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import check_choice, nearest, public
 from edgeflow.runtime.batching import Batching
-from edgeflow.runtime.exchange import dispose_all, given_value, nested_feed, tensor_feed
+from edgeflow.runtime.exchange import bring_feeds, dispose_all, given_value, nested_feed, tensor_feed
 from edgeflow.runtime.generation import Generation, GenerationSession
 from edgeflow.runtime.memory import ModelEntry, Resource, with_room
 from edgeflow.runtime.opening import MODEL, ModelFiles, Opened, open_files
@@ -130,6 +130,7 @@ class Model(Resource):
             raise EdgeflowError('unsupported-op', "the model is no decoder: expected an input 'input_ids' and an output 'logits'", {})
         from edgeflow.runtime.generation import Generation, session_inputs
         feeds = check_inputs(session_inputs(self.inputs), {} if inputs is None else to_dict(inputs))
+        await bring_feeds(feeds, None)
         if self._generation is None:
             self._generation = Generation(self.id, self._ready_decoder, lambda: self._entry.update(self.memory()), self._chain)
         return await (self._generation.open(feeds) if self._chain is None else self._chain.open_session(self, self._generation, feeds))
@@ -250,12 +251,8 @@ class Model(Resource):
         # In this thread every run lets go now and then, to keep a page smooth; in a worker only one that can be cancelled.
         pauses = executable.lane == HERE or request.pauses
         control.keeps = request.keeps
-        feeds = request.feeds
-        for name in feeds:
-            held = feeds[name].held
-            if held is not None and held.place is not executable.place:
-                feeds[name] = await held.fetch()
-        return await executable.run(feeds, request.outputs, control if pauses else None, request.give and self._chain is None, control.spare_slots)
+        await bring_feeds(request.feeds, executable.place)
+        return await executable.run(request.feeds, request.outputs, control if pauses else None, request.give and self._chain is None, control.spare_slots)
 
     async def _ready(self, control: RunControl | None) -> GeneratingExecutable:
         """The executable, loaded again if it was lost or has given up its memory."""
@@ -436,7 +433,7 @@ async def open_model(
     chain: Chain | None = None
 
     async def open_again(signal: AbortSignal | None, device: str) -> Opened:
-        other = Place(device)
+        other = Place(device, place.divisible)
         try:
             await gather([other.prepare(), bring(other)])
             return await other.open(device, signal)

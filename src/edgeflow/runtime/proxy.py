@@ -180,12 +180,14 @@ class Place:
     device: choose_device()'s. self_check: whether the device that is chosen in the end must show that it computes what WASM does.
     """
 
-    def __init__(self, device: str, self_check: bool = False) -> None:
+    def __init__(self, device: str, divisible: bool = True, self_check: bool = False) -> None:
+        """divisible: whether helpers can be of use to the model, as they are not to a decoder over its cache."""
         _numbers.models = _numbers.models + 1
         self.size: int = 0
         self.on_invalid: Callable[[], Awaitable[None]] | None = None
         self._number: int = _numbers.models
         self.device: str = device
+        self.divisible: bool = divisible
         self.self_check: bool = self_check
         self._worker: PoolWorker | None = self._take()
         self._files: ModelFiles = ModelFiles()
@@ -275,6 +277,8 @@ class Place:
     def _parcel(self, kind: str) -> Parcel:
         parcel = Parcel(kind)
         parcel.fields['number'] = self._number
+        # The worker fetches what divides plans with the first piece, unless only a model that the GPU turns out not to run would need it.
+        parcel.fields['shares'] = page_shares() if self.divisible and (kind == 'load' or not self.device.startswith('web')) else 1
         return parcel
 
     async def prepare(self) -> None:
@@ -293,7 +297,6 @@ class Place:
                 return await open_files(self._files, device, lambda: signal_aborted(signal))
             parcel = self._parcel('load')
             parcel.fields['device'] = device
-            parcel.fields['shares'] = page_shares()
             call = worker.ask(parcel)
             stop_listening = on_abort(signal, lambda: worker.cancel(call))
             try:

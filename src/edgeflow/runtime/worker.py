@@ -9,6 +9,7 @@ from edgeflow.backends.contract import HelperLink, KernelTime, Placement
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.wasm.crew import Link
 from edgeflow.backends.wasm.helper import Helper
+from edgeflow.backends.wasm.executable import fetch_division
 from edgeflow.backends.wasm.kernels import Preparation, use_kernels
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
@@ -155,6 +156,8 @@ class Server:
         number = cast(int, message['number'])
         if number not in self._preparations:
             self._preparations[number] = Preparation(self._give_back)
+            if cast(int, message['shares']) > 1:
+                start_task(fetch_division)
         return self._preparations[number]
 
     def _give_back(self, data: Bytes) -> None:

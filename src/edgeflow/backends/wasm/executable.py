@@ -375,6 +375,10 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
     take_texts(graph, '', texts)
     for _ in machine.load(graph):
         await rests.rest()
+    if machine.shares > 1:
+        from edgeflow.backends.wasm.shares import share_groups
+
+        machine.divide = share_groups
     detach(graph)
     return WasmExecutable(graph, machine, texts)
 
@@ -387,6 +391,14 @@ async def fetch_operators(graph: Graph) -> None:
         from edgeflow.backends.wasm.lower_spatial import install_spatial
 
         install_spatial()
+
+
+async def fetch_division() -> None:
+    """Fetch what divides plans, beside the model. If that fails, load_wasm() meets it again."""
+    try:
+        from edgeflow.backends.wasm.shares import share_groups  # noqa: F401
+    except EdgeflowError:
+        return
 
 
 async def fetch_rare() -> None:

@@ -41,7 +41,6 @@ class GpuFeatures:
     f16: bool = False
     subgroups: int = 0
     packed_dot: bool = False
-    subgroup_matrix: bool = False
     timestamps: bool = False
     binding: int = 134217728
     storage: int = 16384
@@ -50,6 +49,8 @@ class GpuFeatures:
     buffers: int = 8
     # Whether the adapter is a program on the CPU.
     software: bool = False
+    # Rows, columns and depth of the matrices that subgroups of 32 multiply, of float16 with sums in float32; empty: none.
+    matrix: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

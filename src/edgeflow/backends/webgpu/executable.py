@@ -34,7 +34,6 @@ from edgeflow.host.platform import array_bytes, array_copy, array_view, new_arra
 from edgeflow.host.port import Bytes, GpuCommand, GpuPiece
 from edgeflow.ir.graph import Graph, TensorData
 from edgeflow.passes.inline_constant_if import deciding_inputs
-from edgeflow.passes.last_logits import TOKEN
 from edgeflow.passes.rename import all_graphs
 from edgeflow.plan.builder import CacheLayout
 from edgeflow.plan.link import WORD
@@ -152,16 +151,19 @@ class GpuExecutable:
                 paged.realize()
             self._place(machine, plan)
             self._feed(machine, plan, feeds)
-        except Exception:
+        except Exception as error:
             await self._settled(machine)
+            if isinstance(error, EdgeflowError) and error.code == 'out-of-memory':
+                # Where it is told at once.
+                self._forget_plans(machine)
             raise
         await self._settled(machine)
         return plan
 
-    async def submit(self, feeds: dict[str, Feed], chained: bool) -> SubmittedStep | None:
-        """Submit a decoder's step; chained: it takes the token that the step before has chosen, so none is fed. None: this plan cannot be submitted ahead."""
+    async def submit(self, feeds: dict[str, Feed], token: str, chained: bool) -> SubmittedStep | None:
+        """Submit a decoder's step, whose output `token` is read; chained: it takes the token that the step before has chosen, so none is fed. None: this plan cannot be submitted ahead."""
         machine = self._living()
-        plan = await self._prepared(machine, feeds, [TOKEN])
+        plan = await self._prepared(machine, feeds, [token])
         commands = step_commands(machine, plan, chained)
         if commands is None:
             return None

@@ -49,12 +49,15 @@ class GpuMemory:
                 self.slots.append(None)
             if sizes[i] <= self._slot_sizes[i]:
                 continue
+            # It is gone, whether or not there is memory for a larger one.
+            self.version = self.version + 1
             if self._slot_sizes[i] > 0:
                 self._device.free(self.slots[i])
+                self.slot_bytes = self.slot_bytes - self._slot_sizes[i]
+                self._slot_sizes[i] = 0
             self.slots[i] = self._device.buffer(sizes[i])
-            self.slot_bytes = self.slot_bytes + sizes[i] - self._slot_sizes[i]
+            self.slot_bytes = self.slot_bytes + sizes[i]
             self._slot_sizes[i] = sizes[i]
-            self.version = self.version + 1
 
     def free_slots(self) -> None:
         """Free the slots; no plan refers to them."""

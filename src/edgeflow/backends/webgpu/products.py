@@ -66,6 +66,32 @@ def choose(features: GpuFeatures, m: int, n: int, k: int, batch: int, across: bo
     raise AssertionError('the last division takes all')
 
 
+# Rows and columns of a subgroup's part, with the fewest workgroups at which one is worth while; measured on an H100.
+MATRIX_PARTS: list[tuple[int, int]] = [(64, 132), (32, 48)]
+MATRIX_DEPTH = 32
+MATRIX_KINDS: list[str] = ['f16']
+MATRIX_STORAGE = 24576
+
+
+def choose_matrices(features: GpuFeatures, m: int, n: int, batch: int) -> Division | None:
+    """The division of a product for matrix units: a "thread" of it is one of 2 x 2 subgroups. None: other kernels are faster, or there are no such units."""
+    if len(features.matrix) > 0 and features.storage >= MATRIX_STORAGE:
+        for part, least in MATRIX_PARTS:
+            division = Division(part, part // 4, 2, 2, MATRIX_DEPTH)
+            groups = division.groups(m, n, batch)
+            if groups[0] * groups[1] * batch >= least:
+                return division
+    return None
+
+
+def matrix_code(features: GpuFeatures, division: Division) -> dict[str, str]:
+    """What a division puts for the marks of wgsl/matmul_matrices.wgsl."""
+    rows, columns, depth = features.matrix
+    loads = f'{division.rows * division.depth // 256}'
+    return {'$MM': f'{rows}', '$MN': f'{columns}', '$MK': f'{depth}', '$TM': f'{division.rows // rows}', '$TN': f'{division.rows // columns}',
+            '$BK': f'{division.depth}', '$NA': loads, '$NB': loads, '$NK': f'{division.depth // depth}'}
+
+
 def slices_of(k: int, most: int) -> int:
     """At most so many slices as there are fours of k."""
     slices = most
@@ -159,14 +185,16 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     by_fours = product.a_column == 1 and k % 4 == 0
     rows = codes is None and product.b_column == 1 and n % 4 == 0
     across = codes.across if codes is not None else not rows and product.b_row == 1 and k % 4 == 0
-    division = choose(b.features, m, n, k, batch, across, codes is not None)
+    # Of float16 tensors alone: what a matrix unit multiplies has no more digits.
+    matrices = choose_matrices(b.features, m, n, batch) if codes is None and rows and by_fours and b.kind(product.b) in MATRIX_KINDS else None
+    division = choose(b.features, m, n, k, batch, across, codes is not None) if matrices is None else matrices
     if b.features.software and not by_fours and division.columns > 2:
         # SwiftShader takes minutes to compile more sums, if A is read one by one.
         division = Division(division.rows, 2, 8, 1)
     groups = division.groups(m, n, batch)
     if len(parts) > MOST_PARTS or max(groups[1], batch) > b.features.groups:
         return False
-    code = division_code(division, k, across)
+    code = division_code(division, k, across) if matrices is None else matrix_code(b.features, division)
     # What is fused is slow where it is computed in software.
     code['$PARAMS'] = '' if codes is None else ', '.join([f'{name}: u32' for name in codes.fields])
     code['$FMA'] = 'madd' if b.features.software else 'fma'
@@ -200,7 +228,7 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     for part in parts:
         words = [m, n, k, b.real(product.alpha), product.a_row // a_unit, product.a_column, b_row, b_column, product.addend_row, product.addend_column, b.real(product.beta)]
         words = words + part_words(part, a_unit, b_unit, y_unit) + ([] if codes is None else codes.words)
-        b.dispatch('matmul' if division.depth > 0 else 'matmul_slices', bindings, words, groups, None, code)
+        b.dispatch('matmul_slices' if division.depth == 0 else 'matmul' if matrices is None else 'matmul_matrices', bindings, words, groups, None, code)
     return True
 
 

@@ -96,10 +96,24 @@ def lower_sdpa(e: Emitter, node: Node, inputs: list[Value | None], outputs: list
 def lower_cached_attention(e: Emitter, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """Attention over the present keys and values, inputs 6 and 7."""
     keys = at(inputs, 6)
-    if keys is None or keys.cache >= 0 or int_of(node, 'guard') != 0:
-        raise e.refuse('a cache, or rows that see nothing')
+    if keys is None or keys.cache >= 0:
+        raise e.refuse('keys in the cache of a session')
     mask = None if at(inputs, 5) is None else e.value(at(inputs, 5))
-    e.give(at(outputs, 0), attended(e, e.value(at(inputs, 0)), e.value(keys), e.value(at(inputs, 7)), number_of(node, 'scale', 1.0), mask))
+    result = attended(e, e.value(at(inputs, 0)), e.value(keys), e.value(at(inputs, 7)), number_of(node, 'scale', 1.0), mask)
+    if int_of(node, 'guard') != 0:
+        # Rows that see nothing.
+        result = e.call('where', [e.call('isNaN', [result]), e.number(result, 0), result])
+    e.give(at(outputs, 0), result)
+
+
+def lower_rotary(e: Emitter, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    """edgeflow:Rotary: x * cos + (-b, a) * sin, where a and b are the halves of x."""
+    x = e.value(at(inputs, 0))
+    half = x.shape[3] // 2
+    first, second = e.calls('split', [x, [half, half]], {'axis': 3})
+    parts: list[object] = [e.call('neg', [second]), first]
+    turned = e.call('mul', [e.call('concat', [parts, 3]), e.value(at(inputs, 2))])
+    e.give(at(outputs, 0), e.call('add', [e.call('mul', [x, e.value(at(inputs, 1))]), turned]))
 
 
 def lower_contrib_attention(e: Emitter, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
@@ -124,26 +138,30 @@ def lower_contrib_attention(e: Emitter, node: Node, inputs: list[Value | None], 
     if at(inputs, 5) is not None:
         added = e.value(at(inputs, 5))
     elif mask is not None:
-        added = mask_of(e, e.value(mask), number_of(node, 'mask_filter_value', -10000.0))
+        added = mask_of(e, e.value(mask), batch, length, number_of(node, 'mask_filter_value', -10000.0))
     scale = number_of(node, 'scale', 0.0) or 1.0 / (sizes[0] // heads) ** 0.5
     result = attended(e, parts[0], parts[1], parts[2], scale, added)
     e.give(at(outputs, 0), permuted(e, result, [0, 2, 1, 3]))
 
 
-def mask_of(e: Emitter, mask: Operand, fill: float) -> Operand:
-    """The integer mask [B, T], [B, S, T] or [B, 1, S, T]: `fill` where it is 0."""
+def mask_of(e: Emitter, mask: Operand, batch: int, keys: int, fill: float) -> Operand:
+    """The integer mask [B, T], [B, S, T] or [B, 1, S, T]: `fill` where it is 0; or [B] numbers of keys that are seen."""
     shape = mask.shape
+    if shape == [batch]:
+        places = e.numbers(mask.dtype, [1, 1, 1, keys], [i for i in range(keys)])
+        hidden = e.call('greaterOrEqual', [places, e.reshape(mask, [batch, 1, 1, 1])])
+        return e.call('mul', [e.call('cast', [hidden, 'float32']), e.numbers('float32', [], [fill])])
     if len(shape) == 2:
         mask = e.reshape(mask, [shape[0], 1, 1, shape[1]])
     elif len(shape) == 3:
         mask = e.reshape(mask, [shape[0], 1, shape[1], shape[2]])
     elif len(shape) != 4:
-        raise e.refuse('a mask of lengths')
+        raise e.refuse('a mask of another form')
     hidden = e.call('cast', [e.call('equal', [mask, e.number(mask, 0)]), 'float32'])
     return e.call('mul', [hidden, e.number(hidden, fill)])
 
 
 DENSE_LOWERINGS: dict[str, NnLowering] = {
     'MatMul': lower_matmul, 'Gemm': lower_gemm, 'com.microsoft:FusedMatMul': lower_matmul, 'edgeflow:MatMul': lower_matmul, 'edgeflow:Sdpa': lower_sdpa,
-    'edgeflow:CachedAttention': lower_cached_attention, 'com.microsoft:Attention': lower_contrib_attention,
+    'edgeflow:CachedAttention': lower_cached_attention, 'edgeflow:Rotary': lower_rotary, 'com.microsoft:Attention': lower_contrib_attention,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeflow.backends.wasm.rules import context_of
 from edgeflow.backends.webnn.emitter import Emitter, NnLowering, Operand
-from edgeflow.backends.webnn.lower_movement import positive
+from edgeflow.backends.webnn.lower_movement import checked, positive
 from edgeflow.ir.attributes import int_of, number_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
@@ -118,6 +118,31 @@ def skip_lowering(centred: bool) -> NnLowering:
     return lower
 
 
+def lower_embed_norm(e: Emitter, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    """EmbedLayerNormalization: ids, segment ids, three tables (word, position, segment), gamma, beta, mask, position ids -> Y, lengths, sum."""
+    ids = e.value(at(inputs, 0))
+    total = rows_at(e, at(inputs, 2), at(inputs, 0))
+    positions = e.value(at(inputs, 3))
+    if at(inputs, 8) is not None:
+        total = e.call('add', [total, rows_at(e, at(inputs, 3), at(inputs, 8))])
+    else:
+        total = e.call('add', [total, e.call('slice', [positions, [0, 0], [ids.shape[1], positions.shape[1]]])])
+    if at(inputs, 4) is not None and at(inputs, 1) is not None:
+        total = e.call('add', [total, rows_at(e, at(inputs, 4), at(inputs, 1))])
+    e.give(at(outputs, 2), total)
+    e.give(at(outputs, 0), normalized(e, total, 2, number_of(node, 'epsilon', 1e-12), at(inputs, 5), at(inputs, 6), True))
+    if at(outputs, 1) is not None:
+        mask = e.value(at(inputs, 7))
+        seen = e.call('cast', [e.call('equal', [mask, e.number(mask, 1)]), 'int32'])
+        e.give(at(outputs, 1), e.call('reduceSum', [seen], {'axes': [1]}))
+
+
+def rows_at(e: Emitter, table: Value | None, ids: Value | None) -> Operand:
+    """The rows of a table."""
+    rows = e.value(table)
+    return e.call('gather', [rows, checked(e, e.value(ids), ids, rows.shape[0])], {'axis': 0})
+
+
 def lower_batch_norm(e: Emitter, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     if int_of(node, 'training_mode') != 0:
         raise e.refuse('training')
@@ -141,7 +166,7 @@ def _table() -> dict[str, NnLowering]:
         'LayerNormalization': norm_lowering(True), 'SimplifiedLayerNormalization': norm_lowering(False), 'RMSNormalization': norm_lowering(False),
         'edgeflow:SkipLayerNorm': skip_lowering(True), 'com.microsoft:SkipLayerNormalization': skip_lowering(True),
         'com.microsoft:SkipSimplifiedLayerNormalization': skip_lowering(False), 'BatchNormalization': lower_batch_norm,
-        'InstanceNormalization': lower_instance_norm,
+        'InstanceNormalization': lower_instance_norm, 'com.microsoft:EmbedLayerNormalization': lower_embed_norm,
     }
     for name, method in REDUCTIONS.items():
         table[name] = reduce_lowering(method)

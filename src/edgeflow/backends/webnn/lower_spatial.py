@@ -8,7 +8,7 @@ from edgeflow.backends.webnn.lower_elementwise import activated
 from edgeflow.ir.attributes import int_of, text_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
-from edgeflow.ir.ops.windows import Windows, conv_windows, pool_windows
+from edgeflow.ir.ops.windows import Windows, conv_windows, pool_windows, transposed_windows
 from edgeflow.plan.values import Value, at
 
 
@@ -38,6 +38,20 @@ def lower_conv(e: Emitter, node: Node, inputs: list[Value | None], outputs: list
         options['bias'] = e.value(at(inputs, 2))
     result = e.call('conv2d', [x, image(e, e.value(at(inputs, 1)))], options)
     e.give(at(outputs, 0), activated(e, result, text_of(node, 'activation', '')))
+
+
+def lower_conv_transpose(e: Emitter, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    output = at(outputs, 0)
+    windows = transposed_windows(context_of(e.b, node, inputs))
+    x = image(e, e.value(at(inputs, 0)))
+    if output is None or len(output.shape) != 4 or min(windows.pads) < 0 or int_of(node, 'group', 1) != 1 or max(windows.dilations) > 1:
+        raise e.refuse('other than plain ones over two axes')
+    options = window_options(windows)
+    options['outputSizes'] = output.shape[2:]
+    options['filterLayout'] = 'iohw'
+    if at(inputs, 2) is not None:
+        options['bias'] = e.value(at(inputs, 2))
+    e.give(output, e.call('convTranspose2d', [x, e.value(at(inputs, 1))], options))
 
 
 def pool_lowering(method: str) -> NnLowering:
@@ -87,6 +101,6 @@ def lower_resize(e: Emitter, node: Node, inputs: list[Value | None], outputs: li
 
 
 SPATIAL_LOWERINGS: dict[str, NnLowering] = {
-    'Conv': lower_conv, 'MaxPool': pool_lowering('maxPool2d'), 'AveragePool': pool_lowering('averagePool2d'), 'GlobalAveragePool': global_lowering('reduceMean'),
+    'Conv': lower_conv, 'ConvTranspose': lower_conv_transpose, 'MaxPool': pool_lowering('maxPool2d'), 'AveragePool': pool_lowering('averagePool2d'), 'GlobalAveragePool': global_lowering('reduceMean'),
     'GlobalMaxPool': global_lowering('reduceMax'), 'Resize': lower_resize,
 }

@@ -96,7 +96,9 @@ class NnMachine:
     def convert(self, b: StepBuilder, source: Value, target: Value) -> None:
         self.wasm.convert(b, source, target)
         if isinstance(b, NnStepBuilder):
-            take(b, NN_LOWERINGS['Cast'], Node('Cast', '', '', [], []), [source], [target], b.steps)
+            reason = take(b, NN_LOWERINGS['Cast'], Node('Cast', '', '', [], []), [source], [target], b.steps)
+            if reason != '':
+                self.reasons['Cast'] = reason
 
     def share(self, groups: list[NodeSteps], inputs: list[Value], outputs: list[Value], b: StepBuilder) -> Shared:
         division = divide(groups, inputs, outputs)

@@ -48,7 +48,7 @@ class _Request:
         self.error: Exception | None = None
         self.taken: bool = False
 
-    def joins(self, decoder: Decoder) -> bool:
+    def goes_along(self, decoder: Decoder) -> bool:
         """Whether it can go along with others that are fed one token."""
         return len(self.feeding.ids) == 1 and self.session._decoder is decoder and not self.session._stale
 
@@ -122,7 +122,7 @@ class Generation:
                 if len(self._waiting) >= self._company():
                     break
                 await pause()
-            batch = [other for other in self._waiting if other is request or other.joins(decoder)]
+            batch = [other for other in self._waiting if other is request or other.goes_along(decoder)]
             self._before = self._last
             self._last = [other.feeding.session for other in batch]
         if len(batch) == 0:

@@ -391,7 +391,7 @@ class WorkerPort(Protocol):
     def on_message(self, callback: Callable[[object], None]) -> None: ...
 
     async def settle(self) -> None:
-        """To be awaited before the first post(): from then on the page notices when this worker ends."""
+        """Prepare for the end: once the page has a message {'kind': 'settled'}, to be posted then, it notices when this worker ends."""
 
 
 class MessagePort(Protocol):

@@ -245,7 +245,7 @@ class GpuExecutable:
         """Write elements in the form of WASM memory to the GPU."""
         words = narrowed(far.dtype, data)
         if words is None:
-            raise EdgeflowError('run-failed', f"'{far.name}' holds an int64 beyond the 32 bits that integers have on the GPU", {'name': far.name})
+            raise EdgeflowError('run-failed', f"'{far.name}' holds an int64 beyond the 32 bits that integers have on the GPU", {'name': far.name, 'bits': 32})
         if len(words) > 0:
             piece = piece_of(machine, plan, far)
             machine.gpu.device.write(piece.buffer, piece.offset, words)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from edgeflow.backends.contract import Feed, HelperLink, KernelTime, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
-from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.engine import failure
 from edgeflow.backends.wasm.executable import (
     WasmExecutable, count_ops, detach, improve, known_values, node_name, open_machine, plan_key, relink, run_part, shapes_of, take_texts,
 )
 from edgeflow.backends.wasm.kernels import Image
-from edgeflow.backends.wasm.machine import check_operators
+from edgeflow.backends.wasm.lowerings import FORMS
+from edgeflow.backends.wasm.machine import WasmMachine, check_operators
 from edgeflow.backends.webnn.device import shared_nn
 from edgeflow.backends.webnn.lowerings import NN_LOWERINGS
 from edgeflow.backends.webnn.machine import NO_OPERATOR, NnMachine
@@ -34,7 +34,6 @@ MOST_PLANS = 16
 MOST_BYTES = 1073741824
 
 NO_PLAN = 'shapes depend on data, or values are no numbers: the graph is interpreted'
-LIGHT = 'too little work to be worth a crossing'
 
 
 @dataclass
@@ -278,6 +277,7 @@ class NnExecutable:
         if self._decoder is None:
             machine = self._living().wasm
             # A compiled graph has one shape, and a session grows with every token: sessions run on WASM.
+            pack_weights(self._graph, machine)
             self._decoder = WasmDecoder(
                 self._graph, lambda graph: WasmExecutable(graph, machine), lambda pasts: Pages(machine.engine, pasts), self.memory)
         return self._decoder
@@ -302,6 +302,18 @@ class NnExecutable:
         if self._machine is None:
             raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})
         return self._machine
+
+
+def pack_weights(graph: Graph, machine: WasmMachine) -> None:
+    """Pack for WASM what was left plain for WebNN."""
+    for node in graph.nodes:
+        form_of = FORMS.get(node.key())
+        if form_of is None or node.key() not in NN_LOWERINGS:
+            continue
+        inputs: list[Value | None] = [machine.initializer(name) if name in graph.initializers else None for name in node.inputs]
+        form = form_of(node, inputs)
+        if form is not None and inputs[form.sources[0]] is not None:
+            machine.weights.pack_now(node, form, inputs)
 
 
 def check_flags(stage: Compiled, flags: Bytes) -> None:
@@ -341,7 +353,7 @@ def placement_of(machine: NnMachine, plan: NnPlan, device: str) -> Placement:
         else:
             key = group.node.key()
             placement.fallback[key] = placement.fallback.get(key, 0) + 1
-            placement.reasons[key] = machine.reasons.get(key, LIGHT if key in plan.division.light else NO_OPERATOR)
+            placement.reasons[key] = machine.reasons.get(key, plan.division.reasons.get(key, NO_OPERATOR))
     return placement
 
 

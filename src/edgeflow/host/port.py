@@ -122,6 +122,12 @@ Texts of rare operators (from edgeflow.host.strings)
 Images (from edgeflow.host.images)
     async decode_image(data: Bytes) -> Picture           an encoded image; 'run-failed' if the platform cannot read it, 'platform' in Node
 
+Devices
+    async accelerators() -> list[str]                                  the devices besides WASM that a choice can be made of, looked for once:
+                                                                       'webgpu' where there is a GPU that is no program, 'webnn'. CPython:
+                                                                       none, there a GPU is used by who names it
+    async machine() -> Machine                                         (from edgeflow.host.machine) what there is, in detail
+
 WebGPU (from edgeflow.host.gpu)
     async open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevice | None      the best adapter's device with those of the
                                                                        wanted features that it offers and its largest limits; None:
@@ -198,6 +204,23 @@ class WasmFeatures:
 
     simd: bool
     relaxed_simd: bool
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What this platform can compute with.
+
+    gpu: the name of WebGPU's adapter, '' without one. software: whether it is a program on the CPU. features, limits: the adapter's.
+    webnn: the device types that WebNN makes contexts for. cores: how many threads. platform: the browser or interpreter, with its version.
+    """
+
+    gpu: str
+    software: bool
+    features: list[str]
+    limits: dict[str, int]
+    webnn: list[str]
+    cores: int
+    platform: str
 
 
 class Response(Protocol):
@@ -283,6 +306,13 @@ class WasmInstance(Protocol):
     def shared_memory(self) -> object | None:
         """The memory, to be posted to other threads for start_wasm(); None: it belongs to this instance alone."""
 
+    async def add(self, module: WasmModule) -> None:
+        """Start another binary in this memory, and put its functions k_NAME into the table here, as `add_kernels` hears. From then on
+        `__heap_base` is the other's."""
+
+    def added(self) -> list[str]:
+        """The names of these functions, without k_, in the order of the table."""
+
     def memory_size(self) -> int:
         """Bytes of memory at this moment."""
 
@@ -361,7 +391,7 @@ class WorkerPort(Protocol):
     def on_message(self, callback: Callable[[object], None]) -> None: ...
 
     async def settle(self) -> None:
-        """To be awaited before the first post(): from then on the page notices when this worker ends."""
+        """Prepare for the end: once the page has a message {'kind': 'settled'}, to be posted then, it notices when this worker ends."""
 
 
 class MessagePort(Protocol):

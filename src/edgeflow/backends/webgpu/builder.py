@@ -189,6 +189,27 @@ class GpuBuilder(StepBuilder):
         """A value that lives between this node's dispatches."""
         return self.new_value('temporary', dtype, shape)
 
+    def placed(self, node: Node, output: Value) -> bool:
+        """Whether a dispatch of a node before has made `output` too, which then is a view."""
+        found = self.grouped.get(node.outputs[0])
+        if found is None:
+            return False
+        self.alias(output, found[0], found[1] * KIND_BYTES['f32'])
+        return True
+
+    def alike(self, node: Node) -> list[Node]:
+        """Nodes of the graph that are not made yet and read the same first input as `node`, of its operator and with its attributes; all else that they
+        read are weights of the graph."""
+        self.grouped[node.outputs[0]] = None
+        found: list[Node] = []
+        for other in self.readers.get(node.inputs[0], []):
+            same = other.key() == node.key() and other.inputs[0] == node.inputs[0] and len(other.inputs) == len(node.inputs) and other.outputs[0] not in self.grouped
+            for name in other.inputs[1:]:
+                same = same and (name == '' or self.weight(name) is not None)
+            if same:
+                found.append(other)
+        return found
+
     def added(self, first: Value, other: Value, output: Value) -> bool:
         """Write output = first + other as the end of the product that made one of them, if only this reads it. False: none did."""
         for made, residual in [(first, other), (other, first)]:

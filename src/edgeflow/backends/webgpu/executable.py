@@ -15,7 +15,6 @@ from edgeflow.backends.wasm.executable import (
 )
 from edgeflow.backends.wasm.kernels import Image
 from edgeflow.backends.wasm.machine import check_operators
-from edgeflow.backends.wasm.pages import PageMemory, PastInput
 from edgeflow.backends.webgpu.builder import MOST_FAULTS, Dispatch
 from edgeflow.backends.webgpu.crossings import Crossing
 from edgeflow.backends.webgpu.device import Gpu, shared_gpu
@@ -246,7 +245,7 @@ class GpuExecutable:
         """Write elements in the form of WASM memory to the GPU."""
         words = narrowed(far.dtype, data)
         if words is None:
-            raise EdgeflowError('run-failed', f"'{far.name}' holds an int64 beyond the 32 bits that integers have on the GPU", {'name': far.name})
+            raise EdgeflowError('run-failed', f"'{far.name}' holds an int64 beyond the 32 bits that integers have on the GPU", {'name': far.name, 'bits': 32})
         if len(words) > 0:
             piece = piece_of(machine, plan, far)
             machine.gpu.device.write(piece.buffer, piece.offset, words)

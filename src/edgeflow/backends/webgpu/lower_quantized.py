@@ -170,9 +170,7 @@ def lower_matmul_nbits(b: GpuBuilder, node: Node, inputs: list[Value | None], ou
     source = at(inputs, 0)
     weight = at(inputs, 1)
     y = at(outputs, 0)
-    shared = b.grouped.get(node.outputs[0])
-    if shared is not None and y is not None:
-        b.alias(y, shared[0], shared[1] * 4)
+    if y is not None and b.placed(node, y):
         return True
     codes = block_codes(b, node, inputs)
     if source is None or weight is None or y is None or codes is None:

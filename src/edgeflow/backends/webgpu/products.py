@@ -154,6 +154,8 @@ class Product:
     row_bias: Value | None = None
     groups: int = 1
     codes: Codes | None = None
+    # More matrices like b, each with a bias if there is one: the results of number i lie in y behind those before.
+    others: list[tuple[Value, Value | None]] = field(default_factory=list)
     # A sum over other k, added to this one before anything else.
     partial: Value | None = None
     # B has the columns from `first` on, so many; 0: all.
@@ -237,7 +239,7 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     rows = codes is None and product.b_column == 1 and n % 4 == 0
     across = codes.across if codes is not None else not rows and product.b_row == 1 and k % 4 == 0
     # Of float16 tensors alone: what a matrix unit multiplies has no more digits.
-    matrices = choose_matrices(b.features, m, n, batch) if codes is None and rows and by_fours and b.kind(product.b) in MATRIX_KINDS else None
+    matrices = choose_matrices(b.features, m, n, batch) if codes is None and len(product.others) == 0 and rows and by_fours and b.kind(product.b) in MATRIX_KINDS else None
     division = choose(b.features, m, n, k, batch, across, codes is not None) if matrices is None else matrices
     if b.features.software and not by_fours and division.columns > 2:
         # SwiftShader takes minutes to compile more sums, if A is read one by one.
@@ -269,14 +271,18 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
         code['$COLUMN'] = 'n / 4u' if rows else f'{local} * p.b_column'
         four_of_b = 'b[at + k * p.b_row]' if rows else 'b[at + k / 4u]' if across else four('b', 'at + k * p.b_row', 'p.b_column')
         code['$LOAD_B'] = f'return select(vec4f(), vec4f({four_of_b}), k < p.k);' if edge else f'return vec4f({four_of_b});'
+        alone = code['$LOAD_B']
+        for i in range(len(product.others)):
+            declare(b, f'b_{i + 1}', product.others[i][0], rows, bindings, declared)
+            code['$LOAD_B'] = f'if (batch == {i + 1}u) {{ {alone.replace("b[", f"b_{i + 1}[")} }} ' + code['$LOAD_B']
     store_code(b, product, bindings, declared, code)
     if len(bindings) > b.features.buffers:
         return False
     a_unit = 4 if by_fours else 1
-    b_unit = 0 if codes is not None else 4 if rows or across else 1
+    b_unit = 0 if codes is not None or len(product.others) > 0 else 4 if rows or across else 1
     y_unit = 4 if n % 4 == 0 else 1
-    b_row = codes.b_row if codes is not None else product.b_row // b_unit if rows else product.b_row
-    b_column = codes.b_column if codes is not None else product.b_column // b_unit if across else product.b_column
+    b_row = codes.b_row if codes is not None else product.b_row // 4 if rows else product.b_row
+    b_column = codes.b_column if codes is not None else product.b_column // 4 if across else product.b_column
     for part in parts:
         words = [m, n, k, b.real(product.alpha), product.a_row // a_unit, product.a_column, b_row, b_column, product.addend_row, product.addend_column, b.real(product.beta)]
         words = words + part_words(part, a_unit, b_unit, y_unit) + ([] if codes is None else codes.words)
@@ -401,7 +407,13 @@ def store_code(b: GpuBuilder, product: Product, bindings: list[Value], declared:
             'f32(scale[0]);' if product.scale.count() == 1 else 'vec4f(scale[n / 4u]);' if whole else 'vec4f(' + four('scale', 'n', '1u') + ');'))
     if product.bias is not None:
         declare(b, 'bias', product.bias, by_fours, bindings, declared)
-        lines.append('v += vec4f(bias[n / 4u]);' if by_fours else 'v += vec4f(' + four('bias', 'n', '1u') + ');')
+        added = 'v += vec4f(bias[n / 4u]);' if by_fours else 'v += vec4f(' + four('bias', 'n', '1u') + ');'
+        for i in range(len(product.others)):
+            bias = product.others[i][1]
+            if bias is not None:
+                declare(b, f'bias_{i + 1}', bias, by_fours, bindings, declared)
+                added = f'if (batch == {i + 1}u) {{ v += vec4f(bias_{i + 1}[n / 4u]); }} else {{ {added} }}'
+        lines.append(added)
     if product.row_bias is not None:
         declare(b, 'row_bias', product.row_bias, False, bindings, declared)
         lines.append(f'v += f32(row_bias[batch % {product.groups}u * p.m + m]);')

@@ -77,18 +77,13 @@ class StepProduct:
 def siblings(b: GpuBuilder, node: Node) -> list[tuple[Node, Matrix]]:
     """The other products of the same row by weights of the graph that are alike."""
     found: list[tuple[Node, Matrix]] = []
-    b.grouped[node.outputs[0]] = None
-    for other in b.readers.get(node.inputs[0], []):
-        same = other.key() == node.key() and other.inputs[0] == node.inputs[0] and other.outputs[0] not in b.grouped
+    for other in b.alike(node):
+        same = True
         for name in ['K', 'bits', 'block_size']:
             same = same and int_of(other, name) == int_of(node, name)
-        values: list[Value | None] = []
-        for name in other.inputs[1:]:
-            held = None if name == '' else b.weight(name)
-            same = same and (held is not None or name == '')
-            values.append(held)
         if not same:
             continue
+        values = [None if name == '' else b.weight(name) for name in other.inputs[1:]]
         codes = block_codes(b, other, [None] + values)
         weight = at(values, 0)
         n = int_of(other, 'N')

@@ -144,6 +144,7 @@ Workers
                                                                         library's own file. EdgeflowError 'platform' if none can be had
     part_addresses() -> object                                          where the parts of edgeflow lie, for a worker, which is told by
                                                                         use_part_addresses(found); CPython: imports know
+    find_parts_in(wasm_folder: Callable[[], str | None]) -> None        what names a folder of parts, where this library's file lies nowhere
     worker_port() -> WorkerPort | None                                  in a worker that spawn_worker made: the way to its page
     new_channel() -> list[object]                                      two ends of a channel, which post() can move to other threads
     open_port(end: object) -> MessagePort                               an end, in the thread that it has come to

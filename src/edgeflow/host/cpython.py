@@ -37,6 +37,10 @@ from edgeflow.host.cpython_tasks import (  # noqa: F401
 from edgeflow.host.cpython_wasm import compile_wasm, instantiate_wasm, isolated, start_wasm, wasm_features  # noqa: F401
 
 
+async def accelerators() -> list[str]:
+    return []
+
+
 # Data
 
 

@@ -86,8 +86,8 @@ class Server:
                 cast(str, message['location']), cast(int, message['start']), cast('Bytes', message['data']), cast('int | None', message['total']))
         elif kind == 'stored':
             start_task(lambda: self._read_stored(Order(message)))
-        elif kind == 'external':
-            start_task(lambda: self._name_files(Order(message)))
+        elif kind == 'external' or kind == 'work':
+            start_task(lambda: self._survey(Order(message)))
         elif kind == 'reset':
             self._of(message).reset(cast(str, message['location']))
         elif kind == 'dispose':
@@ -171,11 +171,16 @@ class Server:
             cast(str, message['location']), cast(int, message['start']), cast(int, message['size']), message['place'], cast('int | None', message['total']))
         self._reply(order, parcel)
 
-    async def _name_files(self, order: Order) -> None:
-        """Tell which external data files a model names: beside what is under way, as its download waits for it."""
+    async def _survey(self, order: Order) -> None:
+        """Tell which external data files a model names, or how much it computes: beside what is under way, as its loading waits for it."""
         try:
             parcel = Parcel('answer')
-            parcel.fields['files'] = (await self._ready_files(order.message)).named()
+            files = await self._ready_files(order.message)
+            if order.message['kind'] == 'external':
+                parcel.fields['files'] = files.named()
+            else:
+                from edgeflow.runtime.cost import work_of
+                parcel.fields['work'] = await work_of(files)
         except Exception as error:
             parcel = failure(error)
         self._reply(order, parcel)

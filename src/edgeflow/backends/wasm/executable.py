@@ -18,7 +18,6 @@ from edgeflow.backends.wasm.kernels import Image, start_instance
 from edgeflow.backends.wasm.lowerings import VISION_OPS, lacks, needs_more
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
 from edgeflow.backends.wasm.more.interpreter import Interpreter
-from edgeflow.backends.wasm.pages import Pages
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_copy, join_bytes, new_bytes, now, pause, warn
 from edgeflow.ir.dtype import DTYPE_CODES
@@ -250,6 +249,7 @@ class WasmExecutable:
 
     async def decoder(self) -> Decoder:
         from edgeflow.backends.wasm.decoder import WasmDecoder
+        from edgeflow.backends.wasm.pages import Pages
         if self._decoder is None:
             machine = self._living()
             self._decoder = WasmDecoder(

@@ -54,6 +54,8 @@ class NnExecutable:
         _numbers.executables = _numbers.executables + 1
         # WebNN works on runs of several models in a process of its own; this thread only hands them over.
         self.lane: str = f'webnn {_numbers.executables}'
+        self.flights: int = 1
+        self.place: object = None
         self._device: str = device
         self._graph: Graph = graph
         self._machine: NnMachine | None = machine

@@ -65,6 +65,11 @@ async function ours(shape, bytes) {
       results.forEach(result => result.last_hidden_state.dispose());
       return first;
     },
+    // Several runs of one model asked for at once: the next ones begin while the results of others are read back.
+    several: async count => {
+      const results = await Promise.all(Array.from({ length: count }, () => models[0].run(feeds)));
+      results.forEach(result => result.last_hidden_state.dispose());
+    },
     placement: () => models[0].placement(),
     end: () => models.forEach(model => model.dispose()),
   };
@@ -120,6 +125,20 @@ async function alone(side, rounds) {
     submits.push(submitted - began);
   }
   return { ms: median(times), least_ms: Math.min(...times), submit_ms: median(submits) };
+}
+
+const TOGETHER = 12;
+
+// Milliseconds a run where so many are asked for at once, in turns with as many one after the other.
+async function together(side, rounds) {
+  const several = [], single = [];
+  for (let round = 0; round < rounds; round++) {
+    let [took] = await timed(() => side.several(TOGETHER));
+    several.push(took / TOGETHER);
+    [took] = await timed(async () => { for (let i = 0; i < TOGETHER; i++) await side.several(1); });
+    single.push(took / TOGETHER);
+  }
+  return { ms: median(several), single_ms: median(single), ratio: median(single) / median(several) };
 }
 
 // Tokens a second of one stream of SmolLM2-135M's shape with 4-bit weights (bench/decoder.py), and how much of a core that takes.
@@ -181,6 +200,7 @@ for (const key of chosen) {
   row.load_ms = load;
   row.first_run_ms = first;
   row.alone = await alone(mine, shape.rounds);
+  if (shape.models === 1) row.together = await together(mine, Math.min(shape.rounds, 20));
   const sides = [[mine, []]];
   if (withPeer) {
     const [peerLoad, peer] = await timed(() => peers(shape, bytes));

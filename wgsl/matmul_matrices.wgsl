@@ -34,7 +34,7 @@ $}
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
   let start = starts(group.z);
   let m = group.y * ROWS;
-  let n = group.x * COLUMNS * 4u;
+  let n = $BASE + group.x * COLUMNS * 4u;
   let subgroup = t / 32u;
   let row = subgroup / 2u * $TMu * $MMu;
   let across = subgroup % 2u * $TNu * $MNu;

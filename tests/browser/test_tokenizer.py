@@ -73,6 +73,28 @@ def tokenizer_page(browser: Browser, server: Server) -> Iterator[Page]:
     page.close()
 
 
+WORDS = """async model => {
+  const { readTokenizer } = await import('/js/edgeflow/text/tokenizer.js');
+  const added_tokens = [{ id: 5, content: 'b', special: false }, { id: 6, content: 'new', special: false }];
+  const json = { model, added_tokens, normalizer: null, pre_tokenizer: { type: 'WhitespaceSplit' }, post_processor: null, decoder: null };
+  const { library } = readTokenizer(new TextEncoder().encode(JSON.stringify(json)), null);
+  const words = ['[UNK]', 'a', 'b', 'new', 'undefined', 'null'].map(word => library.tokenId(word));
+  return [words, [0, 1, 2, 3, 4, 5, 6].map(id => library.token(id)), library.encodeText('a undefined null', false).ids];
+}"""
+
+
+@pytest.mark.parametrize('model, unknown', [
+    ({'type': 'WordPiece', 'vocab': {'[UNK]': 0, 'a': 1, 'b': 2}, 'unk_token': '[UNK]', 'continuing_subword_prefix': '##'}, [0, 0]),
+    ({'type': 'BPE', 'vocab': {'[UNK]': 0, 'a': 1, 'b': 2}, 'merges': [], 'unk_token': '[UNK]', 'fuse_unk': True}, [0]),
+    ({'type': 'WordPiece', 'vocab': {'[UNK]': 0, 'a': 1, 'b': 2}, 'unk_token': 'none', 'continuing_subword_prefix': '##'}, [None, None]),
+])
+def test_words_of_a_model_and_tokens_added_to_it(tokenizer_page: Page, model: dict, unknown: list[int | None]) -> None:
+    words, tokens, ids = tokenizer_page.evaluate(WORDS, model)
+    assert words == [0, 1, 5, 6, None, None]
+    assert tokens == ['[UNK]', 'a', 'b', None, None, 'b', 'new']
+    assert ids == [1, *unknown]
+
+
 @pytest.mark.parametrize('name', NAMES)
 def test_reproduces_the_recorded_cases(tokenizer_page: Page, name: str) -> None:
     cases = plain_cases(name)

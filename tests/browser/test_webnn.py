@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.model_cases import ModelFile, check_output, decoder_files, encoder_files, read_case, vision_audio_files
+from tests.browser.model_cases import ModelFile, check_output, every_file, read_case
 from tests.browser.page_model import packed, unpacked
 from toolchain.serve import Server
 
@@ -47,7 +47,7 @@ RUN = """async ({ url, cases }) => {
 }"""
 
 
-@pytest.mark.parametrize('file', encoder_files() + vision_audio_files() + decoder_files(), ids=lambda file: file.path)
+@pytest.mark.parametrize('file', every_file(), ids=lambda file: file.path)
 def test_outputs_are_those_of_onnxruntime(nn_page: Page, server: Server, file: ModelFile, say: Callable[[str], None]) -> None:
     cases = [read_case(path) for path in file.cases]
     given = [{name: packed(array) for name, array in case.inputs.items()} for case in cases]
@@ -111,6 +111,40 @@ def test_a_lost_context_is_opened_again(page: Page, server: Server) -> None:
     assert seen['code'] == 'device-lost'
     assert seen['same'] and seen['count'] > 0 and seen['contexts'] == 3
     assert seen['bytes'] > 0 and seen['left'] == 0
+
+
+# A worker whose context can be destroyed from the page.
+WORKER = """
+  const create = ML.prototype.createContext, channel = new BroadcastChannel('lose-webnn');
+  ML.prototype.createContext = async function (...args) {
+    const context = await create.apply(this, args);
+    channel.onmessage = () => { context.destroy(); context.lost.then(() => channel.postMessage('lost')); };
+    return context;
+  };
+  import '%s';
+"""
+LOSE_IN_WORKER = """async ([url, source, inputs]) => {
+  const { env, loadModel, tensor } = await import('/dist/edgeflow.js');
+  env.workerUrl = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
+  const model = await loadModel(url, { device: 'webnn' });
+  const run = async () => {
+    const given = Object.fromEntries(Object.entries(inputs).map(([name, rows]) => [name, tensor(rows, [1, rows.length], 'int64')]));
+    return [...Object.values(await model.run(given))[0].data];
+  };
+  const channel = new BroadcastChannel('lose-webnn'), first = await run(), placement = model.placement();
+  const lost = new Promise(resolve => { channel.onmessage = resolve; });
+  channel.postMessage('now');
+  await lost;
+  const second = await run();
+  model.dispose();
+  return { same: second.every((x, i) => x === first[i]), count: first.length, placement };
+}"""
+
+
+def test_a_context_lost_in_a_worker_is_opened_again(page: Page, server: Server) -> None:
+    seen = page.evaluate(LOSE_IN_WORKER, [server.url(MODEL), WORKER % server.url('/dist/edgeflow.js'), ROWS])
+    assert seen['same'] and seen['count'] > 0
+    assert seen['placement']['device'] == 'webnn' and seen['placement']['fallback'] == {} and seen['placement']['nodes']['edgeflow:MatMul'] > 0
 
 
 WITHOUT = """async ([url, take]) => {

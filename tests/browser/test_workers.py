@@ -208,6 +208,26 @@ def test_a_worker_of_another_version_is_not_used(page: Page, do: Do) -> None:
     assert len(heard) == 1 and '0.0.0' in heard[0]
 
 
+def test_a_download_waits_for_a_worker_that_starts_late(do: Do) -> None:
+    waiting, shape = do("""
+      env.workers = 1;
+      env.workerUrl = '/late_worker.js';
+      const pause = () => new Promise(resolve => setTimeout(resolve, 200));
+      let loaded = 0, before = 0;
+      const loading = load(library, MINILM, { onProgress: event => { loaded = Math.max(loaded, event.loaded ?? 0); } });
+      while (loaded === 0 || loaded !== before) {
+        before = loaded;
+        await pause();
+      }
+      const begin = setInterval(() => new BroadcastChannel('begin').postMessage(0), 50);
+      const model = await loading;
+      clearInterval(begin);
+      return [before, (await model.run(batch(library, model, 1, 8))).last_hidden_state.shape];
+    """)
+    assert waiting < 15_000_000 < (folder() / 'onnx' / 'model.onnx').stat().st_size
+    assert shape[:2] == [1, 8]
+
+
 # Where workers come from
 
 

@@ -82,6 +82,21 @@ async def test_a_small_partition_is_not_worth_a_crossing(contexts: list[Context]
     model.dispose()
 
 
+async def test_a_large_table_is_not_copied_into_graphs(contexts: list[Context]) -> None:
+    table = np.arange(70000 * 4, dtype=np.float32).reshape(70000, 4) / 70000
+    nodes = [helper.make_node('Gather', ['t', 'i'], ['a']), helper.make_node('MatMul', ['a', 'w'], ['y'])]
+    graph = helper.make_graph(
+        nodes, 'made', [helper.make_tensor_value_info('i', 7, [3])], [helper.make_tensor_value_info('y', 1, [3, 4])],
+        [numpy_helper.from_array(table, 't'), numpy_helper.from_array(WEIGHT, 'w')])
+    data = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=9).SerializeToString()
+    model = await create_model(memoryview(data), {}, 'webnn')
+    results = await model.run({'i': tensor(np.array([1, 69999, -2]))})
+    np.testing.assert_allclose(results['y'].data.reshape(3, 4), table[[1, 69999, -2]] @ WEIGHT, rtol=1e-5)
+    assert model.placement().reasons == {'Gather': 'a large table, of which every graph would have a copy'}
+    assert model.placement().nodes == {'MatMul': 1} and model.memory().gpu < 1000
+    model.dispose()
+
+
 async def test_what_the_limits_do_not_allow_runs_on_wasm(contexts: list[Context], monkeypatch: pytest.MonkeyPatch) -> None:
     types, ranks = recorder.LIMITS['gather']['indices']
     monkeypatch.setitem(recorder.LIMITS['gather'], 'indices', [[dtype for dtype in types if dtype != 'int64'], ranks])

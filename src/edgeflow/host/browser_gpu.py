@@ -202,6 +202,11 @@ async def open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevi
     ''')
 
 
+def add_shaders(more: object) -> None:
+    """Know these kernels too, a Map as SHADERS is."""
+    __pragma__('js', 'for (const [name, text] of more) SHADERS.set(name, text);')
+
+
 def shader_source(name: str) -> str:
     __pragma__('js', r'''
     const text = SHADERS.get(name);

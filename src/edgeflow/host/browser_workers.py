@@ -129,9 +129,9 @@ def _listen_for_end(worker: object, name: str, callback: Callable[[str], None]) 
       callback(event.message || 'its script could not be loaded');
     });
     worker.addEventListener('messageerror', () => callback('a message could not be read'));
-    worker.addEventListener('message', () => {
-      locks()?.request(name, () => callback('it ended by itself')).catch(() => {});
-    }, { once: true });
+    worker.addEventListener('message', ({ data }) => {
+      if (data.get('kind') === 'settled') locks()?.request(name, () => callback('it ended by itself')).catch(() => {});
+    });
     ''')
 
 

@@ -112,7 +112,7 @@ class Device:
 
     async def pipeline(self, label: str, code: str, constants: dict[str, int], forms: str) -> object:
         def make() -> object:
-            module = self.raw.create_shader_module(label=label, code=code)
+            module = self.raw.create_shader_module(label=label, code=code.replace('enable subgroups;\n', ''))
             return self.raw.create_compute_pipeline(
                 label=label, layout=self._layout(forms)[1], compute={'module': module, 'entry_point': 'main', 'constants': constants})
 

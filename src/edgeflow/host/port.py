@@ -306,6 +306,13 @@ class WasmInstance(Protocol):
     def shared_memory(self) -> object | None:
         """The memory, to be posted to other threads for start_wasm(); None: it belongs to this instance alone."""
 
+    async def add(self, module: WasmModule) -> None:
+        """Start another binary in this memory, and put its functions k_NAME into the table here, as `add_kernels` hears. From then on
+        `__heap_base` is the other's."""
+
+    def added(self) -> list[str]:
+        """The names of these functions, without k_, in the order of the table."""
+
     def memory_size(self) -> int:
         """Bytes of memory at this moment."""
 
@@ -384,7 +391,7 @@ class WorkerPort(Protocol):
     def on_message(self, callback: Callable[[object], None]) -> None: ...
 
     async def settle(self) -> None:
-        """To be awaited before the first post(): from then on the page notices when this worker ends."""
+        """Prepare for the end: once the page has a message {'kind': 'settled'}, to be posted then, it notices when this worker ends."""
 
 
 class MessagePort(Protocol):

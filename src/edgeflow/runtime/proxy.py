@@ -11,13 +11,13 @@ from edgeflow.backends.contract import Feed, HelperLink, KernelTime, MemoryUse, 
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.wasm.kernels import kernel_module
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import forget_spare_memory, gather, now, on_abort, pause, signal_aborted, watch_collection
-from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
+from edgeflow.host.platform import forget_spare_memory, gather, new_deferred, now, on_abort, pause, signal_aborted, watch_collection
+from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch, Deferred
 from edgeflow.runtime.decoding import RemoteDecoder
 from edgeflow.runtime.messages import Parcel, read_feeds, read_infos, read_memory, read_placement
 from edgeflow.runtime.opening import ModelFiles, Opened, open_files
 from edgeflow.runtime.page import page_pool, page_shares, refused, take_helpers, take_worker
-from edgeflow.runtime.pool import PoolWorker, WorkerPool
+from edgeflow.runtime.pool import MOST_UNSPENT, PoolWorker, WorkerPool
 
 # Helpers get weights of their own, so a model has them once it has shown that it runs long, and again.
 LONG_RUN_MS = 4.0
@@ -193,6 +193,8 @@ class Place:
         self._files: ModelFiles = ModelFiles()
         self._waiting: list[_Piece] = []
         self._told: PoolWorker | None = None
+        # Resolved when it is clear where the files go.
+        self._clear: Deferred = new_deferred()
 
     def _take(self) -> PoolWorker | None:
         return take_worker(self.device.startswith('webgpu'))
@@ -215,7 +217,9 @@ class Place:
         self._pass(_Piece(location, 0, None, False, None))
 
     async def room(self) -> None:
-        """opening.Receiver. What waits for a worker that starts takes no more memory than it will there."""
+        """opening.Receiver. Little waits for a worker that starts, too."""
+        if self.size > MOST_UNSPENT:
+            await self._clear.result()
         if self._told is not None:
             await self._told.room()
 
@@ -288,6 +292,8 @@ class Place:
             await gather([self._ready(), self.devices()])
         except EdgeflowError:
             return
+        finally:
+            self._clear.resolve(None)
 
     async def open(self, device: str, signal: AbortSignal | None) -> Opened:
         """Load the model whose files are here, on one of devices(). EdgeflowErrors: those of open_files(), and 'worker-lost'."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import cast
 
 from edgeflow.backends.contract import HelperLink, KernelTime, Placement
@@ -48,6 +49,14 @@ class Order:
         self._callbacks = []
 
 
+@dataclass
+class Arrival:
+    """A model whose files are on their way."""
+
+    preparation: Preparation
+    files: ModelFiles
+
+
 class Server:
     """Answers what comes through `port`."""
 
@@ -56,7 +65,7 @@ class Server:
         self._version: str = version
         self._executables: dict[int, GeneratingExecutable] = {}
         self._placements: dict[int, Placement] = {}
-        self._preparations: dict[int, Preparation] = {}
+        self._arrivals: dict[int, Arrival] = {}
         self._orders: list[Order] = []
         # Runs of models that take several at a time: they begin at once, in order.
         self._beside: list[Order] = []
@@ -65,10 +74,11 @@ class Server:
         self._helpers: dict[int, Helper] = {}
 
     async def serve(self) -> None:
-        """Say that it is ready, and listen."""
+        """Say that it is ready, and listen. The lock by which its end is noticed takes its time: it may follow."""
         self._port.on_message(lambda message: self.hear(cast('dict[str, object]', message)))
-        await self._port.settle()
         self._port.post({'kind': 'ready', 'version': self._version}, [])
+        await self._port.settle()
+        self._port.post({'kind': 'settled', 'call': 0}, [])
 
     def hear(self, message: dict[str, object]) -> None:
         """Take a message: orders wait for their turn, all else is done at once."""
@@ -82,16 +92,16 @@ class Server:
         elif kind in ['link', 'help', 'unlink']:
             start_task(lambda: self._relate(message))
         elif kind == 'piece':
-            self._of(message).receive(
+            self._arrival(message).preparation.receive(
                 cast(str, message['location']), cast(int, message['start']), cast('Bytes', message['data']), cast('int | None', message['total']))
         elif kind == 'stored':
             start_task(lambda: self._read_stored(Order(message)))
         elif kind == 'external' or kind == 'work':
             start_task(lambda: self._survey(Order(message)))
         elif kind == 'reset':
-            self._of(message).reset(cast(str, message['location']))
+            self._arrival(message).preparation.reset(cast(str, message['location']))
         elif kind == 'dispose':
-            self._preparations.pop(cast(int, message['number']), None)
+            self._arrivals.pop(cast(int, message['number']), None)
             self._placements.pop(cast(int, message['number']), None)
             executable = self._executables.pop(cast(int, message['number']), None)
             if executable is not None:
@@ -151,14 +161,14 @@ class Server:
                     self._reply(order, failure(EdgeflowError('aborted', 'the work was cancelled before it began', {})))
                 return
 
-    def _of(self, message: dict[str, object]) -> Preparation:
-        """The files, as far as they are here, of the model that a message is about."""
+    def _arrival(self, message: dict[str, object]) -> Arrival:
+        """Of the model that a message is about."""
         number = cast(int, message['number'])
-        if number not in self._preparations:
-            self._preparations[number] = Preparation(self._give_back)
+        if number not in self._arrivals:
+            self._arrivals[number] = Arrival(Preparation(self._give_back), ModelFiles())
             if cast(int, message['shares']) > 1:
                 start_task(fetch_division)
-        return self._preparations[number]
+        return self._arrivals[number]
 
     def _give_back(self, data: Bytes) -> None:
         self._port.post({'kind': 'spent', 'data': data}, [bytes_memory(data)])
@@ -167,7 +177,7 @@ class Server:
         """Read a piece of a file from where it is stored."""
         message = order.message
         parcel = Parcel('answer')
-        parcel.fields['read'] = await self._of(message).read_stored(
+        parcel.fields['read'] = await self._arrival(message).preparation.read_stored(
             cast(str, message['location']), cast(int, message['start']), cast(int, message['size']), message['place'], cast('int | None', message['total']))
         self._reply(order, parcel)
 
@@ -186,10 +196,10 @@ class Server:
         self._reply(order, parcel)
 
     async def _ready_files(self, message: dict[str, object]) -> ModelFiles:
-        """The files of a model, as far as they are here."""
-        files = ModelFiles()
-        files.image = await self._of(message).image()
-        return files
+        """The files of a model, as far as they are here. What was read of them for a question before is not read again."""
+        arrival = self._arrival(message)
+        arrival.files.image = await arrival.preparation.image()
+        return arrival.files
 
     async def _work(self) -> None:
         while len(self._orders) > 0:
@@ -229,7 +239,7 @@ class Server:
     async def _load(self, order: Order) -> Parcel:
         message = order.message
         files = await self._ready_files(message)
-        self._preparations.pop(cast(int, message['number']), None)
+        self._arrivals.pop(cast(int, message['number']), None)
         opened = await open_files(files, cast(str, message['device']), order.cancelled, cast(int, message['shares']))
         number = cast(int, message['number'])
         self._executables[number] = opened.executable

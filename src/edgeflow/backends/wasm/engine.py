@@ -140,7 +140,7 @@ def failure(code: int, what: str, kernel: str) -> EdgeflowError:
 
 
 def read_kernel_names(instance: WasmInstance) -> dict[str, int]:
-    """Numbers of the kernels by name, from the binary's own table."""
+    """Numbers of the kernels by name, from the binary's own table; then of those that were added."""
     address = instance.call('kernel_names', [])
     data = own_bytes(instance.view(address, min(NAMES_LIMIT, instance.memory_size() - address)), False)
     names: dict[str, int] = {}
@@ -149,6 +149,8 @@ def read_kernel_names(instance: WasmInstance) -> dict[str, int]:
         if data[i] != 0:
             continue
         if i == start:
+            for name in instance.added():
+                names[name] = len(names)
             return names
         names[utf8_decode(data[start:i])] = len(names)
         start = i + 1

@@ -7,6 +7,9 @@ from edgeflow.host.port import GpuBuffer, GpuDevice
 from edgeflow.plan.lifetimes import Lifetime
 
 ALIGNMENT = 256
+# Keys of what sessions have in whole buffers (pages.py): all pages, and the table that says whose they are.
+POOL = '#pool'
+TABLE = '#table'
 
 
 class GpuMemory:

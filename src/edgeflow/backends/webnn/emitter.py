@@ -28,6 +28,10 @@ TYPES: dict[str, str] = {
 HEAVY: list[str] = ['matmul', 'gemm', 'conv2d', 'convTranspose2d']
 
 
+# Bytes of a large constant.
+BULK = 1048576
+
+
 @dataclass(frozen=True)
 class Operand:
     """A value of the graph: its number among those of the plan."""
@@ -50,7 +54,8 @@ class Call:
 @dataclass
 class Emission(Step):
     """One node in WebNN. words: pointers to what it reads and writes. values: what operands stand for, by their number. checks: operands whose
-    elements are 0 where the data is bad. near: the node's steps on WASM, None if it cannot run there. heavy: whether it is worth a crossing."""
+    elements are 0 where the data is bad. near: the node's steps on WASM, None if it cannot run there. heavy: whether it is worth a crossing. bulky: whether it reads little of
+    a large constant, of which every graph would have a copy."""
 
     calls: list[Call] = field(default_factory=list)
     values: dict[int, Value] = field(default_factory=dict)
@@ -58,6 +63,7 @@ class Emission(Step):
     checks: list[Operand] = field(default_factory=list)
     near: list[Step] | None = None
     heavy: bool = False
+    bulky: bool = False
 
 
 class NnStepBuilder(StepBuilder):
@@ -96,6 +102,7 @@ class Emitter:
         self._results: dict[int, Value] = {}
         self._checks: list[Operand] = []
         self._heavy: bool = False
+        self._bulky: bool = False
 
     def value(self, value: Value | None) -> Operand:
         """A value of the plan; a view is cut out of the value whose memory it lies in."""
@@ -182,6 +189,11 @@ class Emitter:
         """A run fails if an element of this uint8 operand is 0."""
         self._checks.append(self.reshape(operand, [1]))
 
+    def picks(self, table: Value | None, output: Value | None) -> None:
+        """The node takes rows of a table."""
+        if table is not None and output is not None and table.root().constant and table.size > BULK and output.size * 4 < table.size:
+            self._bulky = True
+
     def has(self, output: Value) -> bool:
         """Whether give() was told of an output."""
         for value in self._results.values():
@@ -196,7 +208,7 @@ class Emitter:
             words.append(Pointer(value, 0))
         for value in self._results.values():
             words.append(Pointer(value, 0))
-        return Emission('webnn', words, self._calls, self._values, self._results, self._checks, near, self._heavy)
+        return Emission('webnn', words, self._calls, self._values, self._results, self._checks, near, self._heavy, self._bulky)
 
     def refuse(self, reason: str) -> EdgeflowError:
         """What says why the node cannot be; raise it."""

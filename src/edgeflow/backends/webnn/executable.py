@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from edgeflow.backends.contract import Feed, HelperLink, KernelTime, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
-from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.engine import failure
 from edgeflow.backends.wasm.executable import (
     WasmExecutable, count_ops, detach, improve, known_values, node_name, open_machine, plan_key, relink, run_part, shapes_of, take_texts,
 )
 from edgeflow.backends.wasm.kernels import Image
-from edgeflow.backends.wasm.machine import check_operators
-from edgeflow.backends.wasm.pages import Pages
+from edgeflow.backends.wasm.lowerings import FORMS
+from edgeflow.backends.wasm.machine import WasmMachine, check_operators
 from edgeflow.backends.webnn.device import shared_nn
 from edgeflow.backends.webnn.lowerings import NN_LOWERINGS
 from edgeflow.backends.webnn.machine import NO_OPERATOR, NnMachine
@@ -35,7 +34,6 @@ MOST_PLANS = 16
 MOST_BYTES = 1073741824
 
 NO_PLAN = 'shapes depend on data, or values are no numbers: the graph is interpreted'
-LIGHT = 'too little work to be worth a crossing'
 
 
 @dataclass
@@ -76,15 +74,17 @@ class NnExecutable:
         plan = await self._prepared_unless_interpreted(machine, feeds, outputs)
         if plan is None:
             return await self._interpreter(machine).run(feeds, outputs, control)
-        for stage in plan.stages:
-            await self._run_graph(machine, plan, stage, control)
-            self._run_wasm(machine, plan, stage.first, stage.last)
+        times = None if control is None else control.times
+        if times is not None:
+            await self._run_timed(machine, plan, times)
+        else:
+            for stage in plan.stages:
+                await self._run_graph(machine, plan, stage, control)
+                self._run_wasm(machine, plan, stage.first, stage.last)
         return await self._end_run(machine, plan, outputs)
 
-    async def profile(self, feeds: dict[str, Feed], outputs: list[str]) -> list[KernelTime]:
-        machine = self._living()
-        plan = await self._prepared(machine, feeds, outputs)
-        times: list[KernelTime] = []
+    async def _run_timed(self, machine: NnMachine, plan: NnPlan, times: list[KernelTime]) -> None:
+        """Graphs and WASM steps one by one."""
         for stage in plan.stages:
             partition = stage.partition
             if partition is not None and stage.outputs is not None:
@@ -96,7 +96,6 @@ class NnExecutable:
                 began = now()
                 self._run_wasm(machine, plan, i, i + 1)
                 times.append(KernelTime('wasm', plan.wasm.steps[i].kernel, plan.step_names[i], now() - began))
-        return times
 
     async def _prepared_unless_interpreted(self, machine: NnMachine, feeds: dict[str, Feed], outputs: list[str]) -> NnPlan | None:
         """As _prepared(); None if there can be no plan: shapes depend on data, or values are no tensors of numbers."""
@@ -274,9 +273,11 @@ class NnExecutable:
 
     async def decoder(self) -> Decoder:
         from edgeflow.backends.wasm.decoder import WasmDecoder
+        from edgeflow.backends.wasm.pages import Pages
         if self._decoder is None:
             machine = self._living().wasm
             # A compiled graph has one shape, and a session grows with every token: sessions run on WASM.
+            pack_weights(self._graph, machine)
             self._decoder = WasmDecoder(
                 self._graph, lambda graph: WasmExecutable(graph, machine), lambda pasts: Pages(machine.engine, pasts), self.memory)
         return self._decoder
@@ -301,6 +302,18 @@ class NnExecutable:
         if self._machine is None:
             raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})
         return self._machine
+
+
+def pack_weights(graph: Graph, machine: WasmMachine) -> None:
+    """Pack for WASM what was left plain for WebNN."""
+    for node in graph.nodes:
+        form_of = FORMS.get(node.key())
+        if form_of is None or node.key() not in NN_LOWERINGS:
+            continue
+        inputs: list[Value | None] = [machine.initializer(name) if name in graph.initializers else None for name in node.inputs]
+        form = form_of(node, inputs)
+        if form is not None and inputs[form.sources[0]] is not None:
+            machine.weights.pack_now(node, form, inputs)
 
 
 def check_flags(stage: Compiled, flags: Bytes) -> None:
@@ -340,7 +353,7 @@ def placement_of(machine: NnMachine, plan: NnPlan, device: str) -> Placement:
         else:
             key = group.node.key()
             placement.fallback[key] = placement.fallback.get(key, 0) + 1
-            placement.reasons[key] = machine.reasons.get(key, LIGHT if key in plan.division.light else NO_OPERATOR)
+            placement.reasons[key] = machine.reasons.get(key, plan.division.reasons.get(key, NO_OPERATOR))
     return placement
 
 

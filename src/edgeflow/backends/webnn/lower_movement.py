@@ -135,6 +135,7 @@ def lower_gather(e: Emitter, node: Node, inputs: list[Value | None], outputs: li
     x = e.value(at(inputs, 0))
     axis = positive(int_of(node, 'axis'), len(x.shape))
     indices = checked(e, e.value(at(inputs, 1)), at(inputs, 1), x.shape[axis])
+    e.picks(at(inputs, 0), at(outputs, 0))
     e.give(at(outputs, 0), e.call('gather', [x, indices], {'axis': axis}))
 
 

@@ -129,6 +129,7 @@ def lower_embed_norm(e: Emitter, node: Node, inputs: list[Value | None], outputs
         total = e.call('add', [total, e.call('slice', [positions, [0, 0], [ids.shape[1], positions.shape[1]]])])
     if at(inputs, 4) is not None and at(inputs, 1) is not None:
         total = e.call('add', [total, rows_at(e, at(inputs, 4), at(inputs, 1))])
+    e.picks(at(inputs, 2), at(outputs, 0))
     e.give(at(outputs, 2), total)
     e.give(at(outputs, 0), normalized(e, total, 2, number_of(node, 'epsilon', 1e-12), at(inputs, 5), at(inputs, 6), True))
     if at(outputs, 1) is not None:

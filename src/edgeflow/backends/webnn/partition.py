@@ -13,6 +13,9 @@ from edgeflow.backends.webnn.emitter import Emission
 from edgeflow.ir.graph import Node
 from edgeflow.plan.values import NodeSteps, Pointer, Step, Value, Word
 
+LIGHT = 'too little work to be worth a crossing'
+BULKY = 'a large table, of which every graph would have a copy'
+
 
 @dataclass
 class Partition(Step):
@@ -39,14 +42,14 @@ class Partition(Step):
 class Division:
     """A plan's groups, those for WebNN in Partitions. near_inputs, near_outputs: what lies in the arena of the inputs and outputs of a run; far_inputs, far:
     roots of the inputs that go to tensors, and numbers of the roots that partitions make. places: of the outputs that partitions make, by number: the number of
-    the root and where in it they begin (afterwards the planner may put roots into other memory). light: operators of small partitions that went to WASM."""
+    the root and where in it they begin (afterwards the planner may put roots into other memory). reasons: why operators went to WASM that WebNN could have run."""
 
     groups: list[NodeSteps]
     near_inputs: list[Value]
     near_outputs: list[Value]
     far_inputs: list[Value]
     far: set[int]
-    light: set[str]
+    reasons: dict[str, str]
     places: dict[int, tuple[int, int]] = field(default_factory=dict)
 
 
@@ -128,38 +131,62 @@ def is_heavy(stretch: list[NodeSteps]) -> bool:
     return False
 
 
-def brought_home(groups: list[NodeSteps], stretches: list[list[NodeSteps]], light: set[str]) -> list[NodeSteps]:
-    """The groups, those of light stretches for WASM. Where no stretch is heavy, all stay."""
-    far = [stretch for stretch in stretches if is_far(stretch[0])]
-    if len(far) < 2 or len([stretch for stretch in far if is_heavy(stretch)]) == 0:
-        return groups
-    moved: set[str] = set()
-    for stretch in far:
-        if not is_heavy(stretch):
-            for group in stretch:
-                light.add(group.node.key())
-                moved.add(group.node.outputs[0])
+def number_far(stretches: list[list[NodeSteps]]) -> int:
+    """How many of the stretches are for WebNN."""
+    return len([stretch for stretch in stretches if is_far(stretch[0])])
+
+
+def name_of(group: NodeSteps) -> str:
+    """Tells the nodes of a plan apart, but for a conversion of what a Cast gave."""
+    return group.node.key() + ' ' + group.node.outputs[0]
+
+
+def moved_home(groups: list[NodeSteps], moved: set[str], reasons: dict[str, str], reason: str) -> list[NodeSteps]:
+    """The groups, those of these names for WASM."""
     result: list[NodeSteps] = []
     for group in groups:
         step = group.steps[0]
-        if isinstance(step, Emission) and step.near is not None and group.node.outputs[0] in moved:
+        if isinstance(step, Emission) and step.near is not None and name_of(group) in moved:
             result.append(NodeSteps(group.node, group.outputs, step.near))
+            reasons[group.node.key()] = reason
         else:
             result.append(group)
     return result
 
 
+def without_bulk(groups: list[NodeSteps], reasons: dict[str, str]) -> list[NodeSteps]:
+    """The groups, what picks of large tables for WASM if that makes no more graphs."""
+    bulky: set[str] = set()
+    for group in groups:
+        step = group.steps[0]
+        if isinstance(step, Emission) and step.bulky:
+            bulky.add(name_of(group))
+    found: dict[str, str] = {}
+    moved = moved_home(groups, bulky, found, BULKY)
+    if len(found) == 0 or number_far(best_order(moved)) > number_far(best_order(groups)):
+        return groups
+    reasons.update(found)
+    return moved
+
+
+def without_light(groups: list[NodeSteps], reasons: dict[str, str]) -> list[NodeSteps]:
+    """The groups, those of light stretches for WASM. Where no stretch is heavy, or there is only one, all stay."""
+    while True:
+        far = [stretch for stretch in best_order(groups) if is_far(stretch[0])]
+        light: set[str] = set()
+        for stretch in far:
+            if not is_heavy(stretch):
+                for group in stretch:
+                    light.add(name_of(group))
+        if len(far) < 2 or len(light) == 0 or len([stretch for stretch in far if is_heavy(stretch)]) == 0:
+            return groups
+        groups = moved_home(groups, light, reasons, LIGHT)
+
+
 def divide(groups: list[NodeSteps], inputs: list[Value], outputs: list[Value]) -> Division:
     """Cut a plan."""
-    light: set[str] = set()
-    stretches = best_order(groups)
-    lighter = brought_home(groups, stretches, light)
-    while len(light) > 0 and lighter is not groups:
-        groups = lighter
-        stretches = best_order(groups)
-        lighter = brought_home(groups, stretches, light)
-        if len([group for group in lighter if is_far(group)]) == len([group for group in groups if is_far(group)]):
-            break
+    reasons: dict[str, str] = {}
+    stretches = best_order(without_light(without_bulk(groups, reasons), reasons))
     readers: dict[int, set[int]] = {}
     for i in range(len(stretches)):
         for group in stretches[i]:
@@ -168,7 +195,7 @@ def divide(groups: list[NodeSteps], inputs: list[Value], outputs: list[Value]) -
                     readers[number] = set()
                 readers[number].add(i)
     given: dict[int, Value] = {value.number: value for value in inputs}
-    division = Division([], [], [], [], set(), light)
+    division = Division([], [], [], [], set(), reasons)
     near_needs: set[int] = set()
     for i in range(len(stretches)):
         if not is_far(stretches[i][0]):

@@ -150,8 +150,6 @@ def read_kernel_names(instance: WasmInstance) -> dict[str, int]:
     raise EdgeflowError('platform', 'the list of kernels in the WASM binary has no end', {})
 
 
-
-
 def _plain(dtype: str) -> str:
     """bool is stored as one byte 0 or 1."""
     return 'uint8' if dtype == 'bool' else dtype

@@ -31,7 +31,7 @@ MULTIPLY = '''fn multiplied(u0: array<f32, UCOUNT>, v0: array<f32, VCOUNT>, c0: 
 def emulated(text: str, shape: list[int]) -> str:
     """The kernel without matrix units and float16."""
     rows, columns, depth = shape
-    text = re.sub(r'^enable .*$', '', text, flags=re.M).replace('f16', 'f32')
+    text = re.sub(r'^(enable|diagnostic).*$', '', text, flags=re.M).replace('f16', 'f32')
     text = re.sub(r'subgroup_matrix_result<[^>]*>\(\)', f'array<f32, {rows * columns}>()', text)
     text = re.sub(r'subgroupMatrixLoad<subgroup_matrix_(left|right)<[^>]*>, row_major>\(&\w+, ', r'load_\1(', text)
     text = text.replace('subgroupMatrixMultiplyAccumulate', 'multiplied')

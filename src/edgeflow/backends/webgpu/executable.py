@@ -437,6 +437,16 @@ def check_flags(plan: GpuPlan, flags: Bytes) -> None:
             raise failure(code, plan.failing[i], 'on the GPU')
 
 
+def is_quantized(graph: Graph) -> bool:
+    """Whether operators of the graph, or what they are made of, are in the part of quantised products."""
+    for part in all_graphs(graph):
+        for node in part.nodes:
+            for word in ['Integer', 'DynamicQuant', 'QLinear', 'QMatMul', 'QGemm', 'QAttention', 'NBits', 'Bnb4']:
+                if word in node.op:
+                    return True
+    return False
+
+
 async def load_webgpu(graph: Graph, rests: Rests, image: Image | None = None) -> GpuExecutable:
     """As wasm.executable.load_wasm(), for the GPU. EdgeflowErrors: 'platform' where there is none, too."""
     gpu = await shared_gpu()
@@ -444,6 +454,10 @@ async def load_webgpu(graph: Graph, rests: Rests, image: Image | None = None) ->
         raise EdgeflowError('platform', "there is no GPU that WebGPU could use here; device 'wasm' needs none", {})
     first = await open_machine(graph, 1, image)
     await improve(graph, first, rests)
+    if is_quantized(graph):
+        from edgeflow.backends.webgpu.lower_quantized import install_quantized
+
+        install_quantized()
     check_operators(graph, list(GPU_LOWERINGS.keys()))
     memory = GpuMemory(gpu.device)
     gpu.device.watch()

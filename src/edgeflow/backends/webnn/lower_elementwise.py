@@ -150,11 +150,6 @@ def lower_swish(e: Emitter, node: Node, inputs: list[Value | None], outputs: lis
     e.give(at(outputs, 0), swish(e, e.value(at(inputs, 0)), number_of(node, 'alpha', 1.702 if node.op == 'QuickGelu' else 1.0)))
 
 
-def lower_mish(e: Emitter, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    x = e.value(at(inputs, 0))
-    e.give(at(outputs, 0), e.call('mul', [x, e.call('tanh', [e.call('softplus', [x])])]))
-
-
 def lower_gelu(e: Emitter, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """Gelu of both domains and ours, BiasGelu, FastGelu, edgeflow:BiasAct."""
     x = e.value(at(inputs, 0))
@@ -170,7 +165,7 @@ def lower_gelu(e: Emitter, node: Node, inputs: list[Value | None], outputs: list
 
 def _table() -> dict[str, NnLowering]:
     table: dict[str, NnLowering] = {
-        'Where': lower_where, 'Clip': lower_clip, 'Cast': lower_cast, 'CastLike': lower_cast, 'IsInf': lower_is_inf, 'Swish': lower_swish, 'Mish': lower_mish,
+        'Where': lower_where, 'Clip': lower_clip, 'Cast': lower_cast, 'CastLike': lower_cast, 'IsInf': lower_is_inf, 'Swish': lower_swish,
         'com.microsoft:QuickGelu': lower_swish, 'Gelu': lower_gelu, 'com.microsoft:Gelu': lower_gelu, 'com.microsoft:BiasGelu': lower_gelu,
         'com.microsoft:FastGelu': lower_gelu, 'edgeflow:Gelu': lower_gelu, 'edgeflow:BiasAct': lower_gelu,
     }

@@ -102,6 +102,6 @@ def lower_resize(e: Emitter, node: Node, inputs: list[Value | None], outputs: li
 
 
 SPATIAL_LOWERINGS: dict[str, NnLowering] = {
-    'Conv': lower_conv, 'ConvTranspose': lower_conv_transpose, 'MaxPool': pool_lowering('maxPool2d'), 'AveragePool': pool_lowering('averagePool2d'), 'GlobalAveragePool': global_lowering('reduceMean'),
-    'GlobalMaxPool': global_lowering('reduceMax'), 'Resize': lower_resize,
+    'Conv': lower_conv, 'ConvTranspose': lower_conv_transpose, 'Resize': lower_resize, 'MaxPool': pool_lowering('maxPool2d'),
+    'AveragePool': pool_lowering('averagePool2d'), 'GlobalAveragePool': global_lowering('reduceMean'), 'GlobalMaxPool': global_lowering('reduceMax'),
 }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from edgeflow.host.platform import native_mapping
+from edgeflow.host.platform import find_parts_in, native_mapping
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Env:
     remote_path_template: folder of a model on that host; {model} and {revision} are filled in.
     local_model_path: folder (in browsers a relative or absolute address) that models may lie in, ending in '/', or None.
     allow_remote_models, allow_local_models: which of the two may be asked; local goes first.
-    wasm_location: folder or address, ending in '/', that holds edgeflow-simd.wasm and edgeflow-relaxed.wasm;
-        None: next to this library's own file.
+    wasm_location: folder or address, ending in '/', that holds edgeflow-simd.wasm and edgeflow-relaxed.wasm, and the parts of
+        edgeflow if its own file lies nowhere (a blob); None: next to this library's own file.
     http_cache: how the browser's HTTP cache takes part in loading models: 'default' (as the server's headers say; not for parts of files), 'no-store'
         (never), 'no-cache' (only what the server confirms), 'reload' (fetch anew, then keep), 'force-cache' (even what is stale);
         Node and CPython keep no such cache.
@@ -75,3 +75,4 @@ class Env:
 HTTP_CACHE_MODES = ['default', 'no-store', 'no-cache', 'reload', 'force-cache']
 
 env = Env()
+find_parts_in(lambda: env.wasm_location)

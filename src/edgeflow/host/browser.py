@@ -24,7 +24,7 @@ from edgeflow.host.browser_io import (  # noqa: F401
 )
 from edgeflow.host.browser_store import open_store, read_place  # noqa: F401
 from edgeflow.host.browser_logits import at_least, cut, draw, exp_weights, highest, take, typical_keys, weight_sum  # noqa: F401
-from edgeflow.host.browser_parts import part_addresses, use_part_addresses  # noqa: F401
+from edgeflow.host.browser_parts import find_parts_in, part_addresses, use_part_addresses  # noqa: F401
 from edgeflow.host.browser_rows import mean_rows, unit_rows  # noqa: F401
 from edgeflow.host.browser_scopes import (  # noqa: F401
     call_later, call_stack, current_scope, enter_scope, leave_scope, on_using, watch_collection, weak_reference, when_done,

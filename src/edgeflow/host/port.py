@@ -144,6 +144,7 @@ Workers
                                                                         library's own file. EdgeflowError 'platform' if none can be had
     part_addresses() -> object                                          where the parts of edgeflow lie, for a worker, which is told by
                                                                         use_part_addresses(found); CPython: imports know
+    find_parts_in(wasm_folder: Callable[[], str | None]) -> None        what names a folder of parts, where this library's file lies nowhere
     worker_port() -> WorkerPort | None                                  in a worker that spawn_worker made: the way to its page
     new_channel() -> list[object]                                      two ends of a channel, which post() can move to other threads
     open_port(end: object) -> MessagePort                               an end, in the thread that it has come to
@@ -307,8 +308,7 @@ class WasmInstance(Protocol):
         """The memory, to be posted to other threads for start_wasm(); None: it belongs to this instance alone."""
 
     async def add(self, module: WasmModule) -> None:
-        """Start another binary in this memory, and put its functions k_NAME into the table here, as `add_kernels` hears. From then on
-        `__heap_base` is the other's."""
+        """Start another binary in this memory, and put its functions k_NAME into the table here, as `add_kernels` hears."""
 
     def added(self) -> list[str]:
         """The names of these functions, without k_, in the order of the table."""

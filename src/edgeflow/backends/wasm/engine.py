@@ -143,20 +143,11 @@ def read_kernel_names(instance: WasmInstance) -> dict[str, int]:
     """Numbers of the kernels by name, from the binary's own table; then of those that were added."""
     address = instance.call('kernel_names', [])
     data = own_bytes(instance.view(address, min(NAMES_LIMIT, instance.memory_size() - address)), False)
-    names: dict[str, int] = {}
-    start = 0
-    for i in range(len(data)):
-        if data[i] != 0:
-            continue
-        if i == start:
-            for name in instance.added():
-                names[name] = len(names)
-            return names
-        names[utf8_decode(data[start:i])] = len(names)
-        start = i + 1
+    for i in range(1, len(data)):
+        if data[i] == 0 and data[i - 1] == 0:
+            names = utf8_decode(data[0:i - 1]).split('\0') + instance.added()
+            return {names[k]: k for k in range(len(names))}
     raise EdgeflowError('platform', 'the list of kernels in the WASM binary has no end', {})
-
-
 
 
 def _plain(dtype: str) -> str:

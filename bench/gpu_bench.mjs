@@ -1,5 +1,5 @@
 // Measures models on a GPU in Node with Dawn (npm `webgpu`, the WebGPU of Chrome), beside onnxruntime-web's WebGPU in the same run:
-//   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [minilm] [four] [bert128] [bert512] [decode]
+//   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [minilm] [four] [bert128] [bert512] [decode] [matrices]
 // First each model of ours alone; then the two sides take turns, round by round, in which the GPU is never warm for long. Figures go to
 // bench/gpu-node.json with the device's name.
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ const words = process.argv.slice(2);
 const out = words.includes('--out') ? words.splice(words.indexOf('--out'), 2)[1] : path.join(HERE, 'gpu-node.json');
 const withPeer = !words.includes('--without-peer');
 const [folder, ...asked] = words.filter(word => !word.startsWith('--'));
-const chosen = asked.length > 0 ? asked : [...Object.keys(SHAPES), 'decode'];
+const chosen = asked.length > 0 ? asked : [...Object.keys(SHAPES), 'decode', 'matrices'];
 const WARM_MS = 400;
 
 const { create, globals } = await import('webgpu');
@@ -64,6 +64,11 @@ async function ours(shape, bytes) {
       const first = results.map(result => result.last_hidden_state.data[0]);
       results.forEach(result => result.last_hidden_state.dispose());
       return first;
+    },
+    // Several runs of one model asked for at once: the next ones begin while the results of others are read back.
+    several: async count => {
+      const results = await Promise.all(Array.from({ length: count }, () => models[0].run(feeds)));
+      results.forEach(result => result.last_hidden_state.dispose());
     },
     placement: () => models[0].placement(),
     end: () => models.forEach(model => model.dispose()),
@@ -122,6 +127,20 @@ async function alone(side, rounds) {
   return { ms: median(times), least_ms: Math.min(...times), submit_ms: median(submits) };
 }
 
+const TOGETHER = 12;
+
+// Milliseconds a run where so many are asked for at once, in turns with as many one after the other.
+async function together(side, rounds) {
+  const several = [], single = [];
+  for (let round = 0; round < rounds; round++) {
+    let [took] = await timed(() => side.several(TOGETHER));
+    several.push(took / TOGETHER);
+    [took] = await timed(async () => { for (let i = 0; i < TOGETHER; i++) await side.several(1); });
+    single.push(took / TOGETHER);
+  }
+  return { ms: median(several), single_ms: median(single), ratio: median(single) / median(several) };
+}
+
 // Tokens a second of one stream of SmolLM2-135M's shape with 4-bit weights (bench/decoder.py), and how much of a core that takes.
 async function decode() {
   const model = await loadModel(new Uint8Array(readFileSync(path.join(folder, 'model_q4.onnx'))), { device: 'webgpu' });
@@ -136,8 +155,39 @@ async function decode() {
   return row;
 }
 
+// Products of float16 weights (bench/gpu_models.py), by matrix units where the device has them: by the GPU's clock, beside sums in float64.
+async function matrices() {
+  const model = await loadModel(new Uint8Array(readFileSync(path.join(folder, 'half.onnx'))), { device: 'webgpu' }), size = 4096;
+  const weights = new Float32Array(readFileSync(path.join(folder, 'half.bin')).buffer.slice(0)), made = [];
+  for (const m of [4096, 1024, 512, 100]) {
+    const x = Float32Array.from(numbers(m * size, 2001), number => number / 1024 - 0.9765625), feeds = { x: tensor(x, [m, size]) };
+    const { y } = await model.run(feeds);
+    let off = 0;
+    for (const [i, j] of [[0, 0], [m - 1, size - 1], [37, 1001], [99, 4090], [m >> 1, 77]]) {
+      let sum = 0;
+      for (let k = 0; k < size; k++) sum += x[i * size + k] * weights[k * size + j];
+      off = Math.max(off, Math.abs(sum - y.data[i * size + j]));
+    }
+    y.dispose();
+    let best = { ms: Infinity };
+    for (let round = 0; round < 12; round++) {
+      for (const time of await model.profile(feeds)) if (time.kernel.startsWith('matmul') && time.ms < best.ms) best = time;
+    }
+    made.push({ name: `matmul ${m} x ${size} x ${size}, float16 weights`, kernel: best.kernel, ms: best.ms, tflops: 2 * m * size * size / best.ms / 1e9, off });
+  }
+  model.dispose();
+  return made;
+}
+
 const rows = [];
 for (const key of chosen) {
+  if (key === 'matrices') {
+    for (const row of await matrices()) {
+      rows.push(row);
+      report();
+    }
+    continue;
+  }
   if (key === 'decode') {
     rows.push(await decode());
     report();
@@ -150,6 +200,7 @@ for (const key of chosen) {
   row.load_ms = load;
   row.first_run_ms = first;
   row.alone = await alone(mine, shape.rounds);
+  if (shape.models === 1) row.together = await together(mine, Math.min(shape.rounds, 20));
   const sides = [[mine, []]];
   if (withPeer) {
     const [peerLoad, peer] = await timed(() => peers(shape, bytes));

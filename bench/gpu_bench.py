@@ -100,7 +100,7 @@ class Kernels:
             # Recorded beforehand: that is Python's time, not the GPU's.
             recorded = device._encode([command for i in range(times) for command in rounds[i % copies]]).finish()
             began = time.perf_counter()
-            device._device.queue.submit([recorded])
+            device.raw.queue.submit([recorded])
             asyncio.run(device.run([], [last]))
             return (time.perf_counter() - began) / times
 

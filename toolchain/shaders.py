@@ -1,4 +1,4 @@
-"""Put the WGSL kernels into the bundle: wgsl/*.wgsl, snippets included, as the ES module shaders.js beside host/browser_gpu.
+"""Put the WGSL kernels into the bundle: wgsl/*.wgsl, snippets included, as the ES module shaders.js beside host/browser_gpu, and those of parts in modules of theirs.
 
 A line `// include NAME.wgsl` stands for the text of wgsl/NAME.wgsl, once for each kernel however often it is asked for.
 Kernels in wgsl/ itself are embedded under their file names; files in subfolders are only there to be included.
@@ -16,14 +16,14 @@ import json
 import re
 import string
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from toolchain.paths import BUILD, ROOT, SOURCE
 
 SOURCES = ROOT / 'wgsl'
-# Where host/browser_gpu.js imports it, among the modules as they are and as the bundler takes them.
-TARGETS = [BUILD / form / 'edgeflow' / 'host' / 'shaders.js' for form in ('js', 'parts/webgpu')]
+# The module of each part's kernels, and which these are; all others are in shaders.js.
+PARTS = {'gpusessions': ['cached_append', 'cached_attend', 'cached_query', 'cached_step', 'step_product']}
 INCLUDE = re.compile(r'^[ \t]*//[ \t]*include[ \t]+(\S+)[ \t]*$', re.MULTILINE)
 
 _WORD = re.compile(r'[A-Za-z_]\w*')
@@ -103,14 +103,14 @@ def known_words(folder: Path = SOURCE / 'backends' / 'webgpu') -> set[str]:
     return found
 
 
-def build_shaders(root: Path = SOURCES, target: Path = TARGETS[0]) -> Path | None:
-    """Write the module: `SHADERS`, a Map of kernel name to WGSL; None and no file where there are no kernels."""
+def build_shaders(root: Path, target: Path, taken: Callable[[str], bool] = lambda kernel: True) -> Path | None:
+    """Write the module: `SHADERS`, a Map of kernel name to WGSL, of the kernels that are taken; None and no file where there are none."""
     kernels = {path.stem: list(pieces(path, root)) for path in sorted(root.glob('*.wgsl'))}
     if not kernels:
         target.unlink(missing_ok=True)
         return None
     names = short_names([text for parts in kernels.values() for text in parts], known_words() if root == SOURCES else set())
-    shared = {kernel: [shrunk(text, names) for text in parts] for kernel, parts in kernels.items()}
+    shared = {kernel: [shrunk(text, names) for text in parts] for kernel, parts in kernels.items() if taken(kernel)}
     uses = Counter(text for parts in shared.values() for text in parts if text)
     constants = {text: f's{index}' for index, (text, count) in enumerate(uses.items()) if count > 1}
     lines = [f'const {name} = {json.dumps(text)};\n' for text, name in constants.items()]
@@ -127,9 +127,12 @@ def build_shaders(root: Path = SOURCES, target: Path = TARGETS[0]) -> Path | Non
 
 
 def build_all() -> None:
-    """The module for both forms of the package."""
-    for target in TARGETS:
-        build_shaders(target=target)
+    """The modules for both forms of the package: as they are, and as the bundler takes them."""
+    apart = [kernel for kernels in PARTS.values() for kernel in kernels]
+    for part in ['webgpu', *PARTS]:
+        name = 'shaders.js' if part == 'webgpu' else f'shaders_{part.removeprefix("gpu")}.js'
+        for form in ('js', f'parts/{part}'):
+            build_shaders(SOURCES, BUILD / form / 'edgeflow' / 'host' / name, lambda kernel, part=part: kernel in PARTS[part] if part in PARTS else kernel not in apart)
 
 
 if __name__ == '__main__':

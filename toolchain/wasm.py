@@ -1,5 +1,5 @@
-"""Compile the C kernels: all of wasm/*.c into one binary with SIMD, and into one with relaxed SIMD added; with wasm/more/*.c
-(kernels of rare operators, tables in wasm/more/*.h) the two larger binaries `edgeflow-more-*`.
+"""Compile the C kernels: all of wasm/*.c into one binary with SIMD, and into one with relaxed SIMD added; of wasm/more/*.c (kernels
+of rare operators, tables in wasm/more/*.h) the two binaries `edgeflow-more-*`, which work in the memory of one of the former.
 
 `python -m toolchain.wasm [--force]`. The compiler is zig's clang from PyPI (`ziglang`); flags are the same on every system.
 """
@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,11 @@ from toolchain.paths import BUILD, DIST, NODE_MODULES, ROOT
 from toolchain.stamp import fingerprint, locked, when_changed
 
 SOURCES = ROOT / 'wasm'
-EXPORTS = ['run_tape', 'kernel_names', '__heap_base', '__stack_pointer']
+EXPORTS = ['run_tape', 'kernel_names', 'add_kernels', '__heap_base', '__stack_pointer']
+# Where the data and the stack of the kernels of rare operators lie: behind those of the other binary.
+MORE_BASE = 131072
+# Room for both.
+INITIAL_MEMORY = 262144
 STACK_SIZE = 65536
 
 FLAGS = [
@@ -28,23 +33,31 @@ FLAGS = [
     # copies of functions that make code longer, and pointers kept for each address of a loop only cost bytes.
     '-fno-vectorize', '-mllvm', '-inline-threshold=0', '-mllvm', '-disable-lsr',
     '-Wall', '-Wextra', '-Wno-unused-parameter',
-    '-Wl,--no-entry', '-Wl,--strip-all', '-Wl,--export-memory', '-Wl,-z,stack-size=%d' % STACK_SIZE,
-    *[f'-Wl,--export={name}' for name in EXPORTS],
+    '-Wl,--no-entry', '-Wl,--strip-all', '-Wl,-z,stack-size=%d' % STACK_SIZE,
 ]  # fmt: skip
 # Of what clang makes, Binaryen makes the same in fewer bytes: fewer locals and jumps, code that blocks have in common once. What it does to
 # keep values on the stack instead of in locals makes V8 spill vectors in inner loops: products take 1.3 times as long.
 SHRINK = [
     '-Os', '--skip-pass=simplify-locals', '--skip-pass=simplify-locals-nostructure', '--enable-simd', '--enable-relaxed-simd', '--enable-bulk-memory', '--enable-nontrapping-float-to-int', '--enable-sign-ext', '--enable-mutable-globals',
 ]  # fmt: skip
-MORE = ['-DMORE_KERNELS_TOO']
-VARIANTS = {
-    'simd': [], 'relaxed': ['-mrelaxed-simd'], 'more-simd': MORE, 'more-relaxed': ['-mrelaxed-simd', *MORE],
-}
+BASE = [
+    '-Wl,--export-memory', f'-Wl,--initial-memory={INITIAL_MEMORY}', '-Wl,--export-table', '-Wl,--growable-table', *[f'-Wl,--export={name}' for name in EXPORTS],
+]  # fmt: skip
+RELAXED = ['-mrelaxed-simd']
+
+
+def more_flags() -> list[str]:
+    """Linking the kernels of rare operators."""
+    names = [name for path in sorted(SOURCES.glob('more/kernels_*.h')) for name in re.findall(r'\bX\((\w+)\)', path.read_text())]
+    return ['-Wl,--import-memory', f'-Wl,--global-base={MORE_BASE}', '-Wl,--export=__heap_base', *[f'-Wl,--export=k_{name}' for name in names]]
+
+
+VARIANTS = {'simd': BASE, 'relaxed': [*RELAXED, *BASE], 'more-simd': more_flags(), 'more-relaxed': [*RELAXED, *more_flags()]}
 
 
 def sources(variant: str = 'more-simd') -> list[Path]:
-    """The .c files of a variant."""
-    return sorted(SOURCES.glob('**/*.c' if variant.startswith('more-') else '*.c'))
+    """The .c files of a variant. What rare kernels call of the others is linked to them, too."""
+    return sorted(path for path in SOURCES.glob('**/*.c' if variant.startswith('more-') else '*.c') if path.name != 'tape.c' or not variant.startswith('more-'))
 
 
 def compile_kernels(variant: str, target: Path) -> None:

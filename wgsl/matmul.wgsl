@@ -33,7 +33,7 @@ fn place_four(i: u32, v: mat4x4f) {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) t: u32) {
   let start = starts(group.z);
   let m = group.y * ROWS;
-  let n = group.x * COLUMNS * 4u;
+  let n = $BASE + group.x * COLUMNS * 4u;
 $for i $TM {
 $for j $TN {
   var c#i_#j = vec4f();

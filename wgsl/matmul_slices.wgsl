@@ -9,7 +9,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let slice = local.$S;
   let start = starts(group.z);
   let m = (group.y * $WYu + local.y) * $TMu;
-  let n = (group.x * $WXu * $TNu + x) * 4u;
+  let n = $BASE + (group.x * $WXu * $TNu + x) * 4u;
 $HEAD
 $for j $TN {
 $for l 4 {

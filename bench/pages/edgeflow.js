@@ -11,7 +11,7 @@ function settle() {
 
 export async function load(model, dtype) {
   settle();
-  const extractor = await pipeline('feature-extraction', model, { device: 'wasm', dtype });
+  const extractor = await pipeline('feature-extraction', model, { device: new URLSearchParams(location.search).get('device') ?? 'wasm', dtype });
   return {
     embed: async texts => Array.from((await extractor.run(texts, options)).data),
     dispose: () => extractor.dispose(),

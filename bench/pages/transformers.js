@@ -13,7 +13,10 @@ function settle() {
 
 export async function load(model, dtype) {
   settle();
-  const extractor = await pipeline('feature-extraction', model, { device: 'wasm', dtype });
+  const query = new URLSearchParams(location.search), device = query.get('device') ?? 'wasm';
+  // Its WebNN compiles for fixed shapes.
+  const session_options = device === 'webnn' ? { freeDimensionOverrides: { batch_size: 1, sequence_length: Number(query.get('tokens')) } } : {};
+  const extractor = await pipeline('feature-extraction', model, { device, dtype, session_options });
   return {
     embed: async texts => Array.from((await extractor(texts, options)).data),
     dispose: () => extractor.dispose(),

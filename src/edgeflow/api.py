@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Literal
 
-from edgeflow.backends.choose import choose_device
+from edgeflow.backends.choose import Device, choose_device
 from edgeflow.backends.rests import Rests
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import as_bytes, gather, is_url, signal_aborted, to_dict, weak_reference
@@ -28,13 +28,14 @@ PART_BYTES = 4194304
 async def load_model(
     source: str | Bytes,
     *,
-    device: Literal['auto', 'wasm', 'webgpu'] = 'auto',
+    device: Device | list[Device] = 'auto',
     dtype: Literal['auto', 'fp32', 'fp16', 'q8', 'int8', 'uint8', 'q4', 'q4f16', 'bnb4'] = 'auto',
     revision: str = 'main',
     subfolder: str = 'onnx',
     file: str = 'model',
     external_data: dict[str, Bytes] | None = None,
     batching: Batching | None = None,
+    self_check: bool = False,
     on_progress: Callable[[ProgressEvent], None] | None = None,
     signal: AbortSignal | None = None,
 ) -> Model:
@@ -42,7 +43,9 @@ async def load_model(
 
     source: the bytes of an .onnx file; the address or path of one (it ends in '.onnx'), whose external data files lie beside
     it; or a repository in Hugging Face's layout: a model id, an address or a path.
-    device: where to run; 'auto' takes the best that there is.
+    device: where to run. 'auto' takes what is likely to be the fastest, 'fastest' tries out what there is on the first inputs and remembers it;
+    both go on on the next one if a device fails, and so does a list of devices, in its order. A single device that fails is an error.
+    self_check: compare the results of the first run with those of WASM: a device that computes other numbers has failed, with 'wrong-results'.
     dtype: which of a repository's files to load; 'auto' takes the one that its config.json recommends, else fp32.
     revision: branch, tag or commit of a repository on the hub. subfolder: where in a repository the .onnx files are.
     file: the name of the .onnx file, without the suffix of its data type.
@@ -60,7 +63,7 @@ async def load_model(
         from edgeflow.runtime.batching import read_batching
         merging = read_batching(batching)
     progress = Progress(on_progress)
-    place = Place(chosen)
+    place = Place(chosen, True, self_check)
     try:
         await gather([
             _bring(source, chosen, dtype, revision, subfolder, file, external_data, place, progress, signal), place.prepare(),
@@ -77,7 +80,7 @@ async def load_model(
         else:
             bring = _still_held(source, external_data)
         fetched = isinstance(source, str)
-        model = await open_model(place, chosen, source if fetched else 'bytes', bring, fetched, merging, signal)
+        model = await open_model(place, source if fetched else 'bytes', bring, fetched, merging, signal)
     finally:
         place.leave()
     progress.ready()

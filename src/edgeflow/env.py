@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from edgeflow.host.platform import native_mapping
+from edgeflow.host.platform import find_parts_in, native_mapping
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """A device has failed a model, which goes on on another: see env.on_fallback.
+
+    model: its address, or 'bytes'. device: what failed. next: where it goes on. error: why.
+    """
+
+    model: str
+    device: str
+    next: str
+    error: Exception
 
 
 @dataclass
@@ -16,8 +30,8 @@ class Env:
     remote_path_template: folder of a model on that host; {model} and {revision} are filled in.
     local_model_path: folder (in browsers a relative or absolute address) that models may lie in, ending in '/', or None.
     allow_remote_models, allow_local_models: which of the two may be asked; local goes first.
-    wasm_location: folder or address, ending in '/', that holds edgeflow-simd.wasm and edgeflow-relaxed.wasm;
-        None: next to this library's own file.
+    wasm_location: folder or address, ending in '/', that holds edgeflow-simd.wasm and edgeflow-relaxed.wasm, and the parts of
+        edgeflow if its own file lies nowhere (a blob); None: next to this library's own file.
     http_cache: how the browser's HTTP cache takes part in loading models: 'default' (as the server's headers say; not for parts of files), 'no-store'
         (never), 'no-cache' (only what the server confirms), 'reload' (fetch anew, then keep), 'force-cache' (even what is stale);
         Node and CPython keep no such cache.
@@ -33,6 +47,8 @@ class Env:
         helpers hold copies of their shares of its weights. A memory_budget switches it off.
     memory_budget: bytes that models may hold together, or None. Models that were not used for longest give up their memory
         before it is passed, and load again when they are used; what does not fit even then is 'out-of-memory'.
+    devices: which devices 'auto' and 'fastest' may choose, such as ['webgpu', 'wasm']; None: all.
+    on_fallback: hears when a model goes on, on another device, after one has failed; None: the console says so.
     default_models: task -> model id, for pipelines without a model; goes before the built-in table.
     """
 
@@ -50,6 +66,8 @@ class Env:
     worker_url: str | None = None
     spare_cores: bool = True
     memory_budget: int | None = None
+    devices: list[str] | None = None
+    on_fallback: Callable[[Fallback], None] | None = None
     # A plain object in JS, as users write it; read it through host.to_dict.
     default_models: dict[str, str] = field(default_factory=lambda: native_mapping({}))
 
@@ -57,3 +75,4 @@ class Env:
 HTTP_CACHE_MODES = ['default', 'no-store', 'no-cache', 'reload', 'force-cache']
 
 env = Env()
+find_parts_in(lambda: env.wasm_location)

@@ -31,6 +31,7 @@ ERROR_CODES: dict[str, str] = {
     'unknown-option': 'an option has a name that the function does not know',
     'unsupported-op': 'no backend has this operator, or not in this version or with these types',
     'unsupported-task': 'no pipeline has this task name',
+    'wrong-results': 'self_check found that a device computes other numbers than WASM',
     'worker-lost': 'the worker that held the model ended in the middle of the work; the next run starts another',
 }
 

@@ -45,6 +45,13 @@ def vision_audio_files() -> list[ModelFile]:
     return [ModelFile(f['path'], f['variant'], f['cases']) for f in files if f['family'] in VISION_AUDIO and '/decoder_' not in f['path']]
 
 
+def every_file() -> list[ModelFile]:
+    """All of the manifest."""
+    decoders = {file.path: file for file in decoder_files()}
+    files = json.loads((MODELS / 'manifest.json').read_text())['files']
+    return [decoders.get(f['path'], ModelFile(f['path'], f['variant'], f['cases'])) for f in files]
+
+
 def decoder_files() -> list[ModelFile]:
     files = json.loads((MODELS / 'manifest.json').read_text())['files']
     return [

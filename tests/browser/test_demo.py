@@ -83,7 +83,7 @@ def test_enter_moves_from_sentence_to_sentence(demo: Page) -> None:
 
 def test_the_page_leads_to_the_other_examples(browser: Browser, demo: Page, site: Server) -> None:
     links = [link.evaluate('link => link.href') for link in demo.locator('nav a').all()]
-    assert [link.rsplit('/', 1)[1] for link in links] == ['chat.html', 'parallel.html']
+    assert [link.rsplit('/', 1)[1] for link in links] == ['chat.html', 'parallel.html', 'profile.html']
     for link in links:
         page = browser.new_page()
         page.goto(link)

@@ -101,3 +101,39 @@ def test_runs_under_way_together_give_what_single_runs_give(page: Page, server: 
     assert seen['ended'] == seen['ids'] and seen['most'] == 3
     assert seen['codes'] == ['no error', 'no error', 'no error', 'aborted']
 
+
+
+def outer() -> list[int]:
+    """The bytes of a model with y[i, j] = a[i] + b[j]."""
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, dims in (('a', ['n', 1]), ('b', [1, 'm']), ('y', ['n', 'm']))]
+    graph = helper.make_graph([helper.make_node('Add', ['a', 'b'], ['y'])], 'g', infos[:2], infos[2:])
+    return list(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=9).SerializeToString())
+
+
+# A buffer of 2^30 bytes is the largest that SwiftShader may be asked for, and more than it gives.
+MEMORY = """async ([url, bytes, rows, workers]) => {
+  const living = new Set(), create = GPUDevice.prototype.createBuffer, destroy = GPUBuffer.prototype.destroy;
+  GPUDevice.prototype.createBuffer = function (options) { const made = create.call(this, options); if (!(options.usage & 1)) living.add(made); return made; };
+  GPUBuffer.prototype.destroy = function () { living.delete(this); destroy.call(this); };
+""" + PRELUDE + """
+  const model = await loadModel(Uint8Array.from(bytes), { device: 'webgpu' });
+  const run = async (n, options) => (await model.run({ a: tensor(new Float32Array(n).fill(1), [n, 1]), b: tensor(new Float32Array(n).fill(2), [1, n]) }, options)).y;
+  await run(2);
+  const buffers = living.size, stats = memoryStats().gpu, codes = [], sums = [];
+  for (const options of [{}, { location: 'gpu' }, {}]) {
+    codes.push(await codeOf(run(2 ** 14, options)));
+    sums.push([...(await run(2)).data].join());
+  }
+  const after = memoryStats().gpu, kept = living.size;
+  model.dispose();
+  return { codes, sums, buffers: [buffers, kept, living.size], stats: [stats.size, after.size, memoryStats().gpu.size] };
+}"""
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_an_allocation_that_is_too_large_is_an_error_and_leaves_nothing(page: Page, server: Server, workers: int) -> None:
+    seen = page.evaluate(MEMORY, [server.url(MODEL), outer(), ROWS, workers])
+    assert seen['codes'] == ['out-of-memory'] * 3 and seen['sums'] == ['3,3,3,3'] * 3
+    assert seen['stats'][0] == seen['stats'][1] > 0 == seen['stats'][2]
+    if workers == 0:
+        assert seen['buffers'][0] == seen['buffers'][1] > 0 == seen['buffers'][2]

@@ -6,7 +6,7 @@ import base64
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Error, Page
 
 from tests.conformance.cases import Case, complaint
 from tests.conformance.values import Plain, Value
@@ -53,14 +53,27 @@ def judge_batch(page: Page, cases: list[Case], device: str) -> list[tuple[str | 
     return verdicts
 
 
+def judge_in_page(browser: Browser, server: Server, cases: list[Case], device: str) -> list[tuple[str | None, bool]]:
+    """As judge_batch(), in a page of its own; where that ends the page, each case in one."""
+    page = browser.new_page()
+    page.goto(server.url('/blank.html'))
+    try:
+        return judge_batch(page, cases, device)
+    except Error as error:
+        if 'crashed' not in error.message:
+            raise
+        if len(cases) == 1:
+            return [('crash: the page ended', False)]
+        return [judge_in_page(browser, server, [case], device)[0] for case in cases]
+    finally:
+        page.close()
+
+
 def judge_all(cases: list[Case], device: str = 'wasm') -> Iterator[tuple[Case, str | None, bool]]:
     """Run the cases in batches, each batch in a page of its own; with each verdict whether all of it ran on the device."""
     build(report=False)
     with Server({'/': Path(__file__).parent, '/dist': DIST}) as server, open_browser() as browser:
         for start in range(0, len(cases), BATCH):
             batch = cases[start:start + BATCH]
-            page = browser.new_page()
-            page.goto(server.url('/blank.html'))
-            for case, (reason, whole) in zip(batch, judge_batch(page, batch, device), strict=True):
+            for case, (reason, whole) in zip(batch, judge_in_page(browser, server, batch, device), strict=True):
                 yield case, reason, whole
-            page.close()

@@ -15,6 +15,7 @@ from edgeflow.backends.wasm import lower_spatial
 from edgeflow.backends.wasm.lowerings import INTERPRETED, LOWERINGS, MORE_LOWERINGS, VISION_OPS
 from edgeflow.backends.wasm.more.lowerings import install
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
+from edgeflow.backends.webnn.lowerings import NN_LOWERINGS
 from edgeflow.ir.ops.table import OPS
 from edgeflow.plan.planner import PLANNED_OPS
 from tests.conformance.cases import all_cases
@@ -35,7 +36,7 @@ Written by `python -m tests.conformance.operators`; a test keeps it so.
 - **versions**: those of ONNX in which the operator changed and which edgeflow reads.
 - **WASM**: `plan`: steps of a plan; `interpreted`: with its graph node by node (docs/decisions/graphs-that-are-interpreted.md); `planner`: while
   planning. In brackets the part that is fetched for it. Every graph whose shapes depend on data is interpreted, whatever its operators.
-- **WebGPU**: whether there are kernels; all else runs on WASM beside them.
+- **WebGPU**: whether there are kernels; **WebNN**: whether it is made of calls of MLGraphBuilder. All else runs on WASM beside them.
 - **types**: of the first input, in the cases of ONNX's own tests that pass. float16 and bfloat16 are computed as float32.
 """
 
@@ -94,10 +95,11 @@ def page() -> str:
         since = OPS[key].since if key in OPS else 1
         numbers = ', '.join(str(number) for number in known.get(key, []) if number >= since)
         gpu = 'yes' if key in GPU_LOWERINGS else ''
-        groups[domain].append(f'| {op} | {numbers} | {way(key)} | {gpu} | {", ".join(types.get(key, []))} |')
+        nn = 'yes' if key in NN_LOWERINGS else ''
+        groups[domain].append(f'| {op} | {numbers} | {way(key)} | {gpu} | {nn} | {", ".join(types.get(key, []))} |')
     parts = [HEAD]
     for domain, rows in groups.items():
-        table = ['| operator | versions | WASM | WebGPU | types |', '|---|---|---|---|---|', *rows]
+        table = ['| operator | versions | WASM | WebGPU | WebNN | types |', '|---|---|---|---|---|---|', *rows]
         parts.append(f'## {DOMAINS.get(domain, domain)}\n\n' + '\n'.join(table) + '\n')
     return '\n'.join(parts)
 

@@ -44,9 +44,9 @@ async def test_what_is_submitted_ahead_is_what_comes_next(monkeypatch: pytest.Mo
     submitted: list[bool] = []
     submit = GpuExecutable.submit
 
-    async def noted(self: GpuExecutable, feeds: dict[str, object], chained: bool) -> object:
+    async def noted(self: GpuExecutable, feeds: dict[str, object], token: str, chained: bool) -> object:
         submitted.append(chained)
-        return await submit(self, feeds, chained)
+        return await submit(self, feeds, token, chained)
 
     monkeypatch.setattr(GpuExecutable, 'submit', noted)
     model, decoder = await opened()

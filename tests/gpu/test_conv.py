@@ -86,3 +86,19 @@ def test_an_activation_follows_the_bias() -> None:
 def test_three_axes_are_left_to_wasm() -> None:
     with pytest.raises(NotTaken):
         run_node('Conv', [np.ones((1, 1, 3, 3, 3), np.float32), np.ones((1, 1, 2, 2, 2), np.float32)])
+
+
+@pytest.mark.parametrize('channels', [3, 40])
+@pytest.mark.parametrize(('x_type', 'w_type', 'zeros'), [(np.uint8, np.int8, 0), (np.uint8, np.uint8, 1), (np.int8, np.uint8, 8)])
+def test_convolutions_of_integers_are_exact(channels: int, x_type: type, w_type: type, zeros: int) -> None:
+    """Codes at the ends of their range, so that the sums of many channels do not fit a float32; zeros: how many zero points of weights."""
+    rng = np.random.default_rng(channels)
+    x = rng.choice([np.iinfo(x_type).min, np.iinfo(x_type).max], [1, channels, 7, 6], p=[0.1, 0.9]).astype(x_type)
+    w = rng.choice([np.iinfo(w_type).min, np.iinfo(w_type).max - 1, np.iinfo(w_type).max], [8, channels, 3, 3], p=[0.1, 0.4, 0.5]).astype(w_type)
+    x_zero = None if zeros == 0 else np.array(3, x_type)
+    w_zero = None if zeros == 0 else rng.integers(0, 9, [] if zeros == 1 else [8]).astype(w_type)
+    [y] = run_node('ConvInteger', [x, w, x_zero, w_zero], {'pads': [1, 1, 1, 1]}, weights=[1, 3])
+    image = np.pad(x.astype(np.int64) - (0 if x_zero is None else int(x_zero)), [(0, 0), (0, 0), (1, 1), (1, 1)])
+    filters = w.astype(np.int64) - (0 if w_zero is None else w_zero.astype(np.int64).reshape(-1, 1, 1, 1))
+    windows = np.lib.stride_tricks.sliding_window_view(image, (3, 3), (2, 3))
+    np.testing.assert_array_equal(y, np.einsum('bchwij,fcij->bfhw', windows, filters))

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from edgeflow.api import load_model
 from edgeflow.backends.webgpu.device import shared_gpu
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.cpython_gpu import Device
 from edgeflow.runtime.memory import memory_stats
-from edgeflow.runtime.model import Model
+from edgeflow.runtime.model import Model, create_model
 from edgeflow.runtime.tensor import Tensor, tensor
 from tests.engine.cases import MODELS, Case, assert_close, text_encoder_cases
 from tests.gpu.test_models import load
@@ -126,6 +128,33 @@ async def test_nothing_is_kept_when_memory_runs_out(again: bool, monkeypatch: py
                 await check(model)
             model.dispose()
         assert buffers.living == set()
+
+
+@pytest.mark.skipif(os.environ.get('EDGEFLOW_GPU') == 'hardware', reason='SwiftShader is known to refuse 2^30 bytes')
+@pytest.mark.parametrize('location', ['host', 'gpu'])
+async def test_an_allocation_that_is_too_large(location: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, dims in (('a', ['n', 1]), ('b', [1, 'm']), ('y', ['n', 'm']))]
+    graph = helper.make_graph([helper.make_node('Add', ['a', 'b'], ['y'])], 'g', infos[:2], infos[2:])
+    data = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=9).SerializeToString()
+    buffers = Buffers(await device(), monkeypatch)
+    model = await create_model(memoryview(data), {}, 'webgpu')
+
+    async def run(n: int) -> Tensor:
+        one = np.ones(n, np.float32)
+        return (await model.run({'a': tensor(one.reshape(n, 1)), 'b': tensor(one.reshape(1, n))}, location=location))['y']
+
+    first = await run(2)
+    living, held = len(buffers.living), memory_stats().gpu.size
+    with pytest.raises(EdgeflowError) as e:
+        await run(2**14)
+    assert e.value.code == 'out-of-memory'
+    second = await run(2)
+    assert (await first.read()).tolist() == (await second.read()).tolist() == [2.0] * 4
+    second.dispose()
+    assert (len(buffers.living), memory_stats().gpu.size) == (living, held)
+    first.dispose()
+    model.dispose()
+    assert buffers.living == set()
 
 
 async def test_an_integer_beyond_32_bits_is_an_error() -> None:

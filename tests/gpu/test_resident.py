@@ -126,6 +126,7 @@ async def test_who_is_elsewhere_takes_it_by_way_of_the_host() -> None:
     """A model on WASM, which has no location to leave anything at."""
     first, second = await load(PATH), await doubling('wasm')
     x = await hidden(first, location='gpu')
+    assert len(await second.profile({'x': x})) == 2
     y = (await second.run({'x': x}, location='gpu'))['y']
     assert y.location == 'host'
     np.testing.assert_array_equal(y.data, 2 * await x.read())

@@ -21,7 +21,7 @@ async def no_work(request: RunRequest, context: RunContext) -> dict[str, Feed]:
 
 def request(ids: list[int], shape: list[int], outputs: list[str], pauses: bool = False) -> RunRequest:
     feeds = {'ids': Feed('int64', shape, array_of('int64', ids)), 'mask': Feed('float32', shape, array_of('float32', [1] * len(ids)))}
-    return RunRequest(no_work, feeds, outputs, pauses, False)
+    return RunRequest(no_work, feeds, outputs, pauses, False, False)
 
 
 class Placed:

@@ -1,4 +1,4 @@
-// Kernels of the large binaries only: rare operators on images. The comments are the truth about the argument words
+// Kernels of the binaries of rare operators: rare operators on images. The comments are the truth about the argument words
 // (notation: ../kernels_dense.h; `windows`: ../kernels_spatial.h).
 #pragma once
 

@@ -2,22 +2,59 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.executable import load_wasm
 from edgeflow.backends.wasm.kernels import Image, kernel_module
+from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import accelerators
 from edgeflow.ir.graph import Graph
 from edgeflow.options import check_choice
 
-# 'auto' takes WASM.
-DEVICES = ['auto', 'wasm', 'webgpu']
+Device = Literal['auto', 'fastest', 'wasm', 'webgpu', 'webnn', 'webnn-cpu', 'webnn-gpu', 'webnn-npu', 'gpu', 'cpu']
+
+# The first two choose among the others by themselves; the last two are other names, as transformers.js has them.
+DEVICES = ['auto', 'fastest', 'wasm', 'webgpu', 'webnn', 'webnn-cpu', 'webnn-gpu', 'webnn-npu', 'gpu', 'cpu']
+ALIASES: dict[str, str] = {'gpu': 'webgpu', 'cpu': 'wasm'}
+# What only a trial can tell the worth of: browsers do not say what a WebNN context runs on.
+UNKNOWN = 'webnn'
 
 
-def choose_device(device: str) -> str:
-    """The device that `device` means here. 'invalid-argument' if there is none of this name."""
-    check_choice(device, DEVICES, 'device')
-    return 'wasm' if device == 'auto' else device
+def choose_device(device: object) -> str:
+    """The option `device`: 'auto', 'fastest', or the devices to try one after the other, with commas between.
+
+    'invalid-argument' if there is none of a name, or no name.
+    """
+    if not isinstance(device, list):
+        check_choice(device, DEVICES, 'device')
+        return ALIASES.get(device, device)
+    names: list[str] = []
+    for name in device:
+        check_choice(name, DEVICES[2:], 'device')
+        names.append(ALIASES.get(name, name))
+    if len(names) == 0:
+        check_choice('', DEVICES, 'device')
+    return ','.join(names)
+
+
+async def candidates(device: str) -> list[str]:
+    """The devices that may run a model, given choose_device()'s text: those named, in their order, else all that are here, WASM last.
+
+    'platform' where env.devices leaves none.
+    """
+    if device not in DEVICES[:2]:
+        return device.split(',')
+    allowed = env.devices
+    found: list[str] = []
+    for name in [*await accelerators(), 'wasm']:
+        if (allowed is None or name in allowed) and (name != UNKNOWN or device == 'fastest'):
+            found.append(name)
+    if len(found) == 0:
+        raise EdgeflowError('platform', f'none of env.devices is here: {allowed}', {})
+    return found
 
 
 async def prepare_device(device: str) -> None:
@@ -32,7 +69,7 @@ async def prepare_device(device: str) -> None:
 
 
 async def load_executable(graph: Graph, device: str, rests: Rests, shares: int = 1, image: Image | None = None) -> GeneratingExecutable:
-    """The graph, straight from the reader, ready to run on `device`, one of choose_device()'s.
+    """The graph, straight from the reader, ready to run on `device`, one of candidates()'.
 
     What has no plan runs on WASM. shares: among how many threads a run can be divided. 'platform' if there is no such device. image: the file in the memory of the instance that will run it.
     """
@@ -42,4 +79,8 @@ async def load_executable(graph: Graph, device: str, rests: Rests, shares: int =
 
         if can_be_planned(graph):
             return await load_webgpu(graph, rests, image)
+    if device.startswith('webnn'):
+        from edgeflow.backends.webnn.executable import load_webnn
+
+        return await load_webnn(graph, rests, device, image)
     return await load_wasm(graph, rests, shares, image)

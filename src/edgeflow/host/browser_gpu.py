@@ -15,6 +15,7 @@ def _fail(code: str, message: str) -> EdgeflowError:
 # Buffers for reading back are kept for the next run of the same size. A creation that fails says so to an error scope, later: so all
 # that is made between watch() and settled() is looked at there.
 __pragma__('js', r'''
+import { isSoftware } from './browser_devices.js';
 import { SHADERS } from './shaders.js';
 
 const LIMITS = [
@@ -33,12 +34,16 @@ const aligned = (data, kind) => new kind(data.byteOffset % kind.BYTES_PER_ELEMEN
 
 class Device {
   constructor(adapter, raw, features, onLost) {
-    const { vendor, architecture, description, subgroupMinSize, isFallbackAdapter } = adapter.info;
+    const { vendor, architecture, description, subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs } = adapter.info;
     this.raw = raw;
     this.features = features;
     this.name = [vendor, architecture, description].filter(Boolean).join(' ');
-    this.software = Boolean(isFallbackAdapter ?? adapter.isFallbackAdapter) || /swiftshader|llvmpipe/i.test(this.name);
+    this.software = isSoftware(adapter);
     this.subgroupSize = subgroupMinSize ?? 0;
+    // The smallest was the fastest on an H100.
+    const shapes = [...(subgroupMatrixConfigs ?? [])].filter(c => c.componentType === 'f16' && c.resultComponentType === 'f32').map(({ M, N, K }) => [M, N, K])
+      .filter(shape => subgroupMinSize === 32 && subgroupMaxSize === 32 && shape.every(size => 32 % size === 0));
+    this.matrix = shapes.sort((a, b) => a[0] * a[1] * a[2] - b[0] * b[1] * b[2])[0] ?? [];
     this.lost = false;
     this.layouts = new Map();
     this.spare = [];
@@ -189,10 +194,15 @@ async def open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevi
     if (!adapter) return null;
     const requiredFeatures = wanted.filter(name => adapter.features.has(name));
     const requiredLimits = Object.fromEntries(LIMITS.map(name => [name, adapter.limits[name]]));
-    const raw = await adapter.requestDevice({ requiredFeatures, requiredLimits });
+    const raw = await adapter.requestDevice({ requiredFeatures, requiredLimits }).catch(error => { throw _fail('platform', `the GPU gives no device: ${error.message}`); });
     const language = navigator.gpu.wgslLanguageFeatures;
     return new Device(adapter, raw, requiredFeatures.concat(wanted.filter(name => language?.has(name))), onLost);
     ''')
+
+
+def add_shaders(more: object) -> None:
+    """Know these kernels too, a Map as SHADERS is."""
+    __pragma__('js', 'for (const [name, text] of more) SHADERS.set(name, text);')
 
 
 def shader_source(name: str) -> str:

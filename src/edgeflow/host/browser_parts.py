@@ -22,12 +22,23 @@ const addresses = {
   'edgeflow-more-relaxed.wasm': () => new URL('./edgeflow-more-relaxed.wasm', import.meta.url).href,
 };
 const opened = new Map();
-let failures = 0;
+let failures = 0, folder = () => null;
+
+/** Where a part lies; a copy of edgeflow.js that lies nowhere, as a blob does, finds them in the folder of the .wasm files. */
+function place(name) {
+  const address = addresses[name];
+  if (typeof address === 'string') return address;
+  try {
+    return address();
+  } catch (error) {
+    if (folder() === null) throw error;
+    return new URL(name.endsWith('.wasm') ? name : `edgeflow-${name}.js`, new URL(folder(), globalThis.location?.href)).href;
+  }
+}
 
 async function open(name, build, given) {
-  const address = addresses[name];
   try {
-    const url = typeof address === 'function' ? address() : address;
+    const url = place(name);
     // Browsers remember an address that failed as one that fails.
     const [file, taken] = await Promise.all([
       import(/* webpackIgnore: true */ /* @vite-ignore */ failures > 0 ? `${url}?${failures}` : url), given(),
@@ -58,15 +69,15 @@ def open_part(name: str, build: str, given: Callable[[], object]) -> Awaitable[o
 
 def part_address(name: str) -> str:
     """Where one of them lies. A TypeError if that is not known here."""
-    __pragma__('js', "const found = addresses[name]; return typeof found === 'string' ? found : found();")
+    __pragma__('js', 'return place(name);')
 
 
 def part_addresses() -> object:
     __pragma__('js', r'''
     const found = {};
-    for (const [name, address] of Object.entries(addresses)) {
+    for (const name of Object.keys(addresses)) {
       try {
-        found[name] = typeof address === 'function' ? address() : address;
+        found[name] = place(name);
       } catch {
         return {};
       }
@@ -86,3 +97,7 @@ def template_engine() -> Awaitable[object]:
       throw _failed(`edgeflow-jinja.js, which renders chat templates, was not found beside edgeflow.js: ${error.message}`);
     });
     ''')
+
+
+def find_parts_in(wasm_folder: Callable[[], str | None]) -> None:
+    __pragma__('js', 'folder = wasmFolder;')

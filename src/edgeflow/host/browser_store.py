@@ -139,8 +139,13 @@ function transaction(base, mode, work) {
 
 async def _open_database(name: str) -> object:
     __pragma__('js', r'''
-    if (!globalThis.indexedDB) throw _storeFailure('this platform has no IndexedDB');
-    const request = indexedDB.open('edgeflow-' + name, 1);
+    let request;
+    try {
+      request = indexedDB.open('edgeflow-' + name, 1);
+    } catch (error) {
+      // There is none, or the user has blocked it.
+      throw _storeFailure(error.message);
+    }
     request.onupgradeneeded = () => request.result.createObjectStore('entries');
     const base = await settled(request);
     base.onversionchange = () => base.close();

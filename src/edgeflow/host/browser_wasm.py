@@ -57,10 +57,11 @@ function assetAddress(name, location) {
 
 const INITIAL_PAGES = 64, MOST_PAGES = 65536;
 
-// The code with its own memory (section 5) replaced by an import (section 2), which stands behind the types (section 1).
+// The code with its memory, its own (section 5) or imported (section 2), replaced by an import of a shared one, which stands behind the
+// types (section 1).
 function withImportedMemory(code) {
   const parts = [], leb = n => n < 128 ? [n] : [n % 128 + 128, ...leb(n >>> 7)];
-  let at = 8, least = 0, imports = 0;
+  let at = 8, least = 0;
   const number = () => {
     let n = 0, shift = 0;
     do {
@@ -71,8 +72,10 @@ function withImportedMemory(code) {
   };
   while (at < code.length) {
     const start = at, id = code[at++], size = number(), end = at + size;
-    if (id === 2) imports = 1;
-    if (id === 5) {
+    if (id === 2) {
+      // What has no memory of its own imports another's, and nothing else.
+      least = 1;
+    } else if (id === 5) {
       at += 2;
       least = number();
     } else {
@@ -80,7 +83,7 @@ function withImportedMemory(code) {
     }
     at = end;
   }
-  if (imports || !least || least > INITIAL_PAGES) return code;
+  if (!least || least > INITIAL_PAGES) return code;
   const memory = [1, 3, 101, 110, 118, 6, 109, 101, 109, 111, 114, 121, 2, 3, ...leb(least), ...leb(MOST_PAGES)];
   parts.splice(1, 0, Uint8Array.from([2, memory.length, ...memory]));
   return new Blob([code.subarray(0, 8), ...parts]).arrayBuffer();
@@ -175,20 +178,46 @@ async def _instance(module: WasmModule, memory: object | None) -> object:
     ''')
 
 
+async def _added(exports: object, module: WasmModule) -> object:
+    __pragma__('js', r'''
+    try {
+      const more = (await WebAssembly.instantiate(module, { env: { memory: exports.memory } })).exports;
+      const table = exports.__indirect_function_table, names = _kernels(more), first = table.grow(names.length);
+      names.forEach((name, i) => table.set(first + i, more['k_' + name]));
+      exports.add_kernels(first, names.length);
+      return more;
+    } catch (error) {
+      throw refusal('the WebAssembly code of rare operators does not start', error);
+    }
+    ''')
+
+
+def _kernels(more: object) -> list[str]:
+    __pragma__('js', "return Object.keys(more).filter(name => name.startsWith('k_')).map(name => name.slice(2));")
+
+
 class Instance:
     """host.port.WasmInstance."""
 
     def __init__(self, exports: object) -> None:
         self._exports = exports
+        # What add() has added.
+        self._more: object | None = None
 
     def call(self, name: str, arguments: list[int]) -> int:
         return _call(self._exports, name, arguments)
 
     def global_value(self, name: str) -> int:
-        return _global_value(self._exports, name)
+        return _global_value(self._exports if self._more is None else self._more, name)
 
     def set_global(self, name: str, value: int) -> None:
         _set_global(self._exports, name, value)
+
+    async def add(self, module: WasmModule) -> None:
+        self._more = await _added(self._exports, module)
+
+    def added(self) -> list[str]:
+        return [] if self._more is None else _kernels(self._more)
 
     def shared_memory(self) -> object | None:
         return _shared_memory(self._exports)

@@ -31,10 +31,14 @@ from edgeflow.host.cpython_scopes import (  # noqa: F401
     call_later, call_stack, current_scope, enter_scope, leave_scope, on_using, watch_collection, weak_reference, when_done,
 )
 from edgeflow.host.cpython_tasks import (  # noqa: F401
-    bytes_memory, default_workers, error_stack, new_channel, new_deferred, open_port, own_bytes, part_addresses, pause, readable_stream,
+    bytes_memory, default_workers, error_stack, find_parts_in, new_channel, new_deferred, open_port, own_bytes, part_addresses, pause, readable_stream,
     set_error_stack, spawn_worker, start_task, use_part_addresses, worker_port,
 )
 from edgeflow.host.cpython_wasm import compile_wasm, instantiate_wasm, isolated, start_wasm, wasm_features  # noqa: F401
+
+
+async def accelerators() -> list[str]:
+    return []
 
 
 # Data

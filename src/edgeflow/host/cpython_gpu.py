@@ -79,6 +79,7 @@ class Device:
         self.name: str = ' '.join(filter(None, [self._info.get('vendor'), self._info.get('device')]))
         self.software: bool = self._info.get('adapter_type') == 'CPU'
         self.subgroup_size: int = int(self._info.get('stackgroup_min_size') or 0)
+        self.matrix: list[int] = []
         self.lost: bool = False
 
     def limit(self, name: str) -> int:
@@ -111,7 +112,7 @@ class Device:
 
     async def pipeline(self, label: str, code: str, constants: dict[str, int], forms: str) -> object:
         def make() -> object:
-            module = self.raw.create_shader_module(label=label, code=code)
+            module = self.raw.create_shader_module(label=label, code=code.replace('enable subgroups;\n', ''))
             return self.raw.create_compute_pipeline(
                 label=label, layout=self._layout(forms)[1], compute={'module': module, 'entry_point': 'main', 'constants': constants})
 
@@ -204,10 +205,11 @@ class Device:
             raise EdgeflowError('device-lost', 'the GPU device was lost', {})
         try:
             return work()
-        except wgpu.GPUOutOfMemoryError as error:
-            raise EdgeflowError('out-of-memory', f'the GPU refused memory: {error}', {}) from None
         except wgpu.GPUError as error:
             text = str(error)
+            # wgpu-native reports it as an error of validation.
+            if isinstance(error, wgpu.GPUOutOfMemoryError) or 'Not enough memory' in text:
+                raise EdgeflowError('out-of-memory', f'the GPU refused memory: {text}', {}) from None
             if 'is lost' in text or 'lost' in text.split():
                 self.lost = True
                 self._on_lost(text)

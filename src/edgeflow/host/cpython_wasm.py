@@ -74,7 +74,25 @@ class _Instance:
         if not isinstance(memory, wasmtime.Memory):
             raise EdgeflowError('platform', 'the WebAssembly code must export its memory as "memory"')
         self._memory = memory
+        self._more: dict[str, object] = {}
         self._map()
+
+    async def add(self, module: wasmtime.Module) -> None:
+        try:
+            more = wasmtime.Instance(self._store, module, [self._memory]).exports(self._store)
+        except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
+            raise EdgeflowError('platform', f'the WebAssembly code of rare operators does not start: {error}') from None
+        self._more = dict(more.items())
+        table = self._exports['__indirect_function_table']
+        assert isinstance(table, wasmtime.Table)
+        functions = [self._more['k_' + name] for name in self.added()]
+        first = table.grow(self._store, len(functions), None)
+        for i, function in enumerate(functions):
+            table.set(self._store, first + i, function)
+        self.call('add_kernels', [first, len(functions)])
+
+    def added(self) -> list[str]:
+        return [name.removeprefix('k_') for name in self._more if name.startswith('k_')]
 
     def _map(self) -> None:
         raw = self._memory.get_buffer_ptr(self._store)
@@ -99,7 +117,7 @@ class _Instance:
         return 0 if result is None else result
 
     def global_value(self, name: str) -> int:
-        value = self._exports.get(name)
+        value = self._more[name] if self._more else self._exports.get(name)
         if not isinstance(value, wasmtime.Global):
             raise EdgeflowError('platform', f'the WebAssembly code has no global {name!r}', {'name': name})
         return value.value(self._store)

@@ -122,6 +122,12 @@ Texts of rare operators (from edgeflow.host.strings)
 Images (from edgeflow.host.images)
     async decode_image(data: Bytes) -> Picture           an encoded image; 'run-failed' if the platform cannot read it, 'platform' in Node
 
+Devices
+    async accelerators() -> list[str]                                  the devices besides WASM that a choice can be made of, looked for once:
+                                                                       'webgpu' where there is a GPU that is no program, 'webnn'. CPython:
+                                                                       none, there a GPU is used by who names it
+    async machine() -> Machine                                         (from edgeflow.host.machine) what there is, in detail
+
 WebGPU (from edgeflow.host.gpu)
     async open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevice | None      the best adapter's device with those of the
                                                                        wanted features that it offers and its largest limits; None:
@@ -138,6 +144,7 @@ Workers
                                                                         library's own file. EdgeflowError 'platform' if none can be had
     part_addresses() -> object                                          where the parts of edgeflow lie, for a worker, which is told by
                                                                         use_part_addresses(found); CPython: imports know
+    find_parts_in(wasm_folder: Callable[[], str | None]) -> None        what names a folder of parts, where this library's file lies nowhere
     worker_port() -> WorkerPort | None                                  in a worker that spawn_worker made: the way to its page
     new_channel() -> list[object]                                      two ends of a channel, which post() can move to other threads
     open_port(end: object) -> MessagePort                               an end, in the thread that it has come to
@@ -198,6 +205,23 @@ class WasmFeatures:
 
     simd: bool
     relaxed_simd: bool
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What this platform can compute with.
+
+    gpu: the name of WebGPU's adapter, '' without one. software: whether it is a program on the CPU. features, limits: the adapter's.
+    webnn: the device types that WebNN makes contexts for. cores: how many threads. platform: the browser or interpreter, with its version.
+    """
+
+    gpu: str
+    software: bool
+    features: list[str]
+    limits: dict[str, int]
+    webnn: list[str]
+    cores: int
+    platform: str
 
 
 class Response(Protocol):
@@ -282,6 +306,13 @@ class WasmInstance(Protocol):
 
     def shared_memory(self) -> object | None:
         """The memory, to be posted to other threads for start_wasm(); None: it belongs to this instance alone."""
+
+    async def add(self, module: WasmModule) -> None:
+        """Start another binary in this memory, and put its functions k_NAME into the table here, as `add_kernels` hears. From then on
+        `__heap_base` is the other's."""
+
+    def added(self) -> list[str]:
+        """The names of these functions, without k_, in the order of the table."""
 
     def memory_size(self) -> int:
         """Bytes of memory at this moment."""
@@ -444,13 +475,15 @@ class GpuDevice(Protocol):
     """A device and its queue.
 
     features: those wanted that it has, by WebGPU's names. name: for people. software: whether the adapter is a program on the CPU.
-    subgroup_size: the smallest size of a subgroup, 0 where it is not told. Whatever is done on a lost device raises EdgeflowError 'device-lost'.
+    subgroup_size: the smallest size of a subgroup, 0 where it is not told. matrix: rows, columns and depth of the float16 matrices that subgroups of 32
+    multiply into float32; empty: none. Whatever is done on a lost device raises EdgeflowError 'device-lost'.
     """
 
     name: str
     features: list[str]
     software: bool
     subgroup_size: int
+    matrix: list[int]
     lost: bool
 
     def limit(self, name: str) -> int:
@@ -480,6 +513,66 @@ class GpuDevice(Protocol):
 
     def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> Awaitable[list[Bytes]]:
         """Submit the commands at once, in order; what is awaited is what `reads` then hold."""
+
+    def destroy(self) -> None:
+        """Give it up; on_lost hears of it."""
+
+
+class NnOperand(Protocol):
+    """A value of a WebNN graph while it is built. data_type: as WebNN names it."""
+
+    data_type: str
+
+
+class NnTensor(Protocol):
+    """Memory that WebNN works on: an MLTensor that can be written and read."""
+
+
+class NnGraph(Protocol):
+    """A compiled graph."""
+
+    def destroy(self) -> None: ...
+
+
+class NnBuilder(Protocol):
+    """Builds one graph. Whatever is done when the context is lost raises EdgeflowError 'device-lost'."""
+
+    def declare(self, name: str, dtype: str, shape: list[int]) -> NnOperand:
+        """An input of the graph."""
+
+    def embed(self, dtype: str, shape: list[int], data: Bytes) -> NnOperand:
+        """A constant. The bytes are copied."""
+
+    def call(self, op: str, given: list[object], options: dict[str, object]) -> list[NnOperand]:
+        """Call the method `op` of MLGraphBuilder: what it gives, always as a list. 'unsupported-op' with its words if it refuses the types, ranks or shapes."""
+
+    def dims(self, operand: NnOperand) -> list[int]:
+        """Its shape."""
+
+    async def build(self, outputs: dict[str, NnOperand]) -> NnGraph:
+        """Compile. 'internal' if that fails."""
+
+
+class NnContext(Protocol):
+    """An MLContext. What is written, dispatched and read happens in the order of the calls."""
+
+    lost: bool
+
+    def sketch(self) -> NnBuilder: ...
+
+    async def buffer(self, dtype: str, shape: list[int]) -> NnTensor:
+        """'out-of-memory' if there is no room."""
+
+    def free(self, tensor: NnTensor) -> None: ...
+
+    def write(self, tensor: NnTensor, data: Bytes) -> None:
+        """Copy bytes into all of a tensor."""
+
+    def submit(self, graph: NnGraph, inputs: dict[str, NnTensor], outputs: dict[str, NnTensor]) -> None:
+        """Run a graph after all that came before."""
+
+    async def read(self, tensors: list[NnTensor]) -> list[Bytes]:
+        """What they hold after all that was dispatched."""
 
     def destroy(self) -> None:
         """Give it up; on_lost hears of it."""

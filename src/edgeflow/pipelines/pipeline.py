@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from edgeflow.backends.choose import choose_device
+from edgeflow.backends.choose import Device, choose_device
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import gather, make_callable, new_abort_controller, on_abort, pause, signal_aborted, sleep
 from edgeflow.host.port import AbortSignal, Bytes
@@ -38,12 +38,13 @@ async def pipeline(
     task: str,
     model: str | None = None,
     *,
-    device: Literal['auto', 'wasm', 'webgpu'] = 'auto',
+    device: Device | list[Device] = 'auto',
     dtype: Literal['auto', 'fp32', 'fp16', 'q8', 'int8', 'uint8', 'q4', 'q4f16', 'bnb4'] = 'auto',
     revision: str = 'main',
     subfolder: str = 'onnx',
     file: str = 'model',
     batching: Batching | None = None,
+    self_check: bool = False,
     on_progress: Callable[[ProgressEvent], None] | None = None,
     signal: AbortSignal | None = None,
 ) -> Pipeline:
@@ -51,7 +52,9 @@ async def pipeline(
 
     model: an id of the hub ('org/name'), the address of a folder laid out like a repository of the hub, or a path; without
     it the task's default (of env.default_models, else the built-in one).
-    device: where to run; 'auto' takes the best that there is.
+    device: where to run. 'auto' takes what is likely to be the fastest, 'fastest' tries out what there is on the first inputs and remembers it;
+    both go on on the next one if a device fails, and so does a list of devices, in its order. A single device that fails is an error.
+    self_check: compare the results of the first run with those of WASM, as for load_model().
     dtype: which of the repository's files to load; 'auto' takes the one that its config.json recommends, else fp32.
     revision: branch, tag or commit of a repository on the hub. subfolder: where in a repository the .onnx files are.
     file: the name of the .onnx file, without the suffix of its data type.
@@ -72,7 +75,7 @@ async def pipeline(
     if not isinstance(source, str):
         raise EdgeflowError('invalid-argument', 'model: expected the id, address or path of a model', {})
     progress = Progress(on_progress)
-    place = Place(chosen)
+    place = Place(chosen, not kind.generates or kind.decoder != '', self_check)
     try:
         repository = await find_repository(source, revision, progress, signal)
         first = 'encoder_model' if kind.decoder != '' and file == 'model' else file
@@ -83,7 +86,7 @@ async def pipeline(
     made = parts.build(name, parts.model, parts.tokenizer, parts.config)
     if kind.decoder != '':
         try:
-            made.take_second(await load_second(repository, parts.config, dtype, chosen, subfolder, kind.decoder, progress, signal))
+            made.take_second(await load_second(repository, parts.config, dtype, place, subfolder, kind.decoder, progress, signal))
         except Exception:
             made.dispose()
             raise
@@ -92,18 +95,19 @@ async def pipeline(
 
 
 async def load_second(
-    repository: Repository, config: dict[str, object], dtype: str, device: str, subfolder: str, file: str, progress: Progress,
+    repository: Repository, config: dict[str, object], dtype: str, first: Place, subfolder: str, file: str, progress: Progress,
     signal: AbortSignal | None,
 ) -> Model:
-    """A further model of a repository."""
+    """A further model of a repository, on the devices of the first one."""
+    device = first.device
 
     async def fetch_again(other: Place) -> None:
         await load_onnx(repository, config, file, dtype, device, subfolder, other, Progress(None), None)
 
-    place = Place(device)
+    place = Place(device, first.divisible, first.self_check)
     try:
         await gather([load_onnx(repository, config, file, dtype, device, subfolder, place, progress, signal), place.prepare()])
-        return await open_model(place, device, repository.address(''), fetch_again, True, None, signal)
+        return await open_model(place, repository.address(''), fetch_again, True, None, signal)
     finally:
         place.leave()
 
@@ -176,7 +180,7 @@ async def load_parts(
         try:
             loaded = await gather([load_network_files(), load_text_files(), kind.builder(), fetch_tokenizers()])
             parts.build = loaded[2]
-            opening = open_model(place, device, repository.address(''), fetch_again, True, batching, controller.signal)
+            opening = open_model(place, repository.address(''), fetch_again, True, batching, controller.signal)
             opened = await gather([opening, finish_text(loaded[1])])
             parts.model = opened[0]
             if kind.generates:

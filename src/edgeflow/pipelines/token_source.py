@@ -30,9 +30,12 @@ class SamplerChooser:
 
 
 def make_chooser(choosing: object) -> Chooser:
-    """What choosing_of() describes."""
+    """What choosing_of() describes; with `chosen`, after these tokens of the text."""
     given = cast('dict[str, object]', choosing)
-    return SamplerChooser(Sampler(cast(GenerationOptions, given['options']), cast('list[int]', given['prompt']), cast(int, given['row'])))
+    sampler = Sampler(cast(GenerationOptions, given['options']), cast('list[int]', given['prompt']), cast(int, given['row']))
+    for token in cast('list[int]', given.get('chosen', [])):
+        sampler.repeat(token)
+    return SamplerChooser(sampler)
 
 
 def choosing_of(options: GenerationOptions, prompt: list[int], row: int) -> object:

@@ -20,6 +20,14 @@ def tensor_feed(tensor: Tensor) -> Feed:
     return Feed(tensor.dtype, tensor.shape, tensor.data)
 
 
+async def bring_feeds(feeds: dict[str, Feed], place: object) -> None:
+    """Fetch what is held elsewhere than at `place` (Executable.place)."""
+    for name in feeds:
+        held = feeds[name].held
+        if held is not None and held.place is not place:
+            feeds[name] = await held.fetch()
+
+
 def nested_feed(info: ValueInfo, dtype: str, given: object) -> Feed:
     """A list of tensors for 'seq(...)', None or what it holds for 'optional(...)', a dict for 'map(...)'. EdgeflowError 'invalid-input' for all else."""
     if dtype[:9] == 'optional(':

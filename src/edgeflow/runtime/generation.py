@@ -7,7 +7,7 @@ with one another and with all other work, by the scheduler's rules.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from edgeflow.backends.contract import Feed, KernelTime, MemoryUse
 from edgeflow.backends.generation import Decoder, Feeding, NextToken
@@ -19,6 +19,9 @@ from edgeflow.options import public
 from edgeflow.runtime.memory import Resource
 from edgeflow.runtime.page import page_scheduler
 from edgeflow.runtime.scheduler_task import RunContext
+
+if TYPE_CHECKING:
+    from edgeflow.runtime.chain import Chain
 
 # How often a run lets others catch up before it starts: a turn of the event loop each.
 MOST_PAUSES = 4
@@ -38,21 +41,26 @@ def session_inputs(declared: list[ValueInfo]) -> list[ValueInfo]:
 class _Request:
     """One session's wish for its next token."""
 
-    def __init__(self, decoder: Decoder, feeding: Feeding) -> None:
-        self.decoder: Decoder = decoder
+    def __init__(self, session: GenerationSession, feeding: Feeding) -> None:
+        self.session: GenerationSession = session
         self.feeding: Feeding = feeding
         self.chosen: NextToken | None = None
         self.error: Exception | None = None
         self.taken: bool = False
 
+    def goes_along(self, decoder: Decoder) -> bool:
+        """Whether it can go along with others that are fed one token."""
+        return len(self.feeding.ids) == 1 and self.session._decoder is decoder and not self.session._stale
+
 
 class Generation:
-    """The sessions of one model. ready: gives the decoder, loading the model again if need be."""
+    """The sessions of one model. ready: gives the decoder, loading the model again if need be. chain: the devices that it may go on on."""
 
-    def __init__(self, model_id: str, ready: Callable[[], Awaitable[Decoder]], changed: Callable[[], None]) -> None:
+    def __init__(self, model_id: str, ready: Callable[[], Awaitable[Decoder]], changed: Callable[[], None], chain: Chain | None = None) -> None:
         self.model_id: str = model_id
+        self.chain: Chain | None = chain
         self.open_sessions: int = 0
-        self._ready: Callable[[], Awaitable[Decoder]] = ready
+        self.ready: Callable[[], Awaitable[Decoder]] = ready
         self._changed: Callable[[], None] = changed
         self._waiting: list[_Request] = []
         # Who shared the last run, and the one before: those are expected to ask again at once.
@@ -61,14 +69,14 @@ class Generation:
 
     async def open(self, inputs: dict[str, Feed]) -> GenerationSession:
         """A new session. EdgeflowErrors: those of Decoder.open()."""
-        decoder = await self._ready()
-        return GenerationSession(self, decoder, await decoder.open(inputs), [])
+        decoder = await self.ready()
+        return GenerationSession(self, decoder, await decoder.open(inputs), [], inputs)
 
     async def advance(
-        self, decoder: Decoder, feeding: Feeding, priority: Literal['low', 'normal', 'high', 'critical'], signal: AbortSignal | None, deadline: float | None,
+        self, session: GenerationSession, feeding: Feeding, priority: Literal['low', 'normal', 'high', 'critical'], signal: AbortSignal | None, deadline: float | None,
     ) -> NextToken:
         """Feed one session's tokens as a task, in company if others want their next token too."""
-        request = _Request(decoder, feeding)
+        request = _Request(session, feeding)
         self._waiting.append(request)
 
         async def work(context: RunContext) -> object:
@@ -89,18 +97,24 @@ class Generation:
 
     def closed(self, decoder: Decoder, number: int) -> None:
         """A session has ended. A step of it that waits would fail those that it went along with."""
-        self._waiting = [other for other in self._waiting if other.decoder is not decoder or other.feeding.session != number]
+        self._waiting = [other for other in self._waiting if other.session._decoder is not decoder or other.feeding.session != number]
         self.open_sessions = self.open_sessions - 1
         self._changed()
 
     async def check_decoder(self, decoder: Decoder) -> None:
         """Internal: that the model was not loaded again, where a session's number may mean another one."""
-        if await self._ready() is not decoder:
+        if await self.ready() is not decoder:
             raise EdgeflowError('worker-lost', 'the session was lost with its worker: expected the model as it was, got it loaded anew', {})
 
     async def _run(self, request: _Request, context: RunContext) -> None:
-        decoder = request.decoder
-        await self.check_decoder(decoder)
+        session = request.session
+        if self.chain is None:
+            await self.check_decoder(session._decoder)
+        else:
+            decoder = await self.ready()
+            if session._stale or session._decoder is not decoder:
+                request.feeding = await session._again(decoder, request.feeding)
+        decoder = session._decoder
         batch: list[_Request] = [request]
         if len(request.feeding.ids) == 1:
             # Sessions are told their tokens one after the other, and ask for more right away.
@@ -108,7 +122,7 @@ class Generation:
                 if len(self._waiting) >= self._company():
                     break
                 await pause()
-            batch = [other for other in self._waiting if len(other.feeding.ids) == 1 and other.decoder is decoder]
+            batch = [other for other in self._waiting if other is request or other.goes_along(decoder)]
             self._before = self._last
             self._last = [other.feeding.session for other in batch]
         if len(batch) == 0:
@@ -143,13 +157,19 @@ class GenerationSession(Resource):
     ids: the tokens that the model has seen.
     """
 
-    def __init__(self, generation: Generation, decoder: Decoder, number: int, ids: list[int]) -> None:
+    def __init__(self, generation: Generation, decoder: Decoder, number: int, ids: list[int], inputs: dict[str, Feed]) -> None:
         super().__init__()
         self.ids: list[int] = ids
         self._generation: Generation = generation
         self._decoder: Decoder = decoder
         self._number: int = number
         self._stepping: bool = False
+        # What it takes to begin again on another device.
+        self._inputs: dict[str, Feed] = inputs
+        self._choosing: object = None
+        self._prompt: int = 0
+        # The decoder has not seen its tokens.
+        self._stale: bool = False
         generation.open_sessions = generation.open_sessions + 1
         self._begin('session', 0)
 
@@ -191,12 +211,35 @@ class GenerationSession(Resource):
             raise EdgeflowError('aborted', 'the step was cancelled before it began', {})
         self._check()
         self._stepping = True
+        generation = self._generation
+
+        async def step() -> NextToken:
+            return await generation.advance(self, feeding, priority, signal, deadline)
+
         try:
-            chosen = await self._generation.advance(self._decoder, feeding, priority, signal, deadline)
+            chosen = await (step() if generation.chain is None else generation.chain.attempt(step))
         finally:
             self._stepping = False
         self.ids.extend(feeding.ids)
+        self._stale = False
+        if feeding.begins:
+            self._choosing = feeding.choosing
+            self._prompt = len(self.ids)
         return chosen
+
+    async def _again(self, decoder: Decoder, feeding: Feeding) -> Feeding:
+        """Begin again on another decoder: what to feed it in place of `feeding`."""
+        if decoder is not self._decoder:
+            self._number = await decoder.open(self._inputs)
+            self._decoder = decoder
+            self._stale = True
+        ids = self.ids + feeding.ids
+        choosing = feeding.choosing if feeding.begins else self._choosing
+        if not feeding.begins and choosing is not None:
+            # The chooser's random numbers and penalties go on from the tokens that were made.
+            choosing = dict(cast('dict[str, object]', choosing))
+            choosing['chosen'] = ids[self._prompt:]
+        return Feeding(self._number, ids, 0, True, choosing)
 
     async def profile(self, ids: list[int]) -> list[KernelTime]:
         """How long each kernel takes where feed() is given these tokens. The text stays as it is. EdgeflowErrors: those of Model.profile() and feed()."""
@@ -218,7 +261,15 @@ class GenerationSession(Resource):
         """
         self._check()
         ids = list(self.ids)
-        return GenerationSession(self._generation, self._decoder, await self._decoder.fork(self._number, len(ids)), ids)
+        generation = self._generation
+        number = -1
+        # One that was lost with its device begins again with its next step, as this one does.
+        if generation.chain is None or await generation.ready() is self._decoder:
+            number = await self._decoder.fork(self._number, len(ids))
+        forked = GenerationSession(generation, self._decoder, number, ids, self._inputs)
+        forked._choosing = self._choosing
+        forked._prompt = self._prompt
+        return forked
 
     def _check(self) -> None:
         """That it may be used now."""

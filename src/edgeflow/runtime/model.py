@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
-from edgeflow.backends.choose import choose_device
+from edgeflow.backends.choose import candidates, choose_device
 from edgeflow.backends.contract import HERE, Feed, KernelTime, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder, GeneratingExecutable
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import gather, native_mapping, new_abort_controller, signal_aborted, to_dict, watch_collection
-from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch
+from edgeflow.host.platform import gather, native_mapping, new_abort_controller, new_deferred, signal_aborted, to_dict, watch_collection
+from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch, Deferred
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import check_choice, nearest, public
 from edgeflow.runtime.batching import Batching
-from edgeflow.runtime.exchange import dispose_all, given_value, nested_feed, tensor_feed
+from edgeflow.runtime.exchange import bring_feeds, dispose_all, given_value, nested_feed, tensor_feed
 from edgeflow.runtime.generation import Generation, GenerationSession
 from edgeflow.runtime.memory import ModelEntry, Resource, with_room
 from edgeflow.runtime.opening import MODEL, ModelFiles, Opened, open_files
@@ -25,6 +25,9 @@ from edgeflow.runtime.requests import RunRequest
 from edgeflow.runtime.scheduler_records import Batcher
 from edgeflow.runtime.scheduler_task import RunContext
 from edgeflow.runtime.tensor import Tensor, describe
+
+if TYPE_CHECKING:
+    from edgeflow.runtime.chain import Chain
 
 
 @dataclass(frozen=True)
@@ -57,17 +60,18 @@ class Model(Resource):
     """An ONNX model on a device. Made by load_model().
 
     inputs, outputs: what the model declares, in its order; a dim is a number, a symbol ('batch_size') or '' if unknown.
-    device: where it runs. id: its name in the scheduler's events and statistics.
+    device: where it runs; with several to choose from, the last one may be another than the first. id: its name in the scheduler's events and statistics.
     """
 
     def __init__(
         self, inputs: list[ValueInfo], outputs: list[ValueInfo], device: str, executable: GeneratingExecutable, name: str = '',
         reload: Callable[[AbortSignal], Awaitable[GeneratingExecutable]] | None = None, may_evict: bool = True,
-        batcher: Batcher | None = None,
+        batcher: Batcher | None = None, chain: Chain | None = None,
     ) -> None:
         """reload: loads it again after it has given up its memory (env.memory_budget) or lost its worker; None: that cannot be.
 
         may_evict: whether reload() works for sure, so that it can give up its memory. batcher: merges its runs, if at all.
+        chain: the devices that it may go on on; None: it has one.
         """
         super().__init__()
         self.inputs: list[ValueInfo] = inputs
@@ -77,6 +81,9 @@ class Model(Resource):
         self._reload: Callable[[AbortSignal], Awaitable[GeneratingExecutable]] | None = reload
         self._may_evict: bool = may_evict and reload is not None
         self._name: str = name
+        self._chain: Chain | None = chain
+        # Of several runs under way one loads it again.
+        self._loading: Deferred | None = None
         self._generation: Generation | None = None
         self._begin('model', 0)
         self._entry: ModelEntry = ModelEntry(self.number(), name, device, self)
@@ -123,9 +130,10 @@ class Model(Resource):
             raise EdgeflowError('unsupported-op', "the model is no decoder: expected an input 'input_ids' and an output 'logits'", {})
         from edgeflow.runtime.generation import Generation, session_inputs
         feeds = check_inputs(session_inputs(self.inputs), {} if inputs is None else to_dict(inputs))
+        await bring_feeds(feeds, None)
         if self._generation is None:
-            self._generation = Generation(self.id, self._ready_decoder, lambda: self._entry.update(self.memory()))
-        return await self._generation.open(feeds)
+            self._generation = Generation(self.id, self._ready_decoder, lambda: self._entry.update(self.memory()), self._chain)
+        return await (self._generation.open(feeds) if self._chain is None else self._chain.open_session(self, self._generation, feeds))
 
     async def _ready_decoder(self) -> Decoder:
         return await (await self._ready(None)).decoder()
@@ -146,9 +154,11 @@ class Model(Resource):
                     dispose_all(tensor)
 
         async def work(request: RunRequest, context: RunContext) -> dict[str, Feed]:
+            if self._chain is not None:
+                return await self._chain.run(self, request, context)
             if request.give:
                 return await self._run(request, context)
-            return await with_room(0, lambda: self._run(request, context))
+            return await self.run_here(request, context)
 
         keeps = asked.location == 'gpu'
         request = RunRequest(work, feeds, wanted, keeps or asked.signal is not None or asked.deadline is not None, asked.transfer, keeps)
@@ -214,6 +224,26 @@ class Model(Resource):
         """Internal: memory.Evictable."""
         return self._executable is not None and self._executable.lost()
 
+    async def run_here(self, request: RunRequest, context: RunContext) -> dict[str, Feed]:
+        """Internal: a run whose feeds are kept, on the device of now."""
+        return await with_room(0, lambda: self._run(request, context))
+
+    async def ready(self) -> GeneratingExecutable:
+        """Internal: the executable, to be used in the model's turn."""
+        return await self._ready(None)
+
+    def adopt(self, executable: GeneratingExecutable, device: str) -> None:
+        """Internal: go on with this executable in place of the one of now."""
+        if self.disposed:
+            executable.dispose()
+            return
+        if self._executable is not None:
+            self._executable.dispose()
+        self._executable = executable
+        self.device = device
+        self._entry.device = device
+        self._register(executable)
+
     async def _run(self, request: RunRequest, control: RunContext) -> dict[str, Feed]:
         executable = await self._ready(control)
         if control.cancelled():
@@ -221,35 +251,40 @@ class Model(Resource):
         # In this thread every run lets go now and then, to keep a page smooth; in a worker only one that can be cancelled.
         pauses = executable.lane == HERE or request.pauses
         control.keeps = request.keeps
-        feeds = request.feeds
-        for name in feeds:
-            held = feeds[name].held
-            if held is not None and held.place is not executable.place:
-                feeds[name] = await held.fetch()
-        return await executable.run(feeds, request.outputs, control if pauses else None, request.give, control.spare_slots)
+        await bring_feeds(request.feeds, executable.place)
+        return await executable.run(request.feeds, request.outputs, control if pauses else None, request.give and self._chain is None, control.spare_slots)
 
     async def _ready(self, control: RunControl | None) -> GeneratingExecutable:
         """The executable, loaded again if it was lost or has given up its memory."""
-        if self._executable is not None and self._executable.lost():
+        chain = self._chain
+        if self._executable is not None and (self._executable.lost() or (chain is not None and chain.device != self.device)):
+            if chain is not None and chain.device == self.device:
+                chain.lose()
             if self._reload is None:
-                code = 'device-lost' if self.device == 'webgpu' else 'worker-lost'
+                code = 'device-lost' if self.device.startswith('web') else 'worker-lost'
                 raise EdgeflowError(code, 'what held the model was lost, and the model cannot be loaded again', {})
             self._executable.dispose()
             self._executable = None
-        if self._executable is None and self._reload is not None and not self.disposed:
-            await self._load_again(self._reload, control)
+        while self._executable is None and self._reload is not None and not self.disposed:
+            if self._loading is None:
+                await self._load_again(self._reload, control)
+            else:
+                await self._loading.result()
         return self._present()
 
     async def _load_again(self, reload: Callable[[AbortSignal], Awaitable[GeneratingExecutable]], control: RunControl | None) -> None:
         controller = new_abort_controller()
         if control is not None:
             control.on_cancel(lambda: controller.abort())
-        loaded: GeneratingExecutable = await with_room(self._entry.largest, lambda: reload(controller.signal))
-        if self.disposed or self._executable is not None:
-            loaded.dispose()
-        else:
-            self._executable = loaded
-            self._register(loaded)
+        loading = new_deferred()
+        device = self.device if self._chain is None else self._chain.device
+        self._loading = loading
+        try:
+            loaded: GeneratingExecutable = await with_room(self._entry.largest, lambda: reload(controller.signal))
+            self.adopt(loaded, device)
+        finally:
+            self._loading = None
+            loading.resolve(None)
 
     def _check_living(self) -> None:
         if self.disposed:
@@ -366,7 +401,7 @@ async def create_model(data: Bytes, external: dict[str, Bytes], device: str) -> 
     external: the bytes of external data files by the locations that the model gives.
     EdgeflowError: 'invalid-model', 'invalid-graph', 'unsupported-op', 'file-missing', 'out-of-memory', 'platform'.
     """
-    chosen = choose_device(device)
+    chosen = (await candidates(choose_device(device)))[0]
 
     size = len(data)
     for part in external.values():
@@ -384,7 +419,7 @@ async def create_model(data: Bytes, external: dict[str, Bytes], device: str) -> 
 
 
 async def open_model(
-    place: Place, device: str, name: str, bring: Callable[[Place], Awaitable[None]], may_evict: bool, batching: Batching | None = None,
+    place: Place, name: str, bring: Callable[[Place], Awaitable[None]], may_evict: bool, batching: Batching | None = None,
     signal: AbortSignal | None = None,
 ) -> Model:
     """Make a model ready to run at the place that was taken for it and has its files.
@@ -394,25 +429,35 @@ async def open_model(
     EdgeflowErrors: those of create_model(), 'worker-lost', 'aborted'.
     """
 
-    async def open_again(signal: AbortSignal | None) -> Opened:
-        other = Place(device)
+    devices = await place.devices()
+    chain: Chain | None = None
+
+    async def open_again(signal: AbortSignal | None, device: str) -> Opened:
+        other = Place(device, place.divisible)
         try:
             await gather([other.prepare(), bring(other)])
-            return await other.open(signal)
+            return await other.open(device, signal)
         finally:
             other.leave()
 
     async def reload(signal: AbortSignal) -> GeneratingExecutable:
-        opened = await open_again(signal)
+        opened = await open_again(signal, devices[0] if chain is None else chain.device)
         return opened.executable
 
+    if len(devices) > 1 or place.self_check:
+        from edgeflow.runtime.chain import open_chain
+        chain = await open_chain(devices, place, name, open_again)
     attempts: list[int] = []
 
     async def load() -> Opened:
         attempts.append(1)
-        return await place.open(signal) if len(attempts) == 1 else await open_again(signal)
+        device = devices[0] if chain is None else chain.device
+        return await place.open(device, signal) if len(attempts) == 1 else await open_again(signal, device)
 
-    opened = await with_room(place.size, load)
+    async def load_with_room() -> Opened:
+        return await with_room(place.size, load)
+
+    opened = await (load_with_room() if chain is None else chain.attempt(load_with_room))
     try:
         if signal_aborted(signal):
             raise EdgeflowError('aborted', 'loading the model was cancelled', {})
@@ -424,4 +469,5 @@ async def open_model(
     except EdgeflowError:
         opened.executable.dispose()
         raise
-    return Model(opened.inputs, opened.outputs, device, opened.executable, name, reload, may_evict, batcher)
+    return Model(
+        opened.inputs, opened.outputs, devices[0] if chain is None else chain.device, opened.executable, name, reload, may_evict, batcher, chain)

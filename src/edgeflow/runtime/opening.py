@@ -116,26 +116,31 @@ class Opened:
     executable: GeneratingExecutable
 
 
-async def open_files(
-    files: ModelFiles, device: str, cancelled: Callable[[], bool], shares: int = 1,
-) -> Opened:
-    """Read an ONNX file and make it ready to run on `device`, one of choose_device()'s, divided among `shares` threads where they help.
-
-    The files are used up. cancelled: asked between the steps, where it lets go of the thread, whether the caller has lost interest.
-    EdgeflowError: 'invalid-model', 'invalid-graph', 'unsupported-op', 'file-missing', 'out-of-memory', 'platform', 'aborted'.
-    """
+async def read_graph(files: ModelFiles) -> Graph:
+    """The graph of the files, its functions expanded; the weights stay where they are. 'invalid-model', 'file-missing'."""
     model = files.pieces(MODEL)
 
     def find(location: str) -> Bytes | Pieces:
         found = model if location == MODEL else files.pieces(location)
         return found if len(found.parts) > 1 or found.memory is not None else found.parts[0]
 
-    rests = Rests(cancelled, 'loading the model')
     read = read_model(files.skeleton(), find)
-    graph = read.graph
     if len(read.functions) > 0:
         from edgeflow.onnx.functions import expand_functions
         expand_functions(read, files.skeleton(), find)
+    return read.graph
+
+
+async def open_files(
+    files: ModelFiles, device: str, cancelled: Callable[[], bool], shares: int = 1,
+) -> Opened:
+    """Read an ONNX file and make it ready to run on `device`, one of choose.candidates()', divided among `shares` threads where they help.
+
+    The files are used up. cancelled: asked between the steps, where it lets go of the thread, whether the caller has lost interest.
+    EdgeflowError: 'invalid-model', 'invalid-graph', 'unsupported-op', 'file-missing', 'out-of-memory', 'platform', 'aborted'.
+    """
+    rests = Rests(cancelled, 'loading the model')
+    graph = await read_graph(files)
     await rests.rest()
     verify(graph)
     await fetch_operators(graph)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 from edgeflow.backends.contract import Feed, KernelTime
 from edgeflow.backends.generation import Decoder, Feeding, GeneratingExecutable
+from edgeflow.runtime.exchange import bring_feeds
 from edgeflow.runtime.page import page_scheduler
 from edgeflow.runtime.scheduler_task import RunContext
 
@@ -15,7 +16,9 @@ async def profile_run(
 ) -> list[KernelTime]:
     """Model.profile(), as a task."""
     async def work(context: RunContext) -> None:
-        await (await ready(context)).run(feeds, outputs, context)
+        executable = await ready(context)
+        await bring_feeds(feeds, executable.place)
+        await executable.run(feeds, outputs, context)
 
     return await _timed(model_id, work)
 

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
-from edgeflow.backends.choose import prepare_device
+from edgeflow.backends.choose import candidates, prepare_device
 from edgeflow.backends.contract import Feed, HelperLink, KernelTime, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.wasm.kernels import kernel_module
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import forget_spare_memory, new_deferred, now, on_abort, pause, signal_aborted, watch_collection
+from edgeflow.host.platform import forget_spare_memory, gather, new_deferred, now, on_abort, pause, signal_aborted, watch_collection
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch, Deferred
 from edgeflow.runtime.decoding import RemoteDecoder
 from edgeflow.runtime.messages import Parcel, read_feeds, read_infos, read_memory, read_placement
@@ -177,14 +177,18 @@ class Place:
     """Where one model is going to live. Taken before its files are there, so that a worker starts while they come.
 
     Its files go to it as they come, so that this thread need not keep them. Ends with open(), or with leave() if it never comes to that.
+    device: choose_device()'s. self_check: whether the device that is chosen in the end must show that it computes what WASM does.
     """
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, divisible: bool = True, self_check: bool = False) -> None:
+        """divisible: whether helpers can be of use to the model, as they are not to a decoder over its cache."""
         _numbers.models = _numbers.models + 1
         self.size: int = 0
         self.on_invalid: Callable[[], Awaitable[None]] | None = None
         self._number: int = _numbers.models
-        self._device: str = device
+        self.device: str = device
+        self.divisible: bool = divisible
+        self.self_check: bool = self_check
         self._worker: PoolWorker | None = self._take()
         self._files: ModelFiles = ModelFiles()
         self._waiting: list[_Piece] = []
@@ -193,7 +197,7 @@ class Place:
         self._clear: Deferred = new_deferred()
 
     def _take(self) -> PoolWorker | None:
-        return take_worker(self._device == 'webgpu')
+        return take_worker(self.device.startswith('webgpu'))
 
     def elsewhere(self) -> bool:
         """Whether it is to be a worker, not this thread."""
@@ -242,6 +246,19 @@ class Place:
         answer = await worker.ask(self._parcel('external')).answer()
         return cast('list[str]', answer['files'])
 
+    async def work(self) -> list[float]:
+        """How much the model whose files are here has to compute: cost.work_of(). EdgeflowErrors: those of open()."""
+        worker = await self._ready()
+        if worker is None:
+            from edgeflow.runtime.cost import work_of
+            return await work_of(self._files)
+        answer = await worker.ask(self._parcel('work')).answer()
+        return cast('list[float]', answer['work'])
+
+    async def devices(self) -> list[str]:
+        """choose.candidates()."""
+        return await candidates(self.device)
+
     def _pass(self, piece: _Piece) -> None:
         worker = self._told
         if worker is None and self._worker is not None:
@@ -264,27 +281,28 @@ class Place:
     def _parcel(self, kind: str) -> Parcel:
         parcel = Parcel(kind)
         parcel.fields['number'] = self._number
+        # The worker fetches what divides plans with the first piece, unless only a model that the GPU turns out not to run would need it.
+        parcel.fields['shares'] = page_shares() if self.divisible and (kind == 'load' or not self.device.startswith('web')) else 1
         return parcel
 
     async def prepare(self) -> None:
         """Have the kernels compiled here and the worker started, to be called beside the download. It raises nothing: open() does."""
-        await prepare_device(self._device)
+        await prepare_device(self.device)
         try:
-            await self._ready()
+            await gather([self._ready(), self.devices()])
         except EdgeflowError:
             return
         finally:
             self._clear.resolve(None)
 
-    async def open(self, signal: AbortSignal | None) -> Opened:
-        """Load the model whose files are here. EdgeflowErrors: those of open_files(), and 'worker-lost'."""
+    async def open(self, device: str, signal: AbortSignal | None) -> Opened:
+        """Load the model whose files are here, on one of devices(). EdgeflowErrors: those of open_files(), and 'worker-lost'."""
         try:
             worker = await self._ready()
             if worker is None:
-                return await open_files(self._files, self._device, lambda: signal_aborted(signal))
+                return await open_files(self._files, device, lambda: signal_aborted(signal))
             parcel = self._parcel('load')
-            parcel.fields['device'] = self._device
-            parcel.fields['shares'] = page_shares()
+            parcel.fields['device'] = device
             call = worker.ask(parcel)
             stop_listening = on_abort(signal, lambda: worker.cancel(call))
             try:

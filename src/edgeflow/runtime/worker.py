@@ -10,6 +10,7 @@ from edgeflow.backends.contract import HelperLink, KernelTime, Placement
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.wasm.crew import Link
 from edgeflow.backends.wasm.helper import Helper
+from edgeflow.backends.wasm.executable import fetch_division
 from edgeflow.backends.wasm.kernels import Preparation, use_kernels
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
@@ -95,8 +96,8 @@ class Server:
                 cast(str, message['location']), cast(int, message['start']), cast('Bytes', message['data']), cast('int | None', message['total']))
         elif kind == 'stored':
             start_task(lambda: self._read_stored(Order(message)))
-        elif kind == 'external':
-            start_task(lambda: self._name_files(Order(message)))
+        elif kind == 'external' or kind == 'work':
+            start_task(lambda: self._survey(Order(message)))
         elif kind == 'reset':
             self._arrival(message).preparation.reset(cast(str, message['location']))
         elif kind == 'dispose':
@@ -165,6 +166,8 @@ class Server:
         number = cast(int, message['number'])
         if number not in self._arrivals:
             self._arrivals[number] = Arrival(Preparation(self._give_back), ModelFiles())
+            if cast(int, message['shares']) > 1:
+                start_task(fetch_division)
         return self._arrivals[number]
 
     def _give_back(self, data: Bytes) -> None:
@@ -178,11 +181,16 @@ class Server:
             cast(str, message['location']), cast(int, message['start']), cast(int, message['size']), message['place'], cast('int | None', message['total']))
         self._reply(order, parcel)
 
-    async def _name_files(self, order: Order) -> None:
-        """Tell which external data files a model names: beside what is under way, as its download waits for it."""
+    async def _survey(self, order: Order) -> None:
+        """Tell which external data files a model names, or how much it computes: beside what is under way, as its loading waits for it."""
         try:
             parcel = Parcel('answer')
-            parcel.fields['files'] = (await self._ready_files(order.message)).named()
+            files = await self._ready_files(order.message)
+            if order.message['kind'] == 'external':
+                parcel.fields['files'] = files.named()
+            else:
+                from edgeflow.runtime.cost import work_of
+                parcel.fields['work'] = await work_of(files)
         except Exception as error:
             parcel = failure(error)
         self._reply(order, parcel)

@@ -116,7 +116,9 @@ def choose_dtype(dtype: str, config: dict[str, object], name: str, device: str) 
     if dtype != 'auto':
         return dtype
     settings = _dict(config.get('transformers.js_config'))
-    for_device = _dict(_dict(settings.get('device_config')).get('wasm' if device == 'auto' else device))
+    # What any of several devices can run is what the last one asks for.
+    last = device.split(',')[-1]
+    for_device = _dict(_dict(settings.get('device_config')).get('wasm' if last in ['auto', 'fastest'] else last))
     for wish in [for_device.get('dtype'), settings.get('dtype')]:
         chosen = _dict(wish).get(name) if isinstance(wish, dict) else wish
         if isinstance(chosen, str) and chosen != 'auto':

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from edgeflow.backends.choose import Device
 from edgeflow.host.port import AbortSignal
 from edgeflow.options import public
 from edgeflow.store.progress import ProgressEvent
@@ -28,7 +29,7 @@ class Wish:
     """Which files of which model, by the options of pipeline()."""
 
     model: str
-    device: str
+    device: object
     dtype: str
     revision: str
     subfolder: str
@@ -40,7 +41,7 @@ async def preload(
     model: str,
     *,
     priority: Literal['high', 'normal', 'low'] = 'normal',
-    device: Literal['auto', 'wasm', 'webgpu'] = 'auto',
+    device: Device | list[Device] = 'auto',
     dtype: Dtype = 'auto',
     revision: str = 'main',
     subfolder: str = 'onnx',
@@ -62,7 +63,7 @@ async def preload(
 async def is_cached(
     model: str,
     *,
-    device: Literal['auto', 'wasm', 'webgpu'] = 'auto',
+    device: Device | list[Device] = 'auto',
     dtype: Dtype = 'auto',
     revision: str = 'main',
     subfolder: str = 'onnx',
@@ -77,7 +78,7 @@ async def is_cached(
 async def model_files(
     model: str,
     *,
-    device: Literal['auto', 'wasm', 'webgpu'] = 'auto',
+    device: Device | list[Device] = 'auto',
     dtype: Dtype = 'auto',
     revision: str = 'main',
     subfolder: str = 'onnx',

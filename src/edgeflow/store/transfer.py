@@ -20,7 +20,7 @@ from edgeflow.options import check_choice
 from edgeflow.store.chunks import MISSING, STORED, Chunks
 from edgeflow.store.connections import Connections
 from edgeflow.store.course import Course
-from edgeflow.store.entries import FileRecord, begin_files, new_record, touched
+from edgeflow.store.entries import FileRecord, begin_files, new_record, open_files, touched
 from edgeflow.store.ranges import content_range, validator, whole_number
 from edgeflow.store.transfer_records import Client, Source, source_headers
 
@@ -135,6 +135,8 @@ class Transfer:
         self.course.check_wanted()
         expected = self.course.source.sha256
         self.chunks.verification.begin(expected != '')
+        if self.chunks.files is not None and await open_files() is None:
+            self.chunks.files = None
         files = self.chunks.files
         record = None if files is None else await files.find(self.course.source.url)
         if record is not None and record.absent:

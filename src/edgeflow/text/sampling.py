@@ -71,6 +71,12 @@ class Sampler:
             return Choice(token)
         return with_logprobs(token, logits, self.options.logprobs)
 
+    def repeat(self, token: int) -> None:
+        """As choose(), of a text that was begun elsewhere: this is what it has chosen there."""
+        if self.options.do_sample:
+            self._random.unit()
+        self.history.append(token)
+
     def finish_reason(self) -> str | None:
         """'eos' after an end-of-sequence token, 'length' after max_new_tokens, None before."""
         if self.history.new_tokens() > 0 and self.history.tokens[-1] in self.options.eos_token_ids:

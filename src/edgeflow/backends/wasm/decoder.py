@@ -54,8 +54,8 @@ class Runner(Protocol):
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
     ) -> dict[str, Feed]: ...
 
-    async def submit(self, feeds: dict[str, Feed], chained: bool) -> Step | None:
-        """Where steps go ahead: submit one; chained: it takes the token of the step before. None: it cannot."""
+    async def submit(self, feeds: dict[str, Feed], token: str, chained: bool) -> Step | None:
+        """Where steps go ahead: submit one, whose output `token` is read; chained: it takes the token of the step before. None: it cannot."""
 
 
 @dataclass
@@ -270,7 +270,7 @@ class WasmDecoder:
             for session in rows:
                 await self._keep_states(pages, session, control)
             alone = len(rows) == 1 and fresh == 1 and lengths[0] > 0 and rows[0].chooser is None and len(self._appended) == 0
-            if alone and self._goes_ahead:
+            if alone and self._goes_ahead and (control is None or control.times is None):
                 token = await self._step(pages, rows[0], ids[0][0], capacity, ahead)
                 if token is not None:
                     return {TOKEN: Feed('int32', [1, 1], array_of('int32', [token]))}
@@ -313,7 +313,7 @@ class WasmDecoder:
         likely = step is not None or self._stepped is session
         self._stepped = session
         if step is None:
-            step = await self._run.submit(self._laid(pages, [session], [[token]], [length], capacity), False)
+            step = await self._run.submit(self._laid(pages, [session], [[token]], [length], capacity), TOKEN, False)
         if step is None:
             self._goes_ahead = False
             return None
@@ -323,7 +323,7 @@ class WasmDecoder:
             try:
                 feeds = self._laid(pages, [session], [[0]], [length + 1], capacity)
                 feeds[INPUT] = Feed(feeds[INPUT].dtype, feeds[INPUT].shape, new_array(feeds[INPUT].dtype, 0))
-                following = await self._run.submit(feeds, True)
+                following = await self._run.submit(feeds, TOKEN, True)
             except EdgeflowError:
                 # Nobody has asked for it yet; whoever does meets the error.
                 self._stepped = None

@@ -140,12 +140,12 @@ def failure(code: int, what: str, kernel: str) -> EdgeflowError:
 
 
 def read_kernel_names(instance: WasmInstance) -> dict[str, int]:
-    """Numbers of the kernels by name, from the binary's own table."""
+    """Numbers of the kernels by name, from the binary's own table; then of those that were added."""
     address = instance.call('kernel_names', [])
     data = own_bytes(instance.view(address, min(NAMES_LIMIT, instance.memory_size() - address)), False)
     for i in range(1, len(data)):
         if data[i] == 0 and data[i - 1] == 0:
-            names = utf8_decode(data[0:i - 1]).split('\0')
+            names = utf8_decode(data[0:i - 1]).split('\0') + instance.added()
             return {names[k]: k for k in range(len(names))}
     raise EdgeflowError('platform', 'the list of kernels in the WASM binary has no end', {})
 

@@ -18,9 +18,8 @@ from edgeflow.backends.wasm.kernels import Image, start_instance
 from edgeflow.backends.wasm.lowerings import VISION_OPS, lacks, needs_more
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
 from edgeflow.backends.wasm.more.interpreter import Interpreter
-from edgeflow.backends.wasm.pages import Pages
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_bytes, array_copy, join_bytes, new_bytes, now, pause
+from edgeflow.host.platform import array_bytes, array_copy, join_bytes, new_bytes, now, pause, warn
 from edgeflow.ir.dtype import DTYPE_CODES
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes import absorb_transposes, constants_to_initializers, eliminate_dead_nodes
@@ -250,6 +249,7 @@ class WasmExecutable:
 
     async def decoder(self) -> Decoder:
         from edgeflow.backends.wasm.decoder import WasmDecoder
+        from edgeflow.backends.wasm.pages import Pages
         if self._decoder is None:
             machine = self._living()
             self._decoder = WasmDecoder(
@@ -375,6 +375,13 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
     take_texts(graph, '', texts)
     for _ in machine.load(graph):
         await rests.rest()
+    if machine.shares > 1:
+        try:
+            from edgeflow.backends.wasm.shares import share_groups
+
+            machine.divide = share_groups
+        except EdgeflowError as error:
+            warn(f'edgeflow: no other thread can take shares of runs: {error.message}')
     detach(graph)
     return WasmExecutable(graph, machine, texts)
 
@@ -387,6 +394,14 @@ async def fetch_operators(graph: Graph) -> None:
         from edgeflow.backends.wasm.lower_spatial import install_spatial
 
         install_spatial()
+
+
+async def fetch_division() -> None:
+    """Fetch what divides plans, beside the model. If that fails, load_wasm() says so."""
+    try:
+        from edgeflow.backends.wasm.shares import share_groups  # noqa: F401
+    except EdgeflowError:
+        return
 
 
 async def fetch_rare() -> None:

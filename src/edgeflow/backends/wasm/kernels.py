@@ -47,7 +47,7 @@ _given: list[WasmModule] = []
 
 
 async def kernel_module(more: bool = False) -> WasmModule:
-    """The best binary that the platform can run, compiled. more: the large one. 'platform' where WebAssembly lacks SIMD."""
+    """The best binary that the platform can run, compiled. more: the one of rare operators. 'platform' where WebAssembly lacks SIMD."""
     if len(_given) > 0 and not more:
         return _given[0]
     features = wasm_features()
@@ -64,8 +64,11 @@ def use_kernels(module: WasmModule) -> None:
 
 
 async def start_instance(memory: object | None = None, more: bool = False) -> WasmInstance:
-    """A fresh instance of the kernels, with memory of its own, or on the shared memory of another instance. more: of the large binary."""
-    return await start_wasm(await kernel_module(more), memory)
+    """A fresh instance of the kernels, with memory of its own, or on the shared memory of another instance. more: with those of rare operators."""
+    instance = await start_wasm(await kernel_module(), memory)
+    if more:
+        await instance.add(await kernel_module(True))
+    return instance
 
 
 class Preparation:

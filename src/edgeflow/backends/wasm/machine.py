@@ -5,12 +5,11 @@ Implements plan.planner.Machine and plan.builder.Constants.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from edgeflow.backends.wasm.engine import WasmEngine, convert_step, failure
 from edgeflow.backends.wasm.kernels import Image
 from edgeflow.backends.wasm.lowerings import FORMS, INTERPRETED, lowering_of
-from edgeflow.backends.wasm.shares import share_groups
 from edgeflow.backends.wasm.weights import FormOf, Weights, check_data, upload
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import copy_bytes, new_bytes
@@ -23,6 +22,9 @@ from edgeflow.plan.stretches import Shared
 from edgeflow.plan.values import NodeSteps, Value
 
 
+Divide = Callable[[list[NodeSteps], list[Value], StepBuilder, int], Shared]
+
+
 class WasmMachine:
     """One model's WASM instance."""
 
@@ -31,7 +33,9 @@ class WasmMachine:
         self.engine: WasmEngine = WasmEngine(instance)
         if image is not None:
             self.engine.heap.allocate(image.size)
-        self._shares: int = shares
+        self.shares: int = shares
+        # shares.share_groups, once its part is here.
+        self.divide: Divide | None = None
         self.weights: Weights = Weights(self.engine, image)
         self._planned: list[Value] = []
 
@@ -85,7 +89,7 @@ class WasmMachine:
 
     def share(self, groups: list[NodeSteps], inputs: list[Value], outputs: list[Value], b: StepBuilder) -> Shared:
         # What works on a session's pages cannot be divided: they are in this machine's memory.
-        return Shared(groups, []) if b.cache is not None else share_groups(groups, outputs, b, self._shares)
+        return Shared(groups, []) if self.divide is None or b.cache is not None else self.divide(groups, outputs, b, self.shares)
 
     def read_ints(self, value: Value) -> list[int]:
         return self.engine.read_ints(value)

@@ -77,9 +77,7 @@ class _Uses:
 
 
 def share_groups(groups: list[NodeSteps], outputs: list[Value], b: StepBuilder, shares: int) -> Shared:
-    """Divide what can be among `shares` machines. outputs: what the plan gives."""
-    if shares < 2:
-        return Shared(groups, [])
+    """Divide what can be among `shares` machines, two or more. outputs: what the plan gives."""
     layers = _find_layers(groups, _find_uses(groups, outputs), shares)
     inner: set[int] = set()
     ends: dict[int, _Layer] = {}

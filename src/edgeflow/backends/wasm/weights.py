@@ -162,6 +162,18 @@ class Weights:
                 self._weights[value.initializer].uses += 1
         self._packings.append(_Packing(node, form, inputs, target))
 
+    def pack_now(self, node: Node, form: PackedForm, inputs: list[Value | None]) -> None:
+        """After load(): pack what lies in memory plain, if it is not packed so yet."""
+        self._want_packed(node, form, inputs)
+        for packing in self._packings:
+            self._engine.place(packing.target)
+            self.bytes = self.bytes + packing.target.size
+            b = StepBuilder(NoConstants())
+            b.begin(node, 1)
+            form.pack(b, inputs, packing.target)
+            self._engine.run_now(b, packing.target.name)
+        self._packings = []
+
     def _reserve(self) -> None:
         """Grow the memory once for all weights and the largest staging block."""
         total = 0

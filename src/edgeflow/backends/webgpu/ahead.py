@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from edgeflow.backends.webgpu.executable import check_flags, flag_bytes
 from edgeflow.backends.webgpu.machine import GpuMachine
 from edgeflow.backends.webgpu.pages import CHOSEN
 from edgeflow.backends.webgpu.plan import GPU, GpuPlan, piece_of
@@ -33,6 +34,18 @@ def step_commands(machine: GpuMachine, plan: GpuPlan, chained: bool) -> list[Gpu
 def word_of(piece: GpuPiece) -> GpuPiece:
     """The first word."""
     return GpuPiece(piece.buffer, piece.offset, WORD)
+
+
+def submit_step(machine: GpuMachine, plan: GpuPlan, chained: bool) -> SubmittedStep | None:
+    """Submit a step, whose only output is its token; chained: it takes the one of the step before. None if its plan is not the GPU's alone."""
+    commands = step_commands(machine, plan, chained)
+    if commands is None:
+        return None
+    pieces = [word_of(piece_of(machine, plan, plan.crossings.outputs[0]))]
+    if plan.faults is not None:
+        flags = piece_of(machine, plan, plan.crossings.outputs[1])
+        pieces.append(GpuPiece(flags.buffer, flags.offset, flag_bytes(plan)))
+    return SubmittedStep(machine.gpu.device.run(commands, pieces), lambda parts: check_flags(plan, parts))
 
 
 class SubmittedStep:

@@ -41,7 +41,6 @@ class GpuFeatures:
     f16: bool = False
     subgroups: int = 0
     packed_dot: bool = False
-    subgroup_matrix: bool = False
     timestamps: bool = False
     binding: int = 134217728
     storage: int = 16384
@@ -50,6 +49,8 @@ class GpuFeatures:
     buffers: int = 8
     # Whether the adapter is a program on the CPU.
     software: bool = False
+    # Rows, columns and depth of the matrices that subgroups of 32 multiply, of float16 with sums in float32; empty: none.
+    matrix: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,8 @@ class GpuBuilder(StepBuilder):
         # The nodes of the graph that read a value, by its name; and its initializers: the weight of a name.
         self.readers: dict[str, list[Node]] = {}
         self.weight: Callable[[str], Value | None] = lambda name: None
+        # In steps of sessions: writes a product of one row by weights in blocks (MatMulNBits); False: it has no kernel.
+        self.row_product: RowProduct | None = None
         # The norms of one row that made values, by their number; and products that can be written again with an addition behind.
         self.norms: dict[int, Norm] = {}
         self.endings: dict[int, Callable[[Value, Value], bool]] = {}
@@ -186,6 +189,27 @@ class GpuBuilder(StepBuilder):
         """A value that lives between this node's dispatches."""
         return self.new_value('temporary', dtype, shape)
 
+    def placed(self, node: Node, output: Value) -> bool:
+        """Whether a dispatch of a node before has made `output` too, which then is a view."""
+        found = self.grouped.get(node.outputs[0])
+        if found is None:
+            return False
+        self.alias(output, found[0], found[1] * KIND_BYTES['f32'])
+        return True
+
+    def alike(self, node: Node) -> list[Node]:
+        """Nodes of the graph that are not made yet and read the same first input as `node`, of its operator and with its attributes; all else that they
+        read are weights of the graph."""
+        self.grouped[node.outputs[0]] = None
+        found: list[Node] = []
+        for other in self.readers.get(node.inputs[0], []):
+            same = other.key() == node.key() and other.inputs[0] == node.inputs[0] and len(other.inputs) == len(node.inputs) and other.outputs[0] not in self.grouped
+            for name in other.inputs[1:]:
+                same = same and (name == '' or self.weight(name) is not None)
+            if same:
+                found.append(other)
+        return found
+
     def added(self, first: Value, other: Value, output: Value) -> bool:
         """Write output = first + other as the end of the product that made one of them, if only this reads it. False: none did."""
         for made, residual in [(first, other), (other, first)]:
@@ -205,4 +229,5 @@ class GpuBuilder(StepBuilder):
         return [(groups + y - 1) // y, y, 1]
 
 
+RowProduct = Callable[[GpuBuilder, Node, list[Value | None], Value], bool]
 GpuLowering = Callable[[GpuBuilder, Node, list[Value | None], list[Value | None]], bool]

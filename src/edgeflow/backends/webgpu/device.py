@@ -16,12 +16,12 @@ WANTED = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-s
 def features_of(device: GpuDevice) -> GpuFeatures:
     """What lowerings may use on this device."""
     has = device.features
+    matrix = device.matrix if 'chromium-experimental-subgroup-matrix' in has and 'shader-f16' in has else []
     return GpuFeatures(
-        'shader-f16' in has, device.subgroup_size if 'subgroups' in has else 0, 'packed_4x8_integer_dot_product' in has,
-        'chromium-experimental-subgroup-matrix' in has,
-        'timestamp-query' in has, device.limit('maxStorageBufferBindingSize'), device.limit('maxComputeWorkgroupStorageSize'),
+        'shader-f16' in has, device.subgroup_size if 'subgroups' in has else 0, 'packed_4x8_integer_dot_product' in has, 'timestamp-query' in has,
+        device.limit('maxStorageBufferBindingSize'), device.limit('maxComputeWorkgroupStorageSize'),
         min(device.limit('maxComputeInvocationsPerWorkgroup'), device.limit('maxComputeWorkgroupSizeX')),
-        device.limit('maxComputeWorkgroupsPerDimension'), device.limit('maxStorageBuffersPerShaderStage'), device.software,
+        device.limit('maxComputeWorkgroupsPerDimension'), device.limit('maxStorageBuffersPerShaderStage'), device.software, matrix,
     )
 
 
@@ -72,6 +72,8 @@ def shader_text(dispatch: Dispatch) -> str:
         head = 'enable f16;\n'
     if 'subgroup' in text:
         head = head + 'enable subgroups;\n'
+    if 'subgroup_matrix' in text:
+        head = head + 'enable chromium_experimental_subgroup_matrix;\n'
     return head + text
 
 

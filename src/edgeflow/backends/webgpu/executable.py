@@ -8,22 +8,19 @@ from dataclasses import dataclass
 from edgeflow.backends.contract import Feed, Held, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
-from edgeflow.backends.wasm.decoder import WasmDecoder
+from edgeflow.backends.wasm.decoder import Step, WasmDecoder
 from edgeflow.backends.wasm.engine import failure
 from edgeflow.backends.wasm.executable import (
     count_ops, detach, improve, known_values, open_machine, plan_key, relink, run_part, shapes_of,
 )
 from edgeflow.backends.wasm.kernels import Image
 from edgeflow.backends.wasm.machine import check_operators
-from edgeflow.backends.wasm.pages import PageMemory, PastInput
-from edgeflow.backends.webgpu.ahead import SubmittedStep, step_commands, word_of
 from edgeflow.backends.webgpu.builder import MOST_FAULTS, Dispatch
 from edgeflow.backends.webgpu.crossings import Crossing
 from edgeflow.backends.webgpu.device import Gpu, shared_gpu
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
 from edgeflow.backends.webgpu.machine import NO_KERNEL, NO_TYPE, GpuMachine
 from edgeflow.backends.webgpu.memory import GpuMemory
-from edgeflow.backends.webgpu.pages import GpuPages
 from edgeflow.backends.webgpu.plan import (
     DOWN, GPU, UP, WASM, Action, Binder, GpuPlan, free_gpu_plan, make_gpu_plan, piece_of, plain_bytes,
 )
@@ -34,7 +31,6 @@ from edgeflow.host.platform import array_bytes, array_copy, array_view, new_arra
 from edgeflow.host.port import Bytes, GpuCommand, GpuPiece
 from edgeflow.ir.graph import Graph, TensorData
 from edgeflow.passes.inline_constant_if import deciding_inputs
-from edgeflow.passes.last_logits import TOKEN
 from edgeflow.passes.rename import all_graphs
 from edgeflow.plan.builder import CacheLayout
 from edgeflow.plan.link import WORD
@@ -152,24 +148,25 @@ class GpuExecutable:
                 paged.realize()
             self._place(machine, plan)
             self._feed(machine, plan, feeds)
-        except Exception:
+        except Exception as error:
             await self._settled(machine)
+            if isinstance(error, EdgeflowError) and error.code == 'out-of-memory':
+                # Where it is told at once.
+                self._forget_plans(machine)
             raise
         await self._settled(machine)
         return plan
 
-    async def submit(self, feeds: dict[str, Feed], chained: bool) -> SubmittedStep | None:
-        """Submit a decoder's step; chained: it takes the token that the step before has chosen, so none is fed. None: this plan cannot be submitted ahead."""
-        machine = self._living()
-        plan = await self._prepared(machine, feeds, [TOKEN])
-        commands = step_commands(machine, plan, chained)
-        if commands is None:
-            return None
-        pieces = [word_of(piece_of(machine, plan, plan.crossings.outputs[0]))]
-        if plan.faults is not None:
-            flags = piece_of(machine, plan, plan.crossings.outputs[1])
-            pieces.append(GpuPiece(flags.buffer, flags.offset, flag_bytes(plan)))
-        return SubmittedStep(machine.gpu.device.run(commands, pieces), lambda parts: check_flags(plan, parts))
+    async def submit(self, feeds: dict[str, Feed], token: str, chained: bool) -> Step | None:
+        """Submit a decoder's step, whose output `token` is read; chained: it takes the one of the step before, so none is fed. None: it cannot."""
+        from edgeflow.backends.webgpu.ahead import submit_step
+        turns = self._living().turns
+        await turns.enter()
+        try:
+            machine = self._living()
+            return submit_step(machine, await self._prepared(machine, feeds, [token]), chained)
+        finally:
+            turns.leave()
 
     async def _settled(self, machine: GpuMachine) -> None:
         pages = machine.pages
@@ -248,7 +245,7 @@ class GpuExecutable:
         """Write elements in the form of WASM memory to the GPU."""
         words = narrowed(far.dtype, data)
         if words is None:
-            raise EdgeflowError('run-failed', f"'{far.name}' holds an int64 beyond the 32 bits that integers have on the GPU", {'name': far.name})
+            raise EdgeflowError('run-failed', f"'{far.name}' holds an int64 beyond the 32 bits that integers have on the GPU", {'name': far.name, 'bits': 32})
         if len(words) > 0:
             piece = piece_of(machine, plan, far)
             machine.gpu.device.write(piece.buffer, piece.offset, words)
@@ -347,8 +344,10 @@ class GpuExecutable:
 
     async def decoder(self) -> Decoder:
         from edgeflow.backends.wasm.decoder import WasmDecoder
+        from edgeflow.backends.webgpu.sessions import page_memory, session_kernels
         if self._decoder is None:
             machine = self._living()
+            machine.sessions = session_kernels()
             self._decoder = WasmDecoder(
                 self._graph, lambda graph: self._sibling(machine, graph), lambda pasts: page_memory(machine, pasts), self.memory, True)
         return self._decoder
@@ -410,13 +409,6 @@ def placement_of(machine: GpuMachine, plan: GpuPlan) -> Placement:
             placement.fallback[key] = placement.fallback.get(key, 0) + 1
             placement.reasons[key] = machine.reasons.get(key, NO_TYPE)
     return placement
-
-
-def page_memory(machine: GpuMachine, pasts: list[PastInput]) -> PageMemory:
-    """The pages of a model's sessions."""
-    pages = GpuPages(machine.gpu.device, machine.memory, pasts)
-    machine.pages = pages
-    return pages
 
 
 async def bring(feeds: dict[str, Feed], name: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from edgeflow.backends.wasm.rules import context_of
 from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
+from edgeflow.backends.webgpu.chain_text import dispatch_chain
+from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.backends.webgpu.lower_elementwise import ACTIVATIONS
 from edgeflow.backends.webgpu.products import FLOATS, Codes, Product, declare, dispatch_product
 from edgeflow.ir.attributes import int_of, text_of
@@ -14,6 +16,8 @@ from edgeflow.plan.values import Value, at
 
 # With fewer filters a group than this, a thread makes one element.
 FEW_FILTERS = 4
+# Whole numbers up to here are exact in float32.
+WHOLE = 1 << 24
 
 
 def plane(dims: list[int]) -> list[int]:
@@ -104,4 +108,44 @@ def lower_conv_transpose(b: GpuBuilder, node: Node, inputs: list[Value | None], 
     return direct(b, node, inputs, y, transposed_windows(context_of(b, node, inputs)), x.shape[1] // group, w.shape[1], group)
 
 
-CONV_LOWERINGS: dict[str, GpuLowering] = {'Conv': lower_conv, 'ConvTranspose': lower_conv_transpose}
+def lower_conv_integer(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
+    """ConvInteger as a convolution of whole numbers below 2^24, which float32 adds exactly; the image in two halves of its bits where sums could reach it."""
+    x = at(inputs, 0)
+    w = at(inputs, 1)
+    y = at(outputs, 0)
+    if x is None or w is None or y is None or x.count() == 0:
+        return False
+    taps = element_count(w.shape[1:])
+    if taps * 16 * 255 >= WHOLE:
+        return False
+    weights = centered(b, w, at(inputs, 3), '%0')
+    texts = ['%0'] if taps * 255 * 255 < WHOLE else ['floor(%0 / 16.0)', '%0 - 16.0 * floor(%0 / 16.0)']
+    chain = Chain([y.count()])
+    sums: list[int] = []
+    for text in texts:
+        image = centered(b, x, at(inputs, 2), text)
+        part = b.temporary('float32', y.shape)
+        if weights is None or image is None or not lower_conv(b, node, [image, weights], [part]):
+            return False
+        sums.append(chain.load(part, 'F', 0, [1]))
+    chain.op('I(%0)' if len(sums) == 1 else 'I(%0) * 16 + I(%1)', 'I', sums)
+    return dispatch_chain(b, chain, y)
+
+
+def centered(b: GpuBuilder, codes: Value, zero: Value | None, text: str) -> Value | None:
+    """`text` of codes less their zero point, of which there is one, or one for each of the outermost dim; None if there is no kernel."""
+    outer = 1 if zero is None or zero.count() == 1 else codes.shape[0]
+    if zero is not None and zero.count() != outer:
+        return None
+    inner = codes.count() // outer
+    result = b.temporary('float32', codes.shape)
+    chain = Chain([outer, inner])
+    type = 'I' if codes.dtype == 'int8' else 'U'
+    whole = chain.op('I(%0)', 'I', [chain.load(codes, type, 0, [inner, 1])])
+    if zero is not None:
+        whole = chain.op('%0 - I(%1)', 'I', [whole, chain.load(zero, type, 0, [1 if outer > 1 else 0, 0])])
+    chain.op(text, 'F', [chain.op('F(%0)', 'F', [whole])])
+    return result if dispatch_chain(b, chain, result) else None
+
+
+CONV_LOWERINGS: dict[str, GpuLowering] = {'Conv': lower_conv, 'ConvInteger': lower_conv_integer, 'ConvTranspose': lower_conv_transpose}

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
 from edgeflow.backends.webgpu.products import Product, dispatch_product, matmul_product
 from edgeflow.ir.attributes import int_of, number_of, text_of
 from edgeflow.ir.graph import Node
 from edgeflow.plan.values import Value, at
+
+
+# A view can be bound whose start is a multiple of so many elements.
+APART = 64
+# Larger products fill a GPU by themselves.
+MOST_TOGETHER = 131072
 
 
 def product_of(node: Node, inputs: list[Value | None], outputs: list[Value | None], trans_a: str, trans_b: str) -> Product | None:
@@ -29,7 +37,35 @@ def lower_matmul(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs:
     product.activation = text_of(node, 'activation', '')
     product.bias = at(inputs, 2)
     product.residual = at(inputs, 3)
-    return dispatch_product(b, product)
+    return b.placed(node, product.y) or together(b, node, product) or dispatch_product(b, product)
+
+
+def together(b: GpuBuilder, node: Node, product: Product) -> bool:
+    """A small product in one dispatch with others of the same rows, as queries, keys and values have them; False if there are none."""
+    size = product.m * product.n
+    wide = product.b_column == 1 and product.n % 4 == 0 and len(product.b_dims) == 0
+    if b.features.software or not wide or size > MOST_TOGETHER or size % APART != 0 or product.residual is not None:
+        return False
+    others: list[tuple[Value, Value | None]] = []
+    names: list[str] = []
+    room = (b.features.buffers - 2) // (1 if product.bias is None else 2) - 1
+    for other in b.alike(node):
+        weights = b.weight(other.inputs[1])
+        bias = b.weight(other.inputs[2]) if len(other.inputs) > 2 else None
+        if weights is None or len(others) == room or other.attributes != node.attributes:
+            continue
+        if weights.shape == product.b.shape and b.kind(weights) == b.kind(product.b) and (bias is None) == (product.bias is None):
+            others.append((weights, bias))
+            names.append(other.outputs[0])
+    if len(others) == 0 or product.b.initializer == '':
+        return False
+    y = b.temporary('float32', [1 + len(others), product.m, product.n])
+    if not dispatch_product(b, replace(product, y=y, others=others, a_dims=[], b_dims=[1 + len(others)])):
+        return False
+    b.alias(product.y, y)
+    for i in range(len(names)):
+        b.grouped[names[i]] = (y, (i + 1) * size)
+    return True
 
 
 def lower_contrib_matmul(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:

@@ -4,13 +4,12 @@ codes become floats while they are read.
 
 from __future__ import annotations
 
-from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, gpu_size
 from edgeflow.backends.webgpu.chain_text import dispatch_chain
 from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.backends.webgpu.integers import Bytes4, dispatch_integers, is_unsigned, pack_rows
 from edgeflow.backends.webgpu.lower_reduce import reduce_axes
 from edgeflow.backends.webgpu.products import Codes, Product, declare, dispatch_product, filled, matmul_product, store_code
-from edgeflow.backends.webgpu.step_products import Matrix, codes_code, lower_step
 from edgeflow.ir.attributes import int_of, text_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
@@ -22,6 +21,9 @@ MOST_ROWS = 256
 CODE = 'u32(clamp(round(quotient(f32(x[i]), scale[0])) + f32(zeros[0]), 0.0, 255.0))'
 # So many rows of activations read quantised weights anew.
 FEW_ROWS = 4
+# Threads that share a column of a large matrix, and how often each reads without a loop.
+WORD_LANES = 256
+MOST_TURNS = 8
 
 
 def dynamic_range(b: GpuBuilder, source: Value, scale: Value, zero: Value) -> bool:
@@ -168,9 +170,7 @@ def lower_matmul_nbits(b: GpuBuilder, node: Node, inputs: list[Value | None], ou
     source = at(inputs, 0)
     weight = at(inputs, 1)
     y = at(outputs, 0)
-    shared = b.grouped.get(node.outputs[0])
-    if shared is not None and y is not None:
-        b.alias(y, shared[0], shared[1] * 4)
+    if y is not None and b.placed(node, y):
         return True
     codes = block_codes(b, node, inputs)
     if source is None or weight is None or y is None or codes is None:
@@ -180,34 +180,37 @@ def lower_matmul_nbits(b: GpuBuilder, node: Node, inputs: list[Value | None], ou
     product.codes = codes
     product.bias = at(inputs, 5)
     bits = int_of(node, 'bits', 4)
-    if product.m == 1 and lower_step(b, node, Matrix(weight, product.n, codes, product.bias), source, y, siblings(b, node)):
+    by_row = b.row_product
+    if product.m == 1 and by_row is not None and by_row(b, node, inputs, y):
         return True
-    if product.m <= FEW_ROWS and k == codes.b_column * 32 // bits:
+    if product.m <= FEW_ROWS and k == codes.b_column * 32 // bits and gpu_size(weight) <= b.features.binding:
         return dispatch_blocks(b, product, codes, bits, int_of(node, 'block_size', 32))
     return dispatch_product(b, product)
 
 
-def siblings(b: GpuBuilder, node: Node) -> list[tuple[Node, Matrix]]:
-    """The other products of the same row by weights of the graph that are alike."""
-    found: list[tuple[Node, Matrix]] = []
-    b.grouped[node.outputs[0]] = None
-    for other in b.readers.get(node.inputs[0], []):
-        same = other.key() == node.key() and other.inputs[0] == node.inputs[0] and other.outputs[0] not in b.grouped
-        for name in ['K', 'bits', 'block_size']:
-            same = same and int_of(other, name) == int_of(node, name)
-        values: list[Value | None] = []
-        for name in other.inputs[1:]:
-            held = None if name == '' else b.weight(name)
-            same = same and (held is not None or name == '')
-            values.append(held)
-        if not same:
-            continue
-        codes = block_codes(b, other, [None] + values)
-        weight = at(values, 0)
-        n = int_of(other, 'N')
-        if codes is not None and weight is not None and n % 4 == 0:
-            found.append((other, Matrix(weight, n, codes, at(values, 4))))
-    return found
+# What of a product of four codes a factor of the row stands for: see codes_code.
+FACTORS = 'vec4f(256.0, 16.0, 256.0, 16.0)'
+
+
+def codes_code(bits: int, word: str = '') -> dict[str, str]:
+    """Marks of kernels that read 8 bytes of codes at a time, or with word='w' 4: the codes of four, their products with the row, and the row's sum.
+
+    A code of 4 bits goes into the digits of 1.0, by one shift for two of them: 1 + code / 256 or 1 + code / 16. The row is multiplied by that, and what
+    the ones add up to is subtracted: so no code is converted.
+    """
+    fours = 2 if word != '' else 16 // bits
+    rows = [f'x#u_{i}' for i in range(fours)]
+    total = 'dot(' + ' + '.join(rows) + ', vec4f(1.0))'
+    if bits == 8:
+        return {'$CODES': 'plain(vec4u(select(w.x, w.y, four == 1u)) >> vec4u(0u, 8u, 16u, 24u))', '$TOTAL': total,
+                '$DOTS': '(' + ' + '.join([f'dot(codes(w#u_#j, {i}u), {rows[i]})' for i in range(fours)]) + ')'}
+    four = f'vec4u({"select(w.x, w.y, four > 1u)" if word == "" else word})'
+    return {
+        '$CODES': f'bitcast<vec4f>((select({four} << vec4u(15u, 15u, 7u, 7u), {four} >> vec4u(1u, 1u, 9u, 9u), vec4<bool>(four % 2u == 1u)) & '
+                  'vec4u(0x78000u, 0x780000u, 0x78000u, 0x780000u)) | vec4u(0x3f800000u))',
+        '$TOTAL': total + f';\nlet ones#u = dot(({" + ".join(rows)}) * {FACTORS}, vec4f(1.0))',
+        '$DOTS': '(' + ' + '.join([f'dot(codes(w#u_#j, {i}u), {rows[i]} * {FACTORS})' for i in range(fours)]) + ' - ones#u)',
+    }
 
 
 END_LANES = '''  let at = local.y * $LANESu;
@@ -234,6 +237,8 @@ def dispatch_blocks(b: GpuBuilder, product: Product, codes: Codes, bits: int, bl
     """The product with wgsl/matvec_blocks.wgsl; False if there is no kernel."""
     if b.kind(product.a) not in ['f32', 'f16'] or b.kind(product.y) != 'f32':
         return False
+    if bits == 4 and b.features.subgroups > 0 and not b.features.software and codes.b_column >= WORD_LANES and b.features.invocations >= WORD_LANES:
+        return dispatch_words(b, product, codes, block)
     fours = 16 // bits
     units = codes.b_column // 2
     lanes = 1
@@ -249,22 +254,63 @@ def dispatch_blocks(b: GpuBuilder, product: Product, codes: Codes, bits: int, bl
     step = lanes if lanes <= 8 else 16 if lanes >= 128 else 8
     code: dict[str, str] = {
         '$LANES/STEP': f'{lanes // step}', '$LANES': f'{lanes}', '$WY': f'{high}', '$STEP': f'{step}', '$U': f'{turns}', '$NX': f'{fours}', '$BLOCK': f'{block}',
-        '$A': f'vec4<{b.kind(product.a)}>', '$B': 'vec2u', '$LOAD_A': 'return vec4f(a[at + k / 4u]);', '$LOAD_B': 'return vec4f();', '$COLUMN': 'n', '$PARAMS': ''}
+        '$B': 'vec2u'}
     code.update(codes_code(bits))
     code['$SHARED'] = f'var<workgroup> part: array<vec4f, {lanes * high}>;' if lanes > 1 else ''
     code['$END'] = filled(END_LANES, code) if lanes > 1 else '  store(0u, group.y, n, c);'
+    return dispatch_codes(b, 'matvec_blocks', product, codes, code, units, [(sets + high - 1) // high, product.m, 1])
+
+
+def dispatch_codes(b: GpuBuilder, kernel: str, product: Product, codes: Codes, code: dict[str, str], units: int, groups: list[int]) -> bool:
+    """The dispatch of a kernel for few rows, where a column has so many units of codes; False if there are too many workgroups."""
     bindings = [product.a, product.b, product.y]
     declared: list[str] = []
     for name, value in codes.tables:
         declare(b, name, value, False, bindings, declared)
     declared.append(codes.functions)
+    code.update({'$A': f'vec4<{b.kind(product.a)}>', '$LOAD_A': 'return vec4f(a[at + k / 4u]);', '$LOAD_B': 'return vec4f();', '$COLUMN': 'n', '$PARAMS': ''})
     store_code(b, product, bindings, declared, code)
-    groups = [(sets + high - 1) // high, product.m, 1]
     if groups[0] > b.features.groups:
         return False
     words = [product.m, product.n, product.k, b.real(1.0), product.k // 4, 1, 0, units, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]
-    b.dispatch('matvec_blocks', bindings, words, groups, None, code)
+    b.dispatch(kernel, bindings, words, groups, None, code)
     return True
+
+
+# Two columns after the other: more numbers at once leave fewer threads room.
+TURN = '''    let i#u = at + #uu * $LANESu;
+    let block#u = i#u * 8u / $BLOCKu;
+$for l 2 {
+    let x#u_#l = load_a(row, (i#u * 2u + #lu) * 4u);
+$}
+    let x#u = $TOTAL;
+$for h 2 {
+$for j 2 {
+    let w#u_#h#j = b[(n + #hu * 2u + #ju) * p.b_column + i#u];
+    let s#u_#h#j = scale_of(n + #hu * 2u + #ju, block#u);
+$}
+$for j 2 {
+    c[#h * 2 + #j] += s#u_#h#j * ($DOTS - zero_of(n + #hu * 2u + #ju, block#u) * x#u);
+$}
+$}'''
+
+
+def dispatch_words(b: GpuBuilder, product: Product, codes: Codes, block: int) -> bool:
+    """The product with wgsl/matvec_words.wgsl; False if there is no kernel."""
+    units = codes.b_column
+    turns = (units + WORD_LANES - 1) // WORD_LANES
+    loop = turns > MOST_TURNS
+    if loop:
+        turns = 4
+    code = codes_code(4, 'w')
+    text = filled(TURN, {'$TOTAL': code['$TOTAL'], '$DOTS': code['$DOTS'].replace('w#u_#j', 'w#u_#h#j')})
+    lines: list[str] = []
+    for turn in range(turns):
+        whole = not loop and (turn + 1) * WORD_LANES <= units
+        lines.append(('    {' if whole else f'    if (at + {turn * WORD_LANES}u < p.b_column) {{') + '\n' + text.replace('#u', f'{turn}') + '\n    }')
+    code.update({'$LANES': f'{WORD_LANES}', '$BLOCK': f'{block}', '$B': 'u32', '$TURNS': '\n'.join(lines),
+                 '$LOOP': f'  for (var at = t; at < p.b_column; at += {turns * WORD_LANES}u) {{' if loop else '  {\n  let at = t;'})
+    return dispatch_codes(b, 'matvec_words', product, codes, code, units, [(product.n + 3) // 4, product.m, 1])
 
 
 QUANTIZED_LOWERINGS: dict[str, GpuLowering] = {

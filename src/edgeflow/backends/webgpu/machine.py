@@ -6,11 +6,12 @@ while planning and runs what the GPU does not.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from edgeflow.backends.wasm.machine import WasmMachine
-from edgeflow.backends.webgpu.builder import Dispatch, GpuBuilder, GpuLowering, gpu_size, kind_of
+from edgeflow.backends.webgpu.builder import Dispatch, GpuBuilder, GpuLowering, RowProduct, gpu_size, kind_of
 from edgeflow.backends.webgpu.crossings import Crossings, cross
 from edgeflow.backends.webgpu.device import Gpu
-from edgeflow.backends.webgpu.lower_cached import CACHED_LOWERINGS
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
 from edgeflow.backends.webgpu.memory import GpuMemory
 from edgeflow.backends.webgpu.pages import GpuPages
@@ -103,6 +104,14 @@ class Turnstile:
             self._taken = False
 
 
+@dataclass(frozen=True)
+class SessionKernels:
+    """What runs sessions on a GPU (sessions.py). lowerings: of operators that read a past in pages. product: as GpuBuilder.row_product."""
+
+    lowerings: dict[str, GpuLowering]
+    product: RowProduct
+
+
 class GpuMachine:
     """One model's machine. `crossings`: of the plan made last. reasons: why nodes of it run on WASM, by operator."""
 
@@ -114,11 +123,13 @@ class GpuMachine:
         self.reasons: dict[str, str] = {}
         self.pages: GpuPages | None = None
         self.turns: Turnstile = Turnstile()
+        # Once it has sessions: their side of the GPU.
+        self.sessions: SessionKernels | None = None
 
     def lowering(self, key: str) -> Lowering | None:
         wasm = self.wasm.lowering(key)
         gpu = GPU_LOWERINGS.get(key)
-        cached = CACHED_LOWERINGS.get(key)
+        cached = None if self.sessions is None else self.sessions.lowerings.get(key)
         if wasm is None and gpu is None and cached is None:
             return None
 
@@ -154,18 +165,23 @@ class GpuMachine:
                 continue
             if kind_of(value) == '':
                 return NO_TYPE
-            if gpu_size(value) > b.features.binding:
+            if gpu_size(value) > b.features.binding and value.root().initializer == '':
                 return TOO_LARGE
         wishes = len(b.reuses)
         steps = len(b.steps)
         taken = gpu(b, node, inputs, outputs)
         # In place is not for the GPU: a kernel binds what it reads and what it writes apart.
         b.reuses = b.reuses[:wishes]
-        if taken:
+        large = False
+        for step in b.steps[steps:]:
+            if isinstance(step, Dispatch):
+                for value in step.bindings():
+                    large = large or gpu_size(value) > b.features.binding
+        if taken and not large:
             return ''
         b.steps = b.steps[:steps]
         forget(outputs)
-        return NOT_TAKEN
+        return TOO_LARGE if large else NOT_TAKEN
 
     def _evaluated(self, b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None], wasm: Lowering) -> bool:
         """Compute what is constant within an operator made of others, so that it stays no step on WASM. False: it gives the node's own output."""

@@ -7,6 +7,9 @@ from edgeflow.host.port import GpuBuffer, GpuDevice
 from edgeflow.plan.lifetimes import Lifetime
 
 ALIGNMENT = 256
+# Keys of what sessions have in whole buffers (pages.py): all pages, and the table that says whose they are.
+POOL = '#pool'
+TABLE = '#table'
 
 
 class GpuMemory:
@@ -49,12 +52,15 @@ class GpuMemory:
                 self.slots.append(None)
             if sizes[i] <= self._slot_sizes[i]:
                 continue
+            # It is gone, whether or not there is memory for a larger one.
+            self.version = self.version + 1
             if self._slot_sizes[i] > 0:
                 self._device.free(self.slots[i])
+                self.slot_bytes = self.slot_bytes - self._slot_sizes[i]
+                self._slot_sizes[i] = 0
             self.slots[i] = self._device.buffer(sizes[i])
-            self.slot_bytes = self.slot_bytes + sizes[i] - self._slot_sizes[i]
+            self.slot_bytes = self.slot_bytes + sizes[i]
             self._slot_sizes[i] = sizes[i]
-            self.version = self.version + 1
 
     def free_slots(self) -> None:
         """Free the slots; no plan refers to them."""

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 from edgeflow.backends.wasm.pages import FLOAT, MOST_ROWS, PAGE, ROW_WORDS, WORD, PageList, PastInput, TableRow
 from edgeflow.backends.webgpu.builder import ROUND
-from edgeflow.backends.webgpu.memory import GpuMemory
+from edgeflow.backends.webgpu.memory import POOL, TABLE, GpuMemory
 from edgeflow.host.platform import new_bytes, write_i32s
 from edgeflow.host.port import GpuBuffer, GpuCommand, GpuDevice, GpuPiece
 from edgeflow.plan.builder import CacheLayout
 from edgeflow.plan.values import Value
 
-POOL = '#pool'
-TABLE = '#table'
 # The token that a step chose, for the next one, which may be submitted before it is read.
 CHOSEN = '#chosen'
 FIRST_PAGES = 4

@@ -10,8 +10,7 @@ from edgeflow.backends.webgpu.chains import count_uses
 from edgeflow.backends.webgpu.crossings import UPLOAD, Crossing, Crossings
 from edgeflow.backends.webgpu.device import Gpu
 from edgeflow.backends.webgpu.machine import GpuMachine
-from edgeflow.backends.webgpu.memory import ALIGNMENT, assign_slots
-from edgeflow.backends.webgpu.pages import POOL, TABLE
+from edgeflow.backends.webgpu.memory import ALIGNMENT, POOL, TABLE, assign_slots
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.gpu import narrowed, widened
 from edgeflow.host.platform import array_bytes, array_of, join_bytes, new_bytes, write_i32s
@@ -79,6 +78,8 @@ async def make_gpu_plan(
     for node in graph.nodes:
         for name in node.inputs:
             b.readers.setdefault(name, []).append(node)
+    if machine.sessions is not None:
+        b.row_product = machine.sessions.product
     b.weight = lambda name: machine.initializer(name) if name in graph.initializers else None
     wasm.begin_plan()
     try:

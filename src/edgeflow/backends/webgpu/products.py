@@ -6,10 +6,10 @@ by slices of k, which keeps a GPU busy with few rows, and without slices it runs
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edgeflow.backends.wasm.batches import Batch, batches
-from edgeflow.backends.webgpu.builder import GpuBuilder, GpuFeatures
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuFeatures, gpu_size
 from edgeflow.backends.webgpu.lower_elementwise import ACTIVATIONS
 from edgeflow.ir.dtype import element_count
 from edgeflow.plan.values import Value
@@ -17,6 +17,8 @@ from edgeflow.plan.values import Value
 FLOATS: list[str] = ['f32', 'f16']
 # Most dispatches of one product, whose batches do not step evenly.
 MOST_PARTS = 64
+# Parts of a weight begin at so many rows, so that they can be bound whatever a row is.
+ALIGNED = 256
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,32 @@ def choose(features: GpuFeatures, m: int, n: int, k: int, batch: int, across: bo
         if groups[0] * groups[1] * batch >= least:
             return Division(division.rows, division.columns, division.wx, division.wy, division.depth, slices_of(k, division.slices))
     raise AssertionError('the last division takes all')
+
+
+# Rows and columns of a subgroup's part, with the fewest workgroups at which one is worth while; measured on an H100.
+MATRIX_PARTS: list[tuple[int, int]] = [(64, 132), (32, 48)]
+MATRIX_DEPTH = 32
+MATRIX_KINDS: list[str] = ['f16']
+MATRIX_STORAGE = 24576
+
+
+def choose_matrices(features: GpuFeatures, m: int, n: int, batch: int) -> Division | None:
+    """The division of a product for matrix units: a "thread" of it is one of 2 x 2 subgroups. None: other kernels are faster, or there are no such units."""
+    if len(features.matrix) > 0 and features.storage >= MATRIX_STORAGE:
+        for part, least in MATRIX_PARTS:
+            division = Division(part, part // 4, 2, 2, MATRIX_DEPTH)
+            groups = division.groups(m, n, batch)
+            if groups[0] * groups[1] * batch >= least:
+                return division
+    return None
+
+
+def matrix_code(features: GpuFeatures, division: Division) -> dict[str, str]:
+    """What a division puts for the marks of wgsl/matmul_matrices.wgsl."""
+    rows, columns, depth = features.matrix
+    loads = f'{division.rows * division.depth // 256}'
+    return {'$MM': f'{rows}', '$MN': f'{columns}', '$MK': f'{depth}', '$TM': f'{division.rows // rows}', '$TN': f'{division.rows // columns}',
+            '$BK': f'{division.depth}', '$NA': loads, '$NB': loads, '$NK': f'{division.depth // depth}'}
 
 
 def slices_of(k: int, most: int) -> int:
@@ -126,6 +154,13 @@ class Product:
     row_bias: Value | None = None
     groups: int = 1
     codes: Codes | None = None
+    # More matrices like b, each with a bias if there is one: the results of number i lie in y behind those before.
+    others: list[tuple[Value, Value | None]] = field(default_factory=list)
+    # A sum over other k, added to this one before anything else.
+    partial: Value | None = None
+    # B has the columns from `first` on, so many; 0: all.
+    first: int = 0
+    columns: int = 0
 
 
 def matmul_product(a: Value, b: Value, y: Value, trans_a: bool, trans_b: bool) -> Product:
@@ -146,9 +181,53 @@ def matmul_product(a: Value, b: Value, y: Value, trans_a: bool, trans_b: bool) -
     return product
 
 
+def parts_of(b: GpuBuilder, value: Value, rows: int) -> list[list[int]]:
+    """First row and count of the parts in which kernels can bind `rows` rows of a weight; empty if there are none."""
+    most = b.features.binding * rows // gpu_size(value) // ALIGNED * ALIGNED
+    return [] if most == 0 else [[first, min(most, rows - first)] for first in range(0, rows, most)]
+
+
+def part_of(b: GpuBuilder, value: Value, rows: int, part: list[int]) -> Value:
+    """Some of the `rows` rows of a value, as a view."""
+    width = value.count() // rows
+    view = b.new_value(value.name, value.dtype, [part[1], width])
+    b.alias(view, value, value.size // rows * part[0])
+    return view
+
+
+def dispatch_parts(b: GpuBuilder, product: Product) -> bool:
+    """A product with a weight larger than a kernel can bind: by its columns, or, where its rows lie together, by k."""
+    if element_count(product.b_dims) > 1 or product.b.root().initializer == '':
+        return False
+    codes = product.codes
+    if codes is not None or product.b_row == 1:
+        for part in parts_of(b, product.b, product.n):
+            some = None if codes is None else replace(codes, tables=[(name, part_of(b, table, product.n, part)) for name, table in codes.tables])
+            if not dispatch_product(b, replace(product, b=part_of(b, product.b, product.n, part), codes=some, first=part[0], columns=part[1])):
+                return False
+            product.columns = part[1]
+        return product.columns > 0
+    parts = parts_of(b, product.b, product.k)
+    partial: Value | None = None
+    for part in parts:
+        a = b.new_value('part', product.a.dtype, [product.a.count() - part[0] * product.a_column])
+        b.alias(a, product.a, part[0] * product.a_column * product.a.size // product.a.count())
+        some_b = part_of(b, product.b, product.k, part)
+        if part is parts[-1]:
+            return dispatch_product(b, replace(product, a=a, b=some_b, k=part[1], partial=partial))
+        y = b.temporary('float32', product.y.shape)
+        if not dispatch_product(b, Product(a, some_b, y, product.m, product.n, part[1], product.a_row, product.a_column, product.b_row, product.b_column, product.a_dims,
+                                           product.b_dims, product.alpha, partial=partial)):
+            return False
+        partial = y
+    return False
+
+
 def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     """Write the dispatches of a product; False if there is no kernel for it."""
     codes = product.codes
+    if gpu_size(product.b) > b.features.binding:
+        return dispatch_parts(b, product)
     if b.kind(product.a) not in FLOATS or (codes is None and b.kind(product.b) not in FLOATS) or b.kind(product.y) != 'f32':
         return False
     m = product.m
@@ -159,14 +238,16 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     by_fours = product.a_column == 1 and k % 4 == 0
     rows = codes is None and product.b_column == 1 and n % 4 == 0
     across = codes.across if codes is not None else not rows and product.b_row == 1 and k % 4 == 0
-    division = choose(b.features, m, n, k, batch, across, codes is not None)
+    # Of float16 tensors alone: what a matrix unit multiplies has no more digits.
+    matrices = choose_matrices(b.features, m, n, batch) if codes is None and len(product.others) == 0 and rows and by_fours and b.kind(product.b) in MATRIX_KINDS else None
+    division = choose(b.features, m, n, k, batch, across, codes is not None) if matrices is None else matrices
     if b.features.software and not by_fours and division.columns > 2:
         # SwiftShader takes minutes to compile more sums, if A is read one by one.
         division = Division(division.rows, 2, 8, 1)
-    groups = division.groups(m, n, batch)
+    groups = division.groups(m, n if product.columns == 0 else product.columns, batch)
     if len(parts) > MOST_PARTS or max(groups[1], batch) > b.features.groups:
         return False
-    code = division_code(division, k, across)
+    code = division_code(division, k, across) if matrices is None else matrix_code(b.features, division)
     # What is fused is slow where it is computed in software.
     code['$PARAMS'] = '' if codes is None else ', '.join([f'{name}: u32' for name in codes.fields])
     code['$FMA'] = 'madd' if b.features.software else 'fma'
@@ -177,30 +258,35 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     code['$LOAD_A'] = LOAD_ONES if not by_fours else f'return select(vec4f(), {whole}, k < p.k);' if edge else f'return {whole};'
     declared: list[str] = []
     bindings = [product.a, product.b, product.y]
+    local = 'n' if product.first == 0 else f'(n - {product.first}u)'
     if codes is not None:
         code['$B'] = 'u32' if b.kind(product.b) == 'bytes' else b.kind(product.b)
         code['$LOAD_B'] = guard + codes.load
-        code['$COLUMN'] = 'n'
+        code['$COLUMN'] = local
         for name, value in codes.tables:
             declare(b, name, value, False, bindings, declared)
         declared.append(codes.functions)
     else:
         code['$B'] = element(b, product.b, rows or across)
-        code['$COLUMN'] = 'n / 4u' if rows else 'n * p.b_column'
+        code['$COLUMN'] = 'n / 4u' if rows else f'{local} * p.b_column'
         four_of_b = 'b[at + k * p.b_row]' if rows else 'b[at + k / 4u]' if across else four('b', 'at + k * p.b_row', 'p.b_column')
         code['$LOAD_B'] = f'return select(vec4f(), vec4f({four_of_b}), k < p.k);' if edge else f'return vec4f({four_of_b});'
+        alone = code['$LOAD_B']
+        for i in range(len(product.others)):
+            declare(b, f'b_{i + 1}', product.others[i][0], rows, bindings, declared)
+            code['$LOAD_B'] = f'if (batch == {i + 1}u) {{ {alone.replace("b[", f"b_{i + 1}[")} }} ' + code['$LOAD_B']
     store_code(b, product, bindings, declared, code)
     if len(bindings) > b.features.buffers:
         return False
     a_unit = 4 if by_fours else 1
-    b_unit = 0 if codes is not None else 4 if rows or across else 1
+    b_unit = 0 if codes is not None or len(product.others) > 0 else 4 if rows or across else 1
     y_unit = 4 if n % 4 == 0 else 1
-    b_row = codes.b_row if codes is not None else product.b_row // b_unit if rows else product.b_row
-    b_column = codes.b_column if codes is not None else product.b_column // b_unit if across else product.b_column
+    b_row = codes.b_row if codes is not None else product.b_row // 4 if rows else product.b_row
+    b_column = codes.b_column if codes is not None else product.b_column // 4 if across else product.b_column
     for part in parts:
         words = [m, n, k, b.real(product.alpha), product.a_row // a_unit, product.a_column, b_row, b_column, product.addend_row, product.addend_column, b.real(product.beta)]
         words = words + part_words(part, a_unit, b_unit, y_unit) + ([] if codes is None else codes.words)
-        b.dispatch('matmul' if division.depth > 0 else 'matmul_slices', bindings, words, groups, None, code)
+        b.dispatch('matmul_slices' if division.depth == 0 else 'matmul' if matrices is None else 'matmul_matrices', bindings, words, groups, None, code)
     return True
 
 
@@ -243,7 +329,7 @@ $for z $KS {
 $}
     let q = o % THREADS;
     let at = o / THREADS;
-    store(start.z, (group.y * $WYu + q / $WXu) * $TMu + at / $TNu, ((group.x * $TNu + at % $TNu) * $WXu + q % $WXu) * 4u, v);
+    store(start.z, (group.y * $WYu + q / $WXu) * $TMu + at / $TNu, $BASE + ((group.x * $TNu + at % $TNu) * $WXu + q % $WXu) * 4u, v);
   }'''
 
 
@@ -305,9 +391,13 @@ def store_code(b: GpuBuilder, product: Product, bindings: list[Value], declared:
     by_fours = product.n % 4 == 0
     code['$Y'] = 'vec4f' if by_fours else 'f32'
     code['$SCALED'] = 'p.alpha * sum'
+    code['$BASE'] = f'{product.first}u'
     for mark in ['$ACC', '$WA', '$WB']:
         code[mark] = 'vec4f'
     lines: list[str] = ['let at = start + (m * p.n + n) / 4u;' if by_fours else 'let at = start + m * p.n + n;']
+    if product.partial is not None:
+        declare(b, 'partial', product.partial, by_fours, bindings, declared)
+        lines.append('v += partial[at];' if by_fours else 'v += vec4f(' + four('partial', 'at', '1u') + ');')
     if product.scale is not None:
         whole = by_fours and product.scale.count() > 1
         declare(b, 'scale', product.scale, whole, bindings, declared)
@@ -317,7 +407,13 @@ def store_code(b: GpuBuilder, product: Product, bindings: list[Value], declared:
             'f32(scale[0]);' if product.scale.count() == 1 else 'vec4f(scale[n / 4u]);' if whole else 'vec4f(' + four('scale', 'n', '1u') + ');'))
     if product.bias is not None:
         declare(b, 'bias', product.bias, by_fours, bindings, declared)
-        lines.append('v += vec4f(bias[n / 4u]);' if by_fours else 'v += vec4f(' + four('bias', 'n', '1u') + ');')
+        added = 'v += vec4f(bias[n / 4u]);' if by_fours else 'v += vec4f(' + four('bias', 'n', '1u') + ');'
+        for i in range(len(product.others)):
+            bias = product.others[i][1]
+            if bias is not None:
+                declare(b, f'bias_{i + 1}', bias, by_fours, bindings, declared)
+                added = f'if (batch == {i + 1}u) {{ v += vec4f(bias_{i + 1}[n / 4u]); }} else {{ {added} }}'
+        lines.append(added)
     if product.row_bias is not None:
         declare(b, 'row_bias', product.row_bias, False, bindings, declared)
         lines.append(f'v += f32(row_bias[batch % {product.groups}u * p.m + m]);')

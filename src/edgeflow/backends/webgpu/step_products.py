@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from edgeflow.backends.webgpu.builder import GpuBuilder, Norm
 from edgeflow.backends.webgpu.chain_text import ChainWriter, chain_loops, types_text
 from edgeflow.backends.webgpu.chains import Chain
+from edgeflow.backends.webgpu.lower_quantized import block_codes, codes_code
 from edgeflow.backends.webgpu.products import Codes, filled
 from edgeflow.ir.attributes import int_of
 from edgeflow.ir.graph import Node
-from edgeflow.plan.values import Value
+from edgeflow.plan.values import Value, at
 
 # Elements of a result, at which a view of it can be bound: builder.ALIGNMENT bytes of float32.
 APART = 64
@@ -73,13 +74,38 @@ class StepProduct:
     residual: Value | None = None
 
 
-def lower_step(b: GpuBuilder, node: Node, matrix: Matrix, source: Value, y: Value, others: list[tuple[Node, Matrix]]) -> bool:
-    """The product of one row, together with `others` of the same row as far as a kernel binds them; False if there is no kernel."""
+def siblings(b: GpuBuilder, node: Node) -> list[tuple[Node, Matrix]]:
+    """The other products of the same row by weights of the graph that are alike."""
+    found: list[tuple[Node, Matrix]] = []
+    for other in b.alike(node):
+        same = True
+        for name in ['K', 'bits', 'block_size']:
+            same = same and int_of(other, name) == int_of(node, name)
+        if not same:
+            continue
+        values = [None if name == '' else b.weight(name) for name in other.inputs[1:]]
+        codes = block_codes(b, other, [None] + values)
+        weight = at(values, 0)
+        n = int_of(other, 'N')
+        if codes is not None and weight is not None and n % 4 == 0:
+            found.append((other, Matrix(weight, n, codes, at(values, 4))))
+    return found
+
+
+def lower_step(b: GpuBuilder, node: Node, inputs: list[Value | None], y: Value) -> bool:
+    """The product of one row, together with others of the same row as far as a kernel binds them; False if there is no kernel."""
+    source = at(inputs, 0)
+    weight = at(inputs, 1)
+    codes = block_codes(b, node, inputs)
+    if source is None or weight is None or codes is None or b.kind(source) not in ['f32', 'f16'] or b.kind(y) != 'f32':
+        return False
     k = int_of(node, 'K')
+    matrix = Matrix(weight, int_of(node, 'N'), codes, at(inputs, 5))
+    if k % 4 != 0 or matrix.n % 4 != 0:
+        return False
     block = int_of(node, 'block_size', 32)
     bits = int_of(node, 'bits', 4)
-    if b.kind(source) not in ['f32', 'f16'] or b.kind(y) != 'f32' or k % 4 != 0 or matrix.n % 4 != 0:
-        return False
+    others = siblings(b, node)
     one = StepProduct(source, k, bits, block, [matrix], y)
     norm = b.norms.get(source.number)
     made = b.chains.get(source.number)
@@ -201,17 +227,6 @@ def dispatch_step(b: GpuBuilder, product: StepProduct, write: bool) -> bool:
     numbers: list[int] = [units, b.real(1.0 / product.k), b.real(0.0 if norm is None else norm.epsilon)]
     b.dispatch('step_product', bindings, numbers + words, groups, None, code)
     return True
-
-
-def codes_code(bits: int) -> dict[str, str]:
-    """Marks of kernels that read 8 bytes of codes at a time: the codes of four, their products with the row, and the row's sum."""
-    fours = 16 // bits
-    return {
-        '$CODES': 'plain(vec4u(select(w.x, w.y, four == 1u)) >> vec4u(0u, 8u, 16u, 24u))' if bits == 8 else
-                  'vec4f((vec4u(select(w.x, w.y, four > 1u)) >> (vec4u(0u, 4u, 8u, 12u) + vec4u(four % 2u * 16u))) & vec4u(15u))',
-        '$TOTAL': 'dot(' + ' + '.join([f'x#u_{i}' for i in range(fours)]) + ', vec4f(1.0))',
-        '$DOTS': '(' + ' + '.join([f'dot(codes(w#u_#j, {i}u), x#u_{i})' for i in range(fours)]) + ')',
-    }
 
 
 def division(b: GpuBuilder, units: int) -> tuple[int, int, int]:

@@ -71,7 +71,7 @@ def load_weights(graph: Graph, wasm: WasmMachine, gpu: Gpu, memory: GpuMemory) -
         plain = data.dtype == dtype and dtype not in PACKED_BITS
         content = content_of(data) if half or plain else widened_data(wasm, data)
         words = content if half or dtype in BYTES else narrowed(dtype, content)
-        if words is None or len(words) > gpu.features.binding:
+        if words is None or len(words) > gpu.device.limit('maxBufferSize'):
             continue
         size = (len(words) + ROUND - 1) // ROUND * ROUND
         gpu.device.write(memory.add_weight(source.key, size), 0, words)

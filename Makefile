@@ -78,7 +78,7 @@ bench/node_modules/.complete: bench/package-lock.json
 
 bench: $(SETUP) bench/node_modules/.complete
 	@$(PYTHON) -m toolchain.build --quiet
-	@missed=0; for part in bench generation store webgpu webnn; do $(PYTHON) -m bench.$$part || missed=1; done; exit $$missed
+	@missed=0; for part in bench generation store webgpu webnn auto; do $(PYTHON) -m bench.$$part || missed=1; done; exit $$missed
 
 clean:
 	@rm -rf build .browser .pytest_cache .hypothesis

@@ -33,7 +33,7 @@ def more_tables() -> str:
     tables = (
         ("Generation, a decoder of SmolLM2-135M's shape", 'generation.json'), ('Downloads and the cache', 'store.json'),
         ('all-MiniLM-L6-v2 by WebGPU on SwiftShader, a GPU in software, beside onnxruntime-web 1.30', 'webgpu.json'),
-        ('all-MiniLM-L6-v2 by WebNN on a CPU, one sentence, fp32', 'webnn.json'),
+        ('all-MiniLM-L6-v2 by WebNN on a CPU, one sentence, fp32', 'webnn.json'), ('Choosing the device', 'auto.json'),
     )
     for title, name in tables:
         lines += ['', f'| {title} | edgeflow | beside | faster |', '|---|---:|---:|---:|']

@@ -49,9 +49,9 @@ def larger(*names: str) -> Path:
 def pages() -> dict[str, list[Path]]:
     """What pages download, by what they do: edgeflow.js, a .wasm (the larger of the two) and the parts that the job needs."""
     always = [DIST / 'edgeflow.js', larger('edgeflow-simd.wasm', 'edgeflow-relaxed.wasm')]
-    rare = [larger('edgeflow-more-simd.wasm', 'edgeflow-more-relaxed.wasm')]
+    second = [larger('edgeflow-more-simd.wasm', 'edgeflow-more-relaxed.wasm')]
     return {
-        page: [*always, *(DIST / f'edgeflow-{part}.js' for part in parts), *(rare if 'ops' in parts else [])]
+        page: [*always, *(DIST / f'edgeflow-{part}.js' for part in parts), *(second if 'vision' in parts else [])]
         for page, parts in settings()['pages'].items()
     }
 

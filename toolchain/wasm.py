@@ -1,5 +1,5 @@
 """Compile the C kernels: all of wasm/*.c into one binary with SIMD, and into one with relaxed SIMD added; of wasm/more/*.c (kernels
-of rare operators, tables in wasm/more/*.h) the two binaries `edgeflow-more-*`, which work in the memory of one of the former.
+of images and of rare operators, tables in wasm/more/*.h) the two binaries `edgeflow-more-*`, which work in the memory of one of the former.
 
 `python -m toolchain.wasm [--force]`. The compiler is zig's clang from PyPI (`ziglang`); flags are the same on every system.
 """
@@ -17,10 +17,8 @@ from toolchain.stamp import fingerprint, locked, when_changed
 
 SOURCES = ROOT / 'wasm'
 EXPORTS = ['run_tape', 'kernel_names', 'add_kernels', '__heap_base', '__stack_pointer']
-# Where the data and the stack of the kernels of rare operators lie: behind those of the other binary.
-MORE_BASE = 131072
-# Room for both.
-INITIAL_MEMORY = 262144
+# Below this address lie data and stack of the second binary, whether it comes or not; above, those of the first, then the heap.
+BASE_ADDRESS = 131072
 STACK_SIZE = 65536
 
 FLAGS = [
@@ -41,15 +39,15 @@ SHRINK = [
     '-Os', '--skip-pass=simplify-locals', '--skip-pass=simplify-locals-nostructure', '--enable-simd', '--enable-relaxed-simd', '--enable-bulk-memory', '--enable-nontrapping-float-to-int', '--enable-sign-ext', '--enable-mutable-globals',
 ]  # fmt: skip
 BASE = [
-    '-Wl,--export-memory', f'-Wl,--initial-memory={INITIAL_MEMORY}', '-Wl,--export-table', '-Wl,--growable-table', *[f'-Wl,--export={name}' for name in EXPORTS],
+    '-Wl,--export-memory', f'-Wl,--global-base={BASE_ADDRESS}', '-Wl,--export-table', '-Wl,--growable-table', *[f'-Wl,--export={name}' for name in EXPORTS],
 ]  # fmt: skip
 RELAXED = ['-mrelaxed-simd']
 
 
 def more_flags() -> list[str]:
-    """Linking the kernels of rare operators."""
+    """Linking the kernels of images and of rare operators."""
     names = [name for path in sorted(SOURCES.glob('more/kernels_*.h')) for name in re.findall(r'\bX\((\w+)\)', path.read_text())]
-    return ['-Wl,--import-memory', f'-Wl,--global-base={MORE_BASE}', '-Wl,--export=__heap_base', *[f'-Wl,--export=k_{name}' for name in names]]
+    return ['-Wl,--import-memory', '-Wl,--export=__heap_base', *[f'-Wl,--export=k_{name}' for name in names]]
 
 
 VARIANTS = {'simd': BASE, 'relaxed': [*RELAXED, *BASE], 'more-simd': more_flags(), 'more-relaxed': [*RELAXED, *more_flags()]}

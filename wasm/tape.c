@@ -1,9 +1,8 @@
 // The tape: a list of steps, each a kernel with its argument words.
 #include "base.h"
 #include "kernels_dense.h"
-#include "kernels_spatial.h"
 #include "kernels_tensor.h"
-#define KERNELS(X) DENSE_KERNELS(X) TENSOR_KERNELS(X) SPATIAL_KERNELS(X)
+#define KERNELS(X) DENSE_KERNELS(X) TENSOR_KERNELS(X)
 
 typedef int (*Kernel)(const word *a);
 

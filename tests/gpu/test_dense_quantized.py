@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import helper
 
 from tests.gpu.driver import NotTaken, gpu, run_node
 from tests.gpu.test_dense import filled, hardware
+from tests.kernels.test_dense_quantized import run_contrib
 
 __all__ = ['hardware']
 
@@ -67,6 +69,17 @@ def test_two_bits_are_left_to_wasm() -> None:
     with pytest.raises(NotTaken):
         run_node('com.microsoft:MatMulNBits', [np.ones((1, 16), np.float32), np.zeros((2, 1, 4), np.uint8), np.ones(2, np.float32)],
                  {'K': 16, 'N': 2, 'bits': 2, 'block_size': 16}, weights=[1, 2])
+
+
+@pytest.mark.parametrize('kind', [0, 1])
+@pytest.mark.parametrize(('m', 'n', 'k', 'block'), [(1, 6, 48, 64), (5, 9, 36, 16)])
+def test_weights_of_four_bits_by_a_table(m: int, n: int, k: int, block: int, kind: int) -> None:
+    rng = np.random.default_rng(kind)
+    codes, absmax = rng.integers(0, 256, n * k // 2, np.uint8), rng.uniform(0.5, 2, -(-n * k // block)).astype(np.float32)
+    a = filled(rng, [m, k])
+    node = helper.make_node('MatMulBnb4', ['a', 'b', 'm'], ['y'], domain='com.microsoft', K=k, N=n, block_size=block, quant_type=kind)
+    [y] = run_node('com.microsoft:MatMulBnb4', [a, codes, absmax], {'K': k, 'N': n, 'block_size': block, 'quant_type': kind}, weights=[1, 2])
+    np.testing.assert_allclose(y, run_contrib(node, {'a': a, 'b': codes, 'm': absmax}), rtol=1e-4, atol=1e-4)
 
 
 def quantize(x: np.ndarray) -> tuple[np.ndarray, np.float32, np.uint8]:

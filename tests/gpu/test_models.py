@@ -15,7 +15,7 @@ from tests.engine.cases import (
 CASES = [*text_encoder_cases(), *decoder_cases(), *vision_audio_cases()]
 
 # What may run on WASM in the middle of a plan. A Cast only where the model's inputs and outputs are float16.
-ON_WASM = {'Cast', 'com.microsoft:MatMulBnb4'}
+ON_WASM = {'Cast'}
 # Many activations quantised one layer after the other. A float that is a unit in its last place off can lie on the other side of what two codes meet
 # at, and the code that differs moves the codes behind it: by as much as rounding to codes does.
 MANY_CODES = ['wav2vec2-ctc-mini/onnx/model_quantized.onnx', 'whisper-mini/onnx/encoder_model_quantized.onnx']

@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import wasmtime
 
+from toolchain.wasm import BASE_ADDRESS
+
 ROOT = Path(__file__).resolve().parents[2]
 VARIANTS = ['simd', 'relaxed']
 GUARD = 64
@@ -81,6 +83,18 @@ class Kernels:
         while data[0]:
             name, data = data.split(b'\0', 1)
             self.numbers[name.decode()] = len(self.numbers)
+        self._add(engine, exports, path.with_name(path.name.replace('edgeflow-', 'edgeflow-more-')))
+
+    def _add(self, engine: wasmtime.Engine, exports: object, path: Path) -> None:
+        """The kernels of the second binary, as host.cpython_wasm adds them."""
+        more = wasmtime.Instance(self._store, wasmtime.Module.from_file(engine, str(path)), [self._memory]).exports(self._store)
+        assert more['__heap_base'].value(self._store) <= BASE_ADDRESS, 'its data and stack lie below those of the first binary'
+        functions = {name: function for name, function in more.items() if name.startswith('k_')}
+        first = exports['__indirect_function_table'].grow(self._store, len(functions), None)
+        for i, (name, function) in enumerate(functions.items()):
+            exports['__indirect_function_table'].set(self._store, first + i, function)
+            self.numbers[name.removeprefix('k_')] = len(self.numbers)
+        exports['add_kernels'](self._store, first, len(functions))
 
     def _bytes(self, size: int) -> np.ndarray:
         """The first `size` bytes of memory, grown if need be."""

@@ -1,5 +1,5 @@
 // Kernels of the binaries of rare operators: rare operators on images. The comments are the truth about the argument words
-// (notation: ../kernels_dense.h; `windows`: ../kernels_spatial.h).
+// (notation: ../kernels_dense.h; `windows`: kernels_windows.h).
 #pragma once
 
 #define MORE_SPATIAL_KERNELS(X)                                                                                                  \

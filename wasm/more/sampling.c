@@ -1,5 +1,5 @@
 // Images read at places between their elements: GridSample, DeformConv, RoiAlign; and what poolings rarely give.
-#include "../windows.h"
+#include "windows.h"
 
 SMALL_CODE
 

@@ -163,6 +163,8 @@ class Device {
     try {
       await this.settled();
       await mapping;
+      // A device that is lost refuses first and tells afterwards.
+      if (total && !mapped) await new Promise(resolve => setTimeout(resolve));
       if (this.lost) throw this.gone();
       if (total && !mapped) throw _fail('internal', 'the results cannot be read from the GPU');
       at = 0;

@@ -187,7 +187,7 @@ async def _added(exports: object, module: WasmModule) -> object:
       exports.add_kernels(first, names.length);
       return more;
     } catch (error) {
-      throw refusal('the WebAssembly code of rare operators does not start', error);
+      throw refusal('the second WebAssembly code does not start', error);
     }
     ''')
 
@@ -208,7 +208,7 @@ class Instance:
         return _call(self._exports, name, arguments)
 
     def global_value(self, name: str) -> int:
-        return _global_value(self._exports if self._more is None else self._more, name)
+        return _global_value(self._exports, name)
 
     def set_global(self, name: str, value: int) -> None:
         _set_global(self._exports, name, value)

@@ -81,7 +81,7 @@ class _Instance:
         try:
             more = wasmtime.Instance(self._store, module, [self._memory]).exports(self._store)
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
-            raise EdgeflowError('platform', f'the WebAssembly code of rare operators does not start: {error}') from None
+            raise EdgeflowError('platform', f'the second WebAssembly code does not start: {error}') from None
         self._more = dict(more.items())
         table = self._exports['__indirect_function_table']
         assert isinstance(table, wasmtime.Table)
@@ -117,7 +117,7 @@ class _Instance:
         return 0 if result is None else result
 
     def global_value(self, name: str) -> int:
-        value = self._more[name] if self._more else self._exports.get(name)
+        value = self._exports.get(name)
         if not isinstance(value, wasmtime.Global):
             raise EdgeflowError('platform', f'the WebAssembly code has no global {name!r}', {'name': name})
         return value.value(self._store)

@@ -308,8 +308,7 @@ class WasmInstance(Protocol):
         """The memory, to be posted to other threads for start_wasm(); None: it belongs to this instance alone."""
 
     async def add(self, module: WasmModule) -> None:
-        """Start another binary in this memory, and put its functions k_NAME into the table here, as `add_kernels` hears. From then on
-        `__heap_base` is the other's."""
+        """Start another binary in this memory, and put its functions k_NAME into the table here, as `add_kernels` hears."""
 
     def added(self) -> list[str]:
         """The names of these functions, without k_, in the order of the table."""

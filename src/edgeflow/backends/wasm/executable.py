@@ -14,12 +14,12 @@ from edgeflow.backends.contract import HERE, Feed, HelperLink, KernelTime, Memor
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.decoder import WasmDecoder
-from edgeflow.backends.wasm.kernels import Image, start_instance
+from edgeflow.backends.wasm.kernels import Image, add_more, fetch_more, start_instance
 from edgeflow.backends.wasm.lowerings import VISION_OPS, lacks, needs_more
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
 from edgeflow.backends.wasm.more.interpreter import Interpreter
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_bytes, array_copy, join_bytes, new_bytes, now, pause, warn
+from edgeflow.host.platform import array_bytes, array_copy, join_bytes, new_bytes, now, pause, start_task, warn
 from edgeflow.ir.dtype import DTYPE_CODES
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes import absorb_transposes, constants_to_initializers, eliminate_dead_nodes
@@ -389,8 +389,10 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
 async def fetch_operators(graph: Graph) -> None:
     """Fetch the parts that know the graph's operators. 'file-missing' if they cannot be had."""
     if lacks(graph, None):
+        start_task(fetch_more)
         await fetch_rare()
     elif lacks(graph, VISION_OPS):
+        start_task(fetch_more)
         from edgeflow.backends.wasm.lower_spatial import install_spatial
 
         install_spatial()
@@ -418,14 +420,15 @@ async def open_machine(graph: Graph, shares: int = 1, image: Image | None = None
     for part in all_graphs(graph):
         constants_to_initializers.run(part)
     if not needs_more(graph):
-        return WasmMachine(await start_instance() if image is None else image.instance, shares, image)
+        instance = await start_instance() if image is None else image.instance
+        return WasmMachine(await add_more(instance) if lacks(graph, VISION_OPS) else instance, shares, image)
     await fetch_rare()
     from edgeflow.backends.wasm.more.expansions import expand
 
     expand(graph)
     # The image is in an instance without the rare kernels, from where its weights are copied. Helpers lack them too.
     leave_image(graph)
-    return WasmMachine(await start_instance(None, True))
+    return WasmMachine(await add_more(await start_instance()))
 
 
 async def improve(graph: Graph, machine: WasmMachine, rests: Rests) -> None:

@@ -47,7 +47,7 @@ _given: list[WasmModule] = []
 
 
 async def kernel_module(more: bool = False) -> WasmModule:
-    """The best binary that the platform can run, compiled. more: the one of rare operators. 'platform' where WebAssembly lacks SIMD."""
+    """The best binary that the platform can run, compiled. more: the second one, of images and rare operators. 'platform' where WebAssembly lacks SIMD."""
     if len(_given) > 0 and not more:
         return _given[0]
     features = wasm_features()
@@ -63,11 +63,22 @@ def use_kernels(module: WasmModule) -> None:
         _given.append(module)
 
 
-async def start_instance(memory: object | None = None, more: bool = False) -> WasmInstance:
-    """A fresh instance of the kernels, with memory of its own, or on the shared memory of another instance. more: with those of rare operators."""
-    instance = await start_wasm(await kernel_module(), memory)
-    if more:
-        await instance.add(await kernel_module(True))
+async def start_instance(memory: object | None = None) -> WasmInstance:
+    """A fresh instance of the kernels, with memory of its own, or on the shared memory of another instance."""
+    return await start_wasm(await kernel_module(), memory)
+
+
+async def fetch_more() -> None:
+    """Fetch the second binary, beside other things. If that fails, add_more() meets it again."""
+    try:
+        await kernel_module(True)
+    except EdgeflowError:
+        return
+
+
+async def add_more(instance: WasmInstance) -> WasmInstance:
+    """The instance, with the kernels of images and rare operators."""
+    await instance.add(await kernel_module(True))
     return instance
 
 

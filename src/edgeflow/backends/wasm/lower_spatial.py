@@ -1,4 +1,4 @@
-"""Lowerings of convolutions, poolings and their normalisations. Words: wasm/kernels_spatial.h."""
+"""Lowerings of convolutions, poolings and their normalisations. Words: wasm/more/kernels_windows.h."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Windows over images, as kernels take them. Words: wasm/kernels_spatial.h."""
+"""Windows over images, as kernels take them. Words: wasm/more/kernels_windows.h."""
 
 from __future__ import annotations
 

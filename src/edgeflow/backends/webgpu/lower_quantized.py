@@ -188,8 +188,38 @@ def lower_matmul_nbits(b: GpuBuilder, node: Node, inputs: list[Value | None], ou
     return dispatch_product(b, product)
 
 
+# What the codes of MatMulBnb4 stand for; half of FP4, whose other half is negative.
+FP4: list[float] = [0.0, 0.0052083333, 0.66666667, 1.0, 0.33333333, 0.5, 0.16666667, 0.25]
+NF4: list[float] = [
+    -1.0, -0.6961928, -0.52507305, -0.3949175, -0.28444138, -0.18477343, -0.091050036, 0.0, 0.0795803, 0.1609302, 0.2461123, 0.33791524, 0.44070983, 0.562617,
+    0.72295684, 1.0,
+]
 # What of a product of four codes a factor of the row stands for: see codes_code.
 FACTORS = 'vec4f(256.0, 16.0, 256.0, 16.0)'
+
+
+def lower_matmul_bnb4(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
+    """MatMulBnb4: codes of [N, K] one after the other, the first of a byte in its high bits, in blocks that may go across rows."""
+    source = at(inputs, 0)
+    weight = at(inputs, 1)
+    scales = at(inputs, 2)
+    y = at(outputs, 0)
+    k = int_of(node, 'K')
+    block = int_of(node, 'block_size', 64)
+    if source is None or weight is None or scales is None or y is None or b.kind(weight) != 'bytes' or k % 4 != 0 or block % 4 != 0:
+        return False
+    values = NF4 if int_of(node, 'quant_type', 1) == 1 else FP4 + [-value for value in FP4]
+    product = Product(source, weight, y, element_count(source.shape[:len(source.shape) - 1]), int_of(node, 'N'), k, k, 1, 1, k, [], [])
+    load = f'''let i = at * p.b_column + k;
+  let c = (vec4u(b[i / 8u]) >> (vec4u(4u, 0u, 12u, 8u) + vec4u(i % 8u * 4u))) & vec4u(15u);
+  return vec4f(value_of(c.x), value_of(c.y), value_of(c.z), value_of(c.w)) * f32(scales[i / {block}u]);'''
+    table = ', '.join([f'{value}' for value in values])
+    functions = f'''fn value_of(c: u32) -> f32 {{
+  var values = array<f32, 16>({table});
+  return values[c];
+}}'''
+    product.codes = Codes(True, load, 0, k, [('scales', scales)], functions)
+    return gpu_size(weight) <= b.features.binding and dispatch_product(b, product)
 
 
 def codes_code(bits: int, word: str = '') -> dict[str, str]:
@@ -317,5 +347,6 @@ QUANTIZED_LOWERINGS: dict[str, GpuLowering] = {
     'DynamicQuantizeLinear': lower_dynamic_quantize,
     'MatMulInteger': lower_matmul_integer,
     'edgeflow:QMatMul': lower_qmatmul,
+    'com.microsoft:MatMulBnb4': lower_matmul_bnb4,
     'com.microsoft:MatMulNBits': lower_matmul_nbits,
 }

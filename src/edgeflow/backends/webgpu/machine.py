@@ -175,8 +175,8 @@ class GpuMachine:
         large = False
         for step in b.steps[steps:]:
             if isinstance(step, Dispatch):
-                for value in step.bindings():
-                    large = large or gpu_size(value) > b.features.binding
+                for bound in step.bindings():
+                    large = large or gpu_size(bound) > b.features.binding
         if taken and not large:
             return ''
         b.steps = b.steps[:steps]

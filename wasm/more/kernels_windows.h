@@ -1,7 +1,7 @@
 // The kernels of images: tensors [batch, channels, spatial ...], float32. The comments are the truth about the argument words.
 //
 // `windows` stands for: rank, image dims[rank], places[rank] (how many windows), taps[rank] (dims of a window), strides[rank],
-// dilations[rank], pads in front[rank]. Ranks are 1 to 14. The rest of the notation: kernels_dense.h.
+// dilations[rank], pads in front[rank]. Ranks are 1 to 14. The rest of the notation: ../kernels_dense.h.
 #pragma once
 
 #define SPATIAL_KERNELS(X)                                                                                                         \

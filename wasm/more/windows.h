@@ -1,7 +1,7 @@
 // Windows that slide over images (convolutions, poolings): rows ("lines") of places along the last dim, and for each tap of the
 // window the stretch of a line where the tap lies inside of the image.
 #pragma once
-#include "dense.h"
+#include "../dense.h"
 
 enum { MOST_SPATIAL = 14 };
 

@@ -1,0 +1,151 @@
+"""Devices 'auto' and 'fastest' beside the best device that is named: part of `make bench`.
+
+Three models: all-MiniLM-L6-v2 with 32 tokens, ResNet-18's shape, and a session of SmolLM2-135M's shape (random weights, q4). A page for each of
+the devices takes its turns; 'fastest' has had its trial when they begin. Results go to bench/auto.json and into README.md's table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from playwright.sync_api import Browser, Page
+
+from bench.decoder import TARGET, write_models
+from bench.table import write_table
+from toolchain.browser import open_browser
+from toolchain.serve import Server
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / 'bench' / 'auto.json'
+RESNET = ROOT / 'build/bench/resnet18.onnx'
+# WebGPU is SwiftShader here, a program, and far behind.
+NAMED = ['wasm', 'webnn']
+CHOOSING = ['auto', 'fastest']
+LEAST = 0.9
+
+# The page's function once(), which runs the model and gives its ms.
+OPEN = """async ([url, kind, device]) => {
+  const { loadModel, tensor } = await import('/dist/edgeflow.js');
+  const model = await loadModel(url, { device }), row = n => Array.from({ length: n }, (_, i) => 100 + i);
+  let work;
+  if (kind === 'tokens') {
+    const given = {};
+    for (const { name } of model.inputs) given[name] = name === 'input_ids' ? row(32) : Array(32).fill(name === 'attention_mask' ? 1 : 0);
+    work = () => model.run(Object.fromEntries(Object.entries(given).map(([name, values]) => [name, tensor(values, [1, 32], 'int64')])));
+  } else if (kind === 'image') {
+    const pixels = Float32Array.from({ length: 3 * 224 * 224 }, (_, i) => Math.sin(i));
+    work = () => model.run({ image: tensor(pixels, [1, 3, 224, 224]) });
+  } else {
+    const session = await model.openSession();
+    await session.prompt(row(16));
+    work = async () => { for (let i = 0; i < 8; i++) await session.feed([7]); };
+  }
+  globalThis.once = async () => {
+    const began = performance.now(), made = await work();
+    const took = performance.now() - began;
+    for (const one of Object.values(made ?? {})) one.dispose();
+    return took;
+  };
+  for (let i = 0; i < 4; i++) await once();
+  return model.device;
+}"""
+
+
+def write_resnet() -> Path:
+    """ResNet-18 (He et al. 2015) for one image, its batch norms folded, with random weights."""
+    random = np.random.default_rng(0)
+    nodes, tensors = [], []
+
+    def conv(x: str, inner: int, outer: int, size: int, stride: int, relu: bool) -> str:
+        name = f'conv{len(tensors)}'
+        weights = random.standard_normal((outer, inner, size, size)) * np.sqrt(2 / (inner * size * size))
+        tensors.append(numpy_helper.from_array(weights.astype(np.float32), name + '.w'))
+        nodes.append(helper.make_node('Conv', [x, name + '.w'], [name], strides=[stride] * 2, pads=[size // 2] * 4, kernel_shape=[size] * 2))
+        if relu:
+            nodes.append(helper.make_node('Relu', [name], [name + '.relu']))
+        return name + '.relu' if relu else name
+
+    x = conv('image', 3, 64, 7, 2, True)
+    nodes.append(helper.make_node('MaxPool', [x], ['pooled'], kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4))
+    x, inner = 'pooled', 64
+    for outer in (64, 128, 256, 512):
+        for block in range(2):
+            stride = 2 if outer > 64 and block == 0 else 1
+            y = conv(conv(x, inner, outer, 3, stride, True), outer, outer, 3, 1, False)
+            skip = x if stride == 1 else conv(x, inner, outer, 1, stride, False)
+            nodes += [helper.make_node('Add', [y, skip], [y + '.sum']), helper.make_node('Relu', [y + '.sum'], [y + '.out'])]
+            x, inner = y + '.out', outer
+    tensors.append(numpy_helper.from_array((random.standard_normal((512, 1000)) / 30).astype(np.float32), 'head'))
+    nodes += [helper.make_node('GlobalAveragePool', [x], ['mean']), helper.make_node('Flatten', ['mean'], ['flat']),
+              helper.make_node('Gemm', ['flat', 'head'], ['logits'])]
+    graph = helper.make_graph(
+        nodes, 'resnet18', [helper.make_tensor_value_info('image', TensorProto.FLOAT, ['batch', 3, 'height', 'width'])],
+        [helper.make_tensor_value_info('logits', TensorProto.FLOAT, ['batch', 1000])], tensors)
+    RESNET.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8), RESNET)
+    return RESNET
+
+
+def measure(browser: Browser, base: str, name: str, path: str, kind: str, rounds: int) -> list[dict]:
+    """The rows of one model."""
+    pages: dict[str, Page] = {}
+    chosen: dict[str, str] = {}
+    times: dict[str, list[float]] = {}
+    for device in [*NAMED, *CHOOSING]:
+        page = browser.new_context().new_page()
+        page.set_default_timeout(300_000)
+        page.on('pageerror', lambda error, device=device: print(f'{device}: {error}', file=sys.stderr))
+        page.goto(f'{base}/bench/blank.html')
+        chosen[device] = page.evaluate(OPEN, [base + path, kind, device])
+        pages[device] = page
+        times[device] = []
+    for _ in range(rounds):
+        for device, page in pages.items():
+            times[device] += page.evaluate('async () => [await once(), await once(), await once()]')
+    for page in pages.values():
+        page.context.close()
+    medians = {device: statistics.median(times[device]) for device in times}
+    best = min(NAMED, key=medians.get)
+    return [row(f"{name}: '{device}', which took {chosen[device]}, beside {best}", medians[device], medians[best]) for device in CHOOSING]
+
+
+def row(name: str, ours: float, best: float) -> dict:
+    print(f'{name:76} {ours:8.1f} ms beside {best:8.1f} ms   {best / ours:5.2f}x', flush=True)
+    return {'name': name, 'unit': 'ms', 'edgeflow': round(ours, 2), 'peer': round(best, 2), 'ratio': round(best / ours, 2)}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--rounds', type=int, default=6, help='turns a page takes')
+    parser.add_argument('--only', default='', help='the models whose name contains this; writes no results')
+    options = parser.parse_args()
+    write_resnet()
+    write_models()
+    models = (
+        ('all-MiniLM-L6-v2, 32 tokens', '/models/minilm/onnx/model.onnx', 'tokens'), ("ResNet-18's shape", '/made/resnet18.onnx', 'image'),
+        ("SmolLM2-135M's shape, q4, 8 tokens", f'/made/{TARGET.name}/onnx/model_q4.onnx', 'session'),
+    )
+    roots = {'/bench': ROOT / 'bench/pages', '/dist': ROOT / 'dist', '/models': ROOT / 'examples', '/made': ROOT / 'build/bench'}
+    rows: list[dict] = []
+    with Server(roots) as server, open_browser() as browser:
+        for name, path, kind in models:
+            if options.only in name:
+                rows += measure(browser, server.origin, name, path, kind, options.rounds)
+        version = browser.version
+    if not options.only:
+        RESULTS.write_text(json.dumps({'date': date.today().isoformat(), 'browser': f'Chromium {version}', 'figures': rows}, indent=2) + '\n')
+        write_table(json.loads((ROOT / 'bench/results.json').read_text()))
+    # 'auto' only estimates, and knows nothing of WebNN.
+    return 0 if all(found['ratio'] >= LEAST for found in rows if "'fastest'" in found['name']) else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())

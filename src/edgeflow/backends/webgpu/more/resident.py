@@ -51,7 +51,7 @@ async def keep_outputs(machine: GpuMachine, plan: GpuPlan, outputs: list[str], k
             for i in range(len(outputs)):
                 value = plan.crossings.outputs[i]
                 if value.far:
-                    held = GpuHeld(device, value)
+                    held: GpuHeld = GpuHeld(device, value)
                     kept[outputs[i]] = held
                     source = exact(piece_of(machine, plan, value), value)
                     if source.size > 0:

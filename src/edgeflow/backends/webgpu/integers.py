@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeflow.backends.webgpu.builder import GpuBuilder
-from edgeflow.backends.webgpu.products import Division, Product, choose, declare, division_code, filled, slices_of, store_code
+from edgeflow.backends.webgpu.products import Division, Product, choose_division, declare, division_code, filled, slices_of, store_code
 from edgeflow.plan.values import Value
 
 SIGNS = 0x80808080 - (1 << 32)
@@ -89,7 +89,7 @@ def dispatch_integers(b: GpuBuilder, product: Product, a: Bytes4, w: Bytes4, acr
     else it lies as [K, N], with N a multiple of four. False if there is no kernel."""
     m = product.m
     n = product.n
-    division = choose(b.features, m, n, 4 * a.words, 1, False, True)
+    division = choose_division(b.features, m, n, 4 * a.words, 1, False, True)
     if division.depth > 0:
         division = Division(4, 1, 8, 8, 0, slices_of(product.k, 4))
     groups = division.groups(m, n, 1)

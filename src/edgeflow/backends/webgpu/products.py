@@ -50,7 +50,7 @@ DIVISIONS: list[tuple[Division, int]] = [
 ACROSS_DIVISIONS: list[tuple[Division, int]] = [(Division(8, 2, 16, 8, 16), 200), (Division(4, 1, 8, 8, 32), 0)]
 
 
-def choose(features: GpuFeatures, m: int, n: int, k: int, batch: int, across: bool, codes: bool) -> Division:
+def choose_division(features: GpuFeatures, m: int, n: int, k: int, batch: int, across: bool, codes: bool) -> Division:
     """The division of a product; across: B lies by columns; codes: it is no array of floats."""
     if features.software and codes:
         # Much code for each read, which is not to be repeated.
@@ -240,7 +240,7 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     across = codes.across if codes is not None else not rows and product.b_row == 1 and k % 4 == 0
     # Of float16 tensors alone: what a matrix unit multiplies has no more digits.
     matrices = choose_matrices(b.features, m, n, batch) if codes is None and len(product.others) == 0 and rows and by_fours and b.kind(product.b) in MATRIX_KINDS else None
-    division = choose(b.features, m, n, k, batch, across, codes is not None) if matrices is None else matrices
+    division = choose_division(b.features, m, n, k, batch, across, codes is not None) if matrices is None else matrices
     if b.features.software and not by_fours and division.columns > 2:
         # SwiftShader takes minutes to compile more sums, if A is read one by one.
         division = Division(division.rows, 2, 8, 1)

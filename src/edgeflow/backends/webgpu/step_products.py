@@ -106,7 +106,7 @@ def lower_step(b: GpuBuilder, node: Node, inputs: list[Value | None], y: Value) 
     block = int_of(node, 'block_size', 32)
     bits = int_of(node, 'bits', 4)
     others = siblings(b, node)
-    one = StepProduct(source, k, bits, block, [matrix], y)
+    one: StepProduct = StepProduct(source, k, bits, block, [matrix], y)
     norm = b.norms.get(source.number)
     made = b.chains.get(source.number)
     if norm is not None:
@@ -185,7 +185,8 @@ def dispatch_step(b: GpuBuilder, product: StepProduct, write: bool) -> bool:
     for q in range(len(product.matrices)):
         matrix = product.matrices[q]
         bind(f'b_{q}', matrix.weight, 'vec2u', 'read')
-        text = matrix.codes.functions.replace('scale_of', f'scale_of_{q}').replace('zero_of', f'zero_of_{q}')
+        functions: str = matrix.codes.functions
+        text = functions.replace('scale_of', f'scale_of_{q}').replace('zero_of', f'zero_of_{q}')
         for name, value in matrix.codes.tables:
             kind = b.kind(value)
             bind(f'{name}_{q}', value, 'u32' if kind == 'bytes' else kind, 'read')

@@ -248,6 +248,26 @@ FAILURES: dict[str, tuple[str, str]] = {
 }
 
 
+# A graph that the browser refuses to build, and a context that is lost as it works.
+NN_FAILURES: dict[str, tuple[str, str]] = {
+    'no context': ("ML.prototype.createContext = async () => { throw new DOMException('not today', 'NotSupportedError'); };", 'platform'),
+    'a graph that is not built': ("MLGraphBuilder.prototype.build = async () => { throw new DOMException('the compiler has crashed', 'OperationError'); };", 'internal'),
+    'a context that is lost': ("const go = MLContext.prototype.dispatch; MLContext.prototype.dispatch = function (...how) { go.apply(this, how); this.destroy(); };", 'device-lost'),
+}
+
+
+@pytest.mark.parametrize('name', NN_FAILURES)
+def test_webnn_that_fails_hands_its_task_over(opened: Callable[[Combination], tuple[Page, Server]], name: str) -> None:
+    script, code = NN_FAILURES[name]
+    page, _ = opened(Combination('true', script=NO_WORKERS + script))
+    seen = page.evaluate(RUN, {**ARGUMENTS, 'device': ['webnn', 'wasm']})
+    check(seen['answer'])
+    check(seen['again'])
+    assert [seen['device'], seen['placed'], seen['events']] == ['wasm', 'wasm', [['webnn', 'wasm', code]]]
+    alone = page.evaluate(RUN, {**ARGUMENTS, 'device': 'webnn'})
+    assert [alone['code'], alone['events']] == [code, []]
+
+
 @pytest.mark.parametrize('name', FAILURES)
 def test_a_device_that_fails_hands_its_task_over(opened: Callable[[Combination], tuple[Page, Server]], name: str) -> None:
     script, code = FAILURES[name]

@@ -1,4 +1,4 @@
-"""These tests need transformers and torch, which `make test-nightly` installs; `make test` leaves them out as a whole."""
+"""These tests need transformers and torch, which `make test-nightly` installs, and Firefox; `make test` leaves them out as a whole."""
 
 from __future__ import annotations
 

@@ -8,6 +8,12 @@ import pytest
 
 from edgeflow.backends.webnn import device
 from tests.webnn.recorder import Context
+from toolchain.wasm import build_wasm
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _binaries() -> None:
+    build_wasm()
 
 
 @pytest.fixture

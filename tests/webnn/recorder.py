@@ -70,6 +70,7 @@ class Builder:
     context: Context
     inputs: dict[str, Operand] = field(default_factory=dict)
     built: bool = False
+    called: set[str] = field(default_factory=set)
 
     def declare(self, name: str, dtype: str, shape: list[int]) -> Operand:
         self.context.check()
@@ -92,6 +93,7 @@ class Builder:
 
     def call(self, op: str, given: list, options: dict) -> list[Operand]:
         self.context.check()
+        self.called.add(op)
         assert op in OPERATIONS, f'MLGraphBuilder.{op} is not in tests/webnn/operations.py'
         assert options.keys() <= OPTIONS.get(op, set()), f'{op} has no options {sorted(options.keys() - OPTIONS.get(op, set()))}'
         operands = [x for part in given for x in (part if isinstance(part, list) else [part]) if isinstance(x, Operand)]
@@ -129,6 +131,8 @@ class Builder:
         self.built = True
         for operand in outputs.values():
             assert operand.builder is self and operand.is_made, 'an input or a constant is no output'
+        if self.called & self.context.uncompiled:
+            raise EdgeflowError('internal', f'WebNN fails: {sorted(self.called & self.context.uncompiled)}')
         assert len({id(x) for x in outputs.values()}) == len(outputs), 'an operand is an output twice'
         graph = Graph(self.context, self.inputs, outputs)
         self.context.graphs.append(graph)
@@ -142,6 +146,8 @@ class Context:
     lost: bool = False
     graphs: list[Graph] = field(default_factory=list)
     tensors: list[Tensor] = field(default_factory=list)
+    # Operators that no graph with them can be compiled with.
+    uncompiled: set[str] = field(default_factory=set)
     # 'dispatch' and 'read', in order.
     events: list[str] = field(default_factory=list)
 

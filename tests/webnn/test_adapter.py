@@ -110,6 +110,17 @@ async def test_what_the_limits_do_not_allow_runs_on_wasm(contexts: list[Context]
     model.dispose()
 
 
+async def test_what_cannot_be_compiled_runs_on_wasm(contexts: list[Context]) -> None:
+    model = await create_model(made(CUT, {'x': [4, 4]}, ['y'], {'w': WEIGHT, 'v': WEIGHT.T.copy()}), {}, 'webnn')
+    contexts[0].uncompiled.add('abs')
+    results = await model.run({'x': tensor(WEIGHT)})
+    np.testing.assert_allclose(results['y'].data.reshape(4, 4), np.abs(WEIGHT @ WEIGHT.T @ np.arctan(WEIGHT @ WEIGHT)), rtol=1e-5)
+    placement = model.placement()
+    assert placement.nodes == {'MatMul': 3} and placement.reasons['Abs'] == "WebNN fails: ['abs']"
+    model.dispose()
+    assert contexts[0].alive() == 0
+
+
 async def test_graphs_are_kept_by_shape(contexts: list[Context]) -> None:
     model = await load_model(str(MODELS / BERT.model), device='webnn')
     for length, graphs in ((3, 1), (5, 2), (3, 2)):

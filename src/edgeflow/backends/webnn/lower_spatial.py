@@ -59,7 +59,8 @@ def pool_lowering(method: str) -> NnLowering:
         windows = pool_windows(context_of(e.b, node, inputs))
         x = image(e, e.value(at(inputs, 0)))
         padded = max(windows.pads) > 0
-        if int_of(node, 'ceil_mode') != 0 or int_of(node, 'storage_order') != 0 or (method == 'averagePool2d' and padded and int_of(node, 'count_include_pad') != 0):
+        if int_of(node, 'ceil_mode') != 0 or int_of(node, 'storage_order') != 0 or (method == 'averagePool2d' and padded):
+            # Chromium's cpu counts what is padded.
             raise e.refuse('windows beyond the image')
         options = window_options(windows)
         options['windowDimensions'] = windows.kernel if len(windows.kernel) == 2 else [1, windows.kernel[0]]
@@ -101,6 +102,6 @@ def lower_resize(e: Emitter, node: Node, inputs: list[Value | None], outputs: li
 
 
 SPATIAL_LOWERINGS: dict[str, NnLowering] = {
-    'Conv': lower_conv, 'ConvTranspose': lower_conv_transpose, 'MaxPool': pool_lowering('maxPool2d'), 'AveragePool': pool_lowering('averagePool2d'), 'GlobalAveragePool': global_lowering('reduceMean'),
-    'GlobalMaxPool': global_lowering('reduceMax'), 'Resize': lower_resize,
+    'Conv': lower_conv, 'ConvTranspose': lower_conv_transpose, 'Resize': lower_resize, 'MaxPool': pool_lowering('maxPool2d'),
+    'AveragePool': pool_lowering('averagePool2d'), 'GlobalAveragePool': global_lowering('reduceMean'), 'GlobalMaxPool': global_lowering('reduceMax'),
 }

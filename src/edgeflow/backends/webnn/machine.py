@@ -10,7 +10,7 @@ from edgeflow.backends.wasm.machine import WasmMachine
 from edgeflow.backends.webnn.device import Nn
 from edgeflow.backends.webnn.emitter import TYPES, Emission, Emitter, NnLowering, NnStepBuilder
 from edgeflow.backends.webnn.lowerings import NN_LOWERINGS
-from edgeflow.backends.webnn.partition import Division, divide
+from edgeflow.backends.webnn.partition import Division, divide, name_of
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.graph import Node
 from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
@@ -32,13 +32,15 @@ def forget(outputs: list[Value | None]) -> None:
 
 
 class NnMachine:
-    """One model's machine. division: of the plan made last; reasons: why nodes of it run on WASM, by operator."""
+    """One model's machine. division: of the plan made last; reasons: why nodes of it run on WASM, by operator.
+    refused: nodes that WebNN took and could not compile, by partition.name_of(), with its words."""
 
     def __init__(self, wasm: WasmMachine, nn: Nn) -> None:
         self.wasm: WasmMachine = wasm
         self.nn: Nn = nn
         self.division: Division | None = None
         self.reasons: dict[str, str] = {}
+        self.refused: dict[str, str] = {}
 
     def lowering(self, key: str) -> Lowering | None:
         wasm = self.wasm.lowering(key)
@@ -78,7 +80,10 @@ class NnMachine:
     ) -> str:
         """'' if WebNN takes the node: its step is then the builder's only one. Else why not."""
         nn = NN_LOWERINGS.get(key)
-        return NO_OPERATOR if nn is None else take(b, nn, node, inputs, outputs, near)
+        if nn is None:
+            return NO_OPERATOR
+        refused = self.refused.get(name_of(node), '')
+        return refused if refused != '' else take(b, nn, node, inputs, outputs, near)
 
     def initializer(self, key: str) -> Value:
         return self.wasm.initializer(key)

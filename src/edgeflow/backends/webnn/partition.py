@@ -136,9 +136,9 @@ def number_far(stretches: list[list[NodeSteps]]) -> int:
     return len([stretch for stretch in stretches if is_far(stretch[0])])
 
 
-def name_of(group: NodeSteps) -> str:
+def name_of(node: Node) -> str:
     """Tells the nodes of a plan apart, but for a conversion of what a Cast gave."""
-    return group.node.key() + ' ' + group.node.outputs[0]
+    return node.key() + ' ' + node.outputs[0]
 
 
 def moved_home(groups: list[NodeSteps], moved: set[str], reasons: dict[str, str], reason: str) -> list[NodeSteps]:
@@ -146,7 +146,7 @@ def moved_home(groups: list[NodeSteps], moved: set[str], reasons: dict[str, str]
     result: list[NodeSteps] = []
     for group in groups:
         step = group.steps[0]
-        if isinstance(step, Emission) and step.near is not None and name_of(group) in moved:
+        if isinstance(step, Emission) and step.near is not None and name_of(group.node) in moved:
             result.append(NodeSteps(group.node, group.outputs, step.near))
             reasons[group.node.key()] = reason
         else:
@@ -160,7 +160,7 @@ def without_bulk(groups: list[NodeSteps], reasons: dict[str, str]) -> list[NodeS
     for group in groups:
         step = group.steps[0]
         if isinstance(step, Emission) and step.bulky:
-            bulky.add(name_of(group))
+            bulky.add(name_of(group.node))
     found: dict[str, str] = {}
     moved = moved_home(groups, bulky, found, BULKY)
     if len(found) == 0 or number_far(best_order(moved)) > number_far(best_order(groups)):
@@ -177,7 +177,7 @@ def without_light(groups: list[NodeSteps], reasons: dict[str, str]) -> list[Node
         for stretch in far:
             if not is_heavy(stretch):
                 for group in stretch:
-                    light.add(name_of(group))
+                    light.add(name_of(group.node))
         if len(far) < 2 or len(light) == 0 or len([stretch for stretch in far if is_heavy(stretch)]) == 0:
             return groups
         groups = moved_home(groups, light, reasons, LIGHT)

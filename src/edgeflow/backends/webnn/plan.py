@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from edgeflow.backends.wasm.executable import WasmPlan, free_plan, node_name, output_literals, written_plan
 from edgeflow.backends.webnn.emitter import TYPES, Emission, NnStepBuilder, repeat_call
 from edgeflow.backends.webnn.machine import NnMachine
-from edgeflow.backends.webnn.partition import Division, Partition
+from edgeflow.backends.webnn.partition import Division, Partition, name_of
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_of
 from edgeflow.host.port import Bytes, NnBuilder, NnGraph, NnOperand, NnTensor
 from edgeflow.ir.graph import Graph
 from edgeflow.plan.link import WORD, link
 from edgeflow.plan.planner import Draft, make_plan
-from edgeflow.plan.values import Value
+from edgeflow.plan.values import NodeSteps, Value
+
+
+# What is said where a graph cannot be compiled.
+REFUSALS = ['internal', 'unsupported-op']
 
 
 @dataclass
@@ -50,7 +54,20 @@ class NnPlan:
 async def make_nn_plan(
     graph: Graph, shapes: dict[str, list[int]], outputs: list[str], machine: NnMachine, known: dict[str, list[int]],
 ) -> NnPlan:
-    """Plan and compile. EdgeflowErrors: those of make_plan(), 'out-of-memory', 'device-lost'; 'internal' where WebNN could not compile what it took."""
+    """Plan and compile; what WebNN took and cannot compile after all goes to WASM. EdgeflowErrors: those of make_plan(), 'out-of-memory', 'device-lost',
+    'internal' where it can compile each node but not all together."""
+    while True:
+        refused = len(machine.refused)
+        try:
+            return await _planned(graph, shapes, outputs, machine, known)
+        except EdgeflowError:
+            if len(machine.refused) == refused:
+                raise
+
+
+async def _planned(
+    graph: Graph, shapes: dict[str, list[int]], outputs: list[str], machine: NnMachine, known: dict[str, list[int]],
+) -> NnPlan:
     wasm = machine.wasm
     engine = wasm.engine
     b = NnStepBuilder(machine, machine.nn.context.sketch())
@@ -72,13 +89,10 @@ async def make_nn_plan(
                 for step in group.steps:
                     names.append(node_name(group.node))
                 stages[-1].last = len(names)
-        try:
-            for stage in stages:
-                size = size + await _compile(machine, stage)
-        except EdgeflowError as error:
-            if error.code != 'unsupported-op':
-                raise
-            raise EdgeflowError('internal', f'WebNN took a node and refuses it in a graph: {error.message}', {}) from None
+        for stage in stages:
+            partition = stage.partition
+            if partition is not None:
+                size = size + await _compile(machine, stage, partition)
         steps = [step for step in draft.steps() if not isinstance(step, Partition)]
         tape = link(steps, engine.kernels, output_literals(draft))
         engine.ensure_arena(draft.arena_size)
@@ -97,11 +111,37 @@ async def make_nn_plan(
     return plan
 
 
-async def _compile(machine: NnMachine, stage: Compiled) -> int:
-    """Build a stage's graph; the bytes of its constants."""
-    partition = stage.partition
-    if partition is None:
-        return 0
+async def _compile(machine: NnMachine, stage: Compiled, partition: Partition) -> int:
+    """Build a stage's graph; the bytes of its constants. Where that fails, NnMachine.refused hears of the nodes that cannot be compiled even alone."""
+    try:
+        return await _build(machine, stage, partition)
+    except EdgeflowError as error:
+        if error.code not in REFUSALS:
+            raise
+        for group in partition.groups:
+            await _try_alone(machine, group)
+        raise EdgeflowError('internal', f'WebNN cannot compile a graph: {error.message}', {}) from None
+
+
+async def _try_alone(machine: NnMachine, group: NodeSteps) -> None:
+    step = group.steps[0]
+    if not isinstance(step, Emission) or step.near is None:
+        return
+    builder = machine.nn.context.sketch()
+    at: dict[int, NnOperand] = {}
+    for value in step.values.values():
+        if not value.root().constant:
+            at[value.number] = builder.declare(f'v{value.number}', TYPES[value.dtype], value.shape)
+    try:
+        _repeat(machine, builder, step, at, [])
+        (await builder.build({f'v{value.number}': at[value.number] for value in step.results.values()})).destroy()
+    except EdgeflowError as error:
+        if error.code not in REFUSALS:
+            raise
+        machine.refused[name_of(group.node)] = error.message
+
+
+async def _build(machine: NnMachine, stage: Compiled, partition: Partition) -> int:
     builder = machine.nn.context.sketch()
     at: dict[int, NnOperand] = {}
     for value in partition.inputs:

@@ -30,7 +30,6 @@ from edgeflow.passes.rename import all_graphs
 from edgeflow.plan.builder import CacheLayout, StepBuilder
 from edgeflow.plan.link import WORD, Tape, link
 from edgeflow.plan.planner import Draft, initializer_key, make_plan, scope_key
-from edgeflow.plan.printer import print_plan
 from edgeflow.plan.stretches import SharePlan
 from edgeflow.plan.values import Pointer, Step, Value
 
@@ -222,6 +221,8 @@ class WasmExecutable:
     async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
         if self._pausing:
             raise EdgeflowError('invalid-argument', 'plans are described between runs; one is under way', {})
+        from edgeflow.plan.printer import print_plan
+
         return print_plan(self._plan(self._living(), shapes, outputs, {}).draft)
 
     def memory(self) -> MemoryUse:

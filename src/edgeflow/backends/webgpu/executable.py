@@ -34,7 +34,6 @@ from edgeflow.passes.inline_constant_if import deciding_inputs
 from edgeflow.passes.rename import all_graphs
 from edgeflow.plan.builder import CacheLayout
 from edgeflow.plan.link import WORD
-from edgeflow.plan.printer import print_plan
 from edgeflow.plan.values import Value
 
 MOST_PLANS = 16
@@ -308,6 +307,8 @@ class GpuExecutable:
 
     async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
         plan = await self._plan(self._living(), shapes, outputs, {})
+        from edgeflow.plan.printer import print_plan
+
         return print_plan(plan.draft)
 
     def memory(self) -> MemoryUse:

@@ -183,9 +183,10 @@ def dispatch_step(b: GpuBuilder, product: StepProduct, write: bool) -> bool:
     stored = 'c'
     sets = 0
     for q in range(len(product.matrices)):
-        matrix: Matrix = product.matrices[q]
+        matrix = product.matrices[q]
         bind(f'b_{q}', matrix.weight, 'vec2u', 'read')
-        text: str = matrix.codes.functions.replace('scale_of', f'scale_of_{q}').replace('zero_of', f'zero_of_{q}')
+        functions: str = matrix.codes.functions
+        text = functions.replace('scale_of', f'scale_of_{q}').replace('zero_of', f'zero_of_{q}')
         for name, value in matrix.codes.tables:
             kind = b.kind(value)
             bind(f'{name}_{q}', value, 'u32' if kind == 'bytes' else kind, 'read')

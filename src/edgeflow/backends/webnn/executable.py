@@ -26,7 +26,6 @@ from edgeflow.host.port import Bytes, NnTensor
 from edgeflow.ir.dtype import DTYPE_CODES
 from edgeflow.ir.graph import Graph, TensorData
 from edgeflow.passes.inline_constant_if import deciding_inputs
-from edgeflow.plan.printer import print_plan
 from edgeflow.plan.values import NodeSteps, Value
 
 MOST_PLANS = 16
@@ -236,6 +235,8 @@ class NnExecutable:
 
     async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
         plan = await self._plan(self._living(), shapes, outputs, {})
+        from edgeflow.plan.printer import print_plan
+
         lines = [print_plan(plan.draft)]
         for stage in plan.stages:
             partition = stage.partition

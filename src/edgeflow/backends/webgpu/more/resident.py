@@ -59,7 +59,7 @@ async def keep_outputs(machine: GpuMachine, plan: GpuPlan, outputs: list[str], k
         finally:
             await device.settled()
     except Exception:
-        for held in kept.values():
-            held.free()
+        for made in kept.values():
+            made.free()
         raise
     return copies

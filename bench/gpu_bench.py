@@ -32,7 +32,9 @@ class Kernels:
 
     def __init__(self) -> None:
         from edgeflow.backends.webgpu.device import open_device
+        from edgeflow.backends.webgpu.lower_quantized import install_quantized
 
+        install_quantized()
         opened = asyncio.run(open_device())
         if opened is None:
             raise SystemExit('gpu_bench: no GPU adapter')

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.model_cases import ModelFile, check_output, decoder_files, encoder_files, read_case
+from tests.browser.model_cases import MODELS, ModelFile, check_output, decoder_files, encoder_files, read_case
 from tests.browser.page_model import run_in_page
 from toolchain.serve import Server
 
@@ -39,6 +40,32 @@ def test_outputs_are_those_of_onnxruntime(gpu_page: Page, server: Server, file: 
         assert outputs.keys() == case.outputs.keys()
         for name, expected in case.outputs.items():
             check_output(outputs[name], expected, file.variant)
+
+
+def test_a_session_in_a_worker_goes_ahead(gpu_page: Page, server: Server) -> None:
+    # Greedy tokens; then one that was not chosen, when the step after the chosen one was already on its way.
+    file = json.loads((MODELS / 'smollm2-mini/cases/generate.json').read_text())['prompts'][0]
+    # As many as do not depend on how onnxruntime rounds activations.
+    wanted = file['files']['onnx/model_q4.onnx']['new_ids'][:12]
+    answer = gpu_page.evaluate("""async ([url, prompt, count]) => {
+      const { loadModel } = await import('/dist/edgeflow.js');
+      const model = await loadModel(url, { device: 'webgpu' });
+      const generate = async (session, next, count) => {
+        const ids = [next.tokenId];
+        while (ids.length < count) ids.push((await session.feed([ids.at(-1)])).tokenId);
+        return ids;
+      };
+      const session = await model.openSession();
+      const ids = await generate(session, await session.prompt(prompt), count);
+      const other = (ids.at(-1) + 1) % 500;
+      const turned = await generate(session, await session.feed([other]), 4);
+      const again = await model.openSession();
+      const straight = await generate(again, await again.prompt([...prompt, ...ids.slice(0, -1), other]), 4);
+      model.dispose();
+      return { ids, turned, straight };
+    }""", [server.url('/models/smollm2-mini/onnx/model_q4.onnx'), file['input_ids'], len(wanted)])
+    assert answer['ids'] == wanted
+    assert answer['turned'] == answer['straight']
 
 
 # In a page without workers the device is the page's own, so that it can be taken here.

@@ -137,3 +137,45 @@ def test_an_allocation_that_is_too_large_is_an_error_and_leaves_nothing(page: Pa
     assert seen['stats'][0] == seen['stats'][1] > 0 == seen['stats'][2]
     if workers == 0:
         assert seen['buffers'][0] == seen['buffers'][1] > 0 == seen['buffers'][2]
+
+
+def test_tensors_that_nobody_holds_are_freed_in_the_worker(page: Page, server: Server) -> None:
+    before = page.evaluate('async ([url, bytes, rows, workers]) => {' + PRELUDE + """
+      const model = await loadModel(url, { device: 'webgpu' });
+      for (let i = 0; i < 3; i++) await model.run(given(rows), { location: 'gpu' });
+      model.dispose();
+      window.size = () => memoryStats().gpu.size;
+      return size();
+    }""", [server.url(MODEL), [], ROWS, 1])
+    assert before > 0 and len(page.workers) == 1
+    cdp = page.context.new_cdp_session(page)
+    for _ in range(100):
+        cdp.send('HeapProfiler.collectGarbage')
+        page.wait_for_timeout(20)
+        if len(page.workers) == 0:
+            break
+    # The last of them has left the worker, which ends so.
+    assert len(page.workers) == 0 and page.evaluate('size()') == 0
+
+
+STEPS = 'async ([url, bytes, rows, workers]) => {' + PRELUDE + """
+  const model = await loadModel(url, { device: 'webgpu' }), session = await model.openSession(), other = await model.openSession();
+  const ids = [5, 9, 2, 7], seen = [], plain = [];
+  let token = (await session.prompt(ids)).tokenId, next = (await other.prompt(ids)).tokenId;
+  for (let i = 0; i < 4; i++) {
+    const times = await session.profile([token]);
+    seen.push([times.length, times.every(({ device, ms }) => device === 'webgpu' && ms >= 0), session.ids.length]);
+    token = (await session.feed([token])).tokenId;
+    next = (await other.feed([next])).tokenId;
+    plain.push([token, next]);
+  }
+  model.dispose();
+  return { seen, plain };
+}"""
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_steps_of_sessions_are_timed_and_forgotten(page: Page, server: Server, workers: int) -> None:
+    seen = page.evaluate(STEPS, [server.url('/models/gpt2-mini/onnx/decoder_model_merged.onnx'), [], ROWS, workers])
+    assert all(count > 10 and on_gpu and length == 4 + i for i, (count, on_gpu, length) in enumerate(seen['seen']))
+    assert all(token == next for token, next in seen['plain'])

@@ -27,6 +27,10 @@ export async function accepted(bytes: Uint8Array, signal: AbortSignal): Promise<
   same<Awaited<ReturnType<typeof model.describePlan>>, string>(true);
   const outputs = await model.run({ x });
   same<typeof outputs, Record<string, Tensor>>(true);
+  const kept = await model.run({ x }, { location: 'gpu' });
+  same<typeof x.location, 'host' | 'gpu'>(true);
+  same<Awaited<ReturnType<typeof x.read>>, typeof x.data>(true);
+  for (const time of await model.profile(kept)) same<[typeof time.node, typeof time.ms], [string, number]>(true);
   model.dispose();
 
   const extractor: FeatureExtractionPipeline = await pipeline('feature-extraction', 'org/model', { onProgress: event => event.totalAll });
@@ -83,6 +87,8 @@ export async function scoped(model: Model): Promise<void> {
 export async function refused(model: Model, x: Tensor): Promise<void> {
   // @ts-expect-error a misspelt option of batching
   await loadModel('model.onnx', { batching: { maxsize: 4 } });
+  // @ts-expect-error no such location
+  await (await loadModel('model.onnx')).run({}, { location: 'webgpu' });
   // @ts-expect-error a tensor needs data
   tensor();
   // @ts-expect-error a shape is a list

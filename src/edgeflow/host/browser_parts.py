@@ -16,7 +16,7 @@ def _failed(message: str) -> EdgeflowError:
 
 
 __pragma__('js', r'''
-// Beside the parts: the large binaries, for workers that run a copy of edgeflow.js.
+// Beside the parts: the second binaries, for workers that run a copy of edgeflow.js.
 const addresses = {
   'edgeflow-more-simd.wasm': () => new URL('./edgeflow-more-simd.wasm', import.meta.url).href,
   'edgeflow-more-relaxed.wasm': () => new URL('./edgeflow-more-relaxed.wasm', import.meta.url).href,

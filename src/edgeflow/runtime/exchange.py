@@ -15,8 +15,8 @@ def tensor_feed(tensor: Tensor) -> Feed:
     """A tensor as an executable takes it."""
     if tensor.dtype == 'string':
         return Feed('string', tensor.shape, new_array('uint8', 0), cast('list[object]', tensor.data))
-    if tensor.held is not None:
-        return Feed(tensor.dtype, tensor.shape, new_array('uint8', 0), [], tensor.held)
+    if tensor._held is not None:
+        return Feed(tensor.dtype, tensor.shape, new_array('uint8', 0), [], tensor._held)
     return Feed(tensor.dtype, tensor.shape, tensor.data)
 
 

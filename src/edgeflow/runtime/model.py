@@ -150,7 +150,7 @@ class Model(Resource):
         feeds = check_inputs(self.inputs, inputs)
         if asked.transfer:
             for tensor in inputs.values():
-                if not isinstance(tensor, Tensor) or tensor.held is None:
+                if not isinstance(tensor, Tensor) or tensor._held is None:
                     dispose_all(tensor)
 
         async def work(request: RunRequest, context: RunContext) -> dict[str, Feed]:

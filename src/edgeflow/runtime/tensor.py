@@ -47,8 +47,7 @@ class Tensor(Resource):
         self.shape: list[int] = shape
         self.size: int = element_count(shape)
         self._data: NumericArray | None = data
-        # Internal: exchange.tensor_feed().
-        self.held: Held | None = held
+        self._held: Held | None = held
         if held is None:
             self._begin('tensor', held_size(dtype, self.size))
         else:
@@ -57,13 +56,13 @@ class Tensor(Resource):
     @property
     def location(self) -> Literal['host', 'gpu']:
         """Where the numbers are. 'gpu': Model.run() was asked to leave them there; other models take them from there."""
-        return 'host' if self.held is None else 'gpu'
+        return 'host' if self._held is None else 'gpu'
 
     async def read(self) -> NumericArray:
         """The numbers, wherever they are: `data`, or a copy of what is on the GPU. EdgeflowErrors 'disposed', 'device-lost', 'worker-lost'."""
-        if self.held is None or self._data is None:
+        if self._held is None or self._data is None:
             return self.data
-        feed = await self.held.fetch()
+        feed = await self._held.fetch()
         return feed.data
 
     @property
@@ -78,7 +77,7 @@ class Tensor(Resource):
                 'disposed', f'expected a living tensor; this one ({describe(self.dtype, self.shape)}) was disposed',
                 {'dtype': self.dtype, 'shape': self.shape},
             )
-        if self.held is not None:
+        if self._held is not None:
             raise EdgeflowError('invalid-argument', 'the numbers of this tensor are on the GPU; `await tensor.read()` brings them', {})
         return self._data
 
@@ -95,8 +94,8 @@ class Tensor(Resource):
 
     def _free(self) -> None:
         self._data = None
-        if self.held is not None:
-            self.held.free()
+        if self._held is not None:
+            self._held.free()
 
     def _label(self) -> str:
         return describe(self.dtype, self.shape)

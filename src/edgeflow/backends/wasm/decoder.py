@@ -23,26 +23,18 @@ from edgeflow.backends.generation import Chooser, Feeding, NextToken, chooser_of
 from edgeflow.backends.wasm.decoder_feeds import capacity_for, filled, past_feeds, present_of, seen_states, state_feeds, token_feeds
 from edgeflow.backends.wasm.pages import MOST_ROWS, PAGE, PageList, PageMemory, PastInput, TableRow, find_pasts
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_bytes, array_ints, array_of, array_view, new_array
+from edgeflow.host.platform import array_bytes, array_ints, array_of, array_view
 from edgeflow.ir.graph import Graph, Node, ValueInfo
 from edgeflow.passes.inline_constant_if import deciding_inputs
 from edgeflow.passes.last_logits import LOGITS, TOKEN, last_logits
 from edgeflow.passes.past_positions import STATES, past_positions
 from edgeflow.plan.builder import CacheLayout
 
-INPUT = 'input_ids'
 OUTPUT = 'logits'
 FIRST_CAPACITY = 256
 # A long prompt goes in parts: the attention's scratch memory grows with them, and a run that is cancelled ends with its part.
 CHUNK = 512
 MASK_FAILURE = 6
-
-
-class Step(Protocol):
-    """A step of one session that was submitted."""
-
-    async def token(self) -> int:
-        """The token that it chose."""
 
 
 class Runner(Protocol):
@@ -54,8 +46,19 @@ class Runner(Protocol):
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
     ) -> dict[str, Feed]: ...
 
-    async def submit(self, feeds: dict[str, Feed], token: str, chained: bool) -> Step | None:
-        """Where steps go ahead: submit one, whose output `token` is read; chained: it takes the token of the step before. None: it cannot."""
+
+class Ahead(Protocol):
+    """Submits steps before the tokens are known that they take, where what runs them works beside this thread (backends/webgpu/ahead.py)."""
+
+    def held(self, session: object, length: int) -> int:
+        """How many places a session keeps that has so many tokens."""
+
+    def forget(self) -> None:
+        """Another run comes next."""
+
+    async def following(self, runner: Runner, session: object, ids: list[int], length: int, lay: Callable[[list[int], int], dict[str, Feed]], more: bool) -> int | None:
+        """The token after `length` tokens and one more, `ids`. lay: prepares a step for such a token, and gives its feeds. more: whether the plan
+        serves for another step. None: steps of this model cannot be submitted ahead."""
 
 
 @dataclass
@@ -78,29 +81,15 @@ class _Session:
     closed: bool = False
 
 
-@dataclass(frozen=True)
-class _Ahead:
-    """A step that was submitted for what comes after a session's first `length` tokens, if that is `token`."""
-
-    session: _Session
-    length: int
-    token: int
-    step: Step
-
-
 class WasmDecoder:
     """generation.Decoder."""
 
     def __init__(
         self, graph: Graph, runner: Callable[[Graph], Runner], pages: Callable[[list[PastInput]], PageMemory], memory: Callable[[], MemoryUse],
-        ahead: bool = False,
+        ahead: Ahead | None = None,
     ) -> None:
-        """runner: runs graphs on the model's weights. pages: the pages that its plans work on. memory: of the model. ahead: whether steps are
-        submitted before the tokens are known that they take, since what runs them works beside this thread."""
-        self._goes_ahead: bool = ahead
-        self._ahead: _Ahead | None = None
-        # The session that took the last step alone: it may well take the next.
-        self._stepped: _Session | None = None
+        """runner: runs graphs on the model's weights. pages: the pages that its plans work on. memory: of the model."""
+        self._ahead: Ahead | None = ahead
         self._memory: Callable[[], MemoryUse] = memory
         self._sessions: dict[int, _Session] = {}
         self._numbers: int = 0
@@ -199,13 +188,8 @@ class WasmDecoder:
         if session.stated > length:
             session.state = {}
             session.stated = 0
-        held = len(session.ids)
         ahead = self._ahead
-        if ahead is not None and ahead.session is session:
-            if ahead.length == held:
-                held = held + 1
-            else:
-                self._ahead = None
+        held = len(session.ids) if ahead is None else ahead.held(session, len(session.ids))
         if self._pages is not None and not session.closed:
             self._pages.resize(session.held, held)
 
@@ -256,8 +240,6 @@ class WasmDecoder:
         self, pages: PageMemory, rows: list[_Session], ids: list[list[int]], control: RunControl | None, last: bool,
     ) -> dict[str, Feed]:
         fresh = len(ids[0])
-        ahead = self._ahead
-        self._ahead = None
         for session in rows:
             if session.closed:
                 raise EdgeflowError('disposed', 'expected open sessions; one was closed while it was fed', {})
@@ -269,12 +251,19 @@ class WasmDecoder:
         try:
             for session in rows:
                 await self._keep_states(pages, session, control)
-            alone = len(rows) == 1 and fresh == 1 and lengths[0] > 0 and rows[0].chooser is None and len(self._appended) == 0
-            if alone and self._goes_ahead and (control is None or control.times is None):
-                token = await self._step(pages, rows[0], ids[0][0], capacity, ahead)
-                if token is not None:
-                    return {TOKEN: Feed('int32', [1, 1], array_of('int32', [token]))}
-            self._stepped = None
+            ahead = self._ahead
+            if ahead is not None:
+                timed = control is not None and control.times is not None
+                if len(rows) == 1 and fresh == 1 and lengths[0] > 0 and rows[0].chooser is None and len(self._appended) == 0 and not timed:
+                    # Another plan is made when it is certain that it is needed.
+                    more = capacity_for(lengths[0] + 2, FIRST_CAPACITY) == capacity + 1
+                    token = await ahead.following(
+                        self._run, rows[0], ids[0], lengths[0], lambda taken, length: self._laid(pages, rows, [taken], [length], capacity), more)
+                    if token is not None:
+                        return {TOKEN: Feed('int32', [1, 1], array_of('int32', [token]))}
+                    self._ahead = None
+                else:
+                    ahead.forget()
             feeds = self._laid(pages, rows, ids, lengths, capacity)
             return await self._run.run(feeds, self._wanted(rows, last), control)
         except Exception:
@@ -303,34 +292,6 @@ class WasmDecoder:
         feeds.update(past_feeds(pages.pasts, [len(rows), capacity, states]))
         self._run.cache = pages.layout(capacity + fresh)
         return feeds
-
-    async def _step(self, pages: PageMemory, session: _Session, token: int, capacity: int, ahead: _Ahead | None) -> int | None:
-        """The token after `token`. Before it is read, the step that takes it is submitted. None: steps of this model cannot be."""
-        length = len(session.ids)
-        step: Step | None = None
-        if ahead is not None and ahead.session is session and ahead.length == length and ahead.token == token:
-            step = ahead.step
-        likely = step is not None or self._stepped is session
-        self._stepped = session
-        if step is None:
-            step = await self._run.submit(self._laid(pages, [session], [[token]], [length], capacity), TOKEN, False)
-        if step is None:
-            self._goes_ahead = False
-            return None
-        following: Step | None = None
-        # As far as the plan serves: another one is made when it is certain that it is needed.
-        if likely and capacity_for(length + 2, FIRST_CAPACITY) == capacity + 1:
-            try:
-                feeds = self._laid(pages, [session], [[0]], [length + 1], capacity)
-                feeds[INPUT] = Feed(feeds[INPUT].dtype, feeds[INPUT].shape, new_array(feeds[INPUT].dtype, 0))
-                following = await self._run.submit(feeds, TOKEN, True)
-            except EdgeflowError:
-                # Nobody has asked for it yet; whoever does meets the error.
-                self._stepped = None
-        chosen = await step.token()
-        if following is not None:
-            self._ahead = _Ahead(session, length + 1, chosen, following)
-        return chosen
 
     async def _keep_states(self, pages: PageMemory, session: _Session, control: RunControl | None) -> None:
         """Make keys and values of the states of a session's encoder, unless it has them."""

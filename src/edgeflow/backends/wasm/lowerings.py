@@ -107,7 +107,7 @@ def lacks(graph: Graph, among: list[str] | None) -> bool:
 
 
 def needs_more(graph: Graph) -> bool:
-    """Whether what a node needs, of subgraphs too, is in the part and in the large binary."""
+    """Whether what a node needs, of subgraphs too, is in the part and in the second binary."""
     return lacks(graph, None) or _is_wide(graph)
 
 

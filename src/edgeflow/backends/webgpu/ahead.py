@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from edgeflow.backends.webgpu.executable import check_flags, flag_bytes
+from edgeflow.backends.contract import Feed
+from edgeflow.backends.webgpu.executable import GpuExecutable, check_flags, flag_bytes
 from edgeflow.backends.webgpu.machine import GpuMachine
 from edgeflow.backends.webgpu.pages import CHOSEN
 from edgeflow.backends.webgpu.plan import GPU, GpuPlan, piece_of
-from edgeflow.host.platform import new_deferred, read_i32, start_task
+from edgeflow.errors import EdgeflowError
+from edgeflow.host.platform import new_array, new_deferred, read_i32, start_task
 from edgeflow.host.port import Bytes, Deferred, GpuCommand, GpuPiece
+from edgeflow.passes.last_logits import TOKEN
 from edgeflow.plan.link import WORD
 
 INPUT = 'input_ids'
@@ -68,3 +71,59 @@ class SubmittedStep:
         if len(parts) > 1:
             self._check(parts[1])
         return read_i32(parts[0], 0)
+
+
+class StepsAhead:
+    """The step that was submitted last and not asked for yet: for what comes after a session's first `length` tokens, if that is `token`."""
+
+    def __init__(self) -> None:
+        self._session: object = None
+        self._length: int = 0
+        self._token: int = 0
+        self._step: SubmittedStep | None = None
+        # Whether that session took the last step alone: then it may well take the next.
+        self._likely: bool = False
+
+    def held(self, session: object, length: int) -> int:
+        """How many places a session keeps that has so many tokens."""
+        if self._step is None or self._session is not session:
+            return length
+        if self._length == length:
+            return length + 1
+        self._step = None
+        return length
+
+    def forget(self) -> None:
+        """Another run comes next."""
+        self._step = None
+        self._likely = False
+
+    async def following(
+        self, runner: GpuExecutable, session: object, ids: list[int], length: int, lay: Callable[[list[int], int], dict[str, Feed]], more: bool,
+    ) -> int | None:
+        """The token after `length` tokens and one more, `ids`; before it is read, the step is submitted that takes it. lay: prepares a step for such a
+        token, and gives its feeds. more: whether the plan serves for another step. None: steps of this model cannot be submitted ahead."""
+        same = self._session is session
+        step: SubmittedStep | None = self._step if same and self._length == length and self._token == ids[0] else None
+        likely = step is not None or (same and self._likely)
+        self.forget()
+        self._session = session
+        if step is None:
+            step = await runner.submit(lay(ids, length), TOKEN, False)
+        if step is None:
+            return None
+        self._likely = True
+        following: SubmittedStep | None = None
+        if likely and more:
+            try:
+                feeds = lay([0], length + 1)
+                given = feeds[INPUT]
+                feeds[INPUT] = Feed(given.dtype, given.shape, new_array(given.dtype, 0))
+                following = await runner.submit(feeds, TOKEN, True)
+            except EdgeflowError:
+                # Nobody has asked for it yet; whoever does meets the error.
+                self._likely = False
+        self._token = await step.token()
+        self._length = length + 1
+        self._step = following
+        return self._token

@@ -73,7 +73,8 @@ def shader_text(dispatch: Dispatch) -> str:
     if 'subgroup' in text:
         head = head + 'enable subgroups;\n'
     if 'subgroup_matrix' in text:
-        head = head + 'enable chromium_experimental_subgroup_matrix;\n'
+        # That a subgroup's number is the same for all of it is not seen.
+        head = head + 'enable chromium_experimental_subgroup_matrix;\ndiagnostic(off, chromium.subgroup_matrix_uniformity);\n'
     return head + text
 
 

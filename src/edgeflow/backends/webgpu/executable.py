@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from edgeflow.backends.contract import Feed, Held, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
-from edgeflow.backends.wasm.decoder import Step, WasmDecoder
+from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.engine import failure
 from edgeflow.backends.wasm.executable import (
     count_ops, detach, improve, known_values, open_machine, plan_key, relink, run_part, shapes_of,
@@ -157,7 +157,7 @@ class GpuExecutable:
         await self._settled(machine)
         return plan
 
-    async def submit(self, feeds: dict[str, Feed], token: str, chained: bool) -> Step | None:
+    async def submit(self, feeds: dict[str, Feed], token: str, chained: bool) -> object | None:
         """Submit a decoder's step, whose output `token` is read; chained: it takes the one of the step before, so none is fed. None: it cannot."""
         from edgeflow.backends.webgpu.ahead import submit_step
         turns = self._living().turns
@@ -344,12 +344,13 @@ class GpuExecutable:
 
     async def decoder(self) -> Decoder:
         from edgeflow.backends.wasm.decoder import WasmDecoder
+        from edgeflow.backends.webgpu.ahead import StepsAhead
         from edgeflow.backends.webgpu.sessions import page_memory, session_kernels
         if self._decoder is None:
             machine = self._living()
             machine.sessions = session_kernels()
             self._decoder = WasmDecoder(
-                self._graph, lambda graph: self._sibling(machine, graph), lambda pasts: page_memory(machine, pasts), self.memory, True)
+                self._graph, lambda graph: self._sibling(machine, graph), lambda pasts: page_memory(machine, pasts), self.memory, StepsAhead())
         return self._decoder
 
     def _sibling(self, machine: GpuMachine, graph: Graph) -> GpuExecutable:
@@ -436,6 +437,16 @@ def check_flags(plan: GpuPlan, flags: Bytes) -> None:
             raise failure(code, plan.failing[i], 'on the GPU')
 
 
+def is_quantized(graph: Graph) -> bool:
+    """Whether operators of the graph, or what they are made of, are in the part of quantised products."""
+    for part in all_graphs(graph):
+        for node in part.nodes:
+            for word in ['Integer', 'DynamicQuant', 'QLinear', 'QMatMul', 'QGemm', 'QAttention', 'NBits', 'Bnb4']:
+                if word in node.op:
+                    return True
+    return False
+
+
 async def load_webgpu(graph: Graph, rests: Rests, image: Image | None = None) -> GpuExecutable:
     """As wasm.executable.load_wasm(), for the GPU. EdgeflowErrors: 'platform' where there is none, too."""
     gpu = await shared_gpu()
@@ -443,6 +454,10 @@ async def load_webgpu(graph: Graph, rests: Rests, image: Image | None = None) ->
         raise EdgeflowError('platform', "there is no GPU that WebGPU could use here; device 'wasm' needs none", {})
     first = await open_machine(graph, 1, image)
     await improve(graph, first, rests)
+    if is_quantized(graph):
+        from edgeflow.backends.webgpu.lower_quantized import install_quantized
+
+        install_quantized()
     check_operators(graph, list(GPU_LOWERINGS.keys()))
     memory = GpuMemory(gpu.device)
     gpu.device.watch()

@@ -9,7 +9,9 @@ from edgeflow.backends.webgpu.chain_text import dispatch_chain
 from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.backends.webgpu.integers import Bytes4, dispatch_integers, is_unsigned, pack_rows
 from edgeflow.backends.webgpu.lower_reduce import reduce_axes
+from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
 from edgeflow.backends.webgpu.products import Codes, Product, declare, dispatch_product, filled, matmul_product, store_code
+from edgeflow.host.gpu_quantized import bring_shaders
 from edgeflow.ir.attributes import int_of, text_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
@@ -350,3 +352,10 @@ QUANTIZED_LOWERINGS: dict[str, GpuLowering] = {
     'com.microsoft:MatMulBnb4': lower_matmul_bnb4,
     'com.microsoft:MatMulNBits': lower_matmul_nbits,
 }
+
+
+def install_quantized() -> None:
+    """Have these among the lowerings."""
+    bring_shaders()
+    for key in QUANTIZED_LOWERINGS:
+        GPU_LOWERINGS[key] = QUANTIZED_LOWERINGS[key]

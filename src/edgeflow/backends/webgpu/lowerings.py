@@ -11,7 +11,6 @@ from edgeflow.backends.webgpu.lower_elementwise import ELEMENTWISE_LOWERINGS
 from edgeflow.backends.webgpu.lower_indexing import INDEXING_LOWERINGS
 from edgeflow.backends.webgpu.lower_movement import MOVEMENT_LOWERINGS
 from edgeflow.backends.webgpu.lower_norm import NORM_LOWERINGS
-from edgeflow.backends.webgpu.lower_quantized import QUANTIZED_LOWERINGS
 from edgeflow.backends.webgpu.lower_reduce import REDUCE_LOWERINGS
 from edgeflow.backends.webgpu.lower_spatial import SPATIAL_LOWERINGS
 
@@ -24,7 +23,7 @@ def _merged(tables: list[dict[str, GpuLowering]]) -> dict[str, GpuLowering]:
     return merged
 
 
-# A later table wins.
+# A later table wins. Those of quantised products come with their part (lower_quantized.py).
 GPU_LOWERINGS: dict[str, GpuLowering] = _merged([
     ELEMENTWISE_LOWERINGS,
     MOVEMENT_LOWERINGS,
@@ -35,6 +34,5 @@ GPU_LOWERINGS: dict[str, GpuLowering] = _merged([
     SPATIAL_LOWERINGS,
     DECODER_LOWERINGS,
     DENSE_LOWERINGS,
-    QUANTIZED_LOWERINGS,
     CONV_LOWERINGS,
 ])

@@ -1,5 +1,5 @@
 """The lowerings of the operators that common models do not have, by Node.key(): one table for each
-family. Their kernels are in the large binary (wasm/more)."""
+family. Their kernels are in the second binary (wasm/more)."""
 
 from __future__ import annotations
 

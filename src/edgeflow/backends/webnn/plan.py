@@ -112,21 +112,33 @@ async def _planned(
 
 
 async def _compile(machine: NnMachine, stage: Compiled, partition: Partition) -> int:
-    """Build a stage's graph; the bytes of its constants. Where that fails, NnMachine.refused hears of the nodes that cannot be compiled even alone."""
+    """Build a stage's graph; the bytes of its constants. Where that fails, NnMachine.refused hears of the nodes that cannot be compiled even alone.
+
+    If that is each of them, nothing is wrong with the nodes.
+    """
     try:
         return await _build(machine, stage, partition)
     except EdgeflowError as error:
         if error.code not in REFUSALS:
             raise
+        found: dict[str, str] = {}
+        compiled = False
         for group in partition.groups:
-            await _try_alone(machine, group)
+            message = await _try_alone(machine, group)
+            if message == '':
+                compiled = True
+            else:
+                found[name_of(group.node)] = message
+        if compiled:
+            machine.refused.update(found)
         raise EdgeflowError('internal', f'WebNN cannot compile a graph: {error.message}', {}) from None
 
 
-async def _try_alone(machine: NnMachine, group: NodeSteps) -> None:
+async def _try_alone(machine: NnMachine, group: NodeSteps) -> str:
+    """Why a node cannot be compiled even alone; '' if it can, or must not run elsewhere."""
     step = group.steps[0]
     if not isinstance(step, Emission) or step.near is None:
-        return
+        return ''
     builder = machine.nn.context.sketch()
     at: dict[int, NnOperand] = {}
     for value in step.values.values():
@@ -138,7 +150,8 @@ async def _try_alone(machine: NnMachine, group: NodeSteps) -> None:
     except EdgeflowError as error:
         if error.code not in REFUSALS:
             raise
-        machine.refused[name_of(group.node)] = error.message
+        return error.message
+    return ''
 
 
 async def _build(machine: NnMachine, stage: Compiled, partition: Partition) -> int:

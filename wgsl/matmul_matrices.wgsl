@@ -14,7 +14,7 @@ var<workgroup> tile_b: array<f16, $BKu * PITCH_B>;
 var<workgroup> made: array<f32, 4u * MADE>;
 
 fn fetch_a(start: u32, m: u32, k: u32, i: u32) -> vec4f { return load_a(start + (m + i / DEPTH) * p.a_row, k + i % DEPTH * 4u); }
-fn fetch_b(start: u32, k: u32, n: u32, i: u32) -> vec4f { return load_b(start + column(n + i % COLUMNS * 4u), k + i / COLUMNS); }
+fn fetch_b(start: u32, k: u32, n: u32, i: u32) -> $WB { return load_b(start + column(n + i % COLUMNS * 4u), k + i / COLUMNS); }
 
 fn place_a(i: u32, v: vec4f) {
   let at = i / DEPTH * PITCH_A + i % DEPTH * 4u;
@@ -23,7 +23,7 @@ $for l 4 {
 $}
 }
 
-fn place_b(i: u32, v: vec4f) {
+fn place_b(i: u32, v: $WB) {
   let at = i / COLUMNS * PITCH_B + i % COLUMNS * 4u;
 $for l 4 {
   tile_b[at + #lu] = f16(v[#l]);

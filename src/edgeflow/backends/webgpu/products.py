@@ -270,12 +270,16 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
         code['$B'] = element(b, product.b, rows or across)
         code['$COLUMN'] = 'n / 4u' if rows else f'{local} * p.b_column'
         four_of_b = 'b[at + k * p.b_row]' if rows else 'b[at + k / 4u]' if across else four('b', 'at + k * p.b_row', 'p.b_column')
-        code['$LOAD_B'] = f'return select(vec4f(), vec4f({four_of_b}), k < p.k);' if edge else f'return vec4f({four_of_b});'
+        loaded = 'vec4f' if matrices is None else code['$B']
+        code['$LOAD_B'] = f'return select({loaded}(), {loaded}({four_of_b}), k < p.k);' if edge else f'return {loaded}({four_of_b});'
         alone = code['$LOAD_B']
         for i in range(len(product.others)):
             declare(b, f'b_{i + 1}', product.others[i][0], rows, bindings, declared)
             code['$LOAD_B'] = f'if (batch == {i + 1}u) {{ {alone.replace("b[", f"b_{i + 1}[")} }} ' + code['$LOAD_B']
     store_code(b, product, bindings, declared, code)
+    if matrices is not None:
+        # What is on its way to the tile of B takes half the registers so.
+        code['$WB'] = code['$B']
     if len(bindings) > b.features.buffers:
         return False
     a_unit = 4 if by_fours else 1

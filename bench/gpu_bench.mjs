@@ -1,5 +1,5 @@
 // Measures models on a GPU in Node with Dawn (npm `webgpu`, the WebGPU of Chrome), beside onnxruntime-web's WebGPU in the same run:
-//   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [minilm] [four] [bert128] [bert512] [decode] [matrices]
+//   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [--without-matrices] [minilm] [four] [bert128] [bert512] [decode] [matrices]
 // First each model of ours alone; then the two sides take turns, round by round, in which the GPU is never warm for long. Figures go to
 // bench/gpu-node.json with the device's name.
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -17,22 +17,26 @@ const SHAPES = {
 const words = process.argv.slice(2);
 const out = words.includes('--out') ? words.splice(words.indexOf('--out'), 2)[1] : path.join(HERE, 'gpu-node.json');
 const withPeer = !words.includes('--without-peer');
+const withMatrices = !words.includes('--without-matrices');
 const [folder, ...asked] = words.filter(word => !word.startsWith('--'));
 const chosen = asked.length > 0 ? asked : [...Object.keys(SHAPES), 'decode', 'matrices'];
 const WARM_MS = 400;
 
 const { create, globals } = await import('webgpu');
 Object.assign(globalThis, globals);
-const gpu = create(['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia']);
+// Timestamps as they are: Dawn rounds them to 65 us.
+const gpu = create(['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia', 'disable-dawn-features=timestamp_quantization']);
 Object.defineProperty(globalThis, 'navigator', { value: { gpu, hardwareConcurrency: 4, userAgent: 'Node' }, configurable: true });
 const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
 const device = adapter.info.description || adapter.info.device || adapter.info.vendor;
 
 const prototype = Object.getPrototypeOf(adapter);
 const request = prototype.requestDevice;
-let submitted = 0;
+let submitted = 0, line;
 prototype.requestDevice = async function (...options) {
-  const made = await request.apply(this, options), queue = made.queue, submit = queue.submit.bind(queue);
+  const features = options[0]?.requiredFeatures;
+  if (features && !withMatrices) options[0].requiredFeatures = [...features].filter(feature => feature !== 'chromium-experimental-subgroup-matrix');
+  const made = await request.apply(this, options), queue = line = made.queue, submit = queue.submit.bind(queue);
   queue.submit = commands => {
     submit(commands);
     submitted = performance.now();
@@ -155,25 +159,32 @@ async function decode() {
   return row;
 }
 
-// Products of float16 weights (bench/gpu_models.py), by matrix units where the device has them: by the GPU's clock, beside sums in float64.
+// Products of float16 weights (bench/gpu_models.py), by matrix units where the device has them, beside sums in float64. A GPU that was idle is slow at
+// first: so each timing by its clock comes right after many runs, whose factor and results stay on the GPU; run_ms: one of these.
 async function matrices() {
   const model = await loadModel(new Uint8Array(readFileSync(path.join(folder, 'half.onnx'))), { device: 'webgpu' }), size = 4096;
   const weights = new Float32Array(readFileSync(path.join(folder, 'half.bin')).buffer.slice(0)), made = [];
   for (const m of [4096, 1024, 512, 100]) {
     const x = Float32Array.from(numbers(m * size, 2001), number => number / 1024 - 0.9765625), feeds = { x: tensor(x, [m, size]) };
-    const { y } = await model.run(feeds);
+    const { y } = await model.run(feeds, { location: 'gpu' }), results = await y.read();
     let off = 0;
     for (const [i, j] of [[0, 0], [m - 1, size - 1], [37, 1001], [99, 4090], [m >> 1, 77]]) {
       let sum = 0;
       for (let k = 0; k < size; k++) sum += x[i * size + k] * weights[k * size + j];
-      off = Math.max(off, Math.abs(sum - y.data[i * size + j]));
+      off = Math.max(off, Math.abs(sum - results[i * size + j]));
+    }
+    const there = { x: y }, count = Math.min(160, 16 * size / m), runs = [], clock = [];
+    for (const end = performance.now() + 2 * WARM_MS; performance.now() < end || runs.length < 5;) {
+      const began = performance.now(), outputs = [];
+      for (let i = 0; i < count; i++) outputs.push((await model.run(there, { location: 'gpu' })).y);
+      await line.onSubmittedWorkDone();
+      runs.push((performance.now() - began) / count);
+      for (const time of await model.profile(there)) if (time.kernel.startsWith('matmul')) clock.push(time);
+      outputs.forEach(output => output.dispose());
     }
     y.dispose();
-    let best = { ms: Infinity };
-    for (let round = 0; round < 12; round++) {
-      for (const time of await model.profile(feeds)) if (time.kernel.startsWith('matmul') && time.ms < best.ms) best = time;
-    }
-    made.push({ name: `matmul ${m} x ${size} x ${size}, float16 weights`, kernel: best.kernel, ms: best.ms, tflops: 2 * m * size * size / best.ms / 1e9, off });
+    const ms = median(clock.map(time => time.ms));
+    made.push({ name: `matmul ${m} x ${size} x ${size}, float16 weights`, kernel: clock[0].kernel, ms, tflops: 2 * m * size * size / ms / 1e9, run_ms: median(runs), off });
   }
   model.dispose();
   return made;

@@ -70,3 +70,23 @@ def test_what_matrix_units_do_not_take() -> None:
     assert products.choose_matrices(features, 64, 64, 1) is None
     assert products.choose_matrices(dataclasses.replace(features, storage=16384), 4096, 4096, 1) is None
     assert products.choose_matrices(dataclasses.replace(features, matrix=[]), 4096, 4096, 1) is None
+
+
+class _Seen(Exception):
+    """Before anything is compiled: no software adapter compiles it."""
+
+
+def test_which_products_matrix_units_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernels: list[str] = []
+
+    def seen(dispatch: Dispatch) -> str:
+        kernels.append(dispatch.kernel)
+        raise _Seen
+
+    monkeypatch.setattr(device, 'shader_text', seen)
+    monkeypatch.setattr(gpu(), 'features', dataclasses.replace(gpu().features, matrix=[16, 8, 8], storage=products.MATRIX_STORAGE, software=False, f16=True))
+    a = np.zeros([2048, 1024], np.float32)
+    for weights in [np.float16, np.float32]:
+        with pytest.raises(_Seen):
+            run_node('edgeflow:MatMul', [a, np.zeros([1024, 1024], weights)], weights=[1])
+    assert kernels == ['matmul_matrices', 'matmul']

@@ -64,31 +64,22 @@ class Inspector:
 
     def held(self) -> list[Held]:
         """What each thread can reach."""
-        found: list[Held] = []
-        for thread in self.threads():
-            self._chunks.clear()
-            self.ask(thread, 'HeapProfiler.takeHeapSnapshot', reportProgress=False)
-            for _ in range(400):
-                text = ''.join(self._chunks)
-                if text.endswith('}'):
-                    break
-                self._page.wait_for_timeout(5)
-            found.append(read_snapshot(json.loads(text)))
-        return found
+        return [read_snapshot(self.snapshot(thread)) for thread in self.threads()]
+
+    def snapshot(self, thread: str | None) -> dict:
+        """A thread's heap as the profiler writes it."""
+        self._chunks.clear()
+        self.ask(thread, 'HeapProfiler.takeHeapSnapshot', reportProgress=False)
+        for _ in range(400):
+            text = ''.join(self._chunks)
+            if text.endswith('}'):
+                break
+            self._page.wait_for_timeout(5)
+        return json.loads(text)
 
     def wasm_sizes(self) -> list[int]:
-        """Bytes of every WebAssembly memory that lives, over all threads."""
-        sizes: list[int] = []
-        for thread in self.threads():
-            prototype = self.ask(thread, 'Runtime.evaluate', expression='WebAssembly.Memory.prototype')['result']['objectId']
-            found = self.ask(thread, 'Runtime.queryObjects', prototypeObjectId=prototype)['objects']['objectId']
-            told = self.ask(
-                thread, 'Runtime.callFunctionOn', objectId=found, returnByValue=True,
-                functionDeclaration='function () { return this.map(memory => memory.buffer.byteLength); }')
-            sizes += told['result']['value']
-            self.ask(thread, 'Runtime.releaseObject', objectId=found)
-            self.ask(thread, 'Runtime.releaseObject', objectId=prototype)
-        return sorted(sizes)
+        """Bytes of every WebAssembly memory that lives, over all threads. (Runtime.queryObjects crashes Chromium 153 where there is a table.)"""
+        return sorted(size for thread in self.threads() for size in read_memories(self.snapshot(thread)))
 
     def _hear(self, event: dict) -> None:
         message = json.loads(event['message'])
@@ -111,3 +102,26 @@ def read_snapshot(snapshot: dict) -> Held:
         elif kind != 'code':
             size += nodes[i + size_at]
     return Held(size, browser)
+
+
+def read_memories(snapshot: dict) -> list[int]:
+    """The bytes of each WebAssembly.Memory: what backs its buffer."""
+    meta, nodes, edges, names = snapshot['snapshot']['meta'], snapshot['nodes'], snapshot['edges'], snapshot['strings']
+    fields, kinds, width = meta['node_fields'], meta['node_types'][0], len(meta['node_fields'])
+    kind_at, name_at, size_at, count_at = (fields.index(name) for name in ('type', 'name', 'self_size', 'edge_count'))
+    step, to_at = len(meta['edge_fields']), meta['edge_fields'].index('to_node')
+    reached: dict[int, list[int]] = {}
+    memories: list[int] = []
+    at = 0
+    for node in range(0, len(nodes), width):
+        end = at + nodes[node + count_at] * step
+        name = names[nodes[node + name_at]]
+        if kinds[nodes[node + kind_at]] == 'object' and name in ('Memory', 'ArrayBuffer', 'SharedArrayBuffer'):
+            reached[node] = edges[at + to_at:end:step]
+            if name == 'Memory':
+                memories.append(node)
+        at = end
+    data = {node for node in range(0, len(nodes), width) if names[nodes[node + name_at]] == 'system / JSArrayBufferData'}
+    return [
+        next(nodes[to + size_at] for buffer in reached[memory] if buffer in reached for to in reached[buffer] if to in data) for memory in memories
+    ]

@@ -1,5 +1,5 @@
 // Measures models on a GPU in Node with Dawn (npm `webgpu`, the WebGPU of Chrome), beside onnxruntime-web's WebGPU in the same run:
-//   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [--without-matrices] [minilm] [four] [bert128] [bert512] [decode] [matrices]
+//   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [minilm] [four] [bert128] [bert512] [decode] [matrices]
 // First each model of ours alone; then the two sides take turns, round by round, in which the GPU is never warm for long. Figures go to
 // bench/gpu-node.json with the device's name.
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -17,7 +17,6 @@ const SHAPES = {
 const words = process.argv.slice(2);
 const out = words.includes('--out') ? words.splice(words.indexOf('--out'), 2)[1] : path.join(HERE, 'gpu-node.json');
 const withPeer = !words.includes('--without-peer');
-const withMatrices = !words.includes('--without-matrices');
 const [folder, ...asked] = words.filter(word => !word.startsWith('--'));
 const chosen = asked.length > 0 ? asked : [...Object.keys(SHAPES), 'decode', 'matrices'];
 const WARM_MS = 400;
@@ -34,8 +33,6 @@ const prototype = Object.getPrototypeOf(adapter);
 const request = prototype.requestDevice;
 let submitted = 0, line;
 prototype.requestDevice = async function (...options) {
-  const features = options[0]?.requiredFeatures;
-  if (features && !withMatrices) options[0].requiredFeatures = [...features].filter(feature => feature !== 'chromium-experimental-subgroup-matrix');
   const made = await request.apply(this, options), queue = line = made.queue, submit = queue.submit.bind(queue);
   queue.submit = commands => {
     submit(commands);

@@ -38,7 +38,7 @@ def test_quotients_are_those_of_numpy(x: list[float], y: list[float], off: int, 
 
 @pytest.mark.filterwarnings('ignore::RuntimeWarning')
 def test_what_is_no_number_infinite_or_zero() -> None:
-    special = np.array([0, -0.0, 1, -3, np.inf, -np.inf, np.nan, 3e38, 2e-38], np.float32)
+    special = np.array([0, -0.0, 1, -3, np.inf, -np.inf, np.nan, 8e37, 2e-38], np.float32)  # by more than 2^126 WGSL need not divide
     x, y = (grid.reshape(-1) for grid in np.meshgrid(special, special))
     expected = x / y
     normal = ~((np.abs(expected) > 0) & (np.abs(expected) < 1.2e-38))

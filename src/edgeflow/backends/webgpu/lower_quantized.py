@@ -330,7 +330,8 @@ $}'''
 def dispatch_words(b: GpuBuilder, product: Product, codes: Codes, block: int) -> bool:
     """The product with wgsl/matvec_words.wgsl; False if there is no kernel."""
     units = codes.b_column
-    turns = (units + WORD_LANES - 1) // WORD_LANES
+    lanes = WORD_LANES if units > 2 * WORD_LANES else WORD_LANES // 2
+    turns = (units + lanes - 1) // lanes
     loop = turns > MOST_TURNS
     if loop:
         turns = 4
@@ -338,10 +339,10 @@ def dispatch_words(b: GpuBuilder, product: Product, codes: Codes, block: int) ->
     text = filled(TURN, {'$TOTAL': code['$TOTAL'], '$DOTS': code['$DOTS'].replace('w#u_#j', 'w#u_#h#j')})
     lines: list[str] = []
     for turn in range(turns):
-        whole = not loop and (turn + 1) * WORD_LANES <= units
-        lines.append(('    {' if whole else f'    if (at + {turn * WORD_LANES}u < p.b_column) {{') + '\n' + text.replace('#u', f'{turn}') + '\n    }')
-    code.update({'$LANES': f'{WORD_LANES}', '$BLOCK': f'{block}', '$B': 'u32', '$TURNS': '\n'.join(lines),
-                 '$LOOP': f'  for (var at = t; at < p.b_column; at += {turns * WORD_LANES}u) {{' if loop else '  {\n  let at = t;'})
+        whole = not loop and (turn + 1) * lanes <= units
+        lines.append(('    {' if whole else f'    if (at + {turn * lanes}u < p.b_column) {{') + '\n' + text.replace('#u', f'{turn}') + '\n    }')
+    code.update({'$LANES': f'{lanes}', '$BLOCK': f'{block}', '$B': 'u32', '$TURNS': '\n'.join(lines),
+                 '$LOOP': f'  for (var at = t; at < p.b_column; at += {turns * lanes}u) {{' if loop else '  {\n  let at = t;'})
     return dispatch_codes(b, 'matvec_words', product, codes, code, units, [(product.n + 3) // 4, product.m, 1])
 
 

@@ -409,7 +409,8 @@ class EsGenerator(Inference, Narrowing, Expressions, Comprehensions, Calls, Buil
                 self.error(node, f"{node.module} has no {alias.name!r} to import here; import a function, class or constant of it")
                 continue
             there, here = variable_name(symbol.name), variable_name(local)
-            names.append(there if there == here else f"{there}: {here}")
+            # Quoted, as the bundler shortens the names of members that are not; this is none, though it may read like one.
+            names.append(f"'{there}': {here}")
         if names:
             self.line(f"const {{ {', '.join(names)} }} = await {parts.note(self.js_module_path(symbol.module))};", node)
 

@@ -156,7 +156,8 @@ class Parts:
         lines.append(f"const build = '{build}';\naddressParts({{ {addresses} }});\n")
         for part in self.patterns:
             needs = self.needs.get(part, [])
-            given = [f'made[{needs.index(self.of_path(target))}].{name}' for target, name in below[part]]
+            # Quoted: a member of the same name may be shortened, what a part gives is not.
+            given = [f"made[{needs.index(self.of_path(target))}]['{name}']" for target, name in below[part]]
             if needs:
                 opened = ', '.join(f'${other}()' for other in needs)
                 lines.append(f"export const ${part} = () => openPart('{part}', build, () => Promise.all([{opened}]).then(made => [...core(), {', '.join(given)}]));\n")
@@ -209,7 +210,7 @@ def lazily_imported(text: str) -> Iterator[tuple[str, str]]:
     """(path, name) of imports inside functions, in a text with its notes."""
     for match in re.finditer(r'const \{ ([^}]*) \} = await \x0e(.*?)\x0f', text):
         for item in match[1].split(','):
-            yield match[2], item.strip().split(': ')[0]
+            yield match[2], item.strip().split(': ')[0].strip("'")
 
 
 def absolute(relative_path: str, path: str) -> str:

@@ -48,3 +48,15 @@ def test_bundled_a_part_takes_what_it_needs_and_gives_what_is_asked_for() -> Non
 def test_the_file_returns_what_its_module_exports() -> None:
     assert wrapped('export const build="1";export default edgeflowCore=>{var a=1;export{a as One,b};\n}') == (
         'export const build="1";export default edgeflowCore=>{var a=1;return{One:a,b:b};\n}')
+
+
+def test_what_a_part_gives_has_its_own_name_although_a_member_is_called_the_same() -> None:
+    parts = Parts({'near': ['edgeflow.near.*'], 'far': ['edgeflow.far.*']}, {'far': ['near']})
+    made = parts.outputs({
+        'edgeflow/a.js': f"const {{ 'f': f }} = await {note('edgeflow/far/b.js')};\n",
+        'edgeflow/far/b.js': "import { choose } from '../near/c.js';\nexport const f = () => choose();\n",
+        'edgeflow/near/c.js': 'export const choose = () => 1;\n',
+    })
+    assert "made => [...core(), made[0]['choose']]" in made['bundle/edgeflow/$parts.js']
+    assert made['parts/near/index.js'] == "export { choose } from './edgeflow/near/c.js';\n"
+    assert made['parts/far/index.js'] == "export { f } from './edgeflow/far/b.js';\n"

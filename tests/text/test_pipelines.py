@@ -134,7 +134,7 @@ async def test_a_disposed_pipeline_says_so() -> None:
 
 
 @pytest.mark.parametrize('options, code', [
-    ({'dtipe': 'fp32'}, 'unknown-option'), ({'dtype': 'fp31'}, 'invalid-argument'), ({'device': 'gpu'}, 'invalid-argument'),
+    ({'dtipe': 'fp32'}, 'unknown-option'), ({'dtype': 'fp31'}, 'invalid-argument'), ({'device': 'tpu'}, 'invalid-argument'),
     ({'dtype': 'q4f16'}, 'file-missing'),
 ])
 async def test_wrong_options_are_errors(options: dict[str, str], code: str) -> None:

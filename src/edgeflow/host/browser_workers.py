@@ -130,7 +130,7 @@ def _listen_for_end(worker: object, name: str, callback: Callable[[str], None]) 
     });
     worker.addEventListener('messageerror', () => callback('a message could not be read'));
     worker.addEventListener('message', ({ data }) => {
-      if (data.get('kind') === 'settled') locks()?.request(name, () => callback('it ended by itself')).catch(() => {});
+      if (data instanceof Map && data.get('kind') === 'settled') locks()?.request(name, () => callback('it ended by itself')).catch(() => {});
     });
     ''')
 

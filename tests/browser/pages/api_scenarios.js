@@ -38,7 +38,7 @@ export async function loading(bundle, models) {
   found.failures = {
     option: await failure(() => loadModel(path, { devise: 'wasm' })),
     snake: await failure(() => loadModel(path, { on_progress: () => {} })),
-    device: await failure(() => loadModel(path, { device: 'gpu' })),
+    device: await failure(() => loadModel(path, { device: 'tpu' })),
     dtype: await failure(() => loadModel(models + 'bert-mini-sentence', { dtype: 'fp15' })),
     source: await failure(() => loadModel(null)),
     bytes: await failure(() => loadModel(Uint8Array.of(60, 33, 100))),

@@ -227,8 +227,8 @@ def lower_matmul_bnb4(b: GpuBuilder, node: Node, inputs: list[Value | None], out
 def codes_code(bits: int, word: str = '') -> dict[str, str]:
     """Marks of kernels that read 8 bytes of codes at a time, or with word='w' 4: the codes of four, their products with the row, and the row's sum.
 
-    A code of 4 bits goes into the digits of 1.0, by one shift for two of them: 1 + code / 256 or 1 + code / 16. The row is multiplied by that, and what
-    the ones add up to is subtracted: so no code is converted.
+    A code of 4 bits goes into the digits of 1.0, by one shift for two of them: 1 + code / 256 or 1 + code / 16. So no code is converted. The 1 is
+    subtracted before the product; where only memory counts (word='w'), what the ones add up to is, once a row, for a digit less of precision.
     """
     fours = 2 if word != '' else 16 // bits
     rows = [f'x#u_{i}' for i in range(fours)]
@@ -237,11 +237,13 @@ def codes_code(bits: int, word: str = '') -> dict[str, str]:
         return {'$CODES': 'plain(vec4u(select(w.x, w.y, four == 1u)) >> vec4u(0u, 8u, 16u, 24u))', '$TOTAL': total,
                 '$DOTS': '(' + ' + '.join([f'dot(codes(w#u_#j, {i}u), {rows[i]})' for i in range(fours)]) + ')'}
     four = f'vec4u({"select(w.x, w.y, four > 1u)" if word == "" else word})'
+    code = (f'bitcast<vec4f>((select({four} << vec4u(15u, 15u, 7u, 7u), {four} >> vec4u(1u, 1u, 9u, 9u), vec4<bool>(four % 2u == 1u)) & '
+            'vec4u(0x78000u, 0x780000u, 0x78000u, 0x780000u)) | vec4u(0x3f800000u))')
+    products = ' + '.join([f'dot(codes(w#u_#j, {i}u), {rows[i]} * {FACTORS})' for i in range(fours)])
+    if word == '':
+        return {'$CODES': code + ' - vec4f(1.0)', '$TOTAL': total, '$DOTS': f'({products})'}
     return {
-        '$CODES': f'bitcast<vec4f>((select({four} << vec4u(15u, 15u, 7u, 7u), {four} >> vec4u(1u, 1u, 9u, 9u), vec4<bool>(four % 2u == 1u)) & '
-                  'vec4u(0x78000u, 0x780000u, 0x78000u, 0x780000u)) | vec4u(0x3f800000u))',
-        '$TOTAL': total + f';\nlet ones#u = dot(({" + ".join(rows)}) * {FACTORS}, vec4f(1.0))',
-        '$DOTS': '(' + ' + '.join([f'dot(codes(w#u_#j, {i}u), {rows[i]} * {FACTORS})' for i in range(fours)]) + ' - ones#u)',
+        '$CODES': code, '$TOTAL': total + f';\nlet ones#u = dot(({" + ".join(rows)}) * {FACTORS}, vec4f(1.0))', '$DOTS': f'({products} - ones#u)',
     }
 
 

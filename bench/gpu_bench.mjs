@@ -27,7 +27,7 @@ Object.assign(globalThis, globals);
 const gpu = create(['enable-dawn-features=allow_unsafe_apis,vulkan_enable_f16_on_nvidia', 'disable-dawn-features=timestamp_quantization']);
 Object.defineProperty(globalThis, 'navigator', { value: { gpu, hardwareConcurrency: 4, userAgent: 'Node' }, configurable: true });
 const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' });
-const device = adapter.info.description || adapter.info.device || adapter.info.vendor;
+const device = adapter.info.device || adapter.info.description || adapter.info.vendor;
 
 const prototype = Object.getPrototypeOf(adapter);
 const request = prototype.requestDevice;

@@ -42,7 +42,10 @@ def more_tables() -> str:
     return '\n'.join([*lines, *gpu_tables()])
 
 
-KERNELS = {'matmul 4096 x 4096 x 4096': 'tflops', 'matvec 11008 x 4096 float16': 'gb_per_s', 'matvec 11008 x 4096 4 bit, scales float32': 'gb_per_s'}
+KERNELS = {
+    'matmul 4096 x 4096 x 4096': 'tflops', 'matvec 11008 x 4096 float16': 'gb_per_s', 'matvec 11008 x 4096 4 bit, scales float32': 'gb_per_s',
+    'matvec 4096 x 11008 4 bit, scales float32': 'gb_per_s',
+}
 UNITS = {'tflops': 'TFLOP/s', 'gb_per_s': 'GB/s of weights'}
 
 
@@ -55,8 +58,11 @@ def gpu_tables() -> list[str]:
             lines.append(f'| {row["name"]} | {row["alone"]["ms"]:.1f} ms | {row["ms"]:.1f} ms | {row["peer_ms"]:.1f} ms | {row["ratio"]:.1f} × |')
         elif 'tokens_per_s' in row:
             lines.append(f'| {row["name"]} | {row["tokens_per_s"]:.0f} tokens/s | | | |')
+        elif 'tflops' in row:
+            lines.append(f'| {row["name"]}, by matrix units | {row["tflops"]:.0f} TFLOP/s | | | |')
     first = node['rows'][0]
     lines.append(f'| loading and first run of the first | {first["load_ms"] + first["first_run_ms"]:.0f} ms | | {first["peer_load_ms"] + first["peer_first_run_ms"]:.0f} ms | |')
+    lines.append(f'| CPU time to submit a run of the first | {first["alone"]["submit_ms"]:.2f} ms | | | |')
     kernels = json.loads((ROOT / 'bench' / 'gpu.json').read_text())
     lines += ['', f'| {kernels["device"]}, {kernels["runtime"]} | |', '|---|---:|']
     for row in kernels['rows']:

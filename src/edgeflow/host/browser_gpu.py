@@ -93,7 +93,7 @@ class Device {
         label, layout: this.layout(forms).pipeline, compute: { module, entryPoint: 'main', constants: Object.fromEntries(constants) },
       });
     } catch (error) {
-      if (this.lost) throw this.gone();
+      await this.toldLost();
       const { messages } = await module.getCompilationInfo();
       throw _fail('internal', `${label} does not compile: ${[error.message, ...messages.map(m => `${m.lineNum}: ${m.message}`)].join('\n')}`);
     }
@@ -115,6 +115,7 @@ class Device {
     } catch (error) {
       throw this.gone();
     }
+    if (errors.some(Boolean)) await this.toldLost();
     if (this.lost) throw this.gone();
     if (errors[2]) throw _fail('out-of-memory', `the GPU refused memory: ${errors[2].message}`);
     const error = errors[1] ?? errors[0];
@@ -163,8 +164,7 @@ class Device {
     try {
       await this.settled();
       await mapping;
-      // A device that is lost refuses first and tells afterwards.
-      if (total && !mapped) await new Promise(resolve => setTimeout(resolve));
+      if (total && !mapped) await this.toldLost();
       if (this.lost) throw this.gone();
       if (total && !mapped) throw _fail('internal', 'the results cannot be read from the GPU');
       at = 0;
@@ -177,6 +177,12 @@ class Device {
         staging?.destroy();
       }
     }
+  }
+
+  /** 'device-lost' if that is why something failed: a device that is lost refuses first and tells afterwards. */
+  async toldLost() {
+    if (!this.lost) await new Promise(resolve => setTimeout(resolve, 20));
+    if (this.lost) throw this.gone();
   }
 
   gone() {

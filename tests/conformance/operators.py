@@ -14,6 +14,7 @@ from onnx import TensorProto
 from edgeflow.backends.wasm import lower_spatial
 from edgeflow.backends.wasm.lowerings import INTERPRETED, LOWERINGS, MORE_LOWERINGS, VISION_OPS
 from edgeflow.backends.wasm.more.lowerings import install
+from edgeflow.backends.webgpu.lower_quantized import install_quantized
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
 from edgeflow.backends.webnn.lowerings import NN_LOWERINGS
 from edgeflow.ir.ops.table import OPS
@@ -88,6 +89,7 @@ def way(key: str) -> str:
 def page() -> str:
     lower_spatial.install_spatial()
     install()
+    install_quantized()
     types, known = tested_types(), versions()
     groups: dict[str, list[str]] = defaultdict(list)
     for key in sorted({*known, *OPS} - {key for key in OPS if key.startswith('edgeflow:')}):

@@ -36,8 +36,7 @@ def link(steps: list[Step], kernels: dict[str, int], extra_literals: list[Value]
     for step in steps:
         number = kernels.get(step.kernel)
         if number is None:
-            # The types of a graph were not told, and turn out to be such as only the second binary is for.
-            raise EdgeflowError('unsupported-op', f"the kernel '{step.kernel}' is not among those fetched for this graph", {'kernel': step.kernel})
+            raise EdgeflowError('platform', f"this WASM binary has no kernel '{step.kernel}'", {'kernel': step.kernel})
         words.append(number)
         words.append(len(step.words))
         for word in step.words:

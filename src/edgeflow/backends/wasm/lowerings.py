@@ -68,11 +68,11 @@ WIDE_OPS: list[str] = [
 ]
 
 
-def lowering_of(key: str) -> Lowering | None:
-    """The lowering of an operator, as far as the part is here if it is there; None if there is none."""
+def lowering_of(key: str, wide: bool = True) -> Lowering | None:
+    """The lowering of an operator, as far as the part is here if it is there; None if there is none. wide: whether the second binary is there."""
     core = LOWERINGS.get(key)
     more = MORE_LOWERINGS.get(key)
-    if core is not None and more is not None:
+    if core is not None and more is not None and wide:
         return either(core, more)
     return more if core is None else core
 

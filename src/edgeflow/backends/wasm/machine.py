@@ -37,6 +37,8 @@ class WasmMachine:
         # shares.share_groups, once its part is here.
         self.divide: Divide | None = None
         self.weights: Weights = Weights(self.engine, image)
+        # Another model may have brought the part of rare operators, whose kernels this instance lacks.
+        self._wide: bool = len(instance.added()) > 0
         self._planned: list[Value] = []
 
     def load(self, graph: Graph) -> Iterator[None]:
@@ -71,7 +73,7 @@ class WasmMachine:
         return kept
 
     def lowering(self, key: str) -> Lowering | None:
-        return lowering_of(key)
+        return lowering_of(key, self._wide)
 
     def initializer(self, key: str) -> Value:
         return self.weights.value(key)

@@ -14,7 +14,7 @@ from edgeflow.host.port import Bytes, NnBuilder, NnGraph, NnOperand, NnTensor
 from edgeflow.ir.graph import Graph
 from edgeflow.plan.link import WORD, link
 from edgeflow.plan.planner import Draft, make_plan
-from edgeflow.plan.values import NodeSteps, Value
+from edgeflow.plan.values import NodeSteps, Step, Value
 
 
 # What is said where a graph cannot be compiled.
@@ -45,7 +45,6 @@ class NnPlan:
     draft: Draft
     division: Division
     wasm: WasmPlan
-    step_names: list[str]
     stages: list[Compiled]
     tensors: dict[int, NnTensor]
     bytes: int
@@ -79,21 +78,19 @@ async def _planned(
         division = machine.division
         if division is None:
             raise EdgeflowError('internal', 'the plan was not divided', {})
-        names: list[str] = []
+        steps: list[Step] = []
         stages.append(Compiled(None, 0))
         for group in draft.groups:
             step = group.steps[0]
             if isinstance(step, Partition):
-                stages.append(Compiled(step, len(names), len(names)))
+                stages.append(Compiled(step, len(steps), len(steps)))
             else:
-                for step in group.steps:
-                    names.append(node_name(group.node))
-                stages[-1].last = len(names)
+                steps.extend(group.steps)
+                stages[-1].last = len(steps)
         for stage in stages:
             partition = stage.partition
             if partition is not None:
                 size = size + await _compile(machine, stage, partition)
-        steps = [step for step in draft.steps() if not isinstance(step, Partition)]
         tape = link(steps, engine.kernels, output_literals(draft))
         engine.ensure_arena(draft.arena_size)
         address = engine.heap.allocate(len(tape.words) * WORD)
@@ -101,7 +98,7 @@ async def _planned(
         _destroy(stages)
         wasm.end_plan(set())
         raise
-    plan = NnPlan(draft, division, written_plan(wasm, draft, steps, tape, address), names, stages, {}, size)
+    plan = NnPlan(draft, division, written_plan(wasm, draft, steps, tape, address), stages, {}, size)
     try:
         for stage in stages:
             await _make_tensors(machine, plan, stage)

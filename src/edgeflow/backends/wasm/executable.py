@@ -607,6 +607,20 @@ def count_ops(graph: Graph, nodes: dict[str, int]) -> None:
             count_ops(inner, nodes)
 
 
+def expected_placement(graph: Graph, device: str, taken: Mapping[str, object], reason: str) -> Placement:
+    """What the operators alone tell: a device takes those that are keys of `taken`; `reason` for the others."""
+    counts: dict[str, int] = {}
+    count_ops(graph, counts)
+    placement = Placement(device, {}, {}, {})
+    for key, count in counts.items():
+        if key in taken:
+            placement.nodes[key] = count
+        else:
+            placement.fallback[key] = count
+            placement.reasons[key] = reason
+    return placement
+
+
 def subgraphs(node: Node) -> list[Graph]:
     """The graphs among a node's attributes."""
     found: list[Graph] = []

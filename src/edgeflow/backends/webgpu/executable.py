@@ -11,7 +11,7 @@ from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.engine import failure
 from edgeflow.backends.wasm.executable import (
-    MOST_PLANS, count_ops, detach, improve, known_values, open_machine, place_arena, plan_key, run_part, shapes_of, step_failure, total_bytes,
+    MOST_PLANS, detach, expected_placement, improve, known_values, open_machine, place_arena, plan_key, run_part, shapes_of, step_failure, total_bytes,
 )
 from edgeflow.backends.wasm.kernels import Image
 from edgeflow.backends.wasm.machine import check_operators
@@ -68,7 +68,7 @@ class GpuExecutable:
         # Where plans find past keys and values; None: in their inputs.
         self.cache: CacheLayout | None = None
         self._on_loss: list[Callable[[], None]] = []
-        self._placement: Placement = expected_placement(graph)
+        self._placement: Placement = expected_placement(graph, 'webgpu', GPU_LOWERINGS, NO_KERNEL)
 
     async def run(
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
@@ -352,7 +352,8 @@ class GpuExecutable:
             return
         self._forget_plans(machine)
         machine.memory.dispose()
-        machine.gpu.losers = [hear for hear in machine.gpu.losers if hear not in self._on_loss]
+        for hear in self._on_loss:
+            machine.gpu.losers.remove(hear)
         for sibling in self._siblings:
             sibling._machine = None
         self._siblings = []
@@ -363,20 +364,6 @@ class GpuExecutable:
         if self._machine is None:
             raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})
         return self._machine
-
-
-def expected_placement(graph: Graph) -> Placement:
-    """What the operators alone tell."""
-    counts: dict[str, int] = {}
-    count_ops(graph, counts)
-    placement = Placement('webgpu', {}, {}, {})
-    for key, count in counts.items():
-        if key in GPU_LOWERINGS:
-            placement.nodes[key] = count
-        else:
-            placement.fallback[key] = count
-            placement.reasons[key] = NO_KERNEL
-    return placement
 
 
 def placement_of(machine: GpuMachine, plan: GpuPlan) -> Placement:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from edgeflow.backends.contract import Feed, HelperLink, KernelTime, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
+from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.engine import failure
 from edgeflow.backends.wasm.executable import (
-    WasmExecutable, count_ops, detach, improve, known_values, make_room, node_name, open_machine, place_arena, plan_key, run_part, shapes_of, step_failure,
+    WasmExecutable, detach, expected_placement, improve, known_values, make_room, node_name, open_machine, place_arena, plan_key, run_part, shapes_of, step_failure,
     step_name, take_texts, takes_numbers, total_bytes,
 )
 from edgeflow.backends.wasm.kernels import Image
@@ -59,7 +60,7 @@ class NnExecutable:
         self._deciding: list[str] = deciding_inputs(graph)
         self._decoder: WasmDecoder | None = None
         self._on_loss: list[Callable[[], None]] = []
-        self._placement: Placement = expected_placement(graph, device)
+        self._placement: Placement = expected_placement(graph, device, NN_LOWERINGS, NO_OPERATOR)
         self._texts: dict[str, TensorData] = texts
         # Runs what has no plan.
         self._whole: WasmExecutable | None = None
@@ -111,9 +112,7 @@ class NnExecutable:
         if self._whole is None:
             self._free_plans(machine)
             self._whole = WasmExecutable(self._graph, machine.wasm, self._texts)
-            counts: dict[str, int] = {}
-            count_ops(self._graph, counts)
-            self._placement = Placement(self._device, {}, counts, {key: NO_PLAN for key in counts})
+            self._placement = expected_placement(self._graph, self._device, {}, NO_PLAN)
         return self._whole
 
     def _free_plans(self, machine: NnMachine) -> None:
@@ -262,7 +261,8 @@ class NnExecutable:
         if machine is None:
             return
         self._free_plans(machine)
-        machine.nn.losers = [hear for hear in machine.nn.losers if hear not in self._on_loss]
+        for hear in self._on_loss:
+            machine.nn.losers.remove(hear)
         self._decoder = None
         self._whole = None
         self._machine = None
@@ -293,20 +293,6 @@ def check_flags(stage: Compiled, flags: Bytes) -> None:
     for i in range(len(nodes)):
         if flags[i] == 0:
             raise failure(1, nodes[i], 'in WebNN')
-
-
-def expected_placement(graph: Graph, device: str) -> Placement:
-    """What the operators alone tell."""
-    counts: dict[str, int] = {}
-    count_ops(graph, counts)
-    placement = Placement(device, {}, {}, {})
-    for key, count in counts.items():
-        if key in NN_LOWERINGS:
-            placement.nodes[key] = count
-        else:
-            placement.fallback[key] = count
-            placement.reasons[key] = NO_OPERATOR
-    return placement
 
 
 def placement_of(machine: NnMachine, plan: NnPlan, device: str) -> Placement:

@@ -86,7 +86,7 @@ class NnExecutable:
         """Graphs and WASM steps one by one."""
         for stage in plan.stages:
             partition = stage.partition
-            if partition is not None and stage.outputs is not None:
+            if partition is not None:
                 began = now()
                 await self._run_graph(machine, plan, stage, None)
                 await self._read(machine, list(stage.outputs.values()))
@@ -146,7 +146,7 @@ class NnExecutable:
         """Dispatch a stage's graph, and wait for what WASM needs of it."""
         partition = stage.partition
         graph = stage.graph
-        if partition is None or graph is None or stage.inputs is None or stage.outputs is None:
+        if partition is None or graph is None:
             return
         engine = machine.wasm.engine
         for value in partition.uploads:
@@ -287,12 +287,9 @@ def pack_weights(graph: Graph, machine: WasmMachine) -> None:
 
 def check_flags(stage: Compiled, flags: Bytes) -> None:
     """'run-failed' for the first node that met bad data."""
-    nodes = stage.nodes
-    if nodes is None:
-        return
-    for i in range(len(nodes)):
+    for i in range(len(stage.nodes)):
         if flags[i] == 0:
-            raise failure(1, nodes[i], 'in WebNN')
+            raise failure(1, stage.nodes[i], 'in WebNN')
 
 
 def placement_of(machine: NnMachine, plan: NnPlan, device: str) -> Placement:

@@ -75,7 +75,8 @@ def dependencies(groups: list[NodeSteps]) -> list[list[int]]:
     result: list[list[int]] = []
     for i in range(len(groups)):
         needed: set[int] = set()
-        for number in roots_of(groups[i]):
+        roots = roots_of(groups[i])
+        for number in roots:
             for j in writers.get(number, []):
                 needed.add(j)
         for value in groups[i].outputs:
@@ -83,15 +84,14 @@ def dependencies(groups: list[NodeSteps]) -> list[list[int]]:
             for j in users.get(number, []):
                 needed.add(j)
             writers[number] = writers.get(number, []) + [i]
-        for number in roots_of(groups[i]):
+        for number in roots:
             users[number] = users.get(number, []) + [i]
         result.append(list(needed))
     return result
 
 
-def arranged(groups: list[NodeSteps], far_first: bool) -> list[list[NodeSteps]]:
-    """The groups as stretches that alternate between the sides; each takes all that it can."""
-    needs = dependencies(groups)
+def arranged(groups: list[NodeSteps], needs: list[list[int]], far_first: bool) -> list[list[NodeSteps]]:
+    """The groups as stretches that alternate between the sides; each takes all that it can. needs: their dependencies()."""
     done: list[bool] = [False] * len(groups)
     rest: list[int] = [i for i in range(len(groups))]
     stretches: list[list[NodeSteps]] = []
@@ -117,8 +117,9 @@ def arranged(groups: list[NodeSteps], far_first: bool) -> list[list[NodeSteps]]:
 
 def best_order(groups: list[NodeSteps]) -> list[list[NodeSteps]]:
     """The arrangement with the fewest crossings."""
-    one = arranged(groups, False)
-    two = arranged(groups, True)
+    needs = dependencies(groups)
+    one = arranged(groups, needs, False)
+    two = arranged(groups, needs, True)
     return one if len(one) <= len(two) else two
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgeflow.backends.wasm.executable import WasmPlan, free_plan, node_name, output_literals, written_plan
 from edgeflow.backends.webnn.emitter import TYPES, Emission, NnStepBuilder, repeat_call
@@ -32,10 +32,10 @@ class Compiled:
     first: int
     last: int = 0
     graph: NnGraph | None = None
-    inputs: dict[str, NnTensor] | None = None
-    outputs: dict[str, NnTensor] | None = None
+    inputs: dict[str, NnTensor] = field(default_factory=dict)
+    outputs: dict[str, NnTensor] = field(default_factory=dict)
     checked: NnTensor | None = None
-    nodes: list[str] | None = None
+    nodes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -157,19 +157,17 @@ async def _build(machine: NnMachine, stage: Compiled, partition: Partition) -> i
     for value in partition.inputs:
         at[value.number] = builder.declare(f'v{value.number}', TYPES[value.dtype], value.shape)
     checks: list[NnOperand] = []
-    nodes: list[str] = []
     size = 0
     for group in partition.groups:
         step = group.steps[0]
         if isinstance(step, Emission):
             size = size + _repeat(machine, builder, step, at, checks)
             for _ in step.checks:
-                nodes.append(node_name(group.node))
+                stage.nodes.append(node_name(group.node))
     outputs: dict[str, NnOperand] = {f'v{value.number}': at[value.number] for value in partition.outputs}
     if len(checks) > 0:
         given: list[object] = [checks, 0]
         outputs['checks'] = checks[0] if len(checks) == 1 else builder.call('concat', given, {})[0]
-    stage.nodes = nodes
     stage.graph = await builder.build(outputs)
     return size
 
@@ -214,18 +212,13 @@ async def _make_tensors(machine: NnMachine, plan: NnPlan, stage: Compiled) -> No
     if partition is None:
         return
     context = machine.nn.context
-    named: list[dict[str, NnTensor]] = []
-    for values in [partition.inputs, partition.outputs]:
-        tensors: dict[str, NnTensor] = {}
+    for values, tensors in [(partition.inputs, stage.inputs), (partition.outputs, stage.outputs)]:
         for value in values:
             if value.number not in plan.tensors:
                 plan.tensors[value.number] = await context.buffer(TYPES[value.dtype], value.shape)
                 plan.bytes = plan.bytes + value.size
             tensors[f'v{value.number}'] = plan.tensors[value.number]
-        named.append(tensors)
-    stage.inputs = named[0]
-    stage.outputs = named[1]
-    if stage.nodes is not None and len(stage.nodes) > 0:
+    if len(stage.nodes) > 0:
         stage.checked = await context.buffer('uint8', [len(stage.nodes)])
         stage.outputs['checks'] = stage.checked
 

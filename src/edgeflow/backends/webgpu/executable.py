@@ -17,12 +17,12 @@ from edgeflow.backends.wasm.kernels import Image
 from edgeflow.backends.wasm.machine import check_operators
 from edgeflow.backends.webgpu.builder import MOST_FAULTS, Dispatch
 from edgeflow.backends.webgpu.crossings import Crossing
-from edgeflow.backends.webgpu.device import Gpu, shared_gpu
+from edgeflow.backends.webgpu.device import shared_gpu
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
 from edgeflow.backends.webgpu.machine import NO_KERNEL, NO_TYPE, GpuMachine
 from edgeflow.backends.webgpu.memory import GpuMemory
 from edgeflow.backends.webgpu.plan import (
-    DOWN, GPU, UP, WASM, Action, Binder, GpuPlan, free_gpu_plan, make_gpu_plan, piece_of, plain_bytes,
+    GPU, UP, WASM, Action, Binder, GpuPlan, free_gpu_plan, make_gpu_plan, piece_of, plain_bytes,
 )
 from edgeflow.backends.webgpu.weights import load_weights
 from edgeflow.errors import EdgeflowError

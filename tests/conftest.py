@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from edgeflow.store import entries
+from tests.browser.watched import watched_page
 from toolchain.browser import launch_options
 from toolchain.build import build
 from toolchain.paths import BUILD, DIST, EXAMPLES, MODELS, NODE_MODULES, ROOT
@@ -85,14 +86,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, server: Server) -> Iterator[Page]:
     """An empty page of the server in a context of its own; what nobody caught in it fails the test."""
-    context = browser.new_context()
-    opened = context.new_page()
-    uncaught: list[str] = []
-    opened.on('pageerror', lambda error: uncaught.append(f'{error.message}\n{error.stack}'))
-    opened.goto(server.url('/blank.html'))
-    yield opened
-    context.close()
-    assert uncaught == []
+    with watched_page(browser, server) as opened:
+        yield opened
 
 
 @pytest.fixture(scope='session')

@@ -8,27 +8,23 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.browser.device_cases import MODEL, PRELUDE, ROWS, Opening, check_device_lost_in_worker, check_lost_device
 from tests.browser.model_cases import MODELS, ModelFile, check_output, decoder_files, encoder_files, read_case
 from tests.browser.page_model import run_in_page
+from tests.browser.watched import watched_page
 from toolchain.serve import Server
 
 
 @pytest.fixture(scope='module')
 def gpu_page(browser: Browser, server: Server) -> Iterator[Page]:
     """One page for all models, with one worker, which keeps its device and compiled kernels as long as it has a model."""
-    context = browser.new_context()
-    page = context.new_page()
-    uncaught: list[str] = []
-    page.on('pageerror', lambda error: uncaught.append(f'{error.message}\n{error.stack}'))
-    page.goto(server.url('/blank.html'))
-    page.evaluate("""async url => {
-      const { env, loadModel } = await import('/dist/edgeflow.js');
-      env.workers = 1;
-      globalThis.kept = await loadModel(url, { device: 'webgpu' });
-    }""", server.url('/models/gpt2-mini/onnx/decoder_model_merged.onnx'))
-    yield page
-    context.close()
-    assert uncaught == []
+    with watched_page(browser, server) as page:
+        page.evaluate("""async url => {
+          const { env, loadModel } = await import('/dist/edgeflow.js');
+          env.workers = 1;
+          globalThis.kept = await loadModel(url, { device: 'webgpu' });
+        }""", server.url('/models/gpt2-mini/onnx/decoder_model_merged.onnx'))
+        yield page
 
 
 @pytest.mark.parametrize('file', encoder_files() + decoder_files(), ids=lambda file: file.path)
@@ -68,81 +64,21 @@ def test_a_session_in_a_worker_goes_ahead(gpu_page: Page, server: Server) -> Non
     assert answer['turned'] == answer['straight']
 
 
-# In a page without workers the device is the page's own, so that it can be taken here.
-LOSE = """async ([url, inputs]) => {
-  const devices = [], request = GPUAdapter.prototype.requestDevice;
-  GPUAdapter.prototype.requestDevice = async function (...args) {
-    const device = await request.apply(this, args);
-    devices.push(device);
-    return device;
-  };
-  const { env, loadModel, memoryStats, tensor } = await import('/dist/edgeflow.js');
-  env.workers = 0;
-  const model = await loadModel(url, { device: 'webgpu' });
-  const run = async () => {
-    const given = Object.fromEntries(Object.entries(inputs).map(([name, rows]) => [name, tensor(rows, [1, rows.length], 'int64')]));
-    const outputs = await model.run(given);
-    return [...Object.values(outputs)[0].data];
-  };
-  const first = await run();
-  const bytes = memoryStats().gpu.size;
-  devices[0].destroy();
-  await devices[0].lost;
-  const second = await run();
-  // Lost in the middle: before the answer can have come.
+WEBGPU = Opening('webgpu', 'GPUAdapter', 'requestDevice')
+MIDDLE = """
   const failing = run().then(() => 'no error', error => error.code);
   await Promise.resolve();
-  devices[1].destroy();
+  opened[1].destroy();
   const code = await failing;
-  const third = await run();
-  model.dispose();
-  return { same: [second, third].every(values => values.every((x, i) => x === first[i])), count: first.length, devices: devices.length, code, bytes,
-           left: memoryStats().gpu.size };
-}"""
+"""
 
 
 def test_a_lost_device_is_opened_again(page: Page, server: Server) -> None:
-    rows = {'input_ids': [2, 5, 9, 3], 'attention_mask': [1, 1, 1, 1], 'token_type_ids': [0, 0, 0, 0]}
-    seen = page.evaluate(LOSE, [server.url('/models/bert-mini-sentence/onnx/model.onnx'), rows])
-    assert seen['code'] == 'device-lost'
-    assert seen['same'] and seen['count'] > 0 and seen['devices'] == 3
-    assert seen['bytes'] > 0 and seen['left'] == 0
-
-
-# A worker whose device can be destroyed from the page.
-WORKER = """
-  const request = GPUAdapter.prototype.requestDevice, channel = new BroadcastChannel('lose');
-  GPUAdapter.prototype.requestDevice = async function (...args) {
-    const device = await request.apply(this, args);
-    channel.onmessage = () => { device.destroy(); device.lost.then(() => channel.postMessage('lost')); };
-    return device;
-  };
-  import '%s';
-"""
-LOSE_IN_WORKER = """async ([url, source, inputs]) => {
-  const { env, loadModel, tensor } = await import('/dist/edgeflow.js');
-  env.workerUrl = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
-  const model = await loadModel(url, { device: 'webgpu' });
-  const run = async () => {
-    const given = Object.fromEntries(Object.entries(inputs).map(([name, rows]) => [name, tensor(rows, [1, rows.length], 'int64')]));
-    return [...Object.values(await model.run(given))[0].data];
-  };
-  const channel = new BroadcastChannel('lose'), first = await run(), placement = model.placement();
-  const lost = new Promise(resolve => { channel.onmessage = resolve; });
-  channel.postMessage('now');
-  await lost;
-  const second = await run();
-  model.dispose();
-  return { same: second.every((x, i) => x === first[i]), count: first.length, placement };
-}"""
+    check_lost_device(page, server, WEBGPU, MIDDLE)
 
 
 def test_a_device_lost_in_a_worker_is_opened_again(page: Page, server: Server) -> None:
-    rows = {'input_ids': [2, 5, 9, 3], 'attention_mask': [1, 1, 1, 1], 'token_type_ids': [0, 0, 0, 0]}
-    source = WORKER % server.url('/dist/edgeflow.js')
-    seen = page.evaluate(LOSE_IN_WORKER, [server.url('/models/bert-mini-sentence/onnx/model.onnx'), source, rows])
-    assert seen['same'] and seen['count'] > 0
-    assert seen['placement']['device'] == 'webgpu' and seen['placement']['nodes']['edgeflow:MatMul'] > 0
+    check_device_lost_in_worker(page, server, WEBGPU)
 
 
 def test_without_an_adapter_the_device_is_refused(page: Page, server: Server) -> None:
@@ -151,28 +87,25 @@ def test_without_an_adapter_the_device_is_refused(page: Page, server: Server) ->
       env.workers = 0;
       GPU.prototype.requestAdapter = async () => null;
       return loadModel(url, { device: 'webgpu' }).then(() => 'no error', error => error.code);
-    }""", server.url('/models/bert-mini-sentence/onnx/model.onnx'))
+    }""", server.url(MODEL))
     assert code == 'platform'
 
 
 TOGETHER = """async ([url, inputs]) => {
-  const { env, loadModel, tensor } = await import('/dist/edgeflow.js');
+  %s
   env.workers = 0;
-  const given = () => Object.fromEntries(Object.entries(inputs).map(([name, rows]) => [name, tensor(rows, [1, rows.length], 'int64')]));
   const models = await Promise.all([0, 1, 2].map(() => loadModel(url, { device: 'webgpu' })));
-  const run = async model => [...Object.values(await model.run(given()))[0].data];
-  const first = await run(models[0]);
-  const all = await Promise.all([...models, ...models].map(run));
+  const first = await values(models[0]);
+  const all = await Promise.all([...models, ...models].map(values));
   const times = await models[0].profile(given());
   for (const model of models) model.dispose();
-  return { same: all.every(values => values.every((x, i) => x === first[i])), count: first.length,
+  return { same: same(all, first), count: first.length,
            times: times.map(({ device, kernel, node, ms }) => [device, kernel, node, ms]) };
-}"""
+}""" % PRELUDE
 
 
 def test_models_run_together_and_are_timed(page: Page, server: Server) -> None:
-    rows = {'input_ids': [2, 5, 9, 3], 'attention_mask': [1, 1, 1, 1], 'token_type_ids': [0, 0, 0, 0]}
-    seen = page.evaluate(TOGETHER, [server.url('/models/bert-mini-sentence/onnx/model.onnx'), rows])
+    seen = page.evaluate(TOGETHER, [server.url(MODEL), ROWS])
     assert seen['same'] and seen['count'] > 0
     assert {device for device, *_ in seen['times']} == {'webgpu'}
     assert sum('edgeflow:MatMul' in node for _, _, node, _ in seen['times']) >= 12

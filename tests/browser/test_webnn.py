@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.browser.device_cases import MODEL, PRELUDE, ROWS, Opening, check_device_lost_in_worker, check_lost_device
 from tests.browser.model_cases import ModelFile, check_output, every_file, read_case
 from tests.browser.page_model import packed, unpacked
+from tests.browser.watched import watched_page
 from toolchain.serve import Server
 
 # Files of which less than this share of the nodes runs in WebNN, with what keeps them: weights in codes that WASM multiplies as they are.
@@ -19,15 +21,9 @@ LEAST = 0.7
 @pytest.fixture(scope='module')
 def nn_page(browser: Browser, server: Server) -> Iterator[Page]:
     """One page for all models, with one worker."""
-    context = browser.new_context()
-    page = context.new_page()
-    uncaught: list[str] = []
-    page.on('pageerror', lambda error: uncaught.append(f'{error.message}\n{error.stack}'))
-    page.goto(server.url('/blank.html'))
-    page.evaluate("async () => { (await import('/dist/edgeflow.js')).env.workers = 1; }")
-    yield page
-    context.close()
-    assert uncaught == []
+    with watched_page(browser, server) as page:
+        page.evaluate("async () => { (await import('/dist/edgeflow.js')).env.workers = 1; }")
+        yield page
 
 
 RUN = """async ({ url, cases }) => {
@@ -67,30 +63,8 @@ def test_outputs_are_those_of_onnxruntime(nn_page: Page, server: Server, file: M
         assert inside / (inside + beside) > LEAST, last['fallback']
 
 
-ROWS = {'input_ids': [2, 5, 9, 3], 'attention_mask': [1, 1, 1, 1], 'token_type_ids': [0, 0, 0, 0]}
-MODEL = '/models/bert-mini-sentence/onnx/model.onnx'
-
-# In a page without workers the context is the page's own, so that it can be taken here.
-LOSE = """async ([url, inputs]) => {
-  const contexts = [], create = ML.prototype.createContext;
-  ML.prototype.createContext = async function (...args) {
-    const context = await create.apply(this, args);
-    contexts.push(context);
-    return context;
-  };
-  const { env, loadModel, memoryStats, tensor } = await import('/dist/edgeflow.js');
-  env.workers = 0;
-  const model = await loadModel(url, { device: 'webnn' });
-  const run = async () => {
-    const given = Object.fromEntries(Object.entries(inputs).map(([name, rows]) => [name, tensor(rows, [1, rows.length], 'int64')]));
-    return [...Object.values(await model.run(given))[0].data];
-  };
-  const first = await run();
-  const bytes = memoryStats().gpu.size;
-  contexts[0].destroy();
-  await contexts[0].lost;
-  const second = await run();
-  // Lost in the middle: before the answer can have come.
+WEBNN = Opening('webnn', 'ML', 'createContext')
+MIDDLE = """
   const read = MLContext.prototype.readTensor;
   MLContext.prototype.readTensor = function (...args) {
     MLContext.prototype.readTensor = read;
@@ -99,52 +73,15 @@ LOSE = """async ([url, inputs]) => {
     return answer;
   };
   const code = await run().then(() => 'no error', error => error.code);
-  const third = await run();
-  model.dispose();
-  return { same: [second, third].every(values => values.every((x, i) => x === first[i])), count: first.length, contexts: contexts.length, code, bytes,
-           left: memoryStats().gpu.size };
-}"""
+"""
 
 
 def test_a_lost_context_is_opened_again(page: Page, server: Server) -> None:
-    seen = page.evaluate(LOSE, [server.url(MODEL), ROWS])
-    assert seen['code'] == 'device-lost'
-    assert seen['same'] and seen['count'] > 0 and seen['contexts'] == 3
-    assert seen['bytes'] > 0 and seen['left'] == 0
-
-
-# A worker whose context can be destroyed from the page.
-WORKER = """
-  const create = ML.prototype.createContext, channel = new BroadcastChannel('lose-webnn');
-  ML.prototype.createContext = async function (...args) {
-    const context = await create.apply(this, args);
-    channel.onmessage = () => { context.destroy(); context.lost.then(() => channel.postMessage('lost')); };
-    return context;
-  };
-  import '%s';
-"""
-LOSE_IN_WORKER = """async ([url, source, inputs]) => {
-  const { env, loadModel, tensor } = await import('/dist/edgeflow.js');
-  env.workerUrl = URL.createObjectURL(new Blob([source], { type: 'text/javascript' }));
-  const model = await loadModel(url, { device: 'webnn' });
-  const run = async () => {
-    const given = Object.fromEntries(Object.entries(inputs).map(([name, rows]) => [name, tensor(rows, [1, rows.length], 'int64')]));
-    return [...Object.values(await model.run(given))[0].data];
-  };
-  const channel = new BroadcastChannel('lose-webnn'), first = await run(), placement = model.placement();
-  const lost = new Promise(resolve => { channel.onmessage = resolve; });
-  channel.postMessage('now');
-  await lost;
-  const second = await run();
-  model.dispose();
-  return { same: second.every((x, i) => x === first[i]), count: first.length, placement };
-}"""
+    check_lost_device(page, server, WEBNN, MIDDLE)
 
 
 def test_a_context_lost_in_a_worker_is_opened_again(page: Page, server: Server) -> None:
-    seen = page.evaluate(LOSE_IN_WORKER, [server.url(MODEL), WORKER % server.url('/dist/edgeflow.js'), ROWS])
-    assert seen['same'] and seen['count'] > 0
-    assert seen['placement']['device'] == 'webnn' and seen['placement']['fallback'] == {} and seen['placement']['nodes']['edgeflow:MatMul'] > 0
+    assert check_device_lost_in_worker(page, server, WEBNN)['fallback'] == {}
 
 
 WITHOUT = """async ([url, take]) => {
@@ -162,22 +99,20 @@ def test_without_a_context_the_device_is_refused(page: Page, server: Server, tak
 
 
 TOGETHER = """async ([url, inputs]) => {
-  const { env, loadModel, tensor } = await import('/dist/edgeflow.js');
+  %s
   env.workers = 0;
-  const given = (extra = {}) => Object.fromEntries(Object.entries({ ...inputs, ...extra }).map(([name, rows]) => [name, tensor(rows, [1, rows.length], 'int64')]));
   const models = await Promise.all([0, 1, 2].map(() => loadModel(url, { device: 'webnn' })));
-  const run = async model => [...Object.values(await model.run(given()))[0].data];
-  const first = await run(models[0]);
-  const all = await Promise.all([...models, ...models].map(run));
+  const first = await values(models[0]);
+  const all = await Promise.all([...models, ...models].map(values));
   const bad = await models[0].run(given({ input_ids: [2, 5, 1000000, 3] })).then(() => null, error => [error.code, error.message]);
-  const after = await run(models[0]);
+  const after = await values(models[0]);
   const times = await models[0].profile(given());
   const plan = await models[0].describePlan(Object.fromEntries(Object.keys(inputs).map(name => [name, [1, 4]])));
-  const wasm = await loadModel(url, { device: 'wasm' }), onWasm = await run(wasm);
+  const wasm = await loadModel(url, { device: 'wasm' }), onWasm = await values(wasm);
   for (const model of [...models, wasm]) model.dispose();
-  return { same: [...all, after].every(values => values.every((x, i) => x === first[i])), count: first.length, bad, plan,
+  return { same: same([...all, after], first), count: first.length, bad, plan,
            apart: Math.max(...first.map((x, i) => Math.abs(x - onWasm[i]))), times: times.map(({ device, kernel, ms }) => [device, kernel, ms]) };
-}"""
+}""" % PRELUDE
 
 
 def test_models_run_together_and_bad_data_fails_as_on_wasm(page: Page, server: Server) -> None:

@@ -50,7 +50,7 @@ UNARY: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     'abs': np.abs, 'neg': np.negative, 'sign': np.sign, 'ceil': np.ceil, 'floor': np.floor, 'roundEven': np.rint, 'sqrt': np.sqrt,
     'reciprocal': np.reciprocal, 'relu': lambda x: np.maximum(x, 0), 'sigmoid': lambda x: 1 / (1 + np.exp(-x)), 'exp': np.exp, 'log': np.log, 'sin': np.sin,
     'cos': np.cos, 'tan': np.tan, 'tanh': np.tanh, 'erf': erf, 'gelu': gelu, 'softsign': lambda x: x / (1 + np.abs(x)),
-    'softplus': lambda x: np.log1p(np.exp(x)), 'hardSwish': lambda x: x * np.clip(x / 6 + 0.5, 0, 1), 'identity': lambda x: x.copy(),
+    'hardSwish': lambda x: x * np.clip(x / 6 + 0.5, 0, 1), 'identity': lambda x: x.copy(),
     'logicalNot': lambda x: boolean(x == 0), 'isNaN': lambda x: boolean(np.isnan(x)), 'isInfinite': lambda x: boolean(np.isinf(x)),
 }
 BINARY: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {

@@ -23,10 +23,7 @@ SHAPE = 'shape'
 
 # That a context is lost may show in an error before it shows in `lost`. What a builder refuses is a TypeError.
 __pragma__('js', r'''
-const PARTS = {
-  float32: Float32Array, int32: Int32Array, uint32: Uint32Array, int64: BigInt64Array, uint64: BigUint64Array, int8: Int8Array, uint8: Uint8Array,
-  float16: globalThis.Float16Array ?? Uint16Array,
-};
+import { arrayView } from './browser_arrays.js';
 
 const described = (dataType, dims) => ({ dataType, [SHAPE]: dims });
 
@@ -41,9 +38,7 @@ class Sketch {
   }
 
   embed(dataType, dims, data) {
-    const kind = PARTS[dataType];
-    const bytes = data.byteOffset % kind.BYTES_PER_ELEMENT ? data.slice() : data;
-    return this.context.guarded(() => this.raw[CONSTANT](described(dataType, dims), new kind(bytes.buffer, bytes.byteOffset, bytes.length / kind.BYTES_PER_ELEMENT)));
+    return this.context.guarded(() => this.raw[CONSTANT](described(dataType, dims), arrayView(dataType, data)));
   }
 
   call(name, given, options) {

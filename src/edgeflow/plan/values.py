@@ -69,6 +69,16 @@ class Value:
         return element_count(self.shape)
 
 
+def forget(outputs: list[Value | None]) -> None:
+    """What a lowering that gave up said of these is void."""
+    for value in outputs:
+        if value is not None:
+            value.base = None
+            value.base_offset = 0
+            value.constant = False
+            value.literal = None
+
+
 @dataclass(frozen=True)
 class Pointer:
     """The address of `offset` bytes into a value, not known yet."""

@@ -6,14 +6,15 @@ One file because loading, planning and the ways to run (at once, in slices, with
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from edgeflow.backends.contract import HERE, Feed, HelperLink, KernelTime, MemoryUse, Placement, RunControl
+from edgeflow.backends.contract import HERE, Feed, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.decoder import WasmDecoder
+from edgeflow.backends.wasm.engine import failure
 from edgeflow.backends.wasm.kernels import Image, add_more, fetch_more, start_instance
 from edgeflow.backends.wasm.lowerings import VISION_OPS, lacks, needs_more
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
@@ -32,6 +33,11 @@ from edgeflow.plan.link import WORD, Tape, link
 from edgeflow.plan.planner import Draft, initializer_key, make_plan, scope_key
 from edgeflow.plan.stretches import SharePlan
 from edgeflow.plan.values import Pointer, Step, Value
+
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    P = TypeVar('P', bound='OwnsBytes')
 
 MOST_PLANS = 16
 MOST_PLAN_BYTES = 67108864
@@ -59,6 +65,19 @@ class WasmPlan:
     bytes: int
     ends: list[int] = field(default_factory=list)
     helped: dict[str, SharePlan] = field(default_factory=dict)
+
+    def address(self, value: Value) -> int:
+        """Where a value of the plan lies."""
+        root = value.root()
+        if root.literal is not None:
+            return self.tape_address + self.tape.literal_offsets[root.number] + value.root_offset()
+        return (root.address if root.constant else self.arena_base + root.offset) + value.root_offset()
+
+
+class OwnsBytes(Protocol):
+    """A plan of some backend."""
+
+    bytes: int
 
 
 class HelpedRuns(Protocol):
@@ -125,11 +144,8 @@ class WasmExecutable:
 
     def _begin_unless_interpreted(self, machine: WasmMachine, feeds: dict[str, Feed], outputs: list[str]) -> WasmPlan | None:
         """As _begin_run(); None if there can be no plan."""
-        if self._interpreter is not None or len(self._texts) > 0:
+        if self._interpreter is not None or not takes_numbers(self._graph, self._texts):
             return None
-        for info in self._graph.inputs:
-            if info.dtype == 'string' or info.dtype not in DTYPE_CODES:
-                return None
         try:
             return self._begin_run(machine, feeds, outputs)
         except EdgeflowError as error:
@@ -176,11 +192,11 @@ class WasmExecutable:
     def _end_run(self, machine: WasmMachine, plan: WasmPlan, outputs: list[str], code: int) -> dict[str, Feed]:
         """The outputs, copied out; the error if `code`, which run_tape gave, is one."""
         if code != 0:
-            raise machine.step_failure(plan.draft, code)
+            raise step_failure(plan, code)
         results: dict[str, Feed] = {}
         for i in range(len(outputs)):
             value = plan.draft.outputs[i]
-            data = array_copy(value.dtype, machine.engine.view(self._address(plan, value), value.size))
+            data = array_copy(value.dtype, machine.engine.view(plan.address(value), value.size))
             results[outputs[i]] = Feed(value.dtype, value.shape, data)
         return results
 
@@ -229,13 +245,10 @@ class WasmExecutable:
         machine = self._machine
         if machine is None:
             return MemoryUse(0, 0, 0, 0)
-        plans = 0
-        for plan in self._plans.values():
-            plans = plans + plan.bytes
         total = machine.engine.instance.memory_size()
         if self._crew is not None:
             total = total + self._crew.bytes()
-        return MemoryUse(total, machine.weights.bytes, machine.engine.arena_size, plans)
+        return MemoryUse(total, machine.weights.bytes, machine.engine.arena_size, total_bytes(self._plans))
 
     def placement(self) -> Placement:
         nodes: dict[str, int] = {}
@@ -281,44 +294,55 @@ class WasmExecutable:
 
     def _plan(self, machine: WasmMachine, shapes: dict[str, list[int]], outputs: list[str], known: dict[str, list[int]]) -> WasmPlan:
         """The plan for these shapes, as the most recently used one, its arena in place."""
-        key = plan_key(self._graph, shapes, outputs)
-        for name in known:
-            key = f'{key} {name}={known[name]}'
+        key = plan_key(self._graph, shapes, outputs, known)
         plan = self._plans.pop(key, None)
         if plan is None:
             plan = make_wasm_plan(self._graph, shapes, outputs, machine, known, self.cache)
-            self._make_room(machine, plan.bytes)
+            make_room(self._plans, plan.bytes, MOST_PLAN_BYTES, lambda old: free_plan(machine, old))
         self._plans[key] = plan
-        engine = machine.engine
-        engine.ensure_arena(plan.draft.arena_size)
-        if plan.arena_base != engine.arena_address:
-            relink(machine, plan)
+        place_arena(machine, plan)
         return plan
-
-    def _make_room(self, machine: WasmMachine, wanted: int) -> None:
-        """Forget the plans that were not used for longest, until one more of `wanted` bytes fits the bounds."""
-        total = wanted
-        for plan in self._plans.values():
-            total = total + plan.bytes
-        for key in list(self._plans.keys()):
-            if len(self._plans) < MOST_PLANS and total <= MOST_PLAN_BYTES:
-                return
-            oldest = self._plans.pop(key)
-            total = total - oldest.bytes
-            free_plan(machine, oldest)
-
-    def _address(self, plan: WasmPlan, value: Value) -> int:
-        root = value.root()
-        if root.literal is not None:
-            return plan.tape_address + plan.tape.literal_offsets[root.number] + value.root_offset()
-        if root.constant:
-            return root.address + value.root_offset()
-        return plan.arena_base + root.offset + value.root_offset()
 
 
 def node_name(node: Node) -> str:
     """A node as errors name it."""
     return f"{node.key()} (node '{node.name}')"
+
+
+def step_name(plan: WasmPlan, index: int) -> str:
+    """The node of a step, as errors name it."""
+    step = plan.steps[index]
+    return [node_name(group.node) for group in plan.draft.groups for other in group.steps if other is step][0]
+
+
+def step_failure(plan: WasmPlan, code: int) -> EdgeflowError:
+    """The error for what a run of the plan's tape gave; it names the node."""
+    index = code // 256
+    return failure(code, step_name(plan, index), plan.steps[index].kernel)
+
+
+def takes_numbers(graph: Graph, texts: dict[str, TensorData]) -> bool:
+    """Whether all that a graph is given, and its tensors, is numbers. texts: its tensors of strings."""
+    for info in graph.inputs:
+        if info.dtype == 'string' or info.dtype not in DTYPE_CODES:
+            return False
+    return len(texts) == 0
+
+
+def total_bytes(plans: Mapping[str, OwnsBytes]) -> int:
+    """What plans take of memory."""
+    total = 0
+    for plan in plans.values():
+        total = total + plan.bytes
+    return total
+
+
+def make_room(plans: dict[str, P], wanted: int, most: int, free: Callable[[P], None]) -> None:
+    """Forget the plans that were not used for longest, until one more of `wanted` bytes fits: MOST_PLANS, and `most` bytes."""
+    for key in list(plans.keys()):
+        if len(plans) < MOST_PLANS and wanted + total_bytes(plans) <= most:
+            return
+        free(plans.pop(key))
 
 
 def shapes_of(feeds: dict[str, Feed]) -> dict[str, list[int]]:
@@ -482,13 +506,16 @@ def detach(graph: Graph) -> None:
                 detach(value)
 
 
-def plan_key(graph: Graph, shapes: dict[str, list[int]], outputs: list[str]) -> str:
-    """Names what a plan is for: the input shapes in the graph's order, and the outputs."""
+def plan_key(graph: Graph, shapes: dict[str, list[int]], outputs: list[str], known: dict[str, list[int]]) -> str:
+    """Names what a plan is for: the input shapes in the graph's order, the outputs, and the values of inputs that are known."""
     parts: list[str] = []
     for info in graph.inputs:
         if info.name in shapes:
             parts.append('x'.join([str(dim) for dim in shapes[info.name]]))
-    return ','.join(parts) + ' ' + ','.join(outputs)
+    key = ','.join(parts) + ' ' + ','.join(outputs)
+    for name in known:
+        key = f'{key} {name}={known[name]}'
+    return key
 
 
 def make_wasm_plan(
@@ -544,14 +571,18 @@ def output_literals(draft: Draft) -> list[Value]:
     return literals
 
 
-def relink(machine: WasmMachine, plan: WasmPlan) -> None:
-    """The arena has moved: write the tape with its new address."""
-    move = machine.engine.arena_address - plan.arena_base
+def place_arena(machine: WasmMachine, plan: WasmPlan) -> None:
+    """Have the plan's arena in place; if it has moved, the tape is written with its new address."""
+    engine = machine.engine
+    engine.ensure_arena(plan.draft.arena_size)
+    move = engine.arena_address - plan.arena_base
+    if move == 0:
+        return
     words = plan.tape.words
     for i in plan.tape.arena_words:
         words[i] = words[i] + move
-    plan.arena_base = machine.engine.arena_address
-    machine.engine.write_words(plan.tape_address, words)
+    plan.arena_base = engine.arena_address
+    engine.write_words(plan.tape_address, words)
 
 
 def used_constants(steps: list[Step], outputs: list[Value]) -> set[int]:
@@ -574,6 +605,20 @@ def count_ops(graph: Graph, nodes: dict[str, int]) -> None:
         nodes[node.key()] = nodes.get(node.key(), 0) + 1
         for inner in subgraphs(node):
             count_ops(inner, nodes)
+
+
+def expected_placement(graph: Graph, device: str, taken: Mapping[str, object], reason: str) -> Placement:
+    """What the operators alone tell: a device takes those that are keys of `taken`; `reason` for the others."""
+    counts: dict[str, int] = {}
+    count_ops(graph, counts)
+    placement = Placement(device, {}, {}, {})
+    for key, count in counts.items():
+        if key in taken:
+            placement.nodes[key] = count
+        else:
+            placement.fallback[key] = count
+            placement.reasons[key] = reason
+    return placement
 
 
 def subgraphs(node: Node) -> list[Graph]:

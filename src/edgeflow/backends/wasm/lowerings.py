@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from edgeflow.backends.wasm.lower_attention import ATTENTION_LOWERINGS, attention_form
 from edgeflow.backends.wasm.lower_contrib import CONTRIB_LOWERINGS
 from edgeflow.backends.wasm.lower_convert import CONVERT_LOWERINGS
@@ -19,21 +21,25 @@ from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.planner import PLANNED_OPS
 from edgeflow.plan.values import Value
 
+if TYPE_CHECKING:
+    from typing import TypeVar
 
-def _merged(tables: list[dict[str, Lowering]], contrib: dict[str, Lowering]) -> dict[str, Lowering]:
-    merged: dict[str, Lowering] = {}
+    L = TypeVar('L')
+
+
+def merged(tables: list[dict[str, L]]) -> dict[str, L]:
+    """One table of all; a later one wins."""
+    found: dict[str, L] = {}
     for table in tables:
-        for key in table:
-            merged[key] = table[key]
-    for key, lowering in contrib.items():
-        merged['com.microsoft:' + key] = lowering
-    return merged
+        found.update(table)
+    return found
 
 
-LOWERINGS: dict[str, Lowering] = _merged([
+LOWERINGS: dict[str, Lowering] = merged([
     ELEMENTWISE_LOWERINGS, MOVEMENT_LOWERINGS, INDEXING_LOWERINGS, REDUCE_LOWERINGS, CONVERT_LOWERINGS, DENSE_LOWERINGS,
     ATTENTION_LOWERINGS, QUANTIZED_LOWERINGS, DECODER_LOWERINGS,
-], CONTRIB_LOWERINGS)
+    {'com.microsoft:' + key: lowering for key, lowering in CONTRIB_LOWERINGS.items()},
+])
 
 # Asked while weights are loaded: the values of inputs that are no initializers are None.
 FORMS: dict[str, FormOf] = {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from edgeflow.backends.wasm.engine import WasmEngine, convert_step, failure
+from edgeflow.backends.wasm.engine import WasmEngine, convert_step
 from edgeflow.backends.wasm.kernels import Image
 from edgeflow.backends.wasm.lowerings import FORMS, INTERPRETED, lowering_of
 from edgeflow.backends.wasm.weights import FormOf, Weights, check_data, upload
@@ -17,7 +17,7 @@ from edgeflow.host.port import Bytes, WasmInstance
 from edgeflow.ir.dtype import PACKED_BITS
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
-from edgeflow.plan.planner import PLANNED_OPS, Draft, lower_at_once, memory_dtype
+from edgeflow.plan.planner import PLANNED_OPS, lower_at_once, memory_dtype
 from edgeflow.plan.stretches import Shared
 from edgeflow.plan.values import NodeSteps, Value
 
@@ -101,15 +101,6 @@ class WasmMachine:
 
     def packed(self, form: PackedForm, inputs: list[Value | None]) -> Value | None:
         return self.weights.packed(form, inputs)
-
-    def step_failure(self, draft: Draft, code: int) -> EdgeflowError:
-        """The error for what a run of the plan's tape gave; it names the node."""
-        index = code // 256
-        for group in draft.groups:
-            if index < len(group.steps):
-                return failure(code, f"{group.node.key()} (node '{group.node.name}')", group.steps[index].kernel)
-            index = index - len(group.steps)
-        return failure(code, 'the plan', 'none')
 
     def fold(self, node: Node, opset: int, inputs: list[TensorData | None]) -> list[TensorData] | None:
         """passes.fold_constants.Evaluate: a node's outputs for constant inputs, on the same kernels as everything else."""

@@ -28,11 +28,11 @@ def features_of(device: GpuDevice) -> GpuFeatures:
 class Gpu:
     """The device that all models of this thread share, and the pipelines that were compiled for it, by their label."""
 
-    def __init__(self, device: GpuDevice) -> None:
+    def __init__(self, device: GpuDevice, losers: list[Callable[[], None]]) -> None:
+        """losers: hear of its loss."""
         self.device: GpuDevice = device
         self.features: GpuFeatures = features_of(device)
-        # Hear of its loss.
-        self.losers: list[Callable[[], None]] = []
+        self.losers: list[Callable[[], None]] = losers
         self._pipelines: dict[str, object] = {}
         self._forms: dict[str, str] = {}
 
@@ -92,18 +92,14 @@ def binding_forms(code: str) -> str:
 
 async def open_device() -> Gpu | None:
     """The GPU; None where there is none."""
-    opened: list[Gpu] = []
+    losers: list[Callable[[], None]] = []
 
     def lose(reason: str) -> None:
-        for gpu in opened:
-            for hear in gpu.losers:
-                hear()
+        for hear in list(losers):
+            hear()
 
     device = await open_gpu(WANTED, lose)
-    if device is None:
-        return None
-    opened.append(Gpu(device))
-    return opened[0]
+    return None if device is None else Gpu(device, losers)
 
 
 class _Shared:

@@ -11,18 +11,18 @@ from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.engine import failure
 from edgeflow.backends.wasm.executable import (
-    count_ops, detach, improve, known_values, open_machine, plan_key, relink, run_part, shapes_of,
+    MOST_PLANS, detach, expected_placement, improve, known_values, open_machine, place_arena, plan_key, run_part, shapes_of, step_failure, total_bytes,
 )
 from edgeflow.backends.wasm.kernels import Image
 from edgeflow.backends.wasm.machine import check_operators
 from edgeflow.backends.webgpu.builder import MOST_FAULTS, Dispatch
 from edgeflow.backends.webgpu.crossings import Crossing
-from edgeflow.backends.webgpu.device import Gpu, shared_gpu
+from edgeflow.backends.webgpu.device import shared_gpu
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
 from edgeflow.backends.webgpu.machine import NO_KERNEL, NO_TYPE, GpuMachine
 from edgeflow.backends.webgpu.memory import GpuMemory
 from edgeflow.backends.webgpu.plan import (
-    DOWN, GPU, UP, WASM, Action, Binder, GpuPlan, free_gpu_plan, make_gpu_plan, piece_of, plain_bytes,
+    GPU, UP, WASM, Action, Binder, GpuPlan, free_gpu_plan, make_gpu_plan, piece_of, plain_bytes,
 )
 from edgeflow.backends.webgpu.weights import load_weights
 from edgeflow.errors import EdgeflowError
@@ -36,7 +36,6 @@ from edgeflow.plan.builder import CacheLayout
 from edgeflow.plan.link import WORD
 from edgeflow.plan.values import Value
 
-MOST_PLANS = 16
 # Runs of one model that are under way at a time: one at work, one behind it, one whose results are being read.
 FLIGHTS = 3
 
@@ -69,7 +68,7 @@ class GpuExecutable:
         # Where plans find past keys and values; None: in their inputs.
         self.cache: CacheLayout | None = None
         self._on_loss: list[Callable[[], None]] = []
-        self._placement: Placement = expected_placement(graph)
+        self._placement: Placement = expected_placement(graph, 'webgpu', GPU_LOWERINGS, NO_KERNEL)
 
     async def run(
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
@@ -198,17 +197,12 @@ class GpuExecutable:
 
     def _place(self, machine: GpuMachine, plan: GpuPlan) -> None:
         """Have the plan's arena and its slots in place."""
-        engine = machine.wasm.engine
-        engine.ensure_arena(plan.draft.arena_size)
-        if plan.wasm.arena_base != engine.arena_address:
-            relink(machine.wasm, plan.wasm)
+        place_arena(machine.wasm, plan.wasm)
         if plan.version != machine.memory.version:
             Binder(machine, plan).bind()
 
     async def _plan(self, machine: GpuMachine, shapes: dict[str, list[int]], outputs: list[str], known: dict[str, list[int]]) -> GpuPlan:
-        key = plan_key(self._graph, shapes, outputs)
-        for name in known:
-            key = f'{key} {name}={known[name]}'
+        key = plan_key(self._graph, shapes, outputs, known)
         plan = self._plans.pop(key, None)
         if plan is None:
             machine.reasons = {}
@@ -249,29 +243,21 @@ class GpuExecutable:
             piece = piece_of(machine, plan, far)
             machine.gpu.device.write(piece.buffer, piece.offset, words)
 
-    def _address(self, plan: GpuPlan, value: Value) -> int:
-        root = value.root()
-        if root.literal is not None:
-            return plan.wasm.tape_address + plan.wasm.tape.literal_offsets[root.number] + value.root_offset()
-        base = root.address if root.constant else plan.wasm.arena_base + root.offset
-        return base + value.root_offset()
-
     def _near_bytes(self, machine: GpuMachine, plan: GpuPlan, value: Value) -> Bytes:
-        return machine.wasm.engine.view(self._address(plan, value), value.size)
+        return machine.wasm.engine.view(plan.wasm.address(value), value.size)
 
     def run_wasm(self, machine: GpuMachine, plan: GpuPlan, action: Action) -> None:
         """Run the WASM steps of an action."""
         code = run_part(machine.wasm, plan.wasm, action.first, action.last)
         if code != 0:
-            index = code // 256
-            raise failure(code, plan.step_names[index], plan.wasm.steps[index].kernel)
+            raise step_failure(plan.wasm, code)
 
     async def fetch(self, machine: GpuMachine, plan: GpuPlan, action: Action, pending: list[GpuCommand]) -> None:
         """Run what is pending and bring values to WASM memory."""
         pieces = [exact(piece_of(machine, plan, value), value) for value in action.far]
         parts = await machine.gpu.device.run(pending, pieces)
         for i in range(len(parts)):
-            machine.wasm.engine.upload(self._address(plan, action.near[i]), plain_bytes(action.far[i], parts[i]))
+            machine.wasm.engine.upload(plan.wasm.address(action.near[i]), plain_bytes(action.far[i], parts[i]))
 
     async def _end_run(self, machine: GpuMachine, plan: GpuPlan, outputs: list[str], pending: list[GpuCommand], kept: dict[str, Held]) -> dict[str, Feed]:
         """The outputs, copied out, once all is done; but those that are kept."""
@@ -315,9 +301,9 @@ class GpuExecutable:
         machine = self._machine
         if machine is None:
             return MemoryUse(0, 0, 0, 0)
-        plans = self._plan_bytes()
+        plans = total_bytes(self._plans)
         for sibling in self._siblings:
-            plans = plans + sibling._plan_bytes()
+            plans = plans + total_bytes(sibling._plans)
         memory = machine.memory
         far = memory.weight_bytes + memory.slot_bytes + plans
         for size in memory.whole.values():
@@ -325,12 +311,6 @@ class GpuExecutable:
         return MemoryUse(
             machine.wasm.engine.instance.memory_size() + far, machine.wasm.weights.bytes + memory.weight_bytes,
             machine.wasm.engine.arena_size + memory.slot_bytes, plans, far)
-
-    def _plan_bytes(self) -> int:
-        plans = 0
-        for plan in self._plans.values():
-            plans = plans + plan.bytes
-        return plans
 
     def placement(self) -> Placement:
         return self._placement
@@ -372,7 +352,8 @@ class GpuExecutable:
             return
         self._forget_plans(machine)
         machine.memory.dispose()
-        machine.gpu.losers = [hear for hear in machine.gpu.losers if hear not in self._on_loss]
+        for hear in self._on_loss:
+            machine.gpu.losers.remove(hear)
         for sibling in self._siblings:
             sibling._machine = None
         self._siblings = []
@@ -383,20 +364,6 @@ class GpuExecutable:
         if self._machine is None:
             raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})
         return self._machine
-
-
-def expected_placement(graph: Graph) -> Placement:
-    """What the operators alone tell."""
-    counts: dict[str, int] = {}
-    count_ops(graph, counts)
-    placement = Placement('webgpu', {}, {}, {})
-    for key, count in counts.items():
-        if key in GPU_LOWERINGS:
-            placement.nodes[key] = count
-        else:
-            placement.fallback[key] = count
-            placement.reasons[key] = NO_KERNEL
-    return placement
 
 
 def placement_of(machine: GpuMachine, plan: GpuPlan) -> Placement:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgeflow.backends.wasm.lowerings import merged
 from edgeflow.backends.webgpu.builder import GpuLowering
 from edgeflow.backends.webgpu.lower_attention import ATTENTION_LOWERINGS
 from edgeflow.backends.webgpu.lower_conv import CONV_LOWERINGS
@@ -14,17 +15,8 @@ from edgeflow.backends.webgpu.lower_norm import NORM_LOWERINGS
 from edgeflow.backends.webgpu.lower_reduce import REDUCE_LOWERINGS
 from edgeflow.backends.webgpu.lower_spatial import SPATIAL_LOWERINGS
 
-
-def _merged(tables: list[dict[str, GpuLowering]]) -> dict[str, GpuLowering]:
-    merged: dict[str, GpuLowering] = {}
-    for table in tables:
-        for key, lowering in table.items():
-            merged[key] = lowering
-    return merged
-
-
-# A later table wins. Those of quantised products come with their part (lower_quantized.py).
-GPU_LOWERINGS: dict[str, GpuLowering] = _merged([
+# Those of quantised products come with their part (lower_quantized.py).
+GPU_LOWERINGS: dict[str, GpuLowering] = merged([
     ELEMENTWISE_LOWERINGS,
     MOVEMENT_LOWERINGS,
     INDEXING_LOWERINGS,

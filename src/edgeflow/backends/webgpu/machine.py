@@ -21,7 +21,7 @@ from edgeflow.ir.graph import Node
 from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
 from edgeflow.plan.planner import is_eager
 from edgeflow.plan.stretches import Shared
-from edgeflow.plan.values import NodeSteps, Pointer, Value
+from edgeflow.plan.values import NodeSteps, Pointer, Value, forget
 
 NO_KERNEL = 'there is no kernel for it'
 NO_TYPE = 'a type that the GPU does not hold'
@@ -35,16 +35,6 @@ def reads_pages(inputs: list[Value | None]) -> bool:
         if value is not None and value.root().cache >= 0:
             return True
     return False
-
-
-def forget(outputs: list[Value | None]) -> None:
-    """What a lowering said of these is void."""
-    for value in outputs:
-        if value is not None:
-            value.base = None
-            value.base_offset = 0
-            value.constant = False
-            value.literal = None
 
 
 def lower_near(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None], wasm: Lowering) -> None:

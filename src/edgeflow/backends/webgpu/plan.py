@@ -51,7 +51,6 @@ class GpuPlan:
     draft: Draft
     crossings: Crossings
     wasm: WasmPlan
-    step_names: list[str]
     slot_sizes: list[int]
     uniforms: GpuBuffer | None
     constants: GpuBuffer | None
@@ -98,7 +97,7 @@ async def make_gpu_plan(
         wasm.end_plan(set())
         raise
     wasm_plan = written_plan(wasm, draft, steps, tape, address)
-    plan = GpuPlan(draft, crossings, wasm_plan, step_names(draft), assign_slots(draft.far), None, None, {}, wasm_plan.bytes, b.failing, b.faults, [], [])
+    plan = GpuPlan(draft, crossings, wasm_plan, assign_slots(draft.far), None, None, {}, wasm_plan.bytes, b.failing, b.faults, [], [])
     before = list(machine.memory.weights.keys())
     machine.gpu.device.watch()
     try:
@@ -226,11 +225,6 @@ def dispatches_of(draft: Draft) -> list[Dispatch]:
         if isinstance(step, Dispatch):
             found.append(step)
     return found
-
-
-def step_names(draft: Draft) -> list[str]:
-    """The node of each WASM step, as errors name it."""
-    return [name for step, name in named_steps(draft) if not isinstance(step, Dispatch) and not isinstance(step, Crossing)]
 
 
 def named_steps(draft: Draft) -> list[tuple[Step, str]]:

@@ -11,9 +11,9 @@ from edgeflow.host.webnn import open_webnn
 class Nn:
     """A context, and who hears of its loss."""
 
-    def __init__(self, context: NnContext) -> None:
+    def __init__(self, context: NnContext, losers: list[Callable[[], None]]) -> None:
         self.context: NnContext = context
-        self.losers: list[Callable[[], None]] = []
+        self.losers: list[Callable[[], None]] = losers
 
 
 class _Shared:
@@ -31,12 +31,11 @@ async def shared_nn(device_type: str) -> Nn | None:
     found = _shared.open.get(device_type)
     if found is not None and not found.context.lost:
         return found
-    opened: list[Nn] = []
+    losers: list[Callable[[], None]] = []
 
     def lose(reason: str) -> None:
-        for nn in opened:
-            for hear in nn.losers:
-                hear()
+        for hear in list(losers):
+            hear()
 
     context = await open_webnn(device_type, lose)
     # Another model may have opened it in the meantime.
@@ -47,7 +46,6 @@ async def shared_nn(device_type: str) -> Nn | None:
         return found
     if context is None:
         return None
-    made = Nn(context)
-    opened.append(made)
+    made = Nn(context, losers)
     _shared.open[device_type] = made
     return made

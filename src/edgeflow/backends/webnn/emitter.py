@@ -27,7 +27,6 @@ TYPES: dict[str, str] = {
 # What is worth a crossing of its own.
 HEAVY: list[str] = ['matmul', 'gemm', 'conv2d', 'convTranspose2d']
 
-
 # Bytes of a large constant.
 BULK = 1048576
 

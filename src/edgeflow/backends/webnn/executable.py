@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from edgeflow.backends.contract import Feed, HelperLink, KernelTime, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
+from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.engine import failure
 from edgeflow.backends.wasm.executable import (
-    WasmExecutable, count_ops, detach, improve, known_values, node_name, open_machine, plan_key, relink, run_part, shapes_of, take_texts,
+    WasmExecutable, detach, expected_placement, improve, known_values, make_room, node_name, open_machine, place_arena, plan_key, run_part, shapes_of, step_failure,
+    step_name, take_texts, takes_numbers, total_bytes,
 )
 from edgeflow.backends.wasm.kernels import Image
 from edgeflow.backends.wasm.lowerings import FORMS
@@ -23,12 +25,10 @@ from edgeflow.backends.webnn.plan import Compiled, NnPlan, free_nn_plan, make_nn
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_copy, now
 from edgeflow.host.port import Bytes, NnTensor
-from edgeflow.ir.dtype import DTYPE_CODES
 from edgeflow.ir.graph import Graph, TensorData
 from edgeflow.passes.inline_constant_if import deciding_inputs
 from edgeflow.plan.values import NodeSteps, Value
 
-MOST_PLANS = 16
 # Each plan's graphs have copies of the weights that they read.
 MOST_BYTES = 1073741824
 
@@ -60,7 +60,7 @@ class NnExecutable:
         self._deciding: list[str] = deciding_inputs(graph)
         self._decoder: WasmDecoder | None = None
         self._on_loss: list[Callable[[], None]] = []
-        self._placement: Placement = expected_placement(graph, device)
+        self._placement: Placement = expected_placement(graph, device, NN_LOWERINGS, NO_OPERATOR)
         self._texts: dict[str, TensorData] = texts
         # Runs what has no plan.
         self._whole: WasmExecutable | None = None
@@ -86,7 +86,7 @@ class NnExecutable:
         """Graphs and WASM steps one by one."""
         for stage in plan.stages:
             partition = stage.partition
-            if partition is not None and stage.outputs is not None:
+            if partition is not None:
                 began = now()
                 await self._run_graph(machine, plan, stage, None)
                 await self._read(machine, list(stage.outputs.values()))
@@ -94,15 +94,12 @@ class NnExecutable:
             for i in range(stage.first, stage.last):
                 began = now()
                 self._run_wasm(machine, plan, i, i + 1)
-                times.append(KernelTime('wasm', plan.wasm.steps[i].kernel, plan.step_names[i], now() - began))
+                times.append(KernelTime('wasm', plan.wasm.steps[i].kernel, step_name(plan.wasm, i), now() - began))
 
     async def _prepared_unless_interpreted(self, machine: NnMachine, feeds: dict[str, Feed], outputs: list[str]) -> NnPlan | None:
         """As _prepared(); None if there can be no plan: shapes depend on data, or values are no tensors of numbers."""
-        if self._whole is not None or len(self._texts) > 0:
+        if self._whole is not None or not takes_numbers(self._graph, self._texts):
             return None
-        for info in self._graph.inputs:
-            if info.dtype == 'string' or info.dtype not in DTYPE_CODES:
-                return None
         try:
             return await self._prepared(machine, feeds, outputs)
         except EdgeflowError as error:
@@ -115,9 +112,7 @@ class NnExecutable:
         if self._whole is None:
             self._free_plans(machine)
             self._whole = WasmExecutable(self._graph, machine.wasm, self._texts)
-            counts: dict[str, int] = {}
-            count_ops(self._graph, counts)
-            self._placement = Placement(self._device, {}, counts, {key: NO_PLAN for key in counts})
+            self._placement = expected_placement(self._graph, self._device, {}, NO_PLAN)
         return self._whole
 
     def _free_plans(self, machine: NnMachine) -> None:
@@ -128,45 +123,30 @@ class NnExecutable:
     async def _prepared(self, machine: NnMachine, feeds: dict[str, Feed], outputs: list[str]) -> NnPlan:
         """The plan for these feeds, which are where it has them."""
         plan = await self._plan(machine, shapes_of(feeds), outputs, known_values(self._deciding, feeds))
-        engine = machine.wasm.engine
-        engine.ensure_arena(plan.draft.arena_size)
-        if plan.wasm.arena_base != engine.arena_address:
-            relink(machine.wasm, plan.wasm)
+        place_arena(machine.wasm, plan.wasm)
         for value in plan.division.near_inputs:
             if value.size > 0:
-                engine.upload(plan.wasm.arena_base + value.offset, array_bytes(feeds[value.name].data))
+                machine.wasm.engine.upload(plan.wasm.arena_base + value.offset, array_bytes(feeds[value.name].data))
         for value in plan.division.far_inputs:
             machine.nn.context.write(plan.tensors[value.number], array_bytes(feeds[value.name].data))
         return plan
 
     async def _plan(self, machine: NnMachine, shapes: dict[str, list[int]], outputs: list[str], known: dict[str, list[int]]) -> NnPlan:
-        key = plan_key(self._graph, shapes, outputs)
-        for name in known:
-            key = f'{key} {name}={known[name]}'
+        key = plan_key(self._graph, shapes, outputs, known)
         plan = self._plans.pop(key, None)
         if plan is None:
             machine.reasons = {}
             plan = await make_nn_plan(self._graph, shapes, outputs, machine, known)
             self._placement = placement_of(machine, plan, self._device)
-            self._make_room(machine, plan.bytes)
+            make_room(self._plans, plan.bytes, MOST_BYTES, lambda old: free_nn_plan(machine, old))
         self._plans[key] = plan
         return plan
-
-    def _make_room(self, machine: NnMachine, wanted: int) -> None:
-        """Forget the plans that were not used for longest, until one more of `wanted` bytes fits the bounds."""
-        total = wanted + self._plan_bytes()
-        for key in list(self._plans.keys()):
-            if len(self._plans) < MOST_PLANS and total <= MOST_BYTES:
-                return
-            oldest = self._plans.pop(key)
-            total = total - oldest.bytes
-            free_nn_plan(machine, oldest)
 
     async def _run_graph(self, machine: NnMachine, plan: NnPlan, stage: Compiled, control: RunControl | None) -> None:
         """Dispatch a stage's graph, and wait for what WASM needs of it."""
         partition = stage.partition
         graph = stage.graph
-        if partition is None or graph is None or stage.inputs is None or stage.outputs is None:
+        if partition is None or graph is None:
             return
         engine = machine.wasm.engine
         for value in partition.uploads:
@@ -193,8 +173,7 @@ class NnExecutable:
     def _run_wasm(self, machine: NnMachine, plan: NnPlan, first: int, last: int) -> None:
         code = run_part(machine.wasm, plan.wasm, first, last)
         if code != 0:
-            index = code // 256
-            raise failure(code, plan.step_names[index], plan.wasm.steps[index].kernel)
+            raise step_failure(plan.wasm, code)
 
     async def _end_run(self, machine: NnMachine, plan: NnPlan, outputs: list[str]) -> dict[str, Feed]:
         """The outputs, copied out, once all is done; all tensors are read at once."""
@@ -223,15 +202,9 @@ class NnExecutable:
                 # Two outputs may be views of one tensor; results share no memory.
                 data = array_copy(value.dtype, parts[found[root]][start:start + value.size])
             else:
-                data = array_copy(value.dtype, machine.wasm.engine.view(self._address(plan, value), value.size))
+                data = array_copy(value.dtype, machine.wasm.engine.view(plan.wasm.address(value), value.size))
             results[outputs[i]] = Feed(value.dtype, value.shape, data)
         return results
-
-    def _address(self, plan: NnPlan, value: Value) -> int:
-        root = value.root()
-        if root.literal is not None:
-            return plan.wasm.tape_address + plan.wasm.tape.literal_offsets[root.number] + value.root_offset()
-        return (root.address if root.constant else plan.wasm.arena_base + root.offset) + value.root_offset()
 
     async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:
         plan = await self._plan(self._living(), shapes, outputs, {})
@@ -249,17 +222,11 @@ class NnExecutable:
         if machine is None:
             return MemoryUse(0, 0, 0, 0)
         engine = machine.wasm.engine
-        far = self._plan_bytes()
+        far = total_bytes(self._plans)
         near = 0
         for plan in self._plans.values():
             near = near + plan.wasm.bytes
         return MemoryUse(engine.instance.memory_size() + far, machine.wasm.weights.bytes, engine.arena_size, near + far, far)
-
-    def _plan_bytes(self) -> int:
-        total = 0
-        for plan in self._plans.values():
-            total = total + plan.bytes
-        return total
 
     def placement(self) -> Placement:
         return self._placement
@@ -294,7 +261,8 @@ class NnExecutable:
         if machine is None:
             return
         self._free_plans(machine)
-        machine.nn.losers = [hear for hear in machine.nn.losers if hear not in self._on_loss]
+        for hear in self._on_loss:
+            machine.nn.losers.remove(hear)
         self._decoder = None
         self._whole = None
         self._machine = None
@@ -319,26 +287,9 @@ def pack_weights(graph: Graph, machine: WasmMachine) -> None:
 
 def check_flags(stage: Compiled, flags: Bytes) -> None:
     """'run-failed' for the first node that met bad data."""
-    nodes = stage.nodes
-    if nodes is None:
-        return
-    for i in range(len(nodes)):
+    for i in range(len(stage.nodes)):
         if flags[i] == 0:
-            raise failure(1, nodes[i], 'in WebNN')
-
-
-def expected_placement(graph: Graph, device: str) -> Placement:
-    """What the operators alone tell."""
-    counts: dict[str, int] = {}
-    count_ops(graph, counts)
-    placement = Placement(device, {}, {}, {})
-    for key, count in counts.items():
-        if key in NN_LOWERINGS:
-            placement.nodes[key] = count
-        else:
-            placement.fallback[key] = count
-            placement.reasons[key] = NO_OPERATOR
-    return placement
+            raise failure(1, stage.nodes[i], 'in WebNN')
 
 
 def placement_of(machine: NnMachine, plan: NnPlan, device: str) -> Placement:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from edgeflow.backends.webnn.emitter import Emitter, NnLowering, Operand
 from edgeflow.ir.attributes import int_of, number_of, text_of
 from edgeflow.ir.graph import Node
@@ -13,13 +11,11 @@ from edgeflow.plan.values import Value, at
 UNARY: dict[str, str] = {
     'Abs': 'abs', 'Neg': 'neg', 'Sign': 'sign', 'Ceil': 'ceil', 'Floor': 'floor', 'Round': 'roundEven', 'Sqrt': 'sqrt', 'Reciprocal': 'reciprocal',
     'Relu': 'relu', 'Softsign': 'softsign', 'Sigmoid': 'sigmoid', 'Exp': 'exp', 'Log': 'log', 'Sin': 'sin', 'Cos': 'cos',
-    'Tan': 'tan', 'Tanh': 'tanh', 'Erf': 'erf', 'Not': 'logicalNot', 'IsNaN': 'isNaN', 'HardSwish': 'hardSwish',
+    'Tan': 'tan', 'Tanh': 'tanh', 'Erf': 'erf', 'Not': 'logicalNot', 'IsNaN': 'isNaN', 'HardSwish': 'hardSwish', 'LeakyRelu': 'leakyRelu',
+    'Elu': 'elu', 'HardSigmoid': 'hardSigmoid',
 }
-# With attributes: the option, the attribute and its default.
-PARAMETERS: dict[str, list[tuple[str, str, float]]] = {
-    'LeakyRelu': [('alpha', 'alpha', 0.01)], 'Elu': [('alpha', 'alpha', 1.0)], 'HardSigmoid': [('alpha', 'alpha', 0.2), ('beta', 'beta', 0.5)],
-}
-METHODS: dict[str, str] = {'LeakyRelu': 'leakyRelu', 'Elu': 'elu', 'HardSigmoid': 'hardSigmoid'}
+# Attributes, which are options of that name too, and their defaults.
+PARAMETERS: dict[str, dict[str, float]] = {'LeakyRelu': {'alpha': 0.01}, 'Elu': {'alpha': 1.0}, 'HardSigmoid': {'alpha': 0.2, 'beta': 0.5}}
 
 BINARY: dict[str, str] = {
     'Add': 'add', 'Sub': 'sub', 'Mul': 'mul', 'Div': 'div', 'Pow': 'pow', 'PRelu': 'prelu', 'And': 'logicalAnd', 'Or': 'logicalOr', 'Xor': 'logicalXor',
@@ -34,9 +30,9 @@ REALS_ONLY: list[str] = ['Div', 'Pow', 'Mean']
 GELU_TANH = 0.7978845608028654
 
 
-def unary_lowering(method: str, parameters: list[tuple[str, str, float]]) -> NnLowering:
+def unary_lowering(method: str, parameters: dict[str, float]) -> NnLowering:
     def lower(e: Emitter, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-        options: dict[str, object] = {name: number_of(node, attribute, default) for name, attribute, default in parameters}
+        options: dict[str, object] = {name: number_of(node, name, default) for name, default in parameters.items()}
         e.give(at(outputs, 0), e.call(method, [e.value(at(inputs, 0))], options))
 
     return lower
@@ -92,11 +88,11 @@ def lower_where(e: Emitter, node: Node, inputs: list[Value | None], outputs: lis
 def lower_clip(e: Emitter, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     """Bounds are inputs from version 11 on, attributes before."""
     result = e.value(at(inputs, 0))
-    for method, i, name, none in [('max', 1, 'min', -math.inf), ('min', 2, 'max', math.inf)]:
+    for method, i, name in [('max', 1, 'min'), ('min', 2, 'max')]:
         if at(inputs, i) is not None:
             result = e.call(method, [result, e.value(at(inputs, i))])
         elif name in node.attributes:
-            result = e.call(method, [result, e.number(result, number_of(node, name, none))])
+            result = e.call(method, [result, e.number(result, number_of(node, name, 0.0))])
     e.give(at(outputs, 0), result)
 
 
@@ -170,9 +166,7 @@ def _table() -> dict[str, NnLowering]:
         'com.microsoft:FastGelu': lower_gelu, 'edgeflow:Gelu': lower_gelu, 'edgeflow:BiasAct': lower_gelu,
     }
     for name, method in UNARY.items():
-        table[name] = unary_lowering(method, [])
-    for name, method in METHODS.items():
-        table[name] = unary_lowering(method, PARAMETERS[name])
+        table[name] = unary_lowering(method, PARAMETERS.get(name, {}))
     for name in BINARY:
         table[name] = binary_lowering(name)
     for name, method in COMPARE.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgeflow.backends.wasm.lowerings import merged
 from edgeflow.backends.webnn.emitter import NnLowering
 from edgeflow.backends.webnn.lower_dense import DENSE_LOWERINGS
 from edgeflow.backends.webnn.lower_elementwise import ELEMENTWISE_LOWERINGS
@@ -10,15 +11,6 @@ from edgeflow.backends.webnn.lower_norm import NORM_LOWERINGS
 from edgeflow.backends.webnn.lower_quantized import QUANTIZED_LOWERINGS
 from edgeflow.backends.webnn.lower_spatial import SPATIAL_LOWERINGS
 
-
-def _merged(tables: list[dict[str, NnLowering]]) -> dict[str, NnLowering]:
-    merged: dict[str, NnLowering] = {}
-    for table in tables:
-        for key, lowering in table.items():
-            merged[key] = lowering
-    return merged
-
-
-NN_LOWERINGS: dict[str, NnLowering] = _merged([
+NN_LOWERINGS: dict[str, NnLowering] = merged([
     ELEMENTWISE_LOWERINGS, MOVEMENT_LOWERINGS, NORM_LOWERINGS, DENSE_LOWERINGS, SPATIAL_LOWERINGS, QUANTIZED_LOWERINGS,
 ])

@@ -16,19 +16,9 @@ from edgeflow.ir.graph import Node
 from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
 from edgeflow.plan.planner import is_eager
 from edgeflow.plan.stretches import Shared
-from edgeflow.plan.values import NodeSteps, Step, Value
+from edgeflow.plan.values import NodeSteps, Step, Value, forget
 
 NO_OPERATOR = 'WebNN has no such operator'
-
-
-def forget(outputs: list[Value | None]) -> None:
-    """What a lowering that gave up said of these is void."""
-    for value in outputs:
-        if value is not None:
-            value.base = None
-            value.base_offset = 0
-            value.constant = False
-            value.literal = None
 
 
 class NnMachine:

@@ -28,15 +28,6 @@ class Partition(Step):
     uploads: list[Value] = field(default_factory=list)
     downloads: list[Value] = field(default_factory=list)
 
-    def emissions(self) -> list[Emission]:
-        """The nodes' calls."""
-        found: list[Emission] = []
-        for group in self.groups:
-            step = group.steps[0]
-            if isinstance(step, Emission):
-                found.append(step)
-        return found
-
 
 @dataclass
 class Division:
@@ -75,7 +66,8 @@ def dependencies(groups: list[NodeSteps]) -> list[list[int]]:
     result: list[list[int]] = []
     for i in range(len(groups)):
         needed: set[int] = set()
-        for number in roots_of(groups[i]):
+        roots = roots_of(groups[i])
+        for number in roots:
             for j in writers.get(number, []):
                 needed.add(j)
         for value in groups[i].outputs:
@@ -83,15 +75,14 @@ def dependencies(groups: list[NodeSteps]) -> list[list[int]]:
             for j in users.get(number, []):
                 needed.add(j)
             writers[number] = writers.get(number, []) + [i]
-        for number in roots_of(groups[i]):
+        for number in roots:
             users[number] = users.get(number, []) + [i]
         result.append(list(needed))
     return result
 
 
-def arranged(groups: list[NodeSteps], far_first: bool) -> list[list[NodeSteps]]:
-    """The groups as stretches that alternate between the sides; each takes all that it can."""
-    needs = dependencies(groups)
+def arranged(groups: list[NodeSteps], needs: list[list[int]], far_first: bool) -> list[list[NodeSteps]]:
+    """The groups as stretches that alternate between the sides; each takes all that it can. needs: their dependencies()."""
     done: list[bool] = [False] * len(groups)
     rest: list[int] = [i for i in range(len(groups))]
     stretches: list[list[NodeSteps]] = []
@@ -117,8 +108,9 @@ def arranged(groups: list[NodeSteps], far_first: bool) -> list[list[NodeSteps]]:
 
 def best_order(groups: list[NodeSteps]) -> list[list[NodeSteps]]:
     """The arrangement with the fewest crossings."""
-    one = arranged(groups, False)
-    two = arranged(groups, True)
+    needs = dependencies(groups)
+    one = arranged(groups, needs, False)
+    two = arranged(groups, needs, True)
     return one if len(one) <= len(two) else two
 
 
@@ -169,46 +161,47 @@ def without_bulk(groups: list[NodeSteps], reasons: dict[str, str]) -> list[NodeS
     return moved
 
 
-def without_light(groups: list[NodeSteps], reasons: dict[str, str]) -> list[NodeSteps]:
-    """The groups, those of light stretches for WASM. Where no stretch is heavy, or there is only one, all stay."""
+def without_light(groups: list[NodeSteps], reasons: dict[str, str]) -> list[list[NodeSteps]]:
+    """The groups as stretches, the light ones for WASM. Where no stretch is heavy, all stay."""
     while True:
-        far = [stretch for stretch in best_order(groups) if is_far(stretch[0])]
+        stretches = best_order(groups)
+        heavy: bool = False
         light: set[str] = set()
-        for stretch in far:
-            if not is_heavy(stretch):
+        for stretch in stretches:
+            if is_heavy(stretch):
+                heavy = True
+            elif is_far(stretch[0]):
                 for group in stretch:
                     light.add(name_of(group.node))
-        if len(far) < 2 or len(light) == 0 or len([stretch for stretch in far if is_heavy(stretch)]) == 0:
-            return groups
+        if not heavy or len(light) == 0:
+            return stretches
         groups = moved_home(groups, light, reasons, LIGHT)
 
 
 def divide(groups: list[NodeSteps], inputs: list[Value], outputs: list[Value]) -> Division:
     """Cut a plan."""
     reasons: dict[str, str] = {}
-    stretches = best_order(without_light(without_bulk(groups, reasons), reasons))
+    stretches = without_light(without_bulk(groups, reasons), reasons)
     readers: dict[int, set[int]] = {}
+    near_needs: set[int] = set()
     for i in range(len(stretches)):
+        far = is_far(stretches[i][0])
         for group in stretches[i]:
             for number in roots_of(group):
                 if number not in readers:
                     readers[number] = set()
                 readers[number].add(i)
+                if not far:
+                    near_needs.add(number)
     given: dict[int, Value] = {value.number: value for value in inputs}
     division = Division([], [], [], [], set(), reasons)
-    near_needs: set[int] = set()
-    for i in range(len(stretches)):
-        if not is_far(stretches[i][0]):
-            for group in stretches[i]:
-                for number in roots_of(group):
-                    near_needs.add(number)
     wanted: set[int] = set([value.root().number for value in outputs])
     there: set[int] = set()
-    for i in range(len(stretches)):
-        if not is_far(stretches[i][0]):
-            division.groups.extend(stretches[i])
+    for stretch in stretches:
+        if not is_far(stretch[0]):
+            division.groups.extend(stretch)
             continue
-        partition = _partition(stretches[i], i, readers, wanted)
+        partition = _partition(stretch, readers, wanted)
         for value in partition.inputs:
             if value.number in there:
                 continue
@@ -235,7 +228,7 @@ def divide(groups: list[NodeSteps], inputs: list[Value], outputs: list[Value]) -
     return division
 
 
-def _partition(stretch: list[NodeSteps], index: int, readers: dict[int, set[int]], wanted: set[int]) -> Partition:
+def _partition(stretch: list[NodeSteps], readers: dict[int, set[int]], wanted: set[int]) -> Partition:
     """What a stretch reads of outside, and what of it is read outside."""
     words: list[Word] = []
     partition = Partition('webnn', words, stretch)

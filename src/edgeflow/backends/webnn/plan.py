@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgeflow.backends.wasm.executable import WasmPlan, free_plan, node_name, output_literals, written_plan
 from edgeflow.backends.webnn.emitter import TYPES, Emission, NnStepBuilder, repeat_call
@@ -14,7 +14,7 @@ from edgeflow.host.port import Bytes, NnBuilder, NnGraph, NnOperand, NnTensor
 from edgeflow.ir.graph import Graph
 from edgeflow.plan.link import WORD, link
 from edgeflow.plan.planner import Draft, make_plan
-from edgeflow.plan.values import NodeSteps, Value
+from edgeflow.plan.values import NodeSteps, Step, Value
 
 
 # What is said where a graph cannot be compiled.
@@ -32,10 +32,10 @@ class Compiled:
     first: int
     last: int = 0
     graph: NnGraph | None = None
-    inputs: dict[str, NnTensor] | None = None
-    outputs: dict[str, NnTensor] | None = None
+    inputs: dict[str, NnTensor] = field(default_factory=dict)
+    outputs: dict[str, NnTensor] = field(default_factory=dict)
     checked: NnTensor | None = None
-    nodes: list[str] | None = None
+    nodes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -45,7 +45,6 @@ class NnPlan:
     draft: Draft
     division: Division
     wasm: WasmPlan
-    step_names: list[str]
     stages: list[Compiled]
     tensors: dict[int, NnTensor]
     bytes: int
@@ -79,21 +78,19 @@ async def _planned(
         division = machine.division
         if division is None:
             raise EdgeflowError('internal', 'the plan was not divided', {})
-        names: list[str] = []
+        steps: list[Step] = []
         stages.append(Compiled(None, 0))
         for group in draft.groups:
             step = group.steps[0]
             if isinstance(step, Partition):
-                stages.append(Compiled(step, len(names), len(names)))
+                stages.append(Compiled(step, len(steps), len(steps)))
             else:
-                for step in group.steps:
-                    names.append(node_name(group.node))
-                stages[-1].last = len(names)
+                steps.extend(group.steps)
+                stages[-1].last = len(steps)
         for stage in stages:
             partition = stage.partition
             if partition is not None:
                 size = size + await _compile(machine, stage, partition)
-        steps = [step for step in draft.steps() if not isinstance(step, Partition)]
         tape = link(steps, engine.kernels, output_literals(draft))
         engine.ensure_arena(draft.arena_size)
         address = engine.heap.allocate(len(tape.words) * WORD)
@@ -101,7 +98,7 @@ async def _planned(
         _destroy(stages)
         wasm.end_plan(set())
         raise
-    plan = NnPlan(draft, division, written_plan(wasm, draft, steps, tape, address), names, stages, {}, size)
+    plan = NnPlan(draft, division, written_plan(wasm, draft, steps, tape, address), stages, {}, size)
     try:
         for stage in stages:
             await _make_tensors(machine, plan, stage)
@@ -160,19 +157,17 @@ async def _build(machine: NnMachine, stage: Compiled, partition: Partition) -> i
     for value in partition.inputs:
         at[value.number] = builder.declare(f'v{value.number}', TYPES[value.dtype], value.shape)
     checks: list[NnOperand] = []
-    nodes: list[str] = []
     size = 0
     for group in partition.groups:
         step = group.steps[0]
         if isinstance(step, Emission):
             size = size + _repeat(machine, builder, step, at, checks)
             for _ in step.checks:
-                nodes.append(node_name(group.node))
+                stage.nodes.append(node_name(group.node))
     outputs: dict[str, NnOperand] = {f'v{value.number}': at[value.number] for value in partition.outputs}
     if len(checks) > 0:
         given: list[object] = [checks, 0]
         outputs['checks'] = checks[0] if len(checks) == 1 else builder.call('concat', given, {})[0]
-    stage.nodes = nodes
     stage.graph = await builder.build(outputs)
     return size
 
@@ -217,18 +212,13 @@ async def _make_tensors(machine: NnMachine, plan: NnPlan, stage: Compiled) -> No
     if partition is None:
         return
     context = machine.nn.context
-    named: list[dict[str, NnTensor]] = []
-    for values in [partition.inputs, partition.outputs]:
-        tensors: dict[str, NnTensor] = {}
+    for values, tensors in [(partition.inputs, stage.inputs), (partition.outputs, stage.outputs)]:
         for value in values:
             if value.number not in plan.tensors:
                 plan.tensors[value.number] = await context.buffer(TYPES[value.dtype], value.shape)
                 plan.bytes = plan.bytes + value.size
             tensors[f'v{value.number}'] = plan.tensors[value.number]
-        named.append(tensors)
-    stage.inputs = named[0]
-    stage.outputs = named[1]
-    if stage.nodes is not None and len(stage.nodes) > 0:
+    if len(stage.nodes) > 0:
         stage.checked = await context.buffer('uint8', [len(stage.nodes)])
         stage.outputs['checks'] = stage.checked
 

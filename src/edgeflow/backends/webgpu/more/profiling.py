@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgeflow.backends.contract import KernelTime
+from edgeflow.backends.wasm.executable import step_name
 from edgeflow.backends.webgpu.executable import GpuExecutable
 from edgeflow.backends.webgpu.machine import GpuMachine
 from edgeflow.backends.webgpu.plan import GPU, UP, WASM, Action, GpuPlan
@@ -26,7 +27,7 @@ async def run_timed(executable: GpuExecutable, machine: GpuMachine, plan: GpuPla
             for i in range(action.first, action.last):
                 began = now()
                 executable.run_wasm(machine, plan, Action(WASM, i, i + 1, [], [], []))
-                times.append(KernelTime('wasm', plan.wasm.steps[i].kernel, plan.step_names[i], now() - began))
+                times.append(KernelTime('wasm', plan.wasm.steps[i].kernel, step_name(plan.wasm, i), now() - began))
         else:
             if action.kind == UP:
                 executable.send(machine, plan, action)

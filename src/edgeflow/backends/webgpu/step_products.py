@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from edgeflow.backends.webgpu.builder import GpuBuilder, Norm
+from edgeflow.backends.webgpu.builder import GpuBuilder, Norm, gpu_size
 from edgeflow.backends.webgpu.chain_text import ChainWriter, chain_loops, types_text
 from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.backends.webgpu.lower_quantized import block_codes, codes_code
@@ -87,7 +87,7 @@ def siblings(b: GpuBuilder, node: Node) -> list[tuple[Node, Matrix]]:
         codes = block_codes(b, other, [None] + values)
         weight = at(values, 0)
         n = int_of(other, 'N')
-        if codes is not None and weight is not None and n % 4 == 0:
+        if codes is not None and weight is not None and n % 4 == 0 and gpu_size(weight) <= b.features.binding:
             found.append((other, Matrix(weight, n, codes, at(values, 4))))
     return found
 
@@ -101,7 +101,7 @@ def lower_step(b: GpuBuilder, node: Node, inputs: list[Value | None], y: Value) 
         return False
     k = int_of(node, 'K')
     matrix = Matrix(weight, int_of(node, 'N'), codes, at(inputs, 5))
-    if k % 4 != 0 or matrix.n % 4 != 0:
+    if k % 4 != 0 or matrix.n % 4 != 0 or gpu_size(weight) > b.features.binding:
         return False
     block = int_of(node, 'block_size', 32)
     bits = int_of(node, 'bits', 4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeflow.backends.webgpu.builder import GpuBuilder, Turn, gpu_offset
+from edgeflow.backends.webgpu.builder import GpuBuilder, Turn, declaration, gpu_offset
 from edgeflow.plan.builder import CacheLayout
 from edgeflow.plan.values import Value
 
@@ -44,7 +44,7 @@ def attend_step(b: GpuBuilder, cache: CacheLayout, a: StepAttention) -> bool:
 
     def bind(name: str, value: Value, element: str, access: str = 'read') -> None:
         bindings.append(value)
-        declared.append(f'@group(0) @binding({len(bindings)}) var<storage, {access}> {name}: array<{element}>;')
+        declared.append(declaration(len(bindings), name, element, access))
 
     # What lies in the same memory is bound once.
     names: list[str] = []

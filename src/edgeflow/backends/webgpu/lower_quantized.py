@@ -247,6 +247,16 @@ def codes_code(bits: int, word: str = '') -> dict[str, str]:
     }
 
 
+def lanes_code(bits: int, block: int, lanes: int, high: int, turns: int) -> dict[str, str]:
+    """Marks of kernels in which `lanes` threads share four columns, `high` times in a workgroup, and each reads `turns` times 8 bytes of codes in a turn."""
+    # A sum of all lanes in two steps.
+    step = lanes if lanes <= 8 else 16 if lanes >= 128 else 8
+    code = codes_code(bits)
+    code.update({'$LANES/STEP': f'{lanes // step}', '$LANES': f'{lanes}', '$STEP': f'{step}', '$WY': f'{high}', '$U': f'{turns}', '$NX': f'{16 // bits}',
+                 '$BLOCK': f'{block}'})
+    return code
+
+
 END_LANES = '''  let at = local.y * $LANESu;
   part[at + local.x] = c;
   workgroupBarrier();
@@ -273,7 +283,6 @@ def dispatch_blocks(b: GpuBuilder, product: Product, codes: Codes, bits: int, bl
         return False
     if bits == 4 and b.features.subgroups > 0 and not b.features.software and codes.b_column >= WORD_LANES and b.features.invocations >= WORD_LANES:
         return dispatch_words(b, product, codes, block)
-    fours = 16 // bits
     units = codes.b_column // 2
     lanes = 1
     while not b.features.software and lanes < 128 and lanes * 2 <= units:
@@ -284,12 +293,8 @@ def dispatch_blocks(b: GpuBuilder, product: Product, codes: Codes, bits: int, bl
     for count in [2, 3, 4]:
         if not b.features.software and units % (lanes * count) == 0:
             turns = count
-    # A sum of all lanes in two steps.
-    step = lanes if lanes <= 8 else 16 if lanes >= 128 else 8
-    code: dict[str, str] = {
-        '$LANES/STEP': f'{lanes // step}', '$LANES': f'{lanes}', '$WY': f'{high}', '$STEP': f'{step}', '$U': f'{turns}', '$NX': f'{fours}', '$BLOCK': f'{block}',
-        '$B': 'vec2u'}
-    code.update(codes_code(bits))
+    code = lanes_code(bits, block, lanes, high, turns)
+    code['$B'] = 'vec2u'
     code['$SHARED'] = f'var<workgroup> part: array<vec4f, {lanes * high}>;' if lanes > 1 else ''
     code['$END'] = filled(END_LANES, code) if lanes > 1 else '  store(0u, group.y, n, c);'
     return dispatch_codes(b, 'matvec_blocks', product, codes, code, units, [(sets + high - 1) // high, product.m, 1])

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from edgeflow.backends.webgpu.builder import GpuBuilder, Norm, gpu_size
+from edgeflow.backends.webgpu.builder import GpuBuilder, Norm, declaration, gpu_size
 from edgeflow.backends.webgpu.chain_text import ChainWriter, chain_loops, types_text
 from edgeflow.backends.webgpu.chains import Chain
-from edgeflow.backends.webgpu.lower_quantized import block_codes, codes_code
+from edgeflow.backends.webgpu.lower_quantized import block_codes, lanes_code
 from edgeflow.backends.webgpu.products import Codes, filled
 from edgeflow.ir.attributes import int_of
 from edgeflow.ir.graph import Node
@@ -165,16 +165,16 @@ def dispatch_step(b: GpuBuilder, product: StepProduct, write: bool) -> bool:
         words = writer.words
         row = '\n'.join(writer.lines) + f'\nreturn vec4f(v{chain.result});'
 
-    def bind(name: str, value: Value, element: str, access: str) -> None:
+    def bind(name: str, value: Value, element: str, access: str = 'read') -> None:
         bindings.append(value)
-        declared.append(f'@group(0) @binding({len(bindings)}) var<storage, {access}> {name}: array<{element}>;')
+        declared.append(declaration(len(bindings), name, element, access))
 
     norm = product.norm
     if chain is None:
-        bind('x', product.source, f'vec4<{b.kind(product.source)}>', 'read')
+        bind('x', product.source, f'vec4<{b.kind(product.source)}>')
         row = 'return vec4f(x[u]);' if norm is None else 'let v = vec4f(x[u]);\nsquares += dot(v, v);\nreturn v;'
         if norm is not None and norm.gamma is not None:
-            bind('gamma', norm.gamma, f'vec4<{b.kind(norm.gamma)}>', 'read')
+            bind('gamma', norm.gamma, f'vec4<{b.kind(norm.gamma)}>')
             row = row.replace('return v', 'return v * vec4f(gamma[u])')
     width = product.matrices[0].codes.b_column
     if product.k < width * 32 // product.bits:
@@ -184,16 +184,16 @@ def dispatch_step(b: GpuBuilder, product: StepProduct, write: bool) -> bool:
     sets = 0
     for q in range(len(product.matrices)):
         matrix = product.matrices[q]
-        bind(f'b_{q}', matrix.weight, 'vec2u', 'read')
+        bind(f'b_{q}', matrix.weight, 'vec2u')
         functions: str = matrix.codes.functions
         text = functions.replace('scale_of', f'scale_of_{q}').replace('zero_of', f'zero_of_{q}')
         for name, value in matrix.codes.tables:
             kind = b.kind(value)
-            bind(f'{name}_{q}', value, 'u32' if kind == 'bytes' else kind, 'read')
+            bind(f'{name}_{q}', value, 'u32' if kind == 'bytes' else kind)
             text = text.replace(name + '[', f'{name}_{q}[')
         declared.append(text)
         if matrix.bias is not None:
-            bind(f'bias_{q}', matrix.bias, f'vec4<{b.kind(matrix.bias)}>', 'read')
+            bind(f'bias_{q}', matrix.bias, f'vec4<{b.kind(matrix.bias)}>')
         fields.extend([f'first_{q}: u32', f'sets_{q}: u32', f'to_{q}: u32'])
         words.extend([sets, matrix.n // 4, product.starts[q] // 4])
         sets = sets + matrix.n // 4
@@ -204,7 +204,7 @@ def dispatch_step(b: GpuBuilder, product: StepProduct, write: bool) -> bool:
         stored = stored + ' + vec4f(bias_#q[n])'
     residual = product.residual
     if residual is not None:
-        bind('residual', residual, f'vec4<{b.kind(residual)}>', 'read')
+        bind('residual', residual, f'vec4<{b.kind(residual)}>')
         stored = stored + ' + vec4f(residual[n])'
     bind('y', product.y, 'vec4f', 'read_write')
     units = width // 2
@@ -214,13 +214,10 @@ def dispatch_step(b: GpuBuilder, product: StepProduct, write: bool) -> bool:
         return False
     if not write:
         return True
-    fours = 16 // product.bits
-    step = lanes if lanes <= 8 else 16 if lanes >= 128 else 8
-    code = codes_code(product.bits)
+    code = lanes_code(product.bits, product.block, lanes, high, turns)
     code.update({
         '$TYPES': types_text(4), '$PARAMS': ', '.join(fields), '$BINDINGS': '\n'.join(declared), '$ROW': row, '$COUNT': f'{len(product.matrices)}',
-        '$LANES/STEP': f'{lanes // step}', '$LANES': f'{lanes}', '$WY': f'{high}', '$STEP': f'{step}', '$U': f'{turns}', '$NX': f'{fours}',
-        '$BLOCK': f'{product.block}', '$STORED': stored,
+        '$STORED': stored,
         '$SCALED': 'sum' if norm is None else 'sum / sqrt(squares * p.share + p.epsilon)',
         '$SHARED': f'var<workgroup> part: array<vec4f, {lanes * high}>;\nvar<workgroup> more: array<f32, {lanes * high}>;' if lanes > 1 else '',
     })

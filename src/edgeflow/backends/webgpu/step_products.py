@@ -13,7 +13,7 @@ from edgeflow.backends.webgpu.builder import GpuBuilder, Norm, declaration, gpu_
 from edgeflow.backends.webgpu.chain_text import ChainWriter, chain_loops, types_text
 from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.backends.webgpu.lower_quantized import block_codes, lanes_code
-from edgeflow.backends.webgpu.products import Codes, filled
+from edgeflow.backends.webgpu.products import Codes
 from edgeflow.ir.attributes import int_of
 from edgeflow.ir.graph import Node
 from edgeflow.plan.values import Value, at
@@ -22,30 +22,6 @@ from edgeflow.plan.values import Value, at
 APART = 64
 # More steps of a chain are not computed by every workgroup.
 MOST_OPS = 12
-END = '''  let at = local.y * $LANESu;
-  part[at + local.x] = vec4f(c);
-  more[at + local.x] = squares;
-  workgroupBarrier();
-  if (local.x < $STEPu) {
-    c = vec4f();
-    squares = 0.0;
-$for z $LANES/STEP
-    c += part[at + local.x + #zu * $STEPu];
-    squares += more[at + local.x + #zu * $STEPu];
-$}
-    part[at + local.x] = c;
-    more[at + local.x] = squares;
-  }
-  workgroupBarrier();
-  if (local.x == 0u) {
-    c = vec4f();
-    squares = 0.0;
-$for z $STEP
-    c += part[at + #zu];
-    squares += more[at + #zu];
-$}
-    finish(unit, c);
-  }'''
 
 
 @dataclass(frozen=True)
@@ -214,14 +190,11 @@ def dispatch_step(b: GpuBuilder, product: StepProduct, write: bool) -> bool:
         return False
     if not write:
         return True
-    code = lanes_code(product.bits, product.block, lanes, high, turns)
+    code = lanes_code(product.bits, product.block, lanes, high, turns, [['c', 'vec4f', 'part'], ['squares', 'f32', 'more']], 'finish(unit, c);')
     code.update({
         '$TYPES': types_text(4), '$PARAMS': ', '.join(fields), '$BINDINGS': '\n'.join(declared), '$ROW': row, '$COUNT': f'{len(product.matrices)}',
-        '$STORED': stored,
-        '$SCALED': 'sum' if norm is None else 'sum / sqrt(squares * p.share + p.epsilon)',
-        '$SHARED': f'var<workgroup> part: array<vec4f, {lanes * high}>;\nvar<workgroup> more: array<f32, {lanes * high}>;' if lanes > 1 else '',
+        '$STORED': stored, '$SCALED': 'sum' if norm is None else 'sum / sqrt(squares * p.share + p.epsilon)',
     })
-    code['$END'] = filled(END, code) if lanes > 1 else '  finish(unit, c);'
     numbers: list[int] = [units, b.real(1.0 / product.k), b.real(0.0 if norm is None else norm.epsilon)]
     b.dispatch('step_product', bindings, numbers + words, groups, None, code)
     return True

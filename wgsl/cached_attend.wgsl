@@ -1,5 +1,5 @@
 // Attention of queries [batch, heads, rows, width] to what lies in the pages of their rows' sessions. A workgroup a query: x: rows, y: heads,
-// z: batch. PARTS times 64 threads; each part takes every PARTS-th page, with a softmax of its own, and in the end they are joined.
+// z: batch.
 //
 // A query sees what was cached, and of the new tokens those before it. The graph's own mask has to mean just that: its columns are
 // `past` places, of which the last count, then the new tokens. column: 0: the text's own pages; 3: those of the encoder's states.
@@ -8,10 +8,6 @@ struct Params {
   column: u32, past: u32, window: u32, scale: f32, softcap: f32, masked: u32, m_b: u32, m_s: u32, m_t: u32, fault: u32,
   biased: u32, f_b: u32, f_h: u32, f_s: u32, f_t: u32,
 }
-override PARTS: u32 = 4u;
-override THREADS: u32 = 256u;
-const PAGE = 64u;
-const LOW = -3.4e38;
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> q: array<f32>;
 @group(0) @binding(2) var<storage, read> pool: array<f32>;
@@ -20,11 +16,8 @@ const LOW = -3.4e38;
 @group(0) @binding(5) var<storage, read> bias: array<f32>;
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 @group(0) @binding(7) var<storage, read_write> faults: array<u32>;
+// include snippets/pages.wgsl
 var<workgroup> query: array<f32, 256>;
-var<workgroup> score: array<f32, 256>;
-var<workgroup> tops: array<f32, 4>;
-var<workgroup> sums: array<f32, 4>;
-var<workgroup> parts: array<f32, 1024>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) local: u32) {
@@ -67,18 +60,11 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) local
         let at = place + p.layer_k + head * p.width * PAGE + lane;
         var dot = 0.0;
         for (var d = 0u; d < p.width; d++) { dot += query[d] * pool[at + d * PAGE]; }
-        s = dot * p.scale;
-        if (p.softcap > 0.0) { s = p.softcap * tanh(clamp(s / p.softcap, -20.0, 20.0)); }
+        s = capped(dot);
         if (p.biased == 1u) { s += bias[bias_at + key * p.f_t]; }
       }
     }
-    score[local] = s;
-    workgroupBarrier();
-    var most = top;
-    for (var j = 0u; j < PAGE; j++) { most = max(most, score[mine + j]); }
-    workgroupBarrier();
-    score[local] = select(exp(s - most), 0.0, s == LOW);
-    workgroupBarrier();
+    let most = highest(local, top, s);
     let fade = exp(top - most);
     sum *= fade;
     result *= fade;
@@ -91,20 +77,9 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) local
     top = most;
     workgroupBarrier();
   }
-  if (lane == 0u) {
-    tops[part] = top;
-    sums[part] = sum;
-  }
-  for (var c = 0u; c < 4u; c++) { parts[(part * 4u + c) * PAGE + lane] = result[c]; }
-  workgroupBarrier();
-  var most = LOW;
-  for (var i = 0u; i < PARTS; i++) { most = max(most, tops[i]); }
-  var total = 0.0;
-  for (var i = 0u; i < PARTS; i++) { total += sums[i] * exp(tops[i] - most); }
+  join(local, top, sum, result);
+  let most = joined_top(LOW);
+  let total = joined_sum(most);
   let to = id.z * p.o_b + id.y * p.o_h + id.x * p.o_s;
-  for (var d = local; d < p.value_width; d += THREADS) {
-    var z = 0.0;
-    for (var i = 0u; i < PARTS; i++) { z += parts[i * 256u + d] * exp(tops[i] - most); }
-    y[to + d] = z / total;
-  }
+  for (var d = local; d < p.value_width; d += THREADS) { y[to + d] = joined_column(d, most) / total; }
 }

@@ -1,23 +1,15 @@
 // A token's attention to what its session has in pages and to itself, which it appends: rotary embedding and norms of queries and keys, append
-// and attention in one. A workgroup a head of queries and row of the batch: x: heads, y: batch. 64 threads in each of PARTS parts, of which each
-// takes every PARTS-th page, with a softmax of its own, as in cached_attend. Of the heads that share a key, the first writes it.
+// and attention in one. A workgroup a head of queries and row of the batch: x: heads, y: batch. Of the heads that share a key, the first writes it.
 struct Params {
   share: u32, q_at: u32, q_b: u32, k_at: u32, k_b: u32, v_at: u32, v_b: u32, y_b: u32, layer_k: u32, layer_v: u32, window: u32, scale: f32, softcap: f32,
   past: u32, m_b: u32, m_t: u32, fault: u32, epsilon: f32, half: u32, interleaved: u32, positions: u32, turn_b: u32,
 }
 const WIDTH = $WIDTHu;
-const PAGE = 64u;
-const PARTS = $PARTSu;
-const THREADS = PAGE * PARTS;
-const LOW = -3.4e38;
 @group(0) @binding(0) var<uniform> p: Params;
 $BINDINGS
+// include snippets/pages.wgsl
 var<workgroup> query: array<f32, WIDTH>;
 var<workgroup> fresh: array<f32, WIDTH>;
-var<workgroup> score: array<f32, THREADS>;
-var<workgroup> tops: array<f32, PARTS>;
-var<workgroup> sums: array<f32, PARTS>;
-var<workgroup> parts: array<f32, THREADS * $COLUMNSu>;
 
 $HEADS
 
@@ -72,17 +64,7 @@ $}
         s = capped(dot(dots, vec4f(1.0)));
       }
     }
-    score[local] = s;
-    workgroupBarrier();
-    var most = top;
-    for (var j = 0u; j < PAGE; j += 8u) {
-$for u 8
-      most = max(most, score[mine + j + #uu]);
-$}
-    }
-    workgroupBarrier();
-    score[local] = select(exp(s - most), 0.0, s == LOW);
-    workgroupBarrier();
+    let most = highest(local, top, s);
     let fade = exp(top - most);
     sum *= fade;
     result *= fade;
@@ -100,29 +82,12 @@ $}
     top = most;
     workgroupBarrier();
   }
-  if (lane == 0u) {
-    tops[part] = top;
-    sums[part] = sum;
-  }
-$for c $COLUMNS
-  parts[(part * $COLUMNSu + #cu) * PAGE + lane] = result[#c];
-$}
-  workgroupBarrier();
+  join(local, top, sum, result);
   var own = 0.0;
   for (var d = 0u; d < WIDTH; d++) { own += query[d] * fresh[d]; }
   own = capped(own);
-  var most = own;
-  for (var i = 0u; i < PARTS; i++) { most = max(most, tops[i]); }
-  var total = exp(own - most);
-  for (var i = 0u; i < PARTS; i++) { total += sums[i] * exp(tops[i] - most); }
-  for (var d = local; d < WIDTH; d += THREADS) {
-    var z = $V[v_from + d] * exp(own - most);
-    for (var i = 0u; i < PARTS; i++) { z += parts[i * $COLUMNSu * PAGE + d] * exp(tops[i] - most); }
-    y[id.y * p.y_b + id.x * WIDTH + d] = z / total;
-  }
-}
-
-fn capped(product: f32) -> f32 {
-  let s = product * p.scale;
-  return select(s, p.softcap * tanh(clamp(s / p.softcap, -20.0, 20.0)), p.softcap > 0.0);
+  let most = joined_top(own);
+  let share = exp(own - most);
+  let total = share + joined_sum(most);
+  for (var d = local; d < WIDTH; d += THREADS) { y[id.y * p.y_b + id.x * WIDTH + d] = ($V[v_from + d] * share + joined_column(d, most)) / total; }
 }

@@ -11,7 +11,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgeflow.backends.webgpu import device as devices
 from edgeflow.errors import EdgeflowError
-from edgeflow.host import cpython_gpu
 from edgeflow.runtime.model import create_model
 from edgeflow.runtime.tensor import tensor
 

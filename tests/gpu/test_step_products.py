@@ -143,3 +143,19 @@ async def test_a_result_that_others_read_too_is_written() -> None:
     assert_near(got['h'], h)
     assert_near(got['sum'], h @ matrix + x[0, 0])
     assert_near(got['y'], h @ matrix * h)
+
+
+async def test_weights_larger_than_a_binding_stay_on_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = device.features_of
+    monkeypatch.setattr(device, 'features_of', lambda opened: replace(found(opened), binding=65536))
+    g = Graph(128, 4, False, False)
+    x = g.rng.standard_normal((1, 1, 128), np.float32)
+    wanted = {}
+    for name, n in [('q', 36), ('large', 1500), ('v', 20)]:
+        matrix, _ = g.product('x', name, n)
+        wanted[name] = x[0, 0] @ matrix
+    model, got = await g.run({'x': x}, list(wanted))
+    for name in wanted:
+        assert_near(got[name], wanted[name])
+    assert model.placement().fallback == {}
+    model.dispose()

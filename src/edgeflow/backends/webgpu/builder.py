@@ -111,6 +111,11 @@ def kind_of(value: Value) -> str:
     return KINDS.get(value.dtype, '')
 
 
+def declaration(number: int, name: str, element: str, access: str = 'read') -> str:
+    """WGSL of a bound array."""
+    return f'@group(0) @binding({number}) var<storage, {access}> {name}: array<{element}>;'
+
+
 def gpu_size(value: Value) -> int:
     """Bytes that `value` takes there, rounded up so that it can be read as vec4s."""
     return max(ROUND, (value.count() * KIND_BYTES[kind_of(value)] + ROUND - 1) // ROUND * ROUND)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeflow.backends.webgpu.builder import GpuBuilder, Turn, gpu_offset
+from edgeflow.backends.webgpu.builder import GpuBuilder, Turn, declaration, gpu_offset
 from edgeflow.plan.builder import CacheLayout
 from edgeflow.plan.values import Value
 
@@ -44,7 +44,7 @@ def attend_step(b: GpuBuilder, cache: CacheLayout, a: StepAttention) -> bool:
 
     def bind(name: str, value: Value, element: str, access: str = 'read') -> None:
         bindings.append(value)
-        declared.append(f'@group(0) @binding({len(bindings)}) var<storage, {access}> {name}: array<{element}>;')
+        declared.append(declaration(len(bindings), name, element, access))
 
     # What lies in the same memory is bound once.
     names: list[str] = []
@@ -104,7 +104,8 @@ def attend_step(b: GpuBuilder, cache: CacheLayout, a: StepAttention) -> bool:
     words.extend([0, 0, 0, 0] if turn is None else [turn.half, turn.interleaved, turn.cos.shape[0], turn.cos.shape[-1] if turn.cos.shape[0] > 1 else 0])
     b.dispatch('cached_step', bindings, words, [a.heads, a.output.count() // (a.heads * a.width), 1], None, {
         '$BINDINGS': '\n'.join(declared), '$HEADS': '\n'.join(heads), '$NORMS': '\n'.join(norms), '$CHECK': '\n'.join(checks), '$WIDTH': f'{a.width}',
-        '$PARTS': '1' if b.features.software else '8' if b.features.invocations >= 512 else '4', '$STEP': '8' if a.width % 8 == 0 else '4', '$COLUMNS': f'{(a.width + 63) // 64}', '$V': names[2]})
+        '$PARTS': '1' if b.features.software else '8' if b.features.invocations >= 512 else '4', '$STEP': '8' if a.width % 8 == 0 else '4',
+        '$COLUMNS': f'{(a.width + 63) // 64}', '$V': names[2]})
     if mask is not None:
         b.checked.add(mask.number)
     return True

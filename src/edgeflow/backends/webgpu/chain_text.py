@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeflow.backends.wasm.strides import Loops, collapse, row_major
-from edgeflow.backends.webgpu.builder import GpuBuilder
+from edgeflow.backends.webgpu.builder import GpuBuilder, declaration
 from edgeflow.backends.webgpu.chains import Chain, Op
 from edgeflow.ir.dtype import element_count
 from edgeflow.plan.values import Value
@@ -53,7 +53,7 @@ class ChainWriter:
         self.bindings.append(value)
         number = len(self.bindings)
         name = f'x{number}'
-        self.declared.append(f'@group(0) @binding({number}) var<storage, {access}> {name}: array<{element}>;')
+        self.declared.append(declaration(number, name, element, access))
         self.names[key] = name
         return name
 

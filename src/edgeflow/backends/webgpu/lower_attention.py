@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from edgeflow.backends.wasm.lower_attention import picked
 from edgeflow.backends.wasm.strides import broadcast_strides, row_major
-from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, declaration
 from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.backends.webgpu.lower_elementwise import finish
 from edgeflow.backends.webgpu.products import dispatch_product, matmul_product
@@ -128,7 +128,7 @@ def _texts(b: GpuBuilder, a: Attention, width: int) -> dict[str, str]:
             access = 'read_write' if name == 'o' else 'read'
             kind = b.kind(value)
             element = kind if name == 'mask' or name == 'pasts' else unit(kind)
-            declared.append(f'@group(0) @binding({len(declared) + 1}) var<storage, {access}> {name}: array<{element}>;')
+            declared.append(declaration(len(declared) + 1, name, element, access))
     masked = ''
     if a.mask is not None:
         kind = b.kind(a.mask)

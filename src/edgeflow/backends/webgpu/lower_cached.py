@@ -120,11 +120,12 @@ def attend(b: GpuBuilder, cache: CacheLayout, queries: Heads, groups: int, outpu
     if mask is not None and rows == 1 and seeing.column == 0:
         b.checked.add(mask.number)
     keeps = mask is not None and mask.dtype == 'bool'
-    parts = 1 if b.features.software else 4
     b.dispatch('cached_attend', [
         queries.value, cache.pool, cache.table, queries.value if mask is None else mask, queries.value if bias is None else bias, output.value,
         b.fault_flags(),
-    ], words, [rows, queries.dims[1], queries.dims[0]], {'PARTS': parts, 'THREADS': 64 * parts}, {'$MASK': 'u32' if keeps else 'f32', '$SHOWN': '1u' if keeps else '0.0'})
+    ], words, [rows, queries.dims[1], queries.dims[0]], None, {
+        '$MASK': 'u32' if keeps else 'f32', '$SHOWN': '1u' if keeps else '0.0', '$PARTS': '1' if b.features.software else '4',
+        '$COLUMNS': f'{(output.dims[3] + 63) // 64}'})
 
 
 def layers_of(b: GpuBuilder, cache: CacheLayout, keys: Value, values: Value) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, Norm
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, Norm, declaration
 from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.backends.webgpu.lanes import lanes_of, row_groups, unit_code
 from edgeflow.backends.webgpu.lower_elementwise import finish, operand, pair, type_of
@@ -52,7 +52,7 @@ def norm_rows(b: GpuBuilder, source: Value, gamma: Value | None, beta: Value | N
         name = f'x{len(bindings)}'
         kind = b.kind(value)
         element = f'vec4<{kind}>' if width == 4 and whole else kind
-        declared.append(f'@group(0) @binding({len(bindings)}) var<storage, {access}> {name}: array<{element}>;')
+        declared.append(declaration(len(bindings), name, element, access))
         return name
 
     kind = b.kind(output)

@@ -247,24 +247,47 @@ def codes_code(bits: int, word: str = '') -> dict[str, str]:
     }
 
 
+# A sum of all lanes in two steps. A line with SUM stands once for each of what is added up.
 END_LANES = '''  let at = local.y * $LANESu;
-  part[at + local.x] = c;
+  PART[at + local.x] = SUM;
   workgroupBarrier();
   if (local.x < $STEPu) {
-    c = vec4f();
+    SUM = TYPE();
 $for z $LANES/STEP {
-    c += part[at + local.x + #zu * $STEPu];
+    SUM += PART[at + local.x + #zu * $STEPu];
 $}
-    part[at + local.x] = c;
+    PART[at + local.x] = SUM;
   }
   workgroupBarrier();
   if (local.x == 0u) {
-    c = vec4f();
+    SUM = TYPE();
 $for z $STEP {
-    c += part[at + #zu];
+    SUM += PART[at + #zu];
 $}
-    store(0u, group.y, n, c);
+    LAST
   }'''
+
+
+def lanes_code(bits: int, block: int, lanes: int, high: int, turns: int, sums: list[list[str]], last: str) -> dict[str, str]:
+    """Marks of kernels in which `lanes` threads share four columns, `high` times in a workgroup, and each reads `turns` times 8 bytes of codes in a turn.
+
+    sums: the variables that are added up over lanes, [name, type, name of their array in workgroup memory]. last: what the first lane does with them.
+    """
+    step = lanes if lanes <= 8 else 16 if lanes >= 128 else 8
+    code = codes_code(bits)
+    code.update({'$LANES/STEP': f'{lanes // step}', '$LANES': f'{lanes}', '$STEP': f'{step}', '$WY': f'{high}', '$U': f'{turns}', '$NX': f'{16 // bits}',
+                 '$BLOCK': f'{block}', '$SHARED': '', '$END': '  ' + last})
+    if lanes > 1:
+        code['$SHARED'] = '\n'.join([f'var<workgroup> {part}: array<{type}, {lanes * high}>;' for name, type, part in sums])
+        lines: list[str] = []
+        text = END_LANES.replace('LAST', last)
+        for line in text.split('\n'):
+            if 'SUM' in line:
+                lines.extend([line.replace('SUM', name).replace('TYPE', type).replace('PART', part) for name, type, part in sums])
+            else:
+                lines.append(line)
+        code['$END'] = filled('\n'.join(lines), code)
+    return code
 
 
 def dispatch_blocks(b: GpuBuilder, product: Product, codes: Codes, bits: int, block: int) -> bool:
@@ -273,7 +296,6 @@ def dispatch_blocks(b: GpuBuilder, product: Product, codes: Codes, bits: int, bl
         return False
     if bits == 4 and b.features.subgroups > 0 and not b.features.software and codes.b_column >= WORD_LANES and b.features.invocations >= WORD_LANES:
         return dispatch_words(b, product, codes, block)
-    fours = 16 // bits
     units = codes.b_column // 2
     lanes = 1
     while not b.features.software and lanes < 128 and lanes * 2 <= units:
@@ -284,14 +306,8 @@ def dispatch_blocks(b: GpuBuilder, product: Product, codes: Codes, bits: int, bl
     for count in [2, 3, 4]:
         if not b.features.software and units % (lanes * count) == 0:
             turns = count
-    # A sum of all lanes in two steps.
-    step = lanes if lanes <= 8 else 16 if lanes >= 128 else 8
-    code: dict[str, str] = {
-        '$LANES/STEP': f'{lanes // step}', '$LANES': f'{lanes}', '$WY': f'{high}', '$STEP': f'{step}', '$U': f'{turns}', '$NX': f'{fours}', '$BLOCK': f'{block}',
-        '$B': 'vec2u'}
-    code.update(codes_code(bits))
-    code['$SHARED'] = f'var<workgroup> part: array<vec4f, {lanes * high}>;' if lanes > 1 else ''
-    code['$END'] = filled(END_LANES, code) if lanes > 1 else '  store(0u, group.y, n, c);'
+    code = lanes_code(bits, block, lanes, high, turns, [['c', 'vec4f', 'part']], 'store(0u, group.y, n, c);')
+    code['$B'] = 'vec2u'
     return dispatch_codes(b, 'matvec_blocks', product, codes, code, units, [(sets + high - 1) // high, product.m, 1])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from edgeflow.backends.wasm.lower_reduce import axis_parts
 from edgeflow.backends.wasm.rules import context_of
 from edgeflow.backends.wasm.strides import collapse, row_major
-from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, declaration
 from edgeflow.backends.webgpu.lanes import lanes_of, row_groups, unit_code
 from edgeflow.backends.webgpu.lower_elementwise import pair
 from edgeflow.ir.attributes import int_of
@@ -224,7 +224,7 @@ def lower_top_k(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: 
             bindings.append(output)
             held = b.kind(output)
             name = f'y{len(bindings)}'
-            declared.append(f'@group(0) @binding({len(bindings)}) var<storage, read_write> {name}: array<{held}>;')
+            declared.append(declaration(len(bindings), name, held, 'read_write'))
             stores.append(f'{name}[at] = {held}({text});')
     lanes = lanes_of(b, rows, parts[1])
     b.dispatch('topk', bindings, [rows, parts[1], parts[2], k], row_groups(b, rows, lanes), lanes, {

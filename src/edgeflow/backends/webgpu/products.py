@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from edgeflow.backends.wasm.batches import Batch, batches
-from edgeflow.backends.webgpu.builder import GpuBuilder, GpuFeatures, gpu_size
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuFeatures, declaration, gpu_size
 from edgeflow.backends.webgpu.lower_elementwise import ACTIVATIONS
 from edgeflow.ir.dtype import element_count
 from edgeflow.plan.values import Value
@@ -387,7 +387,7 @@ def declare(b: GpuBuilder, name: str, value: Value, by_fours: bool, bindings: li
     """Bind one array more."""
     bindings.append(value)
     kind = 'u32' if b.kind(value) == 'bytes' else element(b, value, by_fours)
-    declared.append(f'@group(0) @binding({len(bindings)}) var<storage, read> {name}: array<{kind}>;')
+    declared.append(declaration(len(bindings), name, kind))
 
 
 def store_code(b: GpuBuilder, product: Product, bindings: list[Value], declared: list[str], code: dict[str, str]) -> None:

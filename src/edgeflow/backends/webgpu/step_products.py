@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from edgeflow.backends.webgpu.builder import GpuBuilder, Norm
+from edgeflow.backends.webgpu.builder import GpuBuilder, Norm, declaration, gpu_size
 from edgeflow.backends.webgpu.chain_text import ChainWriter, chain_loops, types_text
 from edgeflow.backends.webgpu.chains import Chain
-from edgeflow.backends.webgpu.lower_quantized import block_codes, codes_code
-from edgeflow.backends.webgpu.products import Codes, filled
+from edgeflow.backends.webgpu.lower_quantized import block_codes, lanes_code
+from edgeflow.backends.webgpu.products import Codes
 from edgeflow.ir.attributes import int_of
 from edgeflow.ir.graph import Node
 from edgeflow.plan.values import Value, at
@@ -22,30 +22,6 @@ from edgeflow.plan.values import Value, at
 APART = 64
 # More steps of a chain are not computed by every workgroup.
 MOST_OPS = 12
-END = '''  let at = local.y * $LANESu;
-  part[at + local.x] = vec4f(c);
-  more[at + local.x] = squares;
-  workgroupBarrier();
-  if (local.x < $STEPu) {
-    c = vec4f();
-    squares = 0.0;
-$for z $LANES/STEP
-    c += part[at + local.x + #zu * $STEPu];
-    squares += more[at + local.x + #zu * $STEPu];
-$}
-    part[at + local.x] = c;
-    more[at + local.x] = squares;
-  }
-  workgroupBarrier();
-  if (local.x == 0u) {
-    c = vec4f();
-    squares = 0.0;
-$for z $STEP
-    c += part[at + #zu];
-    squares += more[at + #zu];
-$}
-    finish(unit, c);
-  }'''
 
 
 @dataclass(frozen=True)
@@ -87,7 +63,7 @@ def siblings(b: GpuBuilder, node: Node) -> list[tuple[Node, Matrix]]:
         codes = block_codes(b, other, [None] + values)
         weight = at(values, 0)
         n = int_of(other, 'N')
-        if codes is not None and weight is not None and n % 4 == 0:
+        if codes is not None and weight is not None and n % 4 == 0 and gpu_size(weight) <= b.features.binding:
             found.append((other, Matrix(weight, n, codes, at(values, 4))))
     return found
 
@@ -101,7 +77,7 @@ def lower_step(b: GpuBuilder, node: Node, inputs: list[Value | None], y: Value) 
         return False
     k = int_of(node, 'K')
     matrix = Matrix(weight, int_of(node, 'N'), codes, at(inputs, 5))
-    if k % 4 != 0 or matrix.n % 4 != 0:
+    if k % 4 != 0 or matrix.n % 4 != 0 or gpu_size(weight) > b.features.binding:
         return False
     block = int_of(node, 'block_size', 32)
     bits = int_of(node, 'bits', 4)
@@ -165,16 +141,16 @@ def dispatch_step(b: GpuBuilder, product: StepProduct, write: bool) -> bool:
         words = writer.words
         row = '\n'.join(writer.lines) + f'\nreturn vec4f(v{chain.result});'
 
-    def bind(name: str, value: Value, element: str, access: str) -> None:
+    def bind(name: str, value: Value, element: str, access: str = 'read') -> None:
         bindings.append(value)
-        declared.append(f'@group(0) @binding({len(bindings)}) var<storage, {access}> {name}: array<{element}>;')
+        declared.append(declaration(len(bindings), name, element, access))
 
     norm = product.norm
     if chain is None:
-        bind('x', product.source, f'vec4<{b.kind(product.source)}>', 'read')
+        bind('x', product.source, f'vec4<{b.kind(product.source)}>')
         row = 'return vec4f(x[u]);' if norm is None else 'let v = vec4f(x[u]);\nsquares += dot(v, v);\nreturn v;'
         if norm is not None and norm.gamma is not None:
-            bind('gamma', norm.gamma, f'vec4<{b.kind(norm.gamma)}>', 'read')
+            bind('gamma', norm.gamma, f'vec4<{b.kind(norm.gamma)}>')
             row = row.replace('return v', 'return v * vec4f(gamma[u])')
     width = product.matrices[0].codes.b_column
     if product.k < width * 32 // product.bits:
@@ -184,16 +160,16 @@ def dispatch_step(b: GpuBuilder, product: StepProduct, write: bool) -> bool:
     sets = 0
     for q in range(len(product.matrices)):
         matrix = product.matrices[q]
-        bind(f'b_{q}', matrix.weight, 'vec2u', 'read')
+        bind(f'b_{q}', matrix.weight, 'vec2u')
         functions: str = matrix.codes.functions
         text = functions.replace('scale_of', f'scale_of_{q}').replace('zero_of', f'zero_of_{q}')
         for name, value in matrix.codes.tables:
             kind = b.kind(value)
-            bind(f'{name}_{q}', value, 'u32' if kind == 'bytes' else kind, 'read')
+            bind(f'{name}_{q}', value, 'u32' if kind == 'bytes' else kind)
             text = text.replace(name + '[', f'{name}_{q}[')
         declared.append(text)
         if matrix.bias is not None:
-            bind(f'bias_{q}', matrix.bias, f'vec4<{b.kind(matrix.bias)}>', 'read')
+            bind(f'bias_{q}', matrix.bias, f'vec4<{b.kind(matrix.bias)}>')
         fields.extend([f'first_{q}: u32', f'sets_{q}: u32', f'to_{q}: u32'])
         words.extend([sets, matrix.n // 4, product.starts[q] // 4])
         sets = sets + matrix.n // 4
@@ -204,7 +180,7 @@ def dispatch_step(b: GpuBuilder, product: StepProduct, write: bool) -> bool:
         stored = stored + ' + vec4f(bias_#q[n])'
     residual = product.residual
     if residual is not None:
-        bind('residual', residual, f'vec4<{b.kind(residual)}>', 'read')
+        bind('residual', residual, f'vec4<{b.kind(residual)}>')
         stored = stored + ' + vec4f(residual[n])'
     bind('y', product.y, 'vec4f', 'read_write')
     units = width // 2
@@ -214,17 +190,11 @@ def dispatch_step(b: GpuBuilder, product: StepProduct, write: bool) -> bool:
         return False
     if not write:
         return True
-    fours = 16 // product.bits
-    step = lanes if lanes <= 8 else 16 if lanes >= 128 else 8
-    code = codes_code(product.bits)
+    code = lanes_code(product.bits, product.block, lanes, high, turns, [['c', 'vec4f', 'part'], ['squares', 'f32', 'more']], 'finish(unit, c);')
     code.update({
         '$TYPES': types_text(4), '$PARAMS': ', '.join(fields), '$BINDINGS': '\n'.join(declared), '$ROW': row, '$COUNT': f'{len(product.matrices)}',
-        '$LANES/STEP': f'{lanes // step}', '$LANES': f'{lanes}', '$WY': f'{high}', '$STEP': f'{step}', '$U': f'{turns}', '$NX': f'{fours}',
-        '$BLOCK': f'{product.block}', '$STORED': stored,
-        '$SCALED': 'sum' if norm is None else 'sum / sqrt(squares * p.share + p.epsilon)',
-        '$SHARED': f'var<workgroup> part: array<vec4f, {lanes * high}>;\nvar<workgroup> more: array<f32, {lanes * high}>;' if lanes > 1 else '',
+        '$STORED': stored, '$SCALED': 'sum' if norm is None else 'sum / sqrt(squares * p.share + p.epsilon)',
     })
-    code['$END'] = filled(END, code) if lanes > 1 else '  finish(unit, c);'
     numbers: list[int] = [units, b.real(1.0 / product.k), b.real(0.0 if norm is None else norm.epsilon)]
     b.dispatch('step_product', bindings, numbers + words, groups, None, code)
     return True

@@ -408,14 +408,6 @@ async def fetch_operators(graph: Graph) -> None:
         install_spatial()
 
 
-async def fetch_division() -> None:
-    """Fetch what divides plans, beside the model. If that fails, WasmMachine says so."""
-    try:
-        from edgeflow.backends.wasm.shares import share_groups  # noqa: F401
-    except EdgeflowError:
-        return
-
-
 async def fetch_rare() -> None:
     """Fetch the part of rare operators, and the one whose operators they are made of."""
     from edgeflow.backends.wasm.lower_spatial import install_spatial

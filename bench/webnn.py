@@ -6,10 +6,8 @@ The four pages take turns, a few calls each; figures are medians, ratios those o
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
-from datetime import date
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -17,11 +15,11 @@ from playwright.sync_api import Browser, Page
 from tokenizers import Tokenizer
 
 from bench.bench import MODEL, MODELS, SENTENCE
+from bench.table import timed_row, write_results
 from toolchain.browser import open_browser
 from toolchain.serve import Server
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / 'bench' / 'webnn.json'
 SIDES = ('edgeflow webnn', 'edgeflow wasm', 'transformers webnn', 'transformers wasm')
 LENGTHS = (32, 128)
 TOLERANCE = 1e-3
@@ -70,15 +68,10 @@ def measure(browser: Browser, base: str, tokens: int, rounds: int) -> list[dict]
             raise SystemExit(f'bench: {side}: the embedding differs by {worst:.2g}, expected at most {TOLERANCE}')
     medians = {side: statistics.median(times[side]) for side in SIDES}
     return [
-        row(f'WebNN cpu beside our WASM, {tokens} tokens', medians['edgeflow webnn'], medians['edgeflow wasm']),
-        row(f'WebNN cpu, {tokens} tokens, transformers.js', medians['edgeflow webnn'], medians['transformers webnn']),
-        row(f'WASM, {tokens} tokens, transformers.js', medians['edgeflow wasm'], medians['transformers wasm']),
+        timed_row(f'WebNN cpu beside our WASM, {tokens} tokens', medians['edgeflow webnn'], medians['edgeflow wasm']),
+        timed_row(f'WebNN cpu, {tokens} tokens, transformers.js', medians['edgeflow webnn'], medians['transformers webnn']),
+        timed_row(f'WASM, {tokens} tokens, transformers.js', medians['edgeflow wasm'], medians['transformers wasm']),
     ]
-
-
-def row(name: str, ours: float, beside: float) -> dict:
-    print(f'{name:48} {ours:8.1f} ms beside {beside:8.1f} ms   {beside / ours:5.2f}x', flush=True)
-    return {'name': name, 'unit': 'ms', 'edgeflow': round(ours, 2), 'peer': round(beside, 2), 'ratio': round(beside / ours, 2)}
 
 
 def main() -> int:
@@ -94,8 +87,7 @@ def main() -> int:
             if options.length in (0, tokens):
                 rows += measure(browser, server.origin, tokens, options.rounds)
     if not options.length:
-        results = {'date': date.today().isoformat(), 'browser': f'Chromium {version}', 'peer': 'transformers.js 4.3.1', 'figures': rows}
-        RESULTS.write_text(json.dumps(results, indent=2) + '\n')
+        write_results('webnn.json', {'browser': f'Chromium {version}', 'peer': 'transformers.js 4.3.1', 'figures': rows})
     # Where WebNN is not ahead of our own WASM, device 'auto' takes WASM; the peer is to be behind in both.
     return 0 if all(r['ratio'] >= 1 for r in rows if 'transformers.js' in r['name']) else 1
 

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from edgeflow.backends.contract import HERE, Feed, HelperLink, KernelTime, MemoryUse, Placement, RunControl
+from edgeflow.backends.contract import HERE, Feed, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.decoder import WasmDecoder

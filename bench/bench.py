@@ -8,12 +8,10 @@ Results go to bench/results.json and from there into README.md's table.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
 from dataclasses import asdict, dataclass
-from datetime import date
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -21,7 +19,7 @@ from playwright.sync_api import Browser, Page
 from tokenizers import Tokenizer
 
 from bench.smooth import Bound, measure_overhead, measure_smooth
-from bench.table import write_table
+from bench.table import write_results
 from toolchain.browser import open_browser
 from toolchain.serve import Server
 
@@ -177,12 +175,10 @@ def main() -> int:
         if only in 'scheduler':
             bounds.append(measure_overhead(browser, base))
     if not only:
-        results = {
-            'date': date.today().isoformat(), 'browser': f'Chromium {version}', 'peer': 'transformers.js 4.3.1',
+        write_results('results.json', {
+            'browser': f'Chromium {version}', 'peer': 'transformers.js 4.3.1',
             'figures': [asdict(f) for f in figures], 'bounds': [asdict(b) for b in bounds], 'transferred_bytes': transferred,
-        }
-        (ROOT / 'bench/results.json').write_text(json.dumps(results, indent=2) + '\n')
-        write_table(results)
+        })
     return 0 if all(f.ratio >= f.least for f in figures) and all(b.holds() for b in bounds) else 1
 
 

@@ -8,11 +8,9 @@ same turns a page does nothing but read so many bytes (bench/memory_read.c), whi
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
-from datetime import date
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -21,7 +19,7 @@ from playwright.sync_api import Browser, Page
 
 from bench.bench import SIDES, Figure
 from bench.decoder import TARGET, VOCABULARY, write_models
-from bench.table import write_table
+from bench.table import write_results
 from toolchain.browser import open_browser
 from toolchain.serve import Server
 
@@ -143,10 +141,9 @@ def main() -> int:
         print(f'{figure.name:44} edgeflow {figure.edgeflow:9.1f} {figure.unit:9} beside {figure.peer:9.1f}   {figure.ratio:5.2f}x (at least {figure.least})')
     print(others)
     if not options.only:
-        results = {'date': date.today().isoformat(), 'browser': f'Chromium {version}', 'peer': 'transformers.js 4.3.1',
-                   'figures': [vars(figure) for figure in figures], **others}
-        (ROOT / 'bench/generation.json').write_text(json.dumps(results, indent=2) + '\n')
-        write_table(json.loads((ROOT / 'bench/results.json').read_text()))
+        write_results('generation.json', {
+            'browser': f'Chromium {version}', 'peer': 'transformers.js 4.3.1', 'figures': [vars(figure) for figure in figures], **others,
+        })
     return 0 if all(figure.ratio >= figure.least for figure in figures) else 1
 
 

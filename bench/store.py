@@ -8,7 +8,6 @@ the size of the weights.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -18,14 +17,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import date
 from pathlib import Path
 from urllib.parse import urlencode
 
 from playwright.sync_api import BrowserContext, Page, sync_playwright
 
 from bench.bench import MODEL, MODELS, ROOT, SENTENCE, SIDES, Figure
-from bench.table import write_table
+from bench.table import write_results
 from tests.store.faults import ServedFile, fault_server
 from toolchain.browser import launch_options
 from toolchain.serve import Server
@@ -214,9 +212,7 @@ def main() -> int:
     options = parser.parse_args()
     figures = measure(options.only, options.rounds)
     if not options.only:
-        results = {'date': date.today().isoformat(), 'figures': [asdict(row) for row in figures]}
-        (ROOT / 'bench/store.json').write_text(json.dumps(results, indent=2) + '\n')
-        write_table(json.loads((ROOT / 'bench/results.json').read_text()))
+        write_results('store.json', {'figures': [asdict(row) for row in figures]})
     return 0 if all(row.ratio >= row.least for row in figures) else 1
 
 

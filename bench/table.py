@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import date
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,20 +87,29 @@ def filled(readme: str, results: dict) -> str:
     return f'{head}{BEGIN}\n{table(results)}\n{more_tables()}\n{END}{tail}'
 
 
-def write_table(results: dict) -> None:
-    readme = ROOT / 'README.md'
-    readme.write_text(filled(readme.read_text(), results))
+def timed_row(name: str, ours: float, beside: float, least: float) -> dict:
+    """A row of a table of ms, which is printed too. least: the ratio that is promised; 0: none is."""
+    print(f'{name:76} {ours:8.1f} ms beside {beside:8.1f} ms   {beside / ours:5.2f}x', flush=True)
+    return {'name': name, 'unit': 'ms', 'edgeflow': round(ours, 2), 'peer': round(beside, 2), 'ratio': round(beside / ours, 2), 'least': least}
+
+
+def write_results(name: str, results: dict) -> None:
+    """Keep what was measured today in bench/NAME, and fill README.md's tables."""
+    (ROOT / 'bench' / name).write_text(json.dumps({'date': date.today().isoformat(), **results}, indent=2) + '\n')
+    (ROOT / 'README.md').write_text(filled_now())
+
+
+def filled_now() -> str:
+    """README's text with the tables of what is kept."""
+    return filled((ROOT / 'README.md').read_text(), json.loads((ROOT / 'bench/results.json').read_text()))
 
 
 def main() -> int:
-    results = json.loads((ROOT / 'bench/results.json').read_text())
-    readme = (ROOT / 'README.md').read_text()
-    if '--check' in sys.argv:
-        if filled(readme, results) != readme:
-            print('README.md: the table differs from bench/results.json; run `python -m bench.table`', file=sys.stderr)
-            return 1
-        return 0
-    write_table(results)
+    if '--check' not in sys.argv:
+        (ROOT / 'README.md').write_text(filled_now())
+    elif filled_now() != (ROOT / 'README.md').read_text():
+        print('README.md: the table differs from bench/results.json; run `python -m bench.table`', file=sys.stderr)
+        return 1
     return 0
 
 

@@ -7,11 +7,9 @@ shaders on the CPU: the figures tell how much work the kernels are and what surr
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 from dataclasses import asdict
-from datetime import date
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -19,7 +17,7 @@ from playwright.sync_api import Browser, Page
 from tokenizers import Tokenizer
 
 from bench.bench import MODEL, MODELS, SENTENCE, Figure, check_sentence
-from bench.table import write_table
+from bench.table import write_results
 from toolchain.browser import open_browser
 from toolchain.serve import Server
 
@@ -80,10 +78,9 @@ def main() -> int:
                 print(f'{name:40} edgeflow {ours:7.1f} ms   onnxruntime-web {theirs:7.1f} ms   {theirs / ours:5.2f}x (at least {least})', flush=True)
     print(f'loading and the first run: {first} ms')
     if not options.only:
-        results = {'date': date.today().isoformat(), 'browser': f'Chromium {version}', 'peer': 'onnxruntime-web 1.30',
-                   'figures': [asdict(figure) for figure in figures], 'first_run_ms': first}
-        (ROOT / 'bench/webgpu.json').write_text(json.dumps(results, indent=2) + '\n')
-        write_table(json.loads((ROOT / 'bench/results.json').read_text()))
+        write_results('webgpu.json', {
+            'browser': f'Chromium {version}', 'peer': 'onnxruntime-web 1.30', 'figures': [asdict(figure) for figure in figures], 'first_run_ms': first,
+        })
     return 0 if all(figure.ratio >= figure.least for figure in figures) else 1
 
 

@@ -6,24 +6,20 @@ The four pages take turns, a few calls each; figures are medians, ratios those o
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
-from dataclasses import asdict
-from datetime import date
 from pathlib import Path
 from urllib.parse import urlencode
 
 from playwright.sync_api import Browser, Page
 from tokenizers import Tokenizer
 
-from bench.bench import MODEL, MODELS, SENTENCE, Figure
-from bench.table import write_table
+from bench.bench import MODEL, MODELS, SENTENCE
+from bench.table import timed_row, write_results
 from toolchain.browser import open_browser
 from toolchain.serve import Server
 
 ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / 'bench' / 'webnn.json'
 SIDES = ('edgeflow webnn', 'edgeflow wasm', 'transformers webnn', 'transformers wasm')
 LENGTHS = (32, 128)
 TOLERANCE = 1e-3
@@ -51,7 +47,7 @@ def open_side(browser: Browser, base: str, side: str, tokens: int, text: str) ->
     return page
 
 
-def measure(browser: Browser, base: str, tokens: int, rounds: int) -> list[Figure]:
+def measure(browser: Browser, base: str, tokens: int, rounds: int) -> list[dict]:
     """The rows for one length."""
     text = sentence_of(tokens)
     pages = {side: open_side(browser, base, side, tokens, text) for side in SIDES}
@@ -73,15 +69,10 @@ def measure(browser: Browser, base: str, tokens: int, rounds: int) -> list[Figur
     medians = {side: statistics.median(times[side]) for side in SIDES}
     return [
         # No promise: where WebNN is behind our own WASM, device 'fastest' finds that out. The peer is to be behind in both.
-        figure(f'WebNN cpu beside our WASM, {tokens} tokens', medians['edgeflow webnn'], medians['edgeflow wasm'], 0),
-        figure(f'WebNN cpu, {tokens} tokens, transformers.js', medians['edgeflow webnn'], medians['transformers webnn'], 1),
-        figure(f'WASM, {tokens} tokens, transformers.js', medians['edgeflow wasm'], medians['transformers wasm'], 1),
+        timed_row(f'WebNN cpu beside our WASM, {tokens} tokens', medians['edgeflow webnn'], medians['edgeflow wasm'], 0),
+        timed_row(f'WebNN cpu, {tokens} tokens, transformers.js', medians['edgeflow webnn'], medians['transformers webnn'], 1),
+        timed_row(f'WASM, {tokens} tokens, transformers.js', medians['edgeflow wasm'], medians['transformers wasm'], 1),
     ]
-
-
-def figure(name: str, ours: float, beside: float, least: float) -> Figure:
-    print(f'{name:48} {ours:8.1f} ms beside {beside:8.1f} ms   {beside / ours:5.2f}x', flush=True)
-    return Figure(name, 'ms', round(ours, 2), round(beside, 2), round(beside / ours, 2), least)
 
 
 def main() -> int:
@@ -90,18 +81,15 @@ def main() -> int:
     parser.add_argument('--length', type=int, default=0, help='only this many tokens; writes no results')
     options = parser.parse_args()
     roots = {'/bench': ROOT / 'bench/pages', '/dist': ROOT / 'dist', '/models': MODELS, '/peers': ROOT / 'bench/node_modules'}
-    figures: list[Figure] = []
+    rows: list[dict] = []
     with Server(roots) as server, open_browser() as browser:
         version = browser.version
         for tokens in LENGTHS:
             if options.length in (0, tokens):
-                figures += measure(browser, server.origin, tokens, options.rounds)
+                rows += measure(browser, server.origin, tokens, options.rounds)
     if not options.length:
-        results = {'date': date.today().isoformat(), 'browser': f'Chromium {version}', 'peer': 'transformers.js 4.3.1',
-                   'figures': [asdict(f) for f in figures]}
-        RESULTS.write_text(json.dumps(results, indent=2) + '\n')
-        write_table(json.loads((ROOT / 'bench/results.json').read_text()))
-    return 0 if all(f.ratio >= f.least for f in figures) else 1
+        write_results('webnn.json', {'browser': f'Chromium {version}', 'peer': 'transformers.js 4.3.1', 'figures': rows})
+    return 0 if all(found['ratio'] >= found['least'] for found in rows) else 1
 
 
 if __name__ == '__main__':

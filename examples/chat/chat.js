@@ -1,5 +1,6 @@
 // A conversation with a small decoder, its text shown as it is made. It uses only edgeflow's public API.
 import { pipeline } from '../../dist/edgeflow.js';
+import { $, element, showFailure } from '../page/page.js';
 
 const IDEAS = ['The "for" statement', 'Lambdas', 'Generator functions', 'Mutable sequences', 'The "with" statement'];
 const CONTROLS = [
@@ -13,13 +14,6 @@ const REASONS = { eos: 'the section ends', length: 'as many tokens as allowed', 
 
 const settings = new URLSearchParams(location.search);
 const modelAddress = new URL(settings.get('model') ?? 'models/topics-gpt/', location.href).href;
-
-const $ = id => document.getElementById(id);
-const element = (tag, properties = {}, ...children) => {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-};
 
 const state = { generator: null, turns: [], running: null, loaded: 0, last: null };
 
@@ -88,7 +82,7 @@ async function ask(text) {
   try {
     await answer(question);
   } catch (error) {
-    fail(error);
+    showFailure(error);
   }
 }
 
@@ -142,14 +136,6 @@ function build() {
   }));
 }
 
-function fail(error) {
-  document.documentElement.dataset.state = 'failed';
-  $('failure-message').textContent = error.message;
-  $('failure-code').textContent = error.code ?? error.name;
-  $('failure').hidden = false;
-  $('loading').hidden = true;
-}
-
 function showProgress(event) {
   state.loaded = event.loadedAll;
   if (event.totalAll) $('progress').value = event.loadedAll / event.totalAll;
@@ -190,5 +176,5 @@ try {
   drawFacts();
   document.documentElement.dataset.state = 'ready';
 } catch (error) {
-  fail(error);
+  showFailure(error);
 }

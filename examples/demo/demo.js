@@ -1,5 +1,6 @@
 // The demo's page: sentences in, similarities out. It uses only what `npm install edgeflow` gives.
 import { pipeline } from './package/dist/edgeflow.js';
+import { $, element, showFailure } from '../page/page.js';
 
 const EXAMPLES = [
   'A man is playing a guitar on stage.',
@@ -22,13 +23,6 @@ const FULL_COLOUR = .8;
 const settings = new URLSearchParams(location.search);
 const modelAddress = new URL(settings.get('model') ?? 'model/', location.href).href;
 const dtype = settings.get('dtype') ?? 'fp32';
-
-const $ = id => document.getElementById(id);
-const element = (tag, properties = {}, ...children) => {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-};
 
 const state = { extractor: null, sentences: [], vectors: new Map(), busy: false, again: false, times: [], firstResult: null, loaded: 0 };
 
@@ -243,11 +237,7 @@ function showProgress(event) {
 }
 
 function fail(error) {
-  document.documentElement.dataset.state = 'failed';
-  $('loading').hidden = true;
-  $('failure').hidden = false;
-  $('failure-message').textContent = error.message ?? String(error);
-  $('failure-code').textContent = error.code ?? error.name ?? 'unknown';
+  showFailure(error);
   console.error(error);
 }
 

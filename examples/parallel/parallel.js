@@ -1,5 +1,6 @@
 // Four models, their priorities, and what the scheduler does with them. It uses only edgeflow's public API.
 import { env, memoryStats, onTask, pipeline } from '../../dist/edgeflow.js';
+import { $, element, showFailure } from '../page/page.js';
 
 const NAMES = ['Search', 'Support', 'News', 'Recipes'];
 const PRIORITIES = ['low', 'normal', 'high', 'critical'];
@@ -17,13 +18,6 @@ const settings = new URLSearchParams(location.search);
 const modelAddress = new URL(settings.get('model') ?? 'minilm/', location.href).href;
 const dtype = settings.get('dtype') ?? 'q8';
 if (settings.has('workers')) env.workers = Number(settings.get('workers'));
-
-const $ = id => document.getElementById(id);
-const element = (tag, properties = {}, ...children) => {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-};
 
 const models = NAMES.map((name, number) => ({
   name, number, priority: 'normal', extractor: null, id: '', done: 0, failed: 0, lane: '', waits: [], runs: [], ends: [], view: {},
@@ -260,11 +254,7 @@ function frame(now) {
 }
 
 function fail(error) {
-  document.documentElement.dataset.state = 'failed';
-  $('failure-message').textContent = error.message;
-  $('failure-code').textContent = error.code ?? error.name;
-  $('failure').hidden = false;
-  $('loading').hidden = true;
+  showFailure(error);
   state.running = false;
 }
 

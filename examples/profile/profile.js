@@ -1,5 +1,6 @@
 // How long each kernel of a run takes. It uses only edgeflow's public API.
 import { loadModel, tensor } from '../../dist/edgeflow.js';
+import { $, element, showFailure } from '../page/page.js';
 
 const ROUNDS = 6; // the mean of so many runs, since browsers round the clock of the GPU
 const HUES = [172, 28, 262, 330, 90, 230, 0, 55, 300, 130];
@@ -8,13 +9,6 @@ const settings = new URLSearchParams(location.search);
 const address = new URL(settings.get('model') ?? 'minilm/', location.href).href;
 const dtype = settings.get('dtype') ?? 'fp32';
 if (settings.get('device') === 'wasm' || !navigator.gpu) document.querySelector('input[value=wasm]').checked = true;
-
-const $ = id => document.getElementById(id);
-const element = (tag, properties = {}, ...children) => {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
-};
 
 const models = new Map();
 const state = { kernels: [], operators: [], chosen: '' };
@@ -69,7 +63,7 @@ async function measure() {
     $('note').textContent = rounded ? `This browser rounds the GPU's clock to 0.1 ms, so short kernels are the mean of ${ROUNDS} runs of 0 or more tenths.` : '';
     draw();
   } catch (error) {
-    fail(error);
+    showFailure(error);
   }
   $('measure').disabled = false;
   $('measure').textContent = 'Measure again';
@@ -144,14 +138,6 @@ $('operators').addEventListener('keydown', event => {
     next.focus();
   }
 });
-
-function fail(error) {
-  document.documentElement.dataset.state = 'failed';
-  $('failure-message').textContent = error.message;
-  $('failure-code').textContent = error.code ?? error.name;
-  $('failure').hidden = false;
-  $('loading').hidden = true;
-}
 
 /** What the page shows, as numbers: for tests. */
 globalThis.profileReport = () => ({ device: device(), total: total(), kernels: state.kernels, operators: state.operators, chosen: state.chosen });

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 
 from tests.browser.test_workers import PAGES, PRELUDE, Do, overlapping, wait_for_workers
 from tests.conftest import EXAMPLES
@@ -124,6 +124,35 @@ def test_small_models_stay_alone(page: Page, do: Do) -> None:
     """)
     page.wait_for_timeout(100)
     assert len(page.workers) == 1
+
+
+def test_only_runs_that_may_be_divided_wait_for_what_divides(page: Page, do: Do) -> None:
+    held: list[Route] = []
+    page.route('**/edgeflow-helpers.js*', lambda route: held.append(route))
+    assert do("""
+      env.workers = 2;
+      const small = await load(library, MINI);
+      const result = await small.run(batch(library, small, 1, 8));
+      window.model = await load(library, MINILM);
+      window.work = model.run(batch(library, model, 1, 32, 2000));
+      return Promise.race([work.then(() => 'done'), new Promise(resolve => setTimeout(resolve, 300, 'waiting'))]);
+    """) == 'waiting'
+    assert held
+    for route in held:
+        route.continue_()
+    assert do("""
+      const other = await load(library, MINILM), expected = (await other.run(batch(library, other, 1, 32, 2000))).last_hidden_state.data;
+      return (await work).last_hidden_state.data.every((x, i) => x === expected[i]);
+    """)
+
+
+def test_without_what_divides_models_run_alone(page: Page, do: Do) -> None:
+    said: list[str] = []
+    page.on('console', lambda message: said.append(message.text))
+    page.route('**/edgeflow-helpers.js*', lambda route: route.fulfill(status=404, body=''))
+    do(ALONE + "for (let i = 0; i < 8; i++) if (!same(await run())) throw new Error('a run gave something else');")
+    assert len(page.workers) == 1
+    assert len([text for text in said if 'no other thread can take shares of runs' in text]) == 1
 
 
 def test_isolated_pages_share_the_memory_itself(browser: Browser, dist: Path) -> None:

@@ -39,6 +39,25 @@ def test_only_pages_that_generate_fetch_what_generates(page: Page, server: Serve
     assert set(parts_of(server, before)) == {'text', 'helpers', 'generation'}
 
 
+@pytest.mark.parametrize(('device', 'part'), [('wasm', 'helpers'), ('webgpu', 'webgpu'), (['webnn', 'wasm'], 'devices')])
+def test_what_a_model_surely_needs_is_fetched_beside_its_files(page: Page, server: Server, device: object, part: str) -> None:
+    held: list[Route] = []
+    page.route('**/model.onnx_data*', lambda route: held.append(route))
+    before = len(server.site.log)
+    page.evaluate("""async device => {
+      const { loadModel } = await import('/dist/edgeflow.js');
+      window.loaded = loadModel('/models/xlm-roberta-mini/onnx/model.onnx', { device }).then(model => model.device, error => error.message);
+    }""", device)
+    for _ in range(200):
+        if held and part in parts_of(server, before):
+            break
+        page.wait_for_timeout(10)
+    assert held and part in parts_of(server, before)
+    for route in held:
+        route.continue_()
+    assert page.evaluate('loaded') == (device if isinstance(device, str) else device[0])
+
+
 def test_a_part_that_is_missing_is_told_and_asked_for_again(page: Page, server: Server) -> None:
     answers = [404, 200]
 

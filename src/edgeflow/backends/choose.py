@@ -7,7 +7,7 @@ from typing import Literal
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.executable import load_wasm
-from edgeflow.backends.wasm.kernels import Image, kernel_module
+from edgeflow.backends.wasm.kernels import Image
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import accelerators
@@ -57,13 +57,18 @@ async def candidates(device: str) -> list[str]:
     return found
 
 
-async def prepare_device(device: str) -> None:
-    """Fetch and compile what `device` needs, so that it is there when the model's files are: call it beside their download.
+async def fetch_backend(device: str, shares: int) -> None:
+    """Fetch what runs a model on choose_device()'s `device`, or divides its plans among `shares` threads, beside its files.
 
-    A failure is not raised here but by load_executable, which meets it again.
+    A failure is not raised here but by load_executable(), which meets it again.
     """
     try:
-        await kernel_module()
+        if device.startswith('webgpu'):
+            from edgeflow.backends.webgpu.executable import load_webgpu  # noqa: F401
+        elif device.startswith('webnn'):
+            from edgeflow.backends.webnn.executable import load_webnn  # noqa: F401
+        elif shares > 1:
+            from edgeflow.backends.wasm.shares import share_groups  # noqa: F401
     except EdgeflowError:
         return
 

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from edgeflow.backends.contract import Feed
 from edgeflow.backends.generation import Feeding, GeneratingExecutable
 from edgeflow.env import Fallback, env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.machine import machine
-from edgeflow.host.platform import array_list, new_abort_controller, new_deferred, now, warn
-from edgeflow.host.port import AbortSignal, Deferred
-from edgeflow.runtime.batching import RunRequest
+from edgeflow.host.platform import array_list, gather, new_abort_controller, new_deferred, now, warn
+from edgeflow.host.port import AbortSignal, Deferred, Machine
 from edgeflow.runtime.cost import by_cost
 from edgeflow.runtime.opening import Opened
 from edgeflow.runtime.proxy import Place
+from edgeflow.runtime.requests import RunRequest
 from edgeflow.runtime.scheduler_task import RunContext, call_safely
 from edgeflow.runtime.trials import recall, remember, trial_key
 
@@ -204,8 +204,9 @@ async def open_chain(devices: list[str], place: Place, name: str, open_on: Open)
     """The chain of a model whose files are at `place`. devices: candidates() for place.device."""
     if place.device not in ['auto', 'fastest'] or len(devices) == 1:
         return Chain(name, devices, open_on, None, place.self_check)
-    here = await machine()
-    ordered = by_cost(devices, await place.work(), here)
+    asked = await gather([place.work(), machine()])
+    here = cast(Machine, asked[1])
+    ordered = by_cost(devices, asked[0], here)
     if place.device == 'auto':
         return Chain(name, ordered, open_on, None, place.self_check)
     key = trial_key(name, place.size, devices, here)

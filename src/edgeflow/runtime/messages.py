@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from edgeflow.backends.contract import Feed, MemoryUse, Placement
+from edgeflow.backends.contract import Feed, Held, MemoryUse, Placement
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_view, bytes_memory, error_stack, new_array, own_bytes, set_error_stack
 from edgeflow.host.port import Bytes
@@ -32,12 +32,7 @@ class Parcel:
     def add_feeds(self, feeds: dict[str, Feed], give: bool) -> None:
         """Put tensors into the field 'feeds'."""
         self.fields['feeds'] = [[name, self._row(feeds[name], give)] for name in feeds]
-        held: list[object] = []
-        for name in feeds:
-            there = feeds[name].held
-            if there is not None:
-                held.append([name, there.number])
-        self.fields['held'] = held
+        self.fields['held'] = [[name, cast(Held, feeds[name].held).number] for name in feeds if feeds[name].held is not None]
 
     def _row(self, feed: Feed, give: bool) -> list[object]:
         items: list[object] = [self._row(item, give) if isinstance(item, Feed) else item for item in feed.items]

@@ -53,6 +53,8 @@ class ModelFiles:
     def __init__(self) -> None:
         self._chunks: dict[str, dict[int, Bytes]] = {}
         self._skeleton: Bytes | None = None
+        # As read_graph() gives it: estimating what a model costs reads it before loading does.
+        self.graph: Graph | None = None
         self.image: Image | None = None
         self.on_invalid: Callable[[], Awaitable[None]] | None = None
         self.size: int = 0
@@ -75,6 +77,7 @@ class ModelFiles:
         """Forget a file."""
         self._chunks.pop(location, None)
         self._skeleton = None
+        self.graph = None
 
     async def external_files(self) -> list[str]:
         """The external data files that the .onnx file names. 'invalid-model'."""
@@ -105,6 +108,7 @@ class ModelFiles:
         """Let go of everything."""
         self._chunks = {}
         self._skeleton = None
+        self.graph = None
 
 
 @dataclass(frozen=True)
@@ -118,6 +122,8 @@ class Opened:
 
 async def read_graph(files: ModelFiles) -> Graph:
     """The graph of the files, its functions expanded; the weights stay where they are. 'invalid-model', 'file-missing'."""
+    if files.graph is not None:
+        return files.graph
     model = files.pieces(MODEL)
 
     def find(location: str) -> Bytes | Pieces:
@@ -128,6 +134,7 @@ async def read_graph(files: ModelFiles) -> Graph:
     if len(read.functions) > 0:
         from edgeflow.onnx.functions import expand_functions
         expand_functions(read, files.skeleton(), find)
+    files.graph = read.graph
     return read.graph
 
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
-from edgeflow.backends.choose import candidates, prepare_device
+from edgeflow.backends.choose import candidates
 from edgeflow.backends.contract import Feed, HelperLink, KernelTime, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.wasm.kernels import kernel_module
@@ -255,10 +255,6 @@ class Place:
         answer = await worker.ask(self._parcel('work')).answer()
         return cast('list[float]', answer['work'])
 
-    async def devices(self) -> list[str]:
-        """choose.candidates()."""
-        return await candidates(self.device)
-
     def _pass(self, piece: _Piece) -> None:
         worker = self._told
         if worker is None and self._worker is not None:
@@ -281,22 +277,27 @@ class Place:
     def _parcel(self, kind: str) -> Parcel:
         parcel = Parcel(kind)
         parcel.fields['number'] = self._number
-        # The worker fetches what divides plans with the first piece, unless only a model that the GPU turns out not to run would need it.
-        parcel.fields['shares'] = page_shares() if self.divisible and (kind == 'load' or not self.device.startswith('web')) else 1
+        # With the first piece the worker fetches what these need.
+        parcel.fields['device'] = self.device
+        parcel.fields['shares'] = page_shares() if self.divisible else 1
         return parcel
 
     async def prepare(self) -> None:
-        """Have the kernels compiled here and the worker started, to be called beside the download. It raises nothing: open() does."""
-        await prepare_device(self.device)
+        """Have the devices looked for, the kernels compiled here and the worker started, to be called beside the download. It raises nothing: open() does."""
         try:
-            await gather([self._ready(), self.devices()])
+            await gather([self._look(), kernel_module(), self._ready()])
         except EdgeflowError:
             return
         finally:
             self._clear.resolve(None)
 
+    async def _look(self) -> None:
+        """Look for devices; with several, fetch what chooses."""
+        if len(await candidates(self.device)) > 1:
+            from edgeflow.runtime.chain import open_chain  # noqa: F401
+
     async def open(self, device: str, signal: AbortSignal | None) -> Opened:
-        """Load the model whose files are here, on one of devices(). EdgeflowErrors: those of open_files(), and 'worker-lost'."""
+        """Load the model whose files are here, on one of choose.candidates(). EdgeflowErrors: those of open_files(), and 'worker-lost'."""
         try:
             worker = await self._ready()
             if worker is None:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
+from edgeflow.backends.choose import fetch_backend
 from edgeflow.backends.contract import HelperLink, KernelTime, Placement
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.wasm.crew import Link
 from edgeflow.backends.wasm.helper import Helper
-from edgeflow.backends.wasm.executable import fetch_division
 from edgeflow.backends.wasm.kernels import Preparation, use_kernels
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
@@ -166,8 +166,7 @@ class Server:
         number = cast(int, message['number'])
         if number not in self._arrivals:
             self._arrivals[number] = Arrival(Preparation(self._give_back), ModelFiles())
-            if cast(int, message['shares']) > 1:
-                start_task(fetch_division)
+            start_task(lambda: fetch_backend(cast(str, message['device']), cast(int, message['shares'])))
         return self._arrivals[number]
 
     def _give_back(self, data: Bytes) -> None:

@@ -11,10 +11,10 @@ from typing import cast
 from edgeflow.backends.contract import HelperLink, RunControl
 from edgeflow.backends.wasm.engine import WasmEngine
 from edgeflow.backends.wasm.executable import WasmExecutable, WasmPlan, run_part, step_ends_of
-from edgeflow.backends.wasm.lower_dense import LINE
+from edgeflow.backends.wasm.lower_dense import COLUMNS, INNER, LINE
 from edgeflow.backends.wasm.machine import WasmMachine
 from edgeflow.backends.wasm.memory import Heap
-from edgeflow.backends.wasm.shares import B, COLUMNS, FLOAT, INNER, LINES, PANEL
+from edgeflow.backends.wasm.shares import B, FLOAT, LINES, PANEL
 from edgeflow.host.platform import bytes_memory, new_bytes, copy_bytes, new_deferred, own_bytes, write_i32s
 from edgeflow.host.port import Bytes, Deferred, MessagePort
 from edgeflow.plan.link import WORD

@@ -20,7 +20,7 @@ from edgeflow.backends.wasm.lowerings import VISION_OPS, lacks, needs_more
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
 from edgeflow.backends.wasm.more.interpreter import Interpreter
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_bytes, array_copy, join_bytes, new_bytes, now, pause, start_task, warn
+from edgeflow.host.platform import array_bytes, array_copy, join_bytes, new_bytes, now, pause, start_task
 from edgeflow.ir.dtype import DTYPE_CODES
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.passes import absorb_transposes, constants_to_initializers, eliminate_dead_nodes
@@ -122,6 +122,9 @@ class WasmExecutable:
         self._helpers = []
         machine = self._living()
         plan = self._begin_unless_interpreted(machine, feeds, outputs)
+        if plan is not None and machine.undivided:
+            await self._divide(machine, plan, control)
+            plan = self._begin_run(machine, feeds, outputs)
         if plan is None:
             return await self._interpret(machine, feeds, outputs, control)
         code = 0
@@ -165,6 +168,12 @@ class WasmExecutable:
             return await self._interpreter.run(feeds, outputs, control, self._living)
         finally:
             self._pausing = False
+
+    async def _divide(self, machine: WasmMachine, plan: WasmPlan, control: RunControl | None) -> None:
+        """Wait for what divides plans, and forget those that were made without it, `plan` among them."""
+        await self.let_go(machine.fetch_division(), control, 0, len(step_ends_of(plan)))
+        machine.undivided = False
+        self.forget_plans()
 
     def run_now(self, feeds: dict[str, Feed], outputs: list[str]) -> dict[str, Feed]:
         """A run without a pause, for callers that cannot wait."""
@@ -239,7 +248,12 @@ class WasmExecutable:
             raise EdgeflowError('invalid-argument', 'plans are described between runs; one is under way', {})
         from edgeflow.plan.printer import print_plan
 
-        return print_plan(self._plan(self._living(), shapes, outputs, {}).draft)
+        machine = self._living()
+        plan = self._plan(machine, shapes, outputs, {})
+        if machine.undivided:
+            await self._divide(machine, plan, None)
+            plan = self._plan(machine, shapes, outputs, {})
+        return print_plan(plan.draft)
 
     def memory(self) -> MemoryUse:
         machine = self._machine
@@ -394,19 +408,14 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
     image: where the file lies already, if its large initializers are `stored` there. EdgeflowError 'unsupported-op' names the first operator that WASM does not have.
     """
     machine = await open_machine(graph, shares, image)
+    if machine.shares > 1:
+        start_task(machine.fetch_division)
     await improve(graph, machine, rests)
     check_operators(graph, [])
     texts: dict[str, TensorData] = {}
     take_texts(graph, '', texts)
     for _ in machine.load(graph):
         await rests.rest()
-    if machine.shares > 1:
-        try:
-            from edgeflow.backends.wasm.shares import share_groups
-
-            machine.divide = share_groups
-        except EdgeflowError as error:
-            warn(f'edgeflow: no other thread can take shares of runs: {error.message}')
     detach(graph)
     return WasmExecutable(graph, machine, texts)
 
@@ -421,14 +430,6 @@ async def fetch_operators(graph: Graph) -> None:
         from edgeflow.backends.wasm.lower_spatial import install_spatial
 
         install_spatial()
-
-
-async def fetch_division() -> None:
-    """Fetch what divides plans, beside the model. If that fails, load_wasm() says so."""
-    try:
-        from edgeflow.backends.wasm.shares import share_groups  # noqa: F401
-    except EdgeflowError:
-        return
 
 
 async def fetch_rare() -> None:

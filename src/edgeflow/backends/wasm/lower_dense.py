@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from edgeflow.backends.wasm.batches import Batch, batches
 from edgeflow.ir.attributes import int_of, number_of, text_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
 from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
-from edgeflow.plan.values import Value, Word, at
+from edgeflow.plan.values import Step, Value, Word, at
 
 FLOAT = 4
 # Bytes that come from memory together (wasm/dense.h).
 LINE = 64
+# Argument words of gemm_f32.
+ROWS = 5
+COLUMNS = 6
+INNER = 7
 ACTIVATION_IDS: dict[str, int] = {
     '': 0, 'relu': 1, 'gelu': 2, 'gelu_tanh': 3, 'tanh': 4, 'sigmoid': 5, 'silu': 6, 'erf': 7, 'exp': 8, 'quick_gelu': 9,
 }
@@ -59,6 +65,11 @@ def gemm_form(node: Node, inputs: list[Value | None]) -> PackedForm | None:
     if int_of(node, 'transA') != 0:
         return None
     return f32_form(at(inputs, 1), 1, int_of(node, 'transB') != 0)
+
+
+def product_work(step: Step) -> float:
+    """Floating-point operations of a gemm_f32."""
+    return 2.0 * cast(int, step.words[ROWS]) * cast(int, step.words[COLUMNS]) * cast(int, step.words[INNER])
 
 
 def require_float(b: StepBuilder, value: Value) -> Value:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 
 from edgeflow.backends.wasm.engine import WasmEngine, convert_step
 from edgeflow.backends.wasm.kernels import Image
+from edgeflow.backends.wasm.lower_dense import product_work
 from edgeflow.backends.wasm.lowerings import FORMS, INTERPRETED, lowering_of
 from edgeflow.backends.wasm.weights import FormOf, Weights, check_data, upload
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import copy_bytes, new_bytes
+from edgeflow.host.platform import copy_bytes, new_bytes, warn
 from edgeflow.host.port import Bytes, WasmInstance
 from edgeflow.ir.dtype import PACKED_BITS
 from edgeflow.ir.graph import Graph, Node, TensorData
@@ -21,6 +22,8 @@ from edgeflow.plan.planner import PLANNED_OPS, lower_at_once, memory_dtype
 from edgeflow.plan.stretches import Shared
 from edgeflow.plan.values import NodeSteps, Value
 
+# Floating-point operations below which a stretch is not worth two messages between threads (about 0.1 ms).
+LEAST_WORK = 16e6
 
 Divide = Callable[[list[NodeSteps], list[Value], StepBuilder, int], Shared]
 
@@ -36,6 +39,8 @@ class WasmMachine:
         self.shares: int = shares
         # shares.share_groups, once its part is here.
         self.divide: Divide | None = None
+        # A plan was made that it might have divided.
+        self.undivided: bool = False
         self.weights: Weights = Weights(self.engine, image)
         # Another model may have brought the part of rare operators, whose kernels this instance lacks.
         self._wide: bool = len(instance.added()) > 0
@@ -91,7 +96,22 @@ class WasmMachine:
 
     def share(self, groups: list[NodeSteps], inputs: list[Value], outputs: list[Value], b: StepBuilder) -> Shared:
         # What works on a session's pages cannot be divided: they are in this machine's memory.
-        return Shared(groups, []) if self.divide is None or b.cache is not None else self.divide(groups, outputs, b, self.shares)
+        if self.shares > 1 and b.cache is None:
+            if self.divide is not None:
+                return self.divide(groups, outputs, b, self.shares)
+            self.undivided = self.undivided or _work(groups) >= LEAST_WORK
+        return Shared(groups, [])
+
+    async def fetch_division(self) -> None:
+        """Have what divides plans. Without it, none is ever divided: results must not depend on when it comes."""
+        try:
+            from edgeflow.backends.wasm.shares import share_groups
+
+            self.divide = share_groups
+        except EdgeflowError as error:
+            if self.shares > 1:
+                self.shares = 1
+                warn(f'edgeflow: no other thread can take shares of runs: {error.message}')
 
     def read_ints(self, value: Value) -> list[int]:
         return self.engine.read_ints(value)
@@ -138,6 +158,15 @@ class WasmMachine:
         if value.size > 0:
             copy_bytes(data, 0, self.engine.read_bytes(value))
         return TensorData(value.dtype, value.shape, data)
+
+
+def _work(groups: list[NodeSteps]) -> float:
+    work = 0.0
+    for group in groups:
+        for step in group.steps:
+            if step.kernel == 'gemm_f32':
+                work = work + product_work(step)
+    return work
 
 
 def check_operators(graph: Graph, others: list[str]) -> None:

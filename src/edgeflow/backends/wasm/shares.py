@@ -11,27 +11,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeflow.backends.wasm.lower_dense import LINE
+from edgeflow.backends.wasm.lower_dense import COLUMNS, INNER, LINE, ROWS, product_work
+from edgeflow.backends.wasm.machine import LEAST_WORK
 from edgeflow.plan.builder import StepBuilder
 from edgeflow.plan.stretches import Share, Shared, Stretch
 from edgeflow.plan.values import NodeSteps, Pointer, Step, Value, Word
-
-# Floating-point operations below which a stretch is not worth two messages between threads (about 0.1 ms).
-LEAST_WORK = 16e6
 
 PANEL = 8
 FLOAT = 4
 FLOAT_TYPE = 1
 
-# Argument words of gemm_f32 (wasm/kernels_dense.h).
+# More argument words of gemm_f32 (wasm/kernels_dense.h).
 A = 0
 B = 1
 C = 2
 BIAS = 3
 RESIDUAL = 4
-ROWS = 5
-COLUMNS = 6
-INNER = 7
 LDA = 8
 LDC = 9
 ACTIVATION = 12
@@ -326,7 +321,7 @@ def _with_step(group: NodeSteps, step: Step) -> NodeSteps:
 def _work(products: list[Step]) -> float:
     work = 0.0
     for step in products:
-        work = work + 2.0 * _number(step, ROWS) * _number(step, COLUMNS) * _number(step, INNER)
+        work = work + product_work(step)
     return work
 
 

@@ -25,6 +25,8 @@ SOURCES = ROOT / 'wgsl'
 # The module of each part's kernels, and which these are; all others are in shaders.js.
 PARTS = {
     'gpusessions': ['cached_append', 'cached_attend', 'cached_query', 'cached_step', 'step_product'],
+    'gpusequences': ['arg', 'scan', 'topk'],
+    'gpuvision': ['conv_direct'],
     'gpuquantized': ['matvec_blocks', 'matvec_words', 'pack_bytes'],
 }
 INCLUDE = re.compile(r'^[ \t]*//[ \t]*include[ \t]+(\S+)[ \t]*$', re.MULTILINE)

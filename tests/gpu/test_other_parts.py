@@ -61,7 +61,7 @@ def test_one_whose_operators_are_made_of_others_asks_for_all(monkeypatch: pytest
 def test_the_first_bytes_of_a_file_tell_what_to_expect(monkeypatch: pytest.MonkeyPatch) -> None:
     record = Record(monkeypatch)
     node = b'\x0a\x01x\x12\x01y\x1a\x08/m/Pad_3"\x06MatMul'
-    asyncio.run(expect_lowerings(node.decode('latin1')))
+    asyncio.run(expect_lowerings(memoryview(node)))
     assert record.asked == []
-    asyncio.run(expect_lowerings((node + b'\x0a\x01x\x12\x01y\x1a\x01n"\x0dMatMulInteger').decode('latin1')))
+    asyncio.run(expect_lowerings(memoryview(node + b'\x0a\x01x\x12\x01y\x1a\x01n"\x0dMatMulInteger*\x00')))
     assert record.asked == [2]

@@ -13,8 +13,9 @@ from edgeflow.backends.webgpu.lower_indexing import INDEXING_LOWERINGS
 from edgeflow.backends.webgpu.lower_movement import MOVEMENT_LOWERINGS
 from edgeflow.backends.webgpu.lower_norm import NORM_LOWERINGS
 from edgeflow.backends.webgpu.lower_reduce import REDUCE_LOWERINGS
-from edgeflow.errors import EdgeflowError
+from edgeflow.host.gpu import ops_named
 from edgeflow.host.platform import gather
+from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Graph
 from edgeflow.passes.rename import all_graphs
 
@@ -71,19 +72,17 @@ async def install_lowerings(graph: Graph, everything: bool) -> None:
     for part in all_graphs(graph):
         for node in part.nodes:
             names.add(node.op)
-    await gather([install() for ops, install in OTHERS if everything or meets(ops, names)])
+    await _install(names, everything)
 
 
-def meets(ops: list[str], names: set[str]) -> bool:
-    for op in ops:
-        if op in names:
-            return True
-    return False
+async def _install(names: set[str], everything: bool) -> None:
+    await gather([install() for ops, install in OTHERS if everything or len([op for op in ops if op in names]) > 0])
 
 
-async def expect_lowerings(head: str) -> None:
-    """Fetch what the first bytes of a model's file, a character each, name: nodes come before weights. What fails is met again later."""
-    try:
-        await gather([install() for ops, install in OTHERS if len([op for op in ops if f'"{chr(len(op))}{op}' in head]) > 0])
-    except EdgeflowError:
-        return
+async def expect_lowerings(head: Bytes) -> None:
+    """Fetch the parts of the operators that the first bytes of a model's file name. 'file-missing'."""
+    names = set(ops_named(head))
+    if 'Cos' in names:
+        # What passes make of it.
+        names.add('Rotary')
+    await _install(names, False)

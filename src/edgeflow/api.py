@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Literal
+from typing import Literal, cast
 
 from edgeflow.backends.choose import Device, choose_device
 from edgeflow.backends.rests import Rests
@@ -80,7 +80,7 @@ async def load_model(
         else:
             bring = _still_held(source, external_data)
         fetched = isinstance(source, str)
-        model = await open_model(place, source if fetched else 'bytes', bring, fetched, merging, signal)
+        model = await open_model(place, cast(str, source) if fetched else 'bytes', bring, fetched, merging, signal)
     finally:
         place.leave()
     progress.ready()

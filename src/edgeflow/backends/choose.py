@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
@@ -30,11 +30,11 @@ def choose_device(device: object) -> str:
     """
     if not isinstance(device, list):
         check_choice(device, DEVICES, 'device')
-        return ALIASES.get(device, device)
+        return ALIASES.get(cast(str, device), cast(str, device))
     names: list[str] = []
     for name in device:
         check_choice(name, DEVICES[2:], 'device')
-        names.append(ALIASES.get(name, name))
+        names.append(ALIASES.get(cast(str, name), cast(str, name)))
     if len(names) == 0:
         check_choice('', DEVICES, 'device')
     return ','.join(names)

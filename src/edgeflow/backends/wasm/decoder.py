@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from edgeflow.backends.contract import Feed, MemoryUse, RunControl
 from edgeflow.backends.generation import Chooser, Feeding, NextToken, chooser_of
@@ -56,7 +56,7 @@ class Ahead(Protocol):
     def forget(self) -> None:
         """Another run comes next."""
 
-    async def following(self, runner: Runner, session: object, ids: list[int], length: int, lay: Callable[[list[int], int], dict[str, Feed]], more: bool) -> int | None:
+    async def following(self, runner: Any, session: object, ids: list[int], length: int, lay: Callable[[list[int], int], dict[str, Feed]], more: bool) -> int | None:
         """The token after `length` tokens and one more, `ids`. lay: prepares a step for such a token, and gives its feeds. more: whether the plan
         serves for another step. None: steps of this model cannot be submitted ahead."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edgeflow.backends.contract import Feed, Held, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
@@ -35,6 +36,9 @@ from edgeflow.passes.rename import all_graphs
 from edgeflow.plan.builder import CacheLayout
 from edgeflow.plan.link import WORD
 from edgeflow.plan.values import Value
+
+if TYPE_CHECKING:
+    from edgeflow.backends.webgpu.ahead import SubmittedStep
 
 # Runs of one model that are under way at a time: one at work, one behind it, one whose results are being read.
 FLIGHTS = 3
@@ -155,7 +159,7 @@ class GpuExecutable:
         await self._settled(machine)
         return plan
 
-    async def submit(self, feeds: dict[str, Feed], token: str, chained: bool) -> object | None:
+    async def submit(self, feeds: dict[str, Feed], token: str, chained: bool) -> SubmittedStep | None:
         """Submit a decoder's step, whose output `token` is read; chained: it takes the one of the step before, so none is fed. None: it cannot."""
         from edgeflow.backends.webgpu.ahead import submit_step
         turns = self._living().turns

@@ -217,6 +217,16 @@ async def test_a_device_that_fails_its_trial_is_left_out(played: Played) -> None
     assert [model.device, heard] == ['wasm', [('webgpu', 'wasm', 'device-lost')]]
 
 
+@pytest.mark.parametrize('run', [1, 2])
+async def test_a_device_that_failed_is_not_tried_at_the_next_visit(slow_wasm: Played, run: int) -> None:
+    """run: which one of that device fails."""
+    slow_wasm.failing = [run]
+    assert await device_of('fastest') == 'wasm'
+    next_visit()
+    loads = slow_wasm.loads
+    assert [await device_of('fastest'), slow_wasm.loads] == ['wasm', loads]
+
+
 async def test_wrong_numbers_are_noticed(played: Played) -> None:
     played.factor = 1.5
     model = await load_model(MODEL, device=['webgpu', 'wasm'], self_check=True)

@@ -57,6 +57,7 @@ class Chain:
     ) -> None:
         """self_check: whether the first results are compared with WASM's. due: the trial that is to be made; made: the one that this order is from."""
         self.device: str = devices[0]
+        self._devices: list[str] = devices
         self._name: str = name
         self._rest: list[str] = devices[1:]
         self._open_on: Open = open_on
@@ -165,7 +166,6 @@ class Chain:
             await self._trying.result()
         elif due is not None:
             self._due = None
-            tried = [self.device, *self._rest]
             trying = new_deferred()
             self._trying = trying
             try:
@@ -173,7 +173,7 @@ class Chain:
                 while self._running > 0:
                     await self._ended.result()
                 await self._measure_all(model, measured)
-                await due.remember([self.device, *self._rest], tried)
+                await due.remember([self.device, *self._rest], self._devices)
             finally:
                 self._trying = None
                 trying.resolve(None)

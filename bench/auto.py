@@ -138,7 +138,7 @@ def measure(browser: Browser, base: str, name: str, path: str, kind: str, rounds
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--rounds', type=int, default=6, help='turns a page takes')
+    parser.add_argument('--rounds', type=int, default=10, help='turns a page takes')
     parser.add_argument('--only', default='', help='the models whose name contains this; writes no results')
     options = parser.parse_args()
     write_resnet()

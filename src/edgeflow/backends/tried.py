@@ -21,8 +21,7 @@ async def trial_keys(name: str) -> list[str]:
         except Exception:
             # The platform refuses it, as in private windows; each browser has errors of its own for this.
             found = []
-        if name not in _keys:
-            _keys[name] = found
+        _keys[name] = found
     return _keys[name]
 
 

@@ -46,8 +46,8 @@ class RemoteExecutable:
     """contract.Executable over a worker's."""
 
     def __init__(self, tenancy: Tenancy, placement: Placement, memory: MemoryUse, flights: int) -> None:
-        # The GPU works on runs of several models, the worker only hands them over.
-        self.lane: str = f'{tenancy.worker.lane} gpu {tenancy.number}' if placement.device == 'webgpu' else tenancy.worker.lane
+        # The GPU or WebNN works on runs of several models, the worker only hands them over.
+        self.lane: str = f'{tenancy.worker.lane} far {tenancy.number}' if placement.device == 'webgpu' or flights > 1 else tenancy.worker.lane
         self.flights: int = flights
         self.place: object = tenancy.worker if placement.device == 'webgpu' else None
         self._tenancy: Tenancy | None = tenancy

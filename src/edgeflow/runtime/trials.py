@@ -35,11 +35,7 @@ class Trial:
             data = None if base is None else await base.get(self._key)
             if data is None:
                 return None
-            try:
-                _found[self._key] = cast('list[list[str]]', json_parse(utf8_decode(data)))
-            except ValueError:
-                # Cut off by a page that ended as it was written.
-                return None
+            _found[self._key] = cast('list[list[str]]', json_parse(utf8_decode(data)))
         known = _found[self._key]
         order = [device for device in known[0] if device in devices]
         return order if len(order) > 0 and len([device for device in devices if device not in known[1]]) == 0 else None

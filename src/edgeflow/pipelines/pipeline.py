@@ -107,7 +107,7 @@ async def load_second(
 
     place = Place(device, first.divisible, first.self_check)
     try:
-        await gather([load_onnx(repository, config, file, dtype, device, subfolder, place, progress, signal), place.prepare()])
+        await gather([load_onnx(repository, config, file, dtype, device, subfolder, place, progress, signal), place.prepare(repository.address(''))])
         return await open_model(place, repository.address(''), fetch_again, True, None, signal)
     finally:
         place.leave()
@@ -192,7 +192,7 @@ async def load_parts(
             controller.abort()
 
     try:
-        await gather([place.prepare(), load_all()])
+        await gather([place.prepare(repository.address('')), load_all()])
     finally:
         stop_listening()
     if len(failures) == 0 and signal_aborted(signal):

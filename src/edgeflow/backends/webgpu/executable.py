@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgeflow.backends.contract import Feed, Held, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
+from edgeflow.backends.turnstile import flights_of
 from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.engine import failure
 from edgeflow.backends.wasm.executable import (
@@ -40,9 +41,6 @@ from edgeflow.plan.values import Value
 if TYPE_CHECKING:
     from edgeflow.backends.webgpu.ahead import SubmittedStep
 
-# Runs of one model that are under way at a time: one at work, one behind it, one whose results are being read.
-FLIGHTS = 3
-
 
 @dataclass
 class _Numbers:
@@ -59,8 +57,7 @@ class GpuExecutable:
         _numbers.executables = _numbers.executables + 1
         # The GPU works on runs of several models; this thread only hands them over.
         self.lane: str = f'gpu {_numbers.executables}'
-        # Sessions of a decoder work on one set of pages.
-        self.flights: int = 1 if 'logits' in [info.name for info in graph.outputs] else FLIGHTS
+        self.flights: int = flights_of(graph)
         self.place: object = machine.gpu.device
         self._graph: Graph = graph
         self._machine: GpuMachine | None = machine

@@ -228,6 +228,13 @@ def shader_source(name: str) -> str:
     ''')
 
 
+def ops_named(head: Bytes) -> list[str]:
+    """The operators of the nodes (NodeProto.op_type) in the first bytes of an ONNX file, and perhaps a few names more."""
+    __pragma__('js', r'''
+    return [...new TextDecoder('latin1').decode(head).matchAll(/"([\x02-\x3f])(?=(\w+))/g)].map(([, size, name]) => name.slice(0, size.charCodeAt()));
+    ''')
+
+
 def narrowed(dtype: str, data: Bytes) -> Bytes | None:
     __pragma__('js', r'''
     const kind = WIDE[dtype];

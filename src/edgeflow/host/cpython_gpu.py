@@ -5,6 +5,7 @@ wgpu-py is an optional dependency: without it, or without an adapter, there is n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,6 +42,10 @@ def _included(name: str, seen: set[str]) -> str:
         else:
             lines.append(line)
     return '\n'.join(lines)
+
+
+def add_shaders(more: dict[str, str]) -> None:
+    """They are there."""
 
 
 def shader_source(name: str) -> str:
@@ -226,6 +231,12 @@ WIDE: dict[str, Any] = {
     'int64': numpy.int64, 'bool': numpy.uint8, 'uint8': numpy.uint8, 'uint16': numpy.uint16, 'int8': numpy.int8, 'int16': numpy.int16,
     'int4': numpy.int8, 'uint4': numpy.uint8,
 }
+
+
+def ops_named(head: Bytes) -> list[str]:
+    """The operators of the nodes (NodeProto.op_type) in the first bytes of an ONNX file, and perhaps a few names more."""
+    found = re.finditer(r'"([\x02-\x3f])(?=(\w+))', bytes(head).decode('latin1'), re.ASCII)
+    return [match[2][:ord(match[1])] for match in found]
 
 
 def narrowed(dtype: str, data: memoryview) -> memoryview | None:

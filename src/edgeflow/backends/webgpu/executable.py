@@ -16,11 +16,12 @@ from edgeflow.backends.wasm.executable import (
     MOST_PLANS, detach, expected_placement, improve, known_values, open_machine, place_arena, plan_key, run_part, shapes_of, step_failure, total_bytes,
 )
 from edgeflow.backends.wasm.kernels import Image
+from edgeflow.backends.wasm.lowerings import needs_more
 from edgeflow.backends.wasm.machine import check_operators
 from edgeflow.backends.webgpu.builder import MOST_FAULTS, Dispatch
 from edgeflow.backends.webgpu.crossings import Crossing
 from edgeflow.backends.webgpu.device import shared_gpu
-from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
+from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS, install_lowerings
 from edgeflow.backends.webgpu.machine import NO_KERNEL, NO_TYPE, GpuMachine
 from edgeflow.backends.webgpu.memory import GpuMemory
 from edgeflow.backends.webgpu.plan import (
@@ -406,16 +407,6 @@ def check_flags(plan: GpuPlan, flags: Bytes) -> None:
             raise failure(code, plan.failing[i], 'on the GPU')
 
 
-def is_quantized(graph: Graph) -> bool:
-    """Whether operators of the graph, or what they are made of, are in the part of quantised products."""
-    for part in all_graphs(graph):
-        for node in part.nodes:
-            for word in ['Integer', 'DynamicQuant', 'QLinear', 'QMatMul', 'QGemm', 'QAttention', 'NBits', 'Bnb4']:
-                if word in node.op:
-                    return True
-    return False
-
-
 async def load_webgpu(graph: Graph, rests: Rests, image: Image | None = None) -> GpuExecutable:
     """As wasm.executable.load_wasm(), for the GPU. EdgeflowErrors: 'platform' where there is none, too."""
     gpu = await shared_gpu()
@@ -423,10 +414,7 @@ async def load_webgpu(graph: Graph, rests: Rests, image: Image | None = None) ->
         raise EdgeflowError('platform', "there is no GPU that WebGPU could use here; device 'wasm' needs none", {})
     first = await open_machine(graph, 1, image)
     await improve(graph, first, rests)
-    if is_quantized(graph):
-        from edgeflow.backends.webgpu.lower_quantized import install_quantized
-
-        install_quantized()
+    await install_lowerings(graph, len(first.engine.instance.added()) > 0 and needs_more(graph))
     check_operators(graph, list(GPU_LOWERINGS.keys()))
     memory = GpuMemory(gpu.device)
     gpu.device.watch()

@@ -65,6 +65,29 @@ def test_weights_in_blocks_as_on_a_real_gpu(m: int, n: int, k: int, block: int, 
     check_nbits(m, n, k, block, bits, zeros, bias=n % 2 == 1)
 
 
+ROUNDED = [(5, 8, 64, 32, ''), (37, 68, 96, 32, 'codes'), (150, 70, 128, 64, ''), (9, 12, 70, 32, 'codes'), (16, 4, 100, 128, 'codes'), (700, 1300, 64, 32, '')]
+
+
+@pytest.mark.parametrize(('m', 'n', 'k', 'block', 'zeros'), ROUNDED)
+@pytest.mark.usefixtures('hardware')
+def test_activations_of_eight_bits(m: int, n: int, k: int, block: int, zeros: str) -> None:
+    """accuracy_level 4: each 32 elements of a row in steps of a 127th of the largest."""
+    rng = np.random.default_rng(m)
+    [a, codes, scales, given_zeros], _ = nbits_case(rng, m, n, k, block, 4, zeros)
+    assert a is not None
+    padded = np.pad(a, ((0, 0), (0, -k % 32))).reshape(m, -1, 32)
+    step = np.abs(padded).max(-1, keepdims=True) / np.float32(127)
+    rounded = (np.rint(padded / step) * step).reshape(m, -1)[:, :k]
+    attributes = {'K': k, 'N': n, 'bits': 4, 'block_size': block}
+    bias = filled(rng, [n])
+    [plain] = run_node('com.microsoft:MatMulNBits', [rounded, codes, scales, given_zeros, None, bias], attributes, weights=[1, 2, 3])
+    [y] = run_node('com.microsoft:MatMulNBits', [a, codes, scales, given_zeros, None, bias], {**attributes, 'accuracy_level': 4}, weights=[1, 2, 3])
+    assert plain is not None and y is not None
+    # A code at a border may be the one beside it.
+    np.testing.assert_allclose(y, plain, rtol=1e-4, atol=2 * step.max())
+    assert np.abs(y - plain).mean() < 1e-4
+
+
 def test_two_bits_are_left_to_wasm() -> None:
     with pytest.raises(NotTaken):
         run_node('com.microsoft:MatMulNBits', [np.ones((1, 16), np.float32), np.zeros((2, 1, 4), np.uint8), np.ones(2, np.float32)],

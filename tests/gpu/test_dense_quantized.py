@@ -188,6 +188,28 @@ def test_integer_products_are_exact(m: int, n: int, k: int, a_type: type, w_type
     np.testing.assert_array_equal(y, (wide[0] - (0 if za is None else int(za))) @ (wide[1] - (0 if zw is None else zw.astype(np.int64))))
 
 
-def test_zero_points_of_rows_are_left_to_wasm() -> None:
-    with pytest.raises(NotTaken):
-        run_node('MatMulInteger', [np.ones((2, 4), np.uint8), np.ones((4, 4), np.uint8), np.ones(2, np.uint8)])
+@settings(max_examples=25)
+@given(m=st.integers(1, 9), n=st.sampled_from([1, 3, 4, 8]), k=st.sampled_from([1, 4, 7, 33]), dims=st.sampled_from([([], []), ([2], []), ([3], [3]), ([2, 3], [2, 3]), ([], [2]), ([2, 1], [3]), ([4], [1])]),
+       rows=st.sampled_from(['one', 'rows', 'all']), columns=st.sampled_from(['one', 'columns', 'all']), a_type=TYPES, w_type=TYPES, seed=st.integers(0, 99))
+def test_integer_products_with_zero_points_of_rows_and_of_columns(
+    m: int, n: int, k: int, dims: tuple[list[int], list[int]], rows: str, columns: str, a_type: type, w_type: type, seed: int,
+) -> None:
+    """MatMulInteger of batches on both sides; zero points [M] or [..., M, 1] and [N] or [..., 1, N]."""
+    rng = np.random.default_rng(seed)
+
+    def codes(shape: list[int], kind: type) -> np.ndarray:
+        return rng.integers(np.iinfo(kind).min, np.iinfo(kind).max + 1, shape).astype(kind)
+
+    a, w = codes([*dims[0], m, k], a_type), codes([*dims[1], k, n], w_type)
+    za, zw = codes({'one': [], 'rows': [m], 'all': [*dims[0], m, 1]}[rows], a_type), codes({'one': [], 'columns': [n], 'all': [*dims[1], 1, n]}[columns], w_type)
+    [y] = run_node('MatMulInteger', [a, w, za, zw])
+    by_rows = za[:, None] if rows == 'rows' else za
+    np.testing.assert_array_equal(y, np.matmul(a.astype(np.int64) - by_rows, w.astype(np.int64) - zw))
+
+
+@pytest.mark.parametrize(('a_shape', 'w_shape'), [([5], [5, 3]), ([2, 5], [5]), ([5], [5])])
+def test_integer_products_of_vectors(a_shape: list[int], w_shape: list[int]) -> None:
+    rng = np.random.default_rng(1)
+    a, w = rng.integers(0, 256, a_shape).astype(np.uint8), rng.integers(-128, 128, w_shape).astype(np.int8)
+    [y] = run_node('MatMulInteger', [a, w, np.array(3, np.uint8)])
+    np.testing.assert_array_equal(y, np.matmul(a.astype(np.int64) - 3, w.astype(np.int64)))

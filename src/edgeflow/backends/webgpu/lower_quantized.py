@@ -91,10 +91,11 @@ def quantized_rows(b: GpuBuilder, inputs: list[Value | None], product: Product) 
 
 
 def integer_weights(b: GpuBuilder, weight: Value, zero: Value | None, product: Product) -> tuple[Bytes4, bool]:
-    """A matrix [K, N] of 8 bit codes for dispatch_integers, and its `across`: as it lies if it can be read so."""
-    if b.kind(weight) == 'bytes' and product.n % 4 == 0:
+    """Matrices [K, N] of 8 bit codes for dispatch_integers, and its `across`: as they lie if they can be read so."""
+    if b.kind(weight) == 'bytes' and product.n % 4 == 0 and len(product.b_dims) == 0:
         return Bytes4(weight, 0, zero, is_unsigned(weight)), False
-    packed = pack_rows(b, weight, product.n, product.k, 1, product.n, None, '')
+    n = product.n
+    packed = pack_rows(b, weight, n * element_count(product.b_dims), product.k, 1, n, None, '', None, n, product.k * n)
     return Bytes4(packed.value, packed.words, zero, packed.unsigned), True
 
 
@@ -117,17 +118,14 @@ def lower_qmatmul(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs
 
 
 def lower_matmul_integer(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
-    """MatMulInteger of one matrix B, with one zero point for all of A."""
     source = at(inputs, 0)
     weight = at(inputs, 1)
     zero = at(inputs, 2)
     y = at(outputs, 0)
-    if source is None or weight is None or y is None or source.count() == 0 or (zero is not None and zero.count() > 1):
+    if source is None or weight is None or y is None or source.count() * weight.count() == 0:
         return False
     product = matmul_product(source, weight, y, False, False)
-    if len(product.b_dims) > 0 or len(weight.shape) < 2:
-        return False
-    a = pack_rows(b, source, product.m, product.k, product.k, 1, zero, '')
+    a = pack_rows(b, source, product.m * element_count(product.a_dims), product.k, product.k, 1, zero, '')
     w, across = integer_weights(b, weight, at(inputs, 3), product)
     return dispatch_integers(b, product, a, w, across)
 

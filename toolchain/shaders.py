@@ -26,7 +26,7 @@ PARTS = {
     'gpusessions': ['cached_append', 'cached_attend', 'cached_query', 'cached_step', 'step_product'],
     'gpusequences': ['arg', 'scan', 'topk'],
     'gpuvision': ['conv_direct'],
-    'gpuquantized': ['matvec_blocks', 'matvec_words', 'pack_bytes'],
+    'gpuquantized': ['matmul_blocks', 'matvec_blocks', 'matvec_words', 'pack_blocks', 'pack_bytes'],
 }
 INCLUDE = re.compile(r'^[ \t]*//[ \t]*include[ \t]+(\S+)[ \t]*$', re.MULTILINE)
 

@@ -1,10 +1,11 @@
 // A token of each row of logits, drawn by its probability from those that top-k, then top-p, then min-p leave. A workgroup has a row.
 // A logit's distance from the highest is a fixed-point number, a probability an integer of 45 bits: so sums do not depend on their order, and the
 // adapter's exp() is not asked. The distance up to which tokens stay, and in the end the token, are found digit by digit, of 8 bits, by sums of
-// what has the same digit. backends/webgpu/drawing.py has the words of `asked`.
+// what has the same digit; once few are left, by a list of these. backends/webgpu/drawing.py has the words of `asked`.
 override GROUP: u32 = 64u;
 const WIDTH = $WIDTHu;
 const NONE = 0xffffffffu;
+const MOST = 1024u;
 struct Params { units: u32, bits: u32, none0: u32, none1: u32, roots: array<vec4u, 16> }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<$S>;
@@ -14,7 +15,10 @@ struct Params { units: u32, bits: u32, none0: u32, none1: u32, roots: array<vec4
 var<workgroup> low: array<atomic<u32>, 256>;
 var<workgroup> high: array<atomic<u32>, 256>;
 var<workgroup> some: array<vec2u, 16>;
-var<workgroup> highest: atomic<u32>;
+// Distances and tokens.
+var<workgroup> list: array<vec2u, MOST>;
+var<workgroup> counter: atomic<u32>;
+var<workgroup> listed: u32;
 var<workgroup> digit: u32;
 var<workgroup> whole: u32;
 // Of the row: its first word of `asked`, the highest logit as it is and as a fixed-point number, how far from it tokens count at all.
@@ -66,9 +70,9 @@ fn weight_of(distance: u32) -> vec2u {
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-  row = group.x * 8u;
+  row = group.x * 7u;
   let start = group.x * p.units;
-  if (local == 0u) { atomicStore(&highest, 0u); }
+  if (local == 0u) { atomicStore(&counter, 0u); }
   workgroupBarrier();
   var best = 0u;
   for (var i = local; i < p.units; i += GROUP) {
@@ -80,16 +84,19 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       best = max(best, select(key, 0u, (bits & 0x7fffffffu) > 0x7f800000u));
     }
   }
-  atomicMax(&highest, best);
+  atomicMax(&counter, best);
   workgroupBarrier();
-  best = atomicLoad(&highest);
+  best = atomicLoad(&counter);
   top = bitcast<f32>(select(~best, best & 0x7fffffffu, best > 0x7fffffffu));
   summit = fixed(top);
   reach = bitcast<f32>(asked[row + 2u]);
   var limit = NONE - 1u;
   var token = 0u;
+  var units = p.units;
+  var unit = vec4f();
+  var short = false;
   for (var stage = 0u; stage < 3u; stage++) {
-    let wish = asked[group.x * 8u + 3u + stage];
+    let wish = asked[group.x * 7u + 3u + stage];
     if (stage < 2u && wish == 0u) { continue; }
     if (stage == 2u) { limit = min(limit, asked[row + 6u]); }
     var known = 0u;
@@ -104,18 +111,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       }
       workgroupBarrier();
       var i = local;
-      var end = p.units;
-      if (stage == 2u) {
+      var end = units;
+      if (stage == 2u && !short) {
         i += (known << width << shift) / WIDTH;
         end = min(end, ((known + 1u) << width << shift) / WIDTH + 1u);
       }
       for (; i < end; i += GROUP) {
-        let unit = vec4f(x[start + i]);
-        for (var c = 0u; c < WIDTH; c++) {
-          let distance = distance_of(unit[c]);
-          let key = select(distance, i * WIDTH + c, stage == 2u) >> shift;
-          if ((distance <= limit) & (key >> width == known)) {
-            let sum = select(weight_of(distance), vec2u(1u, 0u), stage == 0u);
+        if (!short) { unit = vec4f(x[start + i]); }
+        for (var c = 0u; c < select(WIDTH, 1u, short); c++) {
+          var one = vec2u(distance_of(unit[c]), i * WIDTH + c);
+          if (short) { one = list[i]; }
+          let key = select(one.x, one.y, stage == 2u) >> shift;
+          if ((one.x <= limit) & (key >> width == known)) {
+            var sum = vec2u(1u, 0u);
+            if (stage > 0u) { sum = weight_of(one.x); }
             let place = key & ((1u << width) - 1u);
             let carry = sum.y + more(~atomicAdd(&low[place], sum.x), sum.x);
             if (carry > 0u) { atomicAdd(&high[place], carry); }
@@ -154,11 +163,32 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       }
       known = (known << width) | workgroupUniformLoad(&digit);
       if (workgroupUniformLoad(&whole) == 1u) { break; }
+      if (stage < 2u && first && !short) {
+        // All that may stay.
+        let most = min(limit, ((known + 1u) << shift) - 1u);
+        if (local == 0u) { atomicStore(&counter, 0u); }
+        workgroupBarrier();
+        for (var i = local; i < p.units; i += GROUP) {
+          unit = vec4f(x[start + i]);
+          for (var c = 0u; c < WIDTH; c++) {
+            let distance = distance_of(unit[c]);
+            if (distance <= most) {
+              let at = atomicAdd(&counter, 1u);
+              if (at < MOST) { list[at] = vec2u(distance, i * WIDTH + c); }
+            }
+          }
+        }
+        workgroupBarrier();
+        if (local == 0u) { listed = atomicLoad(&counter); }
+        let count = workgroupUniformLoad(&listed);
+        if (count <= MOST) {
+          short = true;
+          units = count;
+        }
+      }
     }
     if (stage < 2u) {
       limit = min(limit, ((known + 1u) << shift) - 1u);
-      // Distances beyond are not looked at, as far as floats tell.
-      reach = min(reach, (f32(limit) + 2.0) * bitcast<f32>(asked[row + 7u]));
     }
     token = known;
   }

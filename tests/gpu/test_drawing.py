@@ -46,6 +46,10 @@ def check(logits: np.ndarray, draws: list[Draw]) -> None:
             assert any(token in near(row, draw, p, m) for p in (0, NEAR, -NEAR) for m in (0, NEAR, -NEAR)), (draw, token, on_cpu(row, draw))
 
 
+def normal(shape: tuple[int, ...], spread: float, seed: int = 0) -> np.ndarray:
+    return (spread * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
+
+
 def near(logits: np.ndarray, draw: Draw, p: float, m: float) -> range:
     """The tokens that random numbers near that of the draw give, with a top-p and a min-p near its own."""
     first, last = (on_cpu(logits, replace(draw, top_p=min(max(draw.top_p + p, 0), 1), min_p=min(draw.min_p * (1 + m), 1),
@@ -68,3 +72,44 @@ def test_a_token_is_that_of_the_cpu(
         logits = np.round(logits)
     draws = [Draw(temperature, top_k, top_p, min_p, unit) for unit in [*source.random(3), source.choice([0.0, 1 - 2**-53])]]
     check(logits, draws)
+
+
+@pytest.mark.parametrize(('n', 'spread'), [(49152, 3.0), (151936, 1.0)])
+def test_of_large_vocabularies_tokens_are_the_very_same(n: int, spread: float) -> None:
+    units = np.random.default_rng(n).random(4)
+    for top_k, top_p, min_p in [(0, 1.0, 0.0), (50, 1.0, 0.0), (50, 0.9, 0.0), (5000, 0.95, 0.001), (0, 0.9, 0.0), (0, 1.0, 0.02)]:
+        draws = [Draw(0.9, top_k, top_p, min_p, unit) for unit in units]
+        logits = normal((4, n), spread, top_k)
+        assert on_gpu(logits, draws) == [on_cpu(row, draw) for row, draw in zip(logits, draws, strict=True)]
+
+
+def test_frequencies_are_those_of_the_softmax() -> None:
+    logits = normal((9,), 1.5)
+    units = (np.arange(2000) + 0.5) / 2000
+    tokens = on_gpu(np.tile(logits, (2000, 1)), [Draw(1.0, 0, 1.0, 0.0, unit) for unit in units])
+    weights = np.exp(logits.astype(np.float64))
+    np.testing.assert_allclose(np.bincount(tokens, minlength=9) / 2000, weights / weights.sum(), atol=0.0006)
+    # In the order of the tokens, as the random numbers rise.
+    assert tokens == sorted(tokens)
+
+
+def test_what_is_no_number_is_never_drawn_and_nothing_finite_is_none() -> None:
+    logits = np.full((6, 300), -np.inf, np.float32)
+    logits[0, 123] = -70000.0
+    logits[1, ::2] = np.nan
+    logits[1, 7] = 1e-42
+    logits[2, 100:103] = [np.nan, 3.0, 3.4e38]
+    logits[3, 5:7] = [np.inf, 1.0]
+    logits[4, :] = np.nan
+    for draw in [Draw(1.0, 0, 1.0, 0.0, 0.999), Draw(0.5, 40, 0.9, 0.1, 0.0), Draw(1e30, 2, 1.0, 0.0, 0.3), Draw(1e-300, 0, 0.5, 0.0, 0.7)]:
+        got = on_gpu(logits, [draw] * 6)
+        assert got[0] == 123 and got[1] == 7 and got[3:] == [-1, -1, -1]
+        # The sums of an adapter without infinity may differ at so high a temperature.
+        assert got[2] == 102 or (draw.temperature == 1e30 and got[2] in [101, 102])
+
+
+def test_equal_logits_stay_together() -> None:
+    logits = np.zeros((4, 400), np.float32)
+    logits[:, 10:20] = 1.0
+    draws = [Draw(1.0, 3, 1.0, 0.0, 0.95), Draw(1.0, 0, 0.01, 0.0, 0.95), Draw(1.0, 0, 1.0, 1.0, 0.95), Draw(1.0, 11, 1.0, 0.0, 0.999)]
+    assert on_gpu(logits, draws) == [19, 19, 19, 399]

@@ -22,7 +22,7 @@ from edgeflow.plan.values import Value
 # An input: words for each row.
 DRAWS = '#draws'
 DRAW = 'edgeflow:Draw'
-WORDS = 8
+WORDS = 7
 WORD = 4294967296
 # Tokens of less than 2^-44 of the likeliest one's probability are left out.
 RANGE = 44 * math.log(2)
@@ -59,8 +59,8 @@ def draw_feed(draws: list[Draw]) -> Feed:
 def draw_words(draw: Draw) -> list[int]:
     """Distances from the highest logit are times 2^shift; times `scale` they are powers of 2, of 25 + 32 bits behind the point.
 
-    The words: shift; scale; how far from the highest logit a token counts, as a float; the same for min-p, as a distance; top-k and top-p, 0: all; the
-    random number; what a distance of 1 is, as a float a little larger.
+    The words: shift; scale; how far from the highest logit a token counts, as a float; top-k and top-p, 0: all; the random number; how far from the highest
+    logit min-p lets a token be, as a distance.
     """
     temperature = min(max(draw.temperature, 1e-37), 1e37)
     reach = RANGE * temperature
@@ -69,8 +69,7 @@ def draw_words(draw: Draw) -> list[int]:
     least = WORD - 2 if draw.min_p <= 0 else min(WORD - 2, math.floor(-math.log(draw.min_p) * temperature * 2.0 ** shift))
     share = 0 if draw.top_p >= 1 else min(max(math.floor(draw.top_p * WORD), 1), WORD - 1)
     return [
-        shift % WORD, math.floor(scale + 0.5), float_bits(reach), min(draw.top_k, WORD - 1), share, math.floor(draw.unit * WORD), least,
-        float_bits(1.00001 * 2.0 ** -shift)]
+        shift % WORD, math.floor(scale + 0.5), float_bits(reach), min(draw.top_k, WORD - 1), share, math.floor(draw.unit * WORD), least]
 
 
 def threads_for(b: GpuBuilder, units: int) -> int:

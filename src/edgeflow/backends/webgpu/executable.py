@@ -328,12 +328,13 @@ class GpuExecutable:
     async def decoder(self) -> Decoder:
         from edgeflow.backends.wasm.decoder import WasmDecoder
         from edgeflow.backends.webgpu.ahead import StepsAhead
+        from edgeflow.backends.webgpu.drawing import with_draws
         from edgeflow.backends.webgpu.sessions import page_memory, session_kernels
         if self._decoder is None:
             machine = self._living()
             machine.sessions = session_kernels()
             self._decoder = WasmDecoder(
-                self._graph, lambda graph: self._sibling(machine, graph), lambda pasts: page_memory(machine, pasts), self.memory, StepsAhead())
+                self._graph, lambda graph: self._sibling(machine, with_draws(graph)), lambda pasts: page_memory(machine, pasts), self.memory, StepsAhead())
         return self._decoder
 
     def _sibling(self, machine: GpuMachine, graph: Graph) -> GpuExecutable:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
+from edgeflow.backends.tried import trial_keys
 from edgeflow.backends.wasm.executable import load_wasm
 from edgeflow.backends.wasm.kernels import Image, Preparation
 from edgeflow.env import env
@@ -31,27 +32,29 @@ def choose_device(device: object) -> str:
     """
     if not isinstance(device, list):
         check_choice(device, DEVICES, 'device')
-        return ALIASES.get(device, device)
+        return ALIASES.get(cast(str, device), cast(str, device))
     names: list[str] = []
     for name in device:
         check_choice(name, DEVICES[2:], 'device')
-        names.append(ALIASES.get(name, name))
+        names.append(ALIASES.get(cast(str, name), cast(str, name)))
     if len(names) == 0:
         check_choice('', DEVICES, 'device')
     return ','.join(names)
 
 
-async def candidates(device: str) -> list[str]:
+async def candidates(device: str, model: str = '') -> list[str]:
     """The devices that may run a model, given choose_device()'s text: those named, in their order, else all that are here, WASM last.
 
-    'platform' where env.devices leaves none.
+    model: its name; 'auto' takes WebNN into account where there was a trial of it. 'platform' where env.devices leaves none.
     """
     if device not in DEVICES[:2]:
         return device.split(',')
     allowed = env.devices
+    there = await accelerators()
+    tried = device == 'fastest' or (len(there) > 0 and len(await trial_keys(model)) > 0)
     found: list[str] = []
-    for name in [*await accelerators(), 'wasm']:
-        if (allowed is None or name in allowed) and (name != UNKNOWN or device == 'fastest'):
+    for name in [*there, 'wasm']:
+        if (allowed is None or name in allowed) and (name != UNKNOWN or tried):
             found.append(name)
     if len(found) == 0:
         raise EdgeflowError('platform', f'none of env.devices is here: {allowed}', {})

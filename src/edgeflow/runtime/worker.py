@@ -187,7 +187,7 @@ class Server:
             parcel = Parcel('answer')
             files = await self._ready_files(order.message)
             if order.message['kind'] == 'external':
-                parcel.fields['files'] = files.named()
+                parcel.fields['files'] = await files.external_files()
             else:
                 from edgeflow.runtime.cost import work_of
                 parcel.fields['work'] = await work_of(files)

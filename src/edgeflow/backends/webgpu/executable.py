@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edgeflow.backends.contract import Feed, Held, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
+from edgeflow.backends.turnstile import flights_of
 from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.engine import failure
 from edgeflow.backends.wasm.executable import (
@@ -37,8 +39,8 @@ from edgeflow.plan.builder import CacheLayout
 from edgeflow.plan.link import WORD
 from edgeflow.plan.values import Value
 
-# Runs of one model that are under way at a time: one at work, one behind it, one whose results are being read.
-FLIGHTS = 3
+if TYPE_CHECKING:
+    from edgeflow.backends.webgpu.ahead import SubmittedStep
 
 
 @dataclass
@@ -56,8 +58,7 @@ class GpuExecutable:
         _numbers.executables = _numbers.executables + 1
         # The GPU works on runs of several models; this thread only hands them over.
         self.lane: str = f'gpu {_numbers.executables}'
-        # Sessions of a decoder work on one set of pages.
-        self.flights: int = 1 if 'logits' in [info.name for info in graph.outputs] else FLIGHTS
+        self.flights: int = flights_of(graph)
         self.place: object = machine.gpu.device
         self._graph: Graph = graph
         self._machine: GpuMachine | None = machine
@@ -156,7 +157,7 @@ class GpuExecutable:
         await self._settled(machine)
         return plan
 
-    async def submit(self, feeds: dict[str, Feed], token: str, chained: bool) -> object | None:
+    async def submit(self, feeds: dict[str, Feed], token: str, chained: bool) -> SubmittedStep | None:
         """Submit a decoder's step, whose output `token` is read; chained: it takes the one of the step before, so none is fed. None: it cannot."""
         from edgeflow.backends.webgpu.ahead import submit_step
         turns = self._living().turns
@@ -327,12 +328,13 @@ class GpuExecutable:
     async def decoder(self) -> Decoder:
         from edgeflow.backends.wasm.decoder import WasmDecoder
         from edgeflow.backends.webgpu.ahead import StepsAhead
+        from edgeflow.backends.webgpu.drawing import with_draws
         from edgeflow.backends.webgpu.sessions import page_memory, session_kernels
         if self._decoder is None:
             machine = self._living()
             machine.sessions = session_kernels()
             self._decoder = WasmDecoder(
-                self._graph, lambda graph: self._sibling(machine, graph), lambda pasts: page_memory(machine, pasts), self.memory, StepsAhead())
+                self._graph, lambda graph: self._sibling(machine, with_draws(graph)), lambda pasts: page_memory(machine, pasts), self.memory, StepsAhead())
         return self._decoder
 
     def _sibling(self, machine: GpuMachine, graph: Graph) -> GpuExecutable:

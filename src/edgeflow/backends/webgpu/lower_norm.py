@@ -55,11 +55,11 @@ def norm_rows(b: GpuBuilder, source: Value, gamma: Value | None, beta: Value | N
 
     kind = b.kind(output)
     stored = kind if width == 1 else f'vec4<{kind}>'
-    value = f'F({bind(source, "read", True)}[row * p.n + i])'
+    text = f'F({bind(source, "read", True)}[row * p.n + i])'
     if r.skip is not None:
-        value = value + f' + F({bind(r.skip, "read", True)}[(row % p.skips) * p.n + i])'
+        text = text + f' + F({bind(r.skip, "read", True)}[(row % p.skips) * p.n + i])'
     if r.bias is not None:
-        value = value + f' + F({bind(r.bias, "read", True)}[i])'
+        text = text + f' + F({bind(r.bias, "read", True)}[i])'
     factors = ''
     # Rows of gamma are read in units where its elements run with those of the row.
     along = r.run == 1
@@ -71,7 +71,7 @@ def norm_rows(b: GpuBuilder, source: Value, gamma: Value | None, beta: Value | N
     target = bind(output, 'read_write', True)
     code['$TOTAL'] = '' if r.total is None else f'{bind(r.total, "read_write", True)}[row * p.n + i] = {stored}(v);'
     code['$BINDINGS'] = '\n'.join(declared)
-    code['$VALUE'] = value
+    code['$VALUE'] = text
     code['$STORE'] = f'{target}[row * p.n + i] = {stored}((v - mean) * f{factors});'
     code['$MEAN'] = 'let mean = F();'
     if r.mean:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgeflow.backends.wasm.pages import PageMemory, PastInput
+from edgeflow.backends.webgpu.drawing import install_drawing
 from edgeflow.backends.webgpu.lower_cached import CACHED_LOWERINGS
 from edgeflow.backends.webgpu.machine import GpuMachine, SessionKernels
 from edgeflow.backends.webgpu.pages import GpuPages
@@ -16,6 +17,7 @@ def session_kernels() -> SessionKernels:
     """What a machine with sessions has."""
     add_shaders(SHADERS)
     install_sequences()
+    install_drawing()
     return SessionKernels(CACHED_LOWERINGS, lower_step)
 
 

@@ -27,6 +27,14 @@ const TYPES = { u: 'uniform', r: 'read-only-storage', w: 'storage' };
 const MOST_SPARE = 4;
 const kernels = new Map(), words = [];
 
+const know = more => {
+  for (const [name, text] of more) {
+    if (name) kernels.set(name, text);
+    else text.split('?').forEach((word, i, all) => { if (i) words[all[0].charCodeAt() + i - 1] = word; });
+  }
+};
+know(SHADERS);
+
 const WIDE = { int64: BigInt64Array, bool: Uint8Array, uint8: Uint8Array, uint16: Uint16Array, int8: Int8Array, int16: Int16Array, int4: Int8Array, uint4: Uint8Array };
 
 // A typed array needs its own alignment.
@@ -218,17 +226,11 @@ async def open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevi
 
 def add_shaders(more: object) -> None:
     """Know these kernels too, a Map as SHADERS is; under '' it has words behind the first one's character (toolchain/shader_words.py)."""
-    __pragma__('js', r'''
-    for (const [name, text] of more) {
-      if (name) kernels.set(name, text);
-      else text.split('?').forEach((word, i, all) => { if (i) words[all[0].charCodeAt() + i - 1] = word; });
-    }
-    ''')
+    __pragma__('js', 'know(more);')
 
 
 def shader_source(name: str) -> str:
     __pragma__('js', r'''
-    if (kernels.size === 0) addShaders(SHADERS);
     let text = kernels.get(name), length = 0;
     if (text === undefined) throw _fail('internal', `there is no kernel '${name}'`);
     while (length !== text.length) {

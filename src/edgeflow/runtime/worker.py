@@ -165,8 +165,9 @@ class Server:
         """Of the model that a message is about."""
         number = cast(int, message['number'])
         if number not in self._arrivals:
-            self._arrivals[number] = Arrival(Preparation(self._give_back), ModelFiles())
-            start_task(lambda: fetch_backend(cast(str, message['device']), cast(int, message['shares'])))
+            preparation = Preparation(self._give_back)
+            self._arrivals[number] = Arrival(preparation, ModelFiles())
+            start_task(lambda: fetch_backend(cast(str, message['device']), cast(int, message['shares']), preparation))
         return self._arrivals[number]
 
     def _give_back(self, data: Bytes) -> None:

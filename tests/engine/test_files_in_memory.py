@@ -15,7 +15,8 @@ from edgeflow.backends.contract import Feed
 from edgeflow.backends.wasm.kernels import Preparation
 from edgeflow.errors import EdgeflowError
 from edgeflow.runtime.model import create_model
-from edgeflow.runtime.opening import MODEL, ModelFiles, Opened, open_files
+from edgeflow.runtime.loading import open_files
+from edgeflow.runtime.opening import MODEL, ModelFiles, Opened
 from tests.engine.minilm import folder
 
 ROWS = np.random.default_rng(5).normal(size=(3, 200)).astype(np.float32)

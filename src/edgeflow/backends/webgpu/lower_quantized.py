@@ -11,7 +11,8 @@ from edgeflow.backends.webgpu.integers import Bytes4, dispatch_integers, is_unsi
 from edgeflow.backends.webgpu.lower_reduce import reduce_axes
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
 from edgeflow.backends.webgpu.products import Codes, Division, Product, declare, dispatch_product, filled, matmul_product, store_code
-from edgeflow.host.gpu_quantized import bring_shaders
+from edgeflow.host.gpu import add_shaders
+from edgeflow.host.shaders_quantized import SHADERS
 from edgeflow.ir.attributes import int_of, text_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
@@ -424,6 +425,5 @@ QUANTIZED_LOWERINGS: dict[str, GpuLowering] = {
 
 def install_quantized() -> None:
     """Have these among the lowerings."""
-    bring_shaders()
-    for key in QUANTIZED_LOWERINGS:
-        GPU_LOWERINGS[key] = QUANTIZED_LOWERINGS[key]
+    add_shaders(SHADERS)
+    GPU_LOWERINGS.update(QUANTIZED_LOWERINGS)

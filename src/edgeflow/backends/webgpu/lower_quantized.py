@@ -28,9 +28,9 @@ FEW_ROWS = 4
 WORD_LANES = 256
 # Elements of activations that share a scale, where these are rounded.
 BLOCK = 32
-# As products.DIVISIONS, for more rows than these; measured on an H100 (docs/decisions/gpu-products.md).
+# As products.DIVISIONS, with the blocks of a tile for its k, for more rows than these; measured on an H100 (docs/decisions/gpu-products.md).
 ROUNDED_LEAST = 8
-ROUNDED_DIVISIONS: list[tuple[Division, int]] = [(Division(8, 1, 16, 8), 72), (Division(4, 1, 16, 8), 96), (Division(2, 1, 16, 8), 0)]
+ROUNDED_DIVISIONS: list[tuple[Division, int]] = [(Division(8, 1, 16, 8, 1), 72), (Division(4, 1, 16, 8, 1), 96), (Division(2, 1, 16, 8, 4), 0)]
 MOST_TURNS = 8
 
 
@@ -360,8 +360,8 @@ def dispatch_rounded(b: GpuBuilder, product: Product, codes: Codes, block: int) 
     declared.append(codes.functions)
     code: dict[str, str] = {
         '$PARAMS': '', '$A': 'vec4u', '$B': 'vec2u', '$LOAD_A': 'return vec4f();', '$LOAD_B': 'return vec4f();', '$COLUMN': 'n', '$BLOCK': f'{block}',
-        '$TM': f'{division.rows}', '$WX': f'{division.wx}', '$WY': f'{division.wy}', '$NA': f'{max(1, 2 * division.rows // division.wx)}',
-        '$NB': f'{max(1, 8 // division.wy)}'}
+        '$TM': f'{division.rows}', '$WX': f'{division.wx}', '$WY': f'{division.wy}', '$D': f'{division.depth}',
+        '$NA': f'{max(1, 2 * division.depth * division.rows // division.wx)}', '$NB': f'{max(1, 8 * division.depth // division.wy)}'}
     store_code(b, product, bindings, declared, code)
     if len(bindings) > b.features.buffers:
         return False

@@ -162,7 +162,7 @@ async function pages() {
   for (const length of [64, 1024, 4096]) {
     const prompt = numbers(length, 49000), prompts = [], steps = [];
     let session, next;
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 5; round++) {
       session?.dispose();
       session = await model.openSession();
       const began = performance.now();
@@ -173,10 +173,18 @@ async function pages() {
       for (let i = 0; i < 80; i++) next = await session.feed([next.tokenId]);
       steps.push((performance.now() - from) / 80);
     }
-    const bytes = session.memory().arena / (Math.ceil((length + 101) / 64) * 64), kernels = {};
-    for (const time of await session.profile([next.tokenId])) kernels[time.kernel] = (kernels[time.kernel] ?? 0) + time.ms;
-    made.push({ name: `decode, q4f16, behind a prompt of ${length} tokens`, prompt_ms: median(prompts), tokens_per_s: 1000 / median(steps), bytes_a_token: bytes, kernels });
+    const kernels = async (session, ids) => {
+      const found = {};
+      for (const time of await session.profile(ids)) found[time.kernel] = Math.round((found[time.kernel] ?? 0) * 1e3 + time.ms * 1e3) / 1e3;
+      return found;
+    };
+    const bytes = session.memory().arena / (Math.ceil((length + 101) / 64) * 64), empty = await model.openSession();
+    made.push({
+      name: `decode, q4f16, behind a prompt of ${length} tokens`, prompt_ms: median(prompts), tokens_per_s: 1000 / median(steps), bytes_a_token: bytes,
+      step_kernels: await kernels(session, [next.tokenId]), prompt_kernels: await kernels(empty, prompt),
+    });
     session.dispose();
+    empty.dispose();
   }
   model.dispose();
   return made;

@@ -64,9 +64,10 @@ async def load_model(
         merging = read_batching(batching)
     progress = Progress(on_progress)
     place = Place(chosen, True, self_check)
+    name = source if isinstance(source, str) else 'bytes'
     try:
         await gather([
-            _bring(source, chosen, dtype, revision, subfolder, file, external_data, place, progress, signal), place.prepare(),
+            _bring(source, chosen, dtype, revision, subfolder, file, external_data, place, progress, signal), place.prepare(name),
         ])
         if signal_aborted(signal):
             raise EdgeflowError('aborted', 'loading the model was cancelled through its signal', {})
@@ -79,8 +80,7 @@ async def load_model(
             bring = fetch_again
         else:
             bring = _still_held(source, external_data)
-        fetched = isinstance(source, str)
-        model = await open_model(place, source if fetched else 'bytes', bring, fetched, merging, signal)
+        model = await open_model(place, name, bring, isinstance(source, str), merging, signal)
     finally:
         place.leave()
     progress.ready()

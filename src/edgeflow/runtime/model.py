@@ -429,7 +429,7 @@ async def open_model(
     EdgeflowErrors: those of create_model(), 'worker-lost', 'aborted'.
     """
 
-    devices = await candidates(place.device)
+    devices = await candidates(place.device, name)
     chain: Chain | None = None
 
     async def open_again(signal: AbortSignal | None, device: str) -> Opened:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from edgeflow.backends.contract import Feed, MemoryUse, RunControl
 from edgeflow.backends.generation import Chooser, Draw, Feeding, NextToken, chooser_of
@@ -61,7 +61,7 @@ class Ahead(Protocol):
         """Another run comes next."""
 
     async def following(
-        self, runner: Runner, session: object, by: object, output: str, ids: list[int], length: int, lay: Callable[[list[int], int], dict[str, Feed]], more: bool,
+        self, runner: Any, session: object, by: object, output: str, ids: list[int], length: int, lay: Callable[[list[int], int], dict[str, Feed]], more: bool,
     ) -> int | None:
         """The token after `length` tokens and one more, `ids`, chosen by the chooser `by`: the `output` of a step. lay: prepares a step for such a token,
         and gives its feeds. more: whether the plan serves for another step. None: steps of this model cannot be submitted ahead."""

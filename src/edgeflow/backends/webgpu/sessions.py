@@ -7,13 +7,16 @@ from edgeflow.backends.webgpu.drawing import install_drawing
 from edgeflow.backends.webgpu.lower_cached import CACHED_LOWERINGS
 from edgeflow.backends.webgpu.machine import GpuMachine, SessionKernels
 from edgeflow.backends.webgpu.pages import GpuPages
+from edgeflow.backends.webgpu.sequences import install_sequences
 from edgeflow.backends.webgpu.step_products import lower_step
-from edgeflow.host.gpu_sessions import bring_shaders
+from edgeflow.host.gpu import add_shaders
+from edgeflow.host.shaders_sessions import SHADERS
 
 
 def session_kernels() -> SessionKernels:
     """What a machine with sessions has."""
-    bring_shaders()
+    add_shaders(SHADERS)
+    install_sequences()
     install_drawing()
     return SessionKernels(CACHED_LOWERINGS, lower_step)
 

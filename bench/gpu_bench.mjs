@@ -1,5 +1,5 @@
 // Measures models on a GPU in Node with Dawn (npm `webgpu`, the WebGPU of Chrome), beside onnxruntime-web's WebGPU in the same run:
-//   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [minilm] [four] [bert128] [bert512] [decode] [pages] [matrices]
+//   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [minilm] [four] [bert128] [bert512] [decode] [drawn] [pages] [matrices]
 // First each model of ours alone; then the two sides take turns, round by round, in which the GPU is never warm for long. Figures go to
 // bench/gpu-node.json with the device's name.
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ const words = process.argv.slice(2);
 const out = words.includes('--out') ? words.splice(words.indexOf('--out'), 2)[1] : path.join(HERE, 'gpu-node.json');
 const withPeer = !words.includes('--without-peer');
 const [folder, ...asked] = words.filter(word => !word.startsWith('--'));
-const chosen = asked.length > 0 ? asked : [...Object.keys(SHAPES), 'decode', 'pages', 'matrices'];
+const chosen = asked.length > 0 ? asked : [...Object.keys(SHAPES), 'decode', 'drawn', 'pages', 'matrices'];
 const WARM_MS = 400;
 
 const { create, globals } = await import('webgpu');
@@ -42,7 +42,7 @@ prototype.requestDevice = async function (...options) {
 };
 let bridged = false;
 
-const { loadModel, tensor, VERSION } = await import('../dist/edgeflow.js');
+const { loadModel, pipeline, tensor, VERSION } = await import('../dist/edgeflow.js');
 
 function numbers(count, below) {
   let state = 12345;
@@ -156,9 +156,34 @@ async function decode() {
   return row;
 }
 
-// The same shape in float16 (bench/gpu_models.py) with keys and values in pages: the prompt, tokens a second behind it, and bytes of pages a token.
+// The same shape in float16 (bench/gpu_models.py), by the pipeline: tokens a second of the likeliest text, of texts whose tokens are drawn on the GPU, and
+// of one whose logits the CPU has to see, in turns; and what the kernel that chooses takes.
+async function drawn() {
+  const generator = await pipeline('text-generation', path.join(folder, 'decoder'), { dtype: 'q4f16', device: 'webgpu' }), prompt = numbers(16, 49000).map(id => `t${id}`).join(' ');
+  const ways = {
+    greedy: { doSample: false }, 'top-k 50, top-p 0.9': { topK: 50, topP: 0.9 }, 'top-p 0.9': { topP: 0.9 }, 'temperature alone': { temperature: 0.8 },
+    'on the CPU (with a penalty), top-k 50, top-p 0.9': { topK: 50, topP: 0.9, repetitionPenalty: 1.1 },
+  };
+  const rates = {};
+  for (let round = 0; round < 4; round++) {
+    for (const [name, options] of Object.entries(ways)) {
+      let began = 0, made = 0, cpu;
+      for await (const event of generator.stream(prompt, { seed: name === 'greedy' ? undefined : 7, maxNewTokens: 180, eosTokenId: [], ...options })) {
+        if (++made === 20) [began, cpu] = [performance.now(), process.cpuUsage()];
+      }
+      const took = performance.now() - began, used = process.cpuUsage(cpu);
+      if (round > 0) (rates[name] ??= []).push({ tokens_per_s: 1000 * (made - 20) / took, cpu_share: (used.user + used.system) / 1000 / took });
+    }
+  }
+  generator.dispose();
+  return Object.entries(rates).map(([name, rounds]) => ({
+    name: `decode, q4f16, one stream by the pipeline: ${name}`, tokens_per_s: median(rounds.map(r => r.tokens_per_s)), cpu_share: median(rounds.map(r => r.cpu_share)),
+  }));
+}
+
+// The same shape with keys and values in pages: the prompt, tokens a second behind it, and bytes of pages a token.
 async function pages() {
-  const model = await loadModel(new Uint8Array(readFileSync(path.join(folder, 'decoder-q4f16.onnx'))), { device: 'webgpu' }), made = [];
+  const model = await loadModel(new Uint8Array(readFileSync(path.join(folder, 'decoder/onnx/model_q4f16.onnx'))), { device: 'webgpu' }), made = [];
   for (const length of [64, 1024, 4096]) {
     const prompt = numbers(length, 49000), prompts = [], steps = [];
     let session, next;
@@ -221,10 +246,10 @@ async function matrices() {
   return made;
 }
 
-const rows = [];
+const SEVERAL = { drawn, pages, matrices }, rows = [];
 for (const key of chosen) {
-  if (key === 'matrices' || key === 'pages') {
-    for (const row of await (key === 'pages' ? pages : matrices)()) {
+  if (SEVERAL[key]) {
+    for (const row of await SEVERAL[key]()) {
       rows.push(row);
       report();
     }

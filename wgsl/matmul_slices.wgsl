@@ -30,7 +30,7 @@ $for j $TN {
 $}
 $}
 $for i $TM {
-    let a#u_#i = load_a(row#i, k + #uu * $KSu * 4u);
+    let a#u_#i = $NORMED(load_a(row#i, k + #uu * $KSu * 4u)$WHERE);
 $}
 $}
 $for u $U {

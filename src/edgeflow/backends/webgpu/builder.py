@@ -63,6 +63,18 @@ class Norm:
 
 
 @dataclass(frozen=True)
+class LayerNorm:
+    """The layer norm of a few rows of `width` elements."""
+
+    source: Value
+    rows: int
+    width: int
+    gamma: Value
+    beta: Value
+    epsilon: float
+
+
+@dataclass(frozen=True)
 class Turn:
     """A rotary embedding. table: cos and sin are [positions, half]; else [batch or 1, ..., width], of the token that is there."""
 
@@ -146,6 +158,8 @@ class GpuBuilder(StepBuilder):
         # The norms of one row that made values, by their number; and products that can be written again with an addition behind.
         self.norms: dict[int, Norm] = {}
         self.endings: dict[int, Callable[[Value, Value], bool]] = {}
+        # The layer norms that products can compute as they read them, by the number of the result.
+        self.layer_norms: dict[int, LayerNorm] = {}
         # What was turned, and how, by the number of the result; and the masks that a dispatch before has looked through.
         self.turns: dict[int, tuple[Value, Turn]] = {}
         self.checked: set[int] = set()

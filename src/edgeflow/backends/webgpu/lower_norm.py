@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, Norm, declaration
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, LayerNorm, Norm, declaration
 from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.backends.webgpu.lanes import lanes_of, row_groups, unit_code
 from edgeflow.backends.webgpu.lower_elementwise import finish, operand, pair, type_of
@@ -15,6 +15,8 @@ from edgeflow.ir.graph import Node
 from edgeflow.plan.values import Value, at
 
 REALS: list[str] = ['f32', 'f16']
+# More elements are not normalised again by each workgroup that reads them.
+FEW = 32768
 
 
 @dataclass
@@ -106,7 +108,13 @@ def norm_lowering(mean: bool) -> GpuLowering:
         rows = Rows(element_count(source.shape[:axis]), n, mean, number_of(node, 'epsilon', 1e-5))
         if rows.rows == 1 and not mean and at(inputs, 2) is None:
             b.norms[output.number] = Norm(source, at(inputs, 1), rows.epsilon)
-        return norm_rows(b, source, at(inputs, 1), at(inputs, 2), output, rows)
+        gamma = at(inputs, 1)
+        beta = at(inputs, 2)
+        if not norm_rows(b, source, gamma, beta, output, rows):
+            return False
+        if mean and gamma is not None and beta is not None and rows.rows * n <= FEW:
+            b.layer_norms[output.number] = LayerNorm(source, rows.rows, n, gamma, beta, rows.epsilon)
+        return True
 
     return lower
 

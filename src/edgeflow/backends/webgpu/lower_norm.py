@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, LayerNorm, Norm, declaration
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, Norm, declaration
 from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.backends.webgpu.lanes import lanes_of, row_groups, unit_code
 from edgeflow.backends.webgpu.lower_elementwise import finish, operand, pair, type_of
@@ -112,8 +112,8 @@ def norm_lowering(mean: bool) -> GpuLowering:
         beta = at(inputs, 2)
         if not norm_rows(b, source, gamma, beta, output, rows):
             return False
-        if mean and gamma is not None and beta is not None and rows.rows * n <= FEW:
-            b.layer_norms[output.number] = LayerNorm(source, rows.rows, n, gamma, beta, rows.epsilon)
+        if mean and beta is not None and rows.rows * n <= FEW:
+            b.layer_norms[output.number] = Norm(source, gamma, rows.epsilon, beta)
         return True
 
     return lower

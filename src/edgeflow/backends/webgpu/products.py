@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from edgeflow.backends.wasm.batches import Batch, batches
-from edgeflow.backends.webgpu.builder import GpuBuilder, GpuFeatures, LayerNorm, declaration, gpu_size
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuFeatures, Norm, declaration, gpu_size
 from edgeflow.backends.webgpu.lower_elementwise import ACTIVATIONS
 from edgeflow.ir.dtype import element_count
 from edgeflow.plan.values import Value
@@ -158,9 +158,9 @@ class Product:
     others: list[tuple[Value, Value | None]] = field(default_factory=list)
     # A sum over other k, added to this one before anything else.
     partial: Value | None = None
-    # What A, or the residual, is the norm of: few rows are normalised by each workgroup that reads them.
-    norm: LayerNorm | None = None
-    residual_norm: LayerNorm | None = None
+    # What is read as `normed` ('a' or 'residual') is normalised by each workgroup that reads it.
+    norm: Norm | None = None
+    normed: str = ''
     # B has the columns from `first` on, so many; 0: all.
     first: int = 0
     columns: int = 0
@@ -226,16 +226,19 @@ def dispatch_parts(b: GpuBuilder, product: Product) -> bool:
     return False
 
 
-def with_norm(b: GpuBuilder, product: Product, batch: int) -> Product | None:
-    """The product that normalises A, or its residual, by itself; None if neither is a norm that it can compute."""
-    found = b.layer_norms.get(product.a.number)
-    if found is not None and found.rows == product.m and found.width == product.k and product.a_column == 1 and len(product.a_dims) == 0:
-        return replace(product, a=found.source, norm=found)
-    residual = product.residual
-    found = None if residual is None else b.layer_norms.get(residual.number)
-    if found is not None and found.rows == product.m and found.width == product.n and batch == 1:
-        return replace(product, residual=found.source, residual_norm=found)
-    return None
+def with_norms(b: GpuBuilder, product: Product) -> list[Product]:
+    """The products that compute a layer norm which they read."""
+    found: list[Product] = []
+    for name, value, width in [('a', product.a, product.k), ('residual', product.residual, product.n)]:
+        norm = None if value is None else b.layer_norms.get(value.number)
+        if norm is not None and norm.source.count() == product.m * width and norm.gamma is not None and norm.gamma.count() == width:
+            fused = replace(product, norm=norm, normed=name)
+            if name == 'a':
+                fused.a = norm.source
+            else:
+                fused.residual = norm.source
+            found.append(fused)
+    return found
 
 
 def dispatch_product(b: GpuBuilder, product: Product) -> bool:
@@ -259,10 +262,10 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     if b.features.software and not by_fours and division.columns > 2:
         # SwiftShader takes minutes to compile more sums, if A is read one by one.
         division = Division(division.rows, 2, 8, 1)
-    if codes is None and division.slices > 1 and by_fours and n % 4 == 0 and product.norm is None and product.residual_norm is None:
-        fused = with_norm(b, product, batch)
-        if fused is not None and dispatch_product(b, fused):
-            return True
+    if codes is None and division.slices > 1 and by_fours and n % 4 == 0 and product.norm is None:
+        for fused in with_norms(b, product):
+            if dispatch_product(b, fused):
+                return True
     groups = division.groups(m, n if product.columns == 0 else product.columns, batch)
     if len(parts) > MOST_PARTS or max(groups[1], batch) > b.features.groups:
         return False
@@ -295,16 +298,14 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
         for i in range(len(product.others)):
             declare(b, f'b_{i + 1}', product.others[i][0], rows, bindings, declared)
             code['$LOAD_B'] = f'if (batch == {i + 1}u) {{ {alone.replace("b[", f"b_{i + 1}[")} }} ' + code['$LOAD_B']
-    norm = product.norm if product.norm is not None else product.residual_norm
-    if norm is not None:
+    norm = product.norm
+    if norm is not None and norm.gamma is not None and norm.beta is not None:
         declare(b, 'gamma', norm.gamma, True, bindings, declared)
         declare(b, 'beta', norm.beta, True, bindings, declared)
         code['$PARAMS'] = 'normed: u32, epsilon: f32'
-        code['$SHARED'] = code['$SHARED'] + filled(NORM.replace('$SOURCE', 'residual' if product.norm is None else 'a'), code)
-        code['$HEAD'] = filled('set_stats(group.y * ROWS, slice * THREADS + local.y * $WXu + x);', code)
-    if product.norm is not None:
-        code['$NORMED'] = 'normed'
-        code['$WHERE'] = filled(', local.y * $TMu + #iu, k / 4u + #uu * $KSu', code)
+        code['$NORMED'] = product.normed
+        code['$HEAD'] = 'set_stats(group.y, slice, local.y, x);'
+        code['$OF_A'] = 'norm_of(v, row, i)' if product.normed == 'a' else 'v'
     store_code(b, product, bindings, declared, code)
     if matrices is not None:
         # What is on its way to the tile of B takes half the registers so.
@@ -320,8 +321,8 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
         words = [m, n, k, b.real(product.alpha), product.a_row // a_unit, product.a_column, b_row, b_column, product.addend_row, product.addend_column, b.real(product.beta)]
         words = words + part_words(part, a_unit, b_unit, y_unit) + ([] if codes is None else codes.words)
         if norm is not None:
-            words.extend([norm.width // 4, b.real(norm.epsilon)])
-        b.dispatch('matmul_slices' if division.depth == 0 else 'matmul' if matrices is None else 'matmul_matrices', bindings, words, groups, None, code)
+            words.extend([(k if product.normed == 'a' else n) // 4, b.real(norm.epsilon)])
+        b.dispatch('matmul_normed' if norm is not None else 'matmul_slices' if division.depth == 0 else 'matmul' if matrices is None else 'matmul_matrices', bindings, words, groups, None, code)
     return True
 
 
@@ -343,37 +344,6 @@ SUM_ROWS = '''$for l 4 {
 $}'''
 SUM_ACROSS = 'c#i_#j += vec4f(dot(a#u_#i, b#u_0_#j), dot(a#u_#i, b#u_1_#j), dot(a#u_#i, b#u_2_#j), dot(a#u_#i, b#u_3_#j));'
 SHARED = 'const MADE = THREADS * $TMu * $TNu;\nvar<workgroup> part: array<$ACC, MADE * $KSu>;'
-# The mean and the factor of each row that a workgroup reads.
-NORM = '''
-const ROWS = $WYu * $TMu;
-const EACH = THREADS * $KSu / ROWS;
-var<workgroup> stats: array<vec2f, ROWS>;
-fn row_sum(t: u32, mine: f32) -> f32 {
-  part[t].x = mine;
-  workgroupBarrier();
-  for (var step = EACH / 2u; step > 0u; step = step / 2u) {
-    if (t % EACH < step) { part[t].x = part[t].x + part[t + step].x; }
-    workgroupBarrier();
-  }
-  let sum = part[t - t % EACH].x;
-  workgroupBarrier();
-  return sum;
-}
-fn set_stats(first: u32, t: u32) {
-  let row = min(first + t / EACH, p.m - 1u) * p.normed;
-  var sum = vec4f();
-  for (var i = t % EACH; i < p.normed; i += EACH) { sum += vec4f($SOURCE[row + i]); }
-  let mean = row_sum(t, dot(sum, vec4f(1.0))) / f32(4u * p.normed);
-  var squares = 0.0;
-  for (var i = t % EACH; i < p.normed; i += EACH) {
-    let v = vec4f($SOURCE[row + i]) - mean;
-    squares += dot(v, v);
-  }
-  let factor = 1.0 / sqrt(row_sum(t, squares) / f32(4u * p.normed) + p.epsilon);
-  if (t % EACH == 0u) { stats[t / EACH] = vec2f(mean, factor); }
-  workgroupBarrier();
-}
-fn normed(v: vec4f, row: u32, i: u32) -> vec4f { return (v - stats[row].x) * stats[row].y * vec4f(gamma[i]) + vec4f(beta[i]); }'''
 END_ALONE = '''  var made: array<$ACC, $TM * $TN>;
 $for i $TM {
 $for j $TN {
@@ -423,8 +393,6 @@ def division_code(division: Division, k: int, across: bool) -> dict[str, str]:
     code['$X'] = 'z' if across else 'x'
     code['$S'] = 'x' if across else 'z'
     code['$SIZE'] = f'{slices}, {division.wy}, {division.wx}' if across else f'{division.wx}, {division.wy}, {slices}'
-    code['$NORMED'] = ''
-    code['$WHERE'] = ''
     code['$LK'] = '0' if across else '1'
     code['$LN'] = '1' if across else '0'
     return code
@@ -489,8 +457,8 @@ def store_code(b: GpuBuilder, product: Product, bindings: list[Value], declared:
         lines.append('v = ' + ACTIVATIONS[product.activation].replace('%0', 'v') + ';')
     if product.residual is not None:
         declare(b, 'residual', product.residual, by_fours, bindings, declared)
-        if product.residual_norm is not None:
-            lines.append('v += normed(vec4f(residual[at]), m % ROWS, n / 4u);')
+        if product.normed == 'residual':
+            lines.append('v += norm_of(vec4f(residual[at]), m % ROWS, n / 4u);')
         else:
             lines.append('v += vec4f(residual[at]);' if by_fours else 'v += vec4f(' + four('residual', 'at', '1u') + ');')
     if product.addend is not None:

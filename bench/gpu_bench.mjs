@@ -1,5 +1,5 @@
 // Measures models on a GPU in Node with Dawn (npm `webgpu`, the WebGPU of Chrome), beside onnxruntime-web's WebGPU in the same run:
-//   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [minilm] [four] [bert128] [bert512] [decode] [matrices]
+//   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [minilm] [four] [bert128] [bert512] [decode] [pages] [matrices]
 // First each model of ours alone; then the two sides take turns, round by round, in which the GPU is never warm for long. Figures go to
 // bench/gpu-node.json with the device's name.
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ const words = process.argv.slice(2);
 const out = words.includes('--out') ? words.splice(words.indexOf('--out'), 2)[1] : path.join(HERE, 'gpu-node.json');
 const withPeer = !words.includes('--without-peer');
 const [folder, ...asked] = words.filter(word => !word.startsWith('--'));
-const chosen = asked.length > 0 ? asked : [...Object.keys(SHAPES), 'decode', 'matrices'];
+const chosen = asked.length > 0 ? asked : [...Object.keys(SHAPES), 'decode', 'pages', 'matrices'];
 const WARM_MS = 400;
 
 const { create, globals } = await import('webgpu');
@@ -156,6 +156,32 @@ async function decode() {
   return row;
 }
 
+// The same shape in float16 (bench/gpu_models.py) with keys and values in pages: the prompt, tokens a second behind it, and bytes of pages a token.
+async function pages() {
+  const model = await loadModel(new Uint8Array(readFileSync(path.join(folder, 'decoder-q4f16.onnx'))), { device: 'webgpu' }), made = [];
+  for (const length of [64, 1024, 4096]) {
+    const prompt = numbers(length, 49000), prompts = [], steps = [];
+    let session, next;
+    for (let round = 0; round < 3; round++) {
+      session?.dispose();
+      session = await model.openSession();
+      const began = performance.now();
+      next = await session.prompt(prompt);
+      prompts.push(performance.now() - began);
+      for (let i = 0; i < 20; i++) next = await session.feed([next.tokenId]);
+      const from = performance.now();
+      for (let i = 0; i < 80; i++) next = await session.feed([next.tokenId]);
+      steps.push((performance.now() - from) / 80);
+    }
+    const bytes = session.memory().arena / (Math.ceil((length + 101) / 64) * 64), kernels = {};
+    for (const time of await session.profile([next.tokenId])) kernels[time.kernel] = (kernels[time.kernel] ?? 0) + time.ms;
+    made.push({ name: `decode, q4f16, behind a prompt of ${length} tokens`, prompt_ms: median(prompts), tokens_per_s: 1000 / median(steps), bytes_a_token: bytes, kernels });
+    session.dispose();
+  }
+  model.dispose();
+  return made;
+}
+
 // Products of float16 weights (bench/gpu_models.py), by matrix units where the device has them, beside sums in float64. A GPU that was idle is slow at
 // first: so each timing by its clock comes right after many runs, whose factor and results stay on the GPU; run_ms: one of these.
 async function matrices() {
@@ -189,8 +215,8 @@ async function matrices() {
 
 const rows = [];
 for (const key of chosen) {
-  if (key === 'matrices') {
-    for (const row of await matrices()) {
+  if (key === 'matrices' || key === 'pages') {
+    for (const row of await (key === 'pages' ? pages : matrices)()) {
       rows.push(row);
       report();
     }

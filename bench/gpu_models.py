@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.onnx_write import Writer, bert
+from bench.onnx_write import Writer, bert, decoder
 
 
 def half_product(weights: np.ndarray) -> bytes:
@@ -28,6 +28,8 @@ def main() -> None:
     weights = np.random.default_rng(1).standard_normal((4096, 4096), np.float32).astype(np.float16)
     (folder / 'half.onnx').write_bytes(half_product(weights))
     (folder / 'half.bin').write_bytes(weights.astype(np.float32).tobytes())
+    # The shape of SmolLM2-135M.
+    (folder / 'decoder-q4f16.onnx').write_bytes(decoder(30, 576, 9, 3, 1536, 49152, 8192))
     (folder / 'bert.onnx').write_bytes(bert(12, 768, 12, 3072))
 
 

@@ -4,20 +4,19 @@
 // A query sees what was cached, and of the new tokens those before it. The graph's own mask has to mean just that: its columns are
 // `past` places, of which the last count, then the new tokens. column: 0: the text's own pages; 3: those of the encoder's states.
 struct Params {
-  heads: u32, groups: u32, width: u32, value_width: u32, q_b: u32, q_h: u32, q_s: u32, o_b: u32, o_h: u32, o_s: u32, layer_k: u32, layer_v: u32,
+  heads: u32, groups: u32, q_b: u32, q_h: u32, q_s: u32, o_b: u32, o_h: u32, o_s: u32, layer_k: u32, layer_v: u32,
   column: u32, past: u32, window: u32, scale: f32, softcap: f32, masked: u32, m_b: u32, m_s: u32, m_t: u32, fault: u32,
   biased: u32, f_b: u32, f_h: u32, f_s: u32, f_t: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> q: array<f32>;
-@group(0) @binding(2) var<storage, read> pool: array<f32>;
+@group(0) @binding(2) var<storage, read> pool: array<$PAIR>;
 @group(0) @binding(3) var<storage, read> table: array<i32>;
 @group(0) @binding(4) var<storage, read> mask: array<$MASK>;
 @group(0) @binding(5) var<storage, read> bias: array<f32>;
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 @group(0) @binding(7) var<storage, read_write> faults: array<u32>;
 // include snippets/pages.wgsl
-var<workgroup> query: array<f32, 256>;
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) local: u32) {
@@ -35,19 +34,15 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) local
     }
   }
   let start = id.z * p.q_b + id.y * p.q_h + id.x * p.q_s;
-  for (var d = local; d < p.width; d += THREADS) { query[d] = q[start + d]; }
+  for (var d = local; d < PAIRS; d += THREADS) { query[d] = vec2f(q[start + 2u * d], select(0.0, q[start + 2u * d + 1u], 2u * d + 1u < $WIDTHu)); }
   workgroupBarrier();
   let part = local / PAGE;
   let lane = local % PAGE;
-  let mine = part * PAGE;
   let head = id.y / (p.heads / p.groups);
   let pages = (seen + PAGE - 1u) / PAGE;
-  let begin = first / PAGE;
   let bias_at = id.z * p.f_b + id.y * p.f_h + id.x * p.f_s + column * p.f_t;
-  var top = LOW;
-  var sum = 0.0;
-  var result = vec4f();
-  for (var turn = begin; turn < pages; turn += PARTS) {
+  top = LOW;
+  for (var turn = first / PAGE; turn < pages; turn += PARTS) {
     let page = turn + part;
     let key = page * PAGE + lane;
     var place = 0u;
@@ -57,29 +52,19 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) local
       place = u32(table[list + page]);
       count = min(PAGE, seen - page * PAGE);
       if (key < seen && key >= first) {
-        let at = place + p.layer_k + head * p.width * PAGE + lane;
-        var dot = 0.0;
-        for (var d = 0u; d < p.width; d++) { dot += query[d] * pool[at + d * PAGE]; }
-        s = capped(dot);
+        s = scored(place + p.layer_k + head * PAIRS * PAGE + lane);
         if (p.biased == 1u) { s += bias[bias_at + key * p.f_t]; }
       }
     }
-    let most = highest(local, top, s);
-    let fade = exp(top - most);
-    sum *= fade;
-    result *= fade;
-    let at = place + p.layer_v + head * PAGE * p.value_width + lane;
-    for (var j = 0u; j < count; j++) {
-      let e = score[mine + j];
-      sum += e;
-      for (var c = 0u; c * PAGE + lane < p.value_width; c++) { result[c] += e * pool[at + j * p.value_width + c * PAGE]; }
-    }
-    top = most;
-    workgroupBarrier();
+    weigh(local, s, place + p.layer_v + head * PAGE * ROW, count);
   }
-  join(local, top, sum, result);
+  join(local);
   let most = joined_top(LOW);
   let total = joined_sum(most);
   let to = id.z * p.o_b + id.y * p.o_h + id.x * p.o_s;
-  for (var d = local; d < p.value_width; d += THREADS) { y[to + d] = joined_column(d, most) / total; }
+  for (var d = local; d < ROW; d += THREADS) {
+    let v = joined_pair(d, most) / total;
+    y[to + 2u * d] = v.x;
+    if (2u * d + 1u < $VALUESu) { y[to + 2u * d + 1u] = v.y; }
+  }
 }

@@ -87,7 +87,7 @@ async def test_external_data_in_pieces() -> None:
     files = ModelFiles()
     for start in range(0, len(model), 777):
         files.receive(MODEL, start, memoryview(model[start:start + 777]))
-    assert files.named() == ['model.onnx_data'] == external_files(memoryview(model))
+    assert await files.external_files() == ['model.onnx_data'] == external_files(memoryview(model))
     for start in range(0, len(weights), 70_000):
         files.receive('model.onnx_data', start, memoryview(weights[start:start + 70_000]))
     loaded = await create_model(memoryview(model), {'model.onnx_data': memoryview(weights)}, 'wasm')

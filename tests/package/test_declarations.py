@@ -177,7 +177,19 @@ def test_a_snippet_of_several_kernels_is_there_once(tmp_path: Path) -> None:
     target = build_shaders(tmp_path, tmp_path / 'out.js')
     assert target is not None
     assert target.read_text().count('return') == 1
-    assert shaders(target)['one'] == 'fn a(b:f32,c:f32)->f32{return b - -c;}$for i 2 {\nlet one#i=a(1.0,p.$FIELD);\n$}\n'
+    assert shaders(target)['one'] == 'fn a(b:f32,c:f32)->f32{return b- -c;}$for i 2 {\nlet one#i=a(1.,p.$FIELD);\n$}\n'
+
+
+def test_names_are_short_again_in_each_kernel_but_the_same_where_a_text_is(tmp_path: Path) -> None:
+    (tmp_path / 'shared').mkdir()
+    (tmp_path / 'shared' / 'sum.wgsl').write_text('fn sum(x: f32) -> f32 { return x + 0.50; }\n')
+    (tmp_path / 'one.wgsl').write_text('// include shared/sum.wgsl\nfn main() { let total = sum(1e-10); let left = total.x - -2.0 >= 3.; }\n')
+    (tmp_path / 'two.wgsl').write_text('fn main() { var other = 0u; other++; other = $X - $Y - other; }\n')
+    target = build_shaders(tmp_path, tmp_path / 'out.js')
+    assert target is not None
+    assert shaders(target) == {
+        'one': 'fn a(x:f32)->f32{return x+.5;}fn main(){let b=a(1e-10);let c=b.x- -2.>=3.;}', 'two': 'fn main(){var a=0u;a++;a=$X- $Y-a;}',
+    }
 
 
 def test_a_missing_snippet_is_said_with_its_line(tmp_path: Path) -> None:

@@ -32,6 +32,9 @@ const WIDE = { int64: BigInt64Array, bool: Uint8Array, uint8: Uint8Array, uint16
 const aligned = (data, kind) => new kind(data.byteOffset % kind.BYTES_PER_ELEMENT ? data.slice().buffer : data.buffer,
   data.byteOffset % kind.BYTES_PER_ELEMENT ? 0 : data.byteOffset, data.length / kind.BYTES_PER_ELEMENT);
 
+// Touched while the GPU works: the first touch of memory takes longer than copying to it.
+const memoryOf = async pieces => pieces.map(({ size }) => new Uint8Array(size).fill(0));
+
 class Device {
   constructor(adapter, raw, features, onLost) {
     const { vendor, architecture, description, subgroupMinSize, subgroupMaxSize, subgroupMatrixConfigs } = adapter.info;
@@ -162,13 +165,17 @@ class Device {
     // It may fail for the same reason as the rest, which settled() tells better.
     const mapping = staging?.mapAsync(1).then(() => { mapped = staging.getMappedRange(); }, () => {});
     try {
-      await this.settled();
+      const [, results] = await Promise.all([this.settled(), memoryOf(reads)]);
       await mapping;
       if (total && !mapped) await this.toldLost();
       if (this.lost) throw this.gone();
       if (total && !mapped) throw _fail('internal', 'the results cannot be read from the GPU');
       at = 0;
-      return reads.map(({ size }) => new Uint8Array(mapped.slice(at, at += size)));
+      for (const part of results) {
+        part.set(new Uint8Array(mapped, at, part.length));
+        at += part.length;
+      }
+      return results;
     } finally {
       if (mapped && this.spare.length < MOST_SPARE) {
         staging.unmap();
@@ -218,6 +225,13 @@ def shader_source(name: str) -> str:
     const text = SHADERS.get(name);
     if (text === undefined) throw _fail('internal', `there is no kernel '${name}'`);
     return text;
+    ''')
+
+
+def ops_named(head: Bytes) -> list[str]:
+    """The operators of the nodes (NodeProto.op_type) in the first bytes of an ONNX file, and perhaps a few names more."""
+    __pragma__('js', r'''
+    return [...new TextDecoder('latin1').decode(head).matchAll(/"([\x02-\x3f])(?=(\w+))/g)].map(([, size, name]) => name.slice(0, size.charCodeAt()));
     ''')
 
 

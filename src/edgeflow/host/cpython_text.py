@@ -43,7 +43,7 @@ class RustTokenizer:
         return self._tokenizer.id_to_token(token_id)
 
 
-def parse_ahead(tokenizer_json: Bytes) -> None:
+def parse_ahead(tokenizer_json: memoryview) -> None:
     """The Rust library reads the bytes itself, and no page waits."""
 
 

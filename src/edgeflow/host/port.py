@@ -186,9 +186,9 @@ Text libraries (from edgeflow.host.text)
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Bytes(Protocol):
@@ -332,7 +332,8 @@ class AbortSignal(Protocol):
 class AbortController(Protocol):
     """Hands out `signal`; abort() cancels what listens to it."""
 
-    signal: AbortSignal
+    @property
+    def signal(self) -> AbortSignal: ...
 
     def abort(self) -> None: ...
 
@@ -363,7 +364,7 @@ class Deferred(Protocol):
 
     def reject(self, error: Exception) -> None: ...
 
-    async def result(self) -> object:
+    async def result(self) -> Any:
         """What it was resolved with; raises what it was rejected with. May be awaited more than once."""
 
 

@@ -44,7 +44,7 @@ class Receiver(Protocol):
         """As receive(), of what it can read for itself at a place (host.port.read_place); whether it could."""
 
     async def external_files(self) -> list[str]:
-        """The external data files that the .onnx file, which is here, names."""
+        """The external data files that the .onnx file, which is here, names; those that are here may be left out."""
 
 
 class ModelFiles:
@@ -80,12 +80,12 @@ class ModelFiles:
         self.graph = None
 
     async def external_files(self) -> list[str]:
-        """The external data files that the .onnx file names. 'invalid-model'."""
-        return self.named()
-
-    def named(self) -> list[str]:
-        """As external_files(), at once."""
-        return external_files(self.skeleton())
+        """The external data files that the .onnx file, which is here, names and that are not here. 'invalid-model'."""
+        try:
+            await read_graph(self)
+        except EdgeflowError:
+            return external_files(self.skeleton())
+        return []
 
     def skeleton(self) -> Bytes:
         """The .onnx file as pieces.skeleton() gives it, once it is here."""

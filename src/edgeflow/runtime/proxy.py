@@ -242,7 +242,7 @@ class Place:
         """opening.Receiver."""
         worker = await self._ready()
         if worker is None:
-            return self._files.named()
+            return await self._files.external_files()
         answer = await worker.ask(self._parcel('external')).answer()
         return cast('list[str]', answer['files'])
 

@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from edgeflow.backends.wasm.rules import context_of
 from edgeflow.backends.wasm.strides import broadcast_strides, row_major
 from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, Turn
-from edgeflow.backends.webgpu.cached_step import StepAttention, attend_step
+from edgeflow.backends.webgpu.cached_step import StepAttention, attend_step, pages_code, pairs_code
 from edgeflow.ir.attributes import int_of, number_of
 from edgeflow.ir.graph import Node
 from edgeflow.ir.ops.decoder import gqa_sizes
 from edgeflow.plan.builder import CacheLayout
 from edgeflow.plan.values import Value, at
 
-FLOAT = 4
 MOST_WIDTH = 256
 ENCODER_COLUMN = 3
 
@@ -74,7 +73,9 @@ def append(b: GpuBuilder, cache: CacheLayout, keys: Heads, values: Heads, layers
     words.extend(values.strides)
     words.extend(layers)
     bindings = [keys.value, values.value] + turning.bindings(keys.value) + [cache.table, cache.pool, b.fault_flags()]
-    b.dispatch('cached_append', bindings, words + turning.words(b), [keys.dims[2], keys.dims[1], keys.dims[0]], {}, turning.code(b, keys.value))
+    code = turning.code(b, keys.value)
+    code.update(pairs_code(b, cache))
+    b.dispatch('cached_append', bindings, words + turning.words(b), [keys.dims[2], keys.dims[1], keys.dims[0]], {}, code)
 
 
 def turned(b: GpuBuilder, cache: CacheLayout, queries: Heads, turning: Turning) -> Heads:
@@ -106,7 +107,7 @@ def attend(b: GpuBuilder, cache: CacheLayout, queries: Heads, groups: int, outpu
     """Attention to what lies in the pages."""
     rows = queries.dims[2]
     scores: list[int] = [queries.dims[0], queries.dims[1], rows, seeing.past + (rows if seeing.column == 0 else 0)]
-    words: list[int] = [queries.dims[1], groups, queries.dims[3], output.dims[3]]
+    words: list[int] = [queries.dims[1], groups]
     words.extend(queries.strides)
     words.extend(output.strides)
     words.extend(layers)
@@ -120,19 +121,19 @@ def attend(b: GpuBuilder, cache: CacheLayout, queries: Heads, groups: int, outpu
     if mask is not None and rows == 1 and seeing.column == 0:
         b.checked.add(mask.number)
     keeps = mask is not None and mask.dtype == 'bool'
+    code = pages_code(b, cache, queries.dims[3], output.dims[3], 4)
+    code.update({'$WIDTH': f'{queries.dims[3]}', '$VALUES': f'{output.dims[3]}', '$MASK': 'u32' if keeps else 'f32', '$SHOWN': '1u' if keeps else '0.0'})
     b.dispatch('cached_attend', [
         queries.value, cache.pool, cache.table, queries.value if mask is None else mask, queries.value if bias is None else bias, output.value,
         b.fault_flags(),
-    ], words, [rows, queries.dims[1], queries.dims[0]], None, {
-        '$MASK': 'u32' if keeps else 'f32', '$SHOWN': '1u' if keeps else '0.0', '$PARTS': '1' if b.features.software else '4',
-        '$COLUMNS': f'{(output.dims[3] + 63) // 64}'})
+    ], words, [rows, queries.dims[1], queries.dims[0]], None, code)
 
 
 def layers_of(b: GpuBuilder, cache: CacheLayout, keys: Value, values: Value) -> list[int]:
-    """Where in a page the keys and the values of a layer begin, in elements."""
+    """Where in a page the keys and the values of a layer begin, in pairs."""
     if keys.cache < 0 or values.cache < 0:
         raise b.unsupported('past keys in the cache of a session, but not the values')
-    return [cache.offsets[keys.cache] // FLOAT, cache.offsets[values.cache] // FLOAT]
+    return [cache.offsets[keys.cache], cache.offsets[values.cache]]
 
 
 def takes(b: GpuBuilder, values: list[Value | None], width: int) -> bool:

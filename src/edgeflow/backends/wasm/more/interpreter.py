@@ -120,7 +120,7 @@ class Interpreter:
             made = cast_text(call, cast_target(call))
         else:
             plain: list[Value | None] = [call.maybe(i) for i in range(len(inputs))]
-            made = self._t.compute(node, opset, plain)
+            made = [*self._t.compute(node, opset, plain)]
         frame.held = frame.held[:before]
         if len(node.outputs) > len(made):
             raise call.invalid(f'at most {len(made)} outputs', f'{len(node.outputs)}')

@@ -1,17 +1,17 @@
 // Measures models on a GPU in Node with Dawn (npm `webgpu`, the WebGPU of Chrome), beside onnxruntime-web's WebGPU in the same run:
 //   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [minilm] [four] [bert128] [bert512] [decode] [drawn] [pages] [matrices]
-// First each model of ours alone; then the two sides take turns, round by round, in which the GPU is never warm for long. Figures go to
-// bench/gpu-node.json with the device's name.
+// First each model of ours alone; then the two sides take turns of several runs each, since a single run would be measured in what the other side's
+// left behind: garbage, and a GPU at another clock. Figures, medians of all such runs, go to bench/gpu-node.json with the device's name.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const SHAPES = {
-  minilm: { name: 'all-MiniLM-L6-v2 shape, 32 tokens', file: 'minilm.onnx', batch: 1, length: 32, models: 1, rounds: 60 },
-  four: { name: 'four of them at once', file: 'minilm.onnx', batch: 1, length: 32, models: 4, rounds: 40 },
-  bert128: { name: 'BERT-base shape, batch 32 x 128', file: 'bert.onnx', batch: 32, length: 128, models: 1, rounds: 8 },
-  bert512: { name: 'BERT-base shape, batch 32 x 512', file: 'bert.onnx', batch: 32, length: 512, models: 1, rounds: 3 },
+  minilm: { name: 'all-MiniLM-L6-v2 shape, 32 tokens', file: 'minilm.onnx', batch: 1, length: 32, models: 1, turns: 6, runs: 10 },
+  four: { name: 'four of them at once', file: 'minilm.onnx', batch: 1, length: 32, models: 4, turns: 4, runs: 10 },
+  bert128: { name: 'BERT-base shape, batch 32 x 128', file: 'bert.onnx', batch: 32, length: 128, models: 1, turns: 3, runs: 10 },
+  bert512: { name: 'BERT-base shape, batch 32 x 512', file: 'bert.onnx', batch: 32, length: 512, models: 1, turns: 2, runs: 4 },
 };
 
 const words = process.argv.slice(2);
@@ -187,7 +187,7 @@ async function pages() {
   for (const length of [64, 1024, 4096]) {
     const prompt = numbers(length, 49000), prompts = [], steps = [];
     let session, next;
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 5; round++) {
       session?.dispose();
       session = await model.openSession();
       const began = performance.now();
@@ -198,10 +198,18 @@ async function pages() {
       for (let i = 0; i < 80; i++) next = await session.feed([next.tokenId]);
       steps.push((performance.now() - from) / 80);
     }
-    const bytes = session.memory().arena / (Math.ceil((length + 101) / 64) * 64), kernels = {};
-    for (const time of await session.profile([next.tokenId])) kernels[time.kernel] = (kernels[time.kernel] ?? 0) + time.ms;
-    made.push({ name: `decode, q4f16, behind a prompt of ${length} tokens`, prompt_ms: median(prompts), tokens_per_s: 1000 / median(steps), bytes_a_token: bytes, kernels });
+    const kernels = async (session, ids) => {
+      const found = {};
+      for (const time of await session.profile(ids)) found[time.kernel] = Math.round((found[time.kernel] ?? 0) * 1e3 + time.ms * 1e3) / 1e3;
+      return found;
+    };
+    const bytes = session.memory().arena / (Math.ceil((length + 101) / 64) * 64), empty = await model.openSession();
+    made.push({
+      name: `decode, q4f16, behind a prompt of ${length} tokens`, prompt_ms: median(prompts), tokens_per_s: 1000 / median(steps), bytes_a_token: bytes,
+      step_kernels: await kernels(session, [next.tokenId]), prompt_kernels: await kernels(empty, prompt),
+    });
     session.dispose();
+    empty.dispose();
   }
   model.dispose();
   return made;
@@ -258,8 +266,8 @@ for (const key of chosen) {
   const [first, answer] = await timed(mine.once);
   row.load_ms = load;
   row.first_run_ms = first;
-  row.alone = await alone(mine, shape.rounds);
-  if (shape.models === 1) row.together = await together(mine, Math.min(shape.rounds, 20));
+  row.alone = await alone(mine, shape.turns * shape.runs);
+  if (shape.models === 1) row.together = await together(mine, shape.turns);
   const sides = [[mine, []]];
   if (withPeer) {
     const [peerLoad, peer] = await timed(() => peers(shape, bytes));
@@ -269,10 +277,9 @@ for (const key of chosen) {
     row.difference = Math.abs(answer[0] - peerAnswer[0]);
     sides.push([peer, []]);
   }
-  for (let round = -2; round < shape.rounds; round++) {
+  for (let turn = 0; turn < shape.turns; turn++) {
     for (const [side, times] of sides) {
-      const [took] = await timed(side.once);
-      if (round >= 0) times.push(took);
+      for (let run = 0; run < shape.runs; run++) times.push((await timed(side.once))[0]);
     }
   }
   row.ms = median(sides[0][1]);

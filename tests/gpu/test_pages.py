@@ -106,21 +106,21 @@ def test_a_token_attends_to_pages_and_is_appended(width: int, cached: int, windo
 
 
 @pytest.mark.parametrize('half', [False, True])
-@pytest.mark.parametrize(('width', 'cached'), [(9, 62), (64, 190), (256, 3)])
-def test_several_tokens_are_appended_and_attend(width: int, cached: int, half: bool) -> None:
-    rows = 5
-    s = Session(width, cached, half, True)
+@pytest.mark.parametrize('threads', [False, True])
+@pytest.mark.parametrize(('width', 'cached', 'rows', 'window'), [(9, 62, 5, 0), (64, 190, 7, 0), (64, 190, 6, 70), (256, 3, 4, 2), (16, 0, 3, 0)])
+def test_several_tokens_are_appended_and_attend(width: int, cached: int, rows: int, window: int, threads: bool, half: bool) -> None:
+    s = Session(width, cached, half, threads)
     q, k, v = s.drawn([1, GROUPS * SHARE, rows, width]), s.drawn([1, GROUPS, rows, width]), s.drawn([1, GROUPS, rows, width])
     values = [s.given(x) for x in (q, k, v)]
     y = s.b.temporary('float32', [1, GROUPS * SHARE, rows, width])
     append(s.b, s.cache, whole(values[1]), whole(values[2]), s.cache.offsets, Turning())
-    attend(s.b, s.cache, whole(values[0]), GROUPS, whole(y), s.cache.offsets, Seeing(0.3, cached))
+    attend(s.b, s.cache, whole(values[0]), GROUPS, whole(y), s.cache.offsets, Seeing(0.3, cached, 0, window))
     made, pool = s.run(y)
     k, v = (x[0].transpose(1, 0, 2).astype(s.kind).astype(np.float32) for x in (k, v))
     wanted = s.pool.copy()
     for row in range(rows):
         keys, seen = np.concatenate([s.keys, k[:row + 1]]), np.concatenate([s.values, v[:row + 1]])
-        np.testing.assert_allclose(made[0, :, row], attention(q[0, :, row], keys, seen, 0.3, 0, 0), rtol=1e-4, atol=2e-5)
+        np.testing.assert_allclose(made[0, :, row], attention(q[0, :, row], keys, seen, 0.3, window, 0), rtol=1e-4, atol=2e-5)
         s.put(wanted, cached + row, k[row], v[row])
     # An adapter may round to either neighbour.
     np.testing.assert_allclose(pool, wanted, rtol=1e-3 if half else 0)

@@ -233,7 +233,7 @@ WIDE: dict[str, Any] = {
 }
 
 
-def ops_named(head: Bytes) -> list[str]:
+def ops_named(head: memoryview) -> list[str]:
     """The operators of the nodes (NodeProto.op_type) in the first bytes of an ONNX file, and perhaps a few names more."""
     found = re.finditer(r'"([\x02-\x3f])(?=(\w+))', bytes(head).decode('latin1'), re.ASCII)
     return [match[2][:ord(match[1])] for match in found]

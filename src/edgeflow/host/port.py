@@ -41,7 +41,7 @@ Rows of float32 arrays [n, width]
     mean_rows(array, width, groups: list[list[int]]) -> NumericArray    [groups, width]: the mean of each group's rows; of none: zeros
     unit_rows(array, width) -> NumericArray                             every row divided by its Euclidean length; zeros stay zeros
 
-Choosing among logits. The same numbers on every platform, to the last bit
+Choosing among logits (host.logits). The same numbers on every platform, to the last bit
     highest(array) -> int                                the index of the greatest, the first of equals; -1 if all are -inf or NaN
     exp_weights(array, top, temperature) -> NumericArray float64 e^((x - top) / temperature), relative error 1e-14; 0 for -inf and NaN;
                                                          top: the greatest of them

@@ -51,8 +51,8 @@ def pairs_code(b: GpuBuilder, cache: CacheLayout) -> dict[str, str]:
     return {'$PAIR': kind, '$GOT': 'unpack2x16float(w)', '$KEPT': 'pack2x16float(clamp(v, vec2f(-65504.0), vec2f(65504.0)))'}
 
 
-def pages_code(b: GpuBuilder, cache: CacheLayout, width: int, value_width: int, parts: int) -> dict[str, str]:
-    """Marks of wgsl/snippets/pages.wgsl for heads of these widths; parts: on a GPU that is none in name only."""
+def pages_code(b: GpuBuilder, cache: CacheLayout, width: int, value_width: int, parts: int, queries: int = 1) -> dict[str, str]:
+    """Marks of wgsl/snippets/pages.wgsl for heads of these widths; parts: on a GPU that is none in name only. queries: 1 or 4."""
     pairs = (width + 1) // 2
     row = (value_width + 1) // 2
     step = 8
@@ -63,7 +63,7 @@ def pages_code(b: GpuBuilder, cache: CacheLayout, width: int, value_width: int, 
         split = split * 2
     code = pairs_code(b, cache)
     code.update({'$PAIRS': f'{pairs}', '$ROW': f'{row}', '$STEP': f'{step}', '$SPLIT': f'{split}', '$COLUMNS': f'{(row + PAGE - 1) // PAGE}',
-                 '$PARTS': '1' if b.features.software else f'{parts}'})
+                 '$Q': 'f32' if queries == 1 else 'vec4f', '$P': 'vec2f' if queries == 1 else 'mat2x4f', '$PARTS': '1' if b.features.software else f'{parts}'})
     return code
 
 

@@ -28,7 +28,9 @@ FEW_ROWS = 4
 WORD_LANES = 256
 # Elements of activations that share a scale, where these are rounded.
 BLOCK = 32
-ROUNDED_DIVISIONS: list[tuple[Division, int]] = [(Division(8, 1, 16, 16), 132), (Division(4, 1, 16, 16), 132), (Division(4, 1, 16, 8), 0)]
+# As products.DIVISIONS, with the blocks of a tile for its k, for more rows than these; measured on an H100 (docs/decisions/gpu-products.md).
+ROUNDED_LEAST = 8
+ROUNDED_DIVISIONS: list[tuple[Division, int]] = [(Division(8, 1, 16, 8, 1), 72), (Division(4, 1, 16, 8, 1), 96), (Division(2, 1, 16, 8, 4), 0)]
 MOST_TURNS = 8
 
 
@@ -191,7 +193,7 @@ def lower_matmul_nbits(b: GpuBuilder, node: Node, inputs: list[Value | None], ou
         return dispatch_blocks(b, product, codes, bits, int_of(node, 'block_size', 32))
     zeros = at(inputs, 3)
     rounded = int_of(node, 'accuracy_level') == 4 and bits == 4 and int_of(node, 'block_size', 32) % BLOCK == 0 and (zeros is None or zeros.dtype == 'uint8')
-    if rounded and b.features.packed_dot and not b.features.software and dispatch_rounded(b, product, codes, int_of(node, 'block_size', 32)):
+    if rounded and product.m > ROUNDED_LEAST and b.features.packed_dot and not b.features.software and dispatch_rounded(b, product, codes, int_of(node, 'block_size', 32)):
         return True
     return dispatch_product(b, product)
 
@@ -358,8 +360,8 @@ def dispatch_rounded(b: GpuBuilder, product: Product, codes: Codes, block: int) 
     declared.append(codes.functions)
     code: dict[str, str] = {
         '$PARAMS': '', '$A': 'vec4u', '$B': 'vec2u', '$LOAD_A': 'return vec4f();', '$LOAD_B': 'return vec4f();', '$COLUMN': 'n', '$BLOCK': f'{block}',
-        '$TM': f'{division.rows}', '$WX': f'{division.wx}', '$WY': f'{division.wy}', '$NA': f'{max(1, 2 * division.rows // division.wx)}',
-        '$NB': f'{max(1, 8 // division.wy)}'}
+        '$TM': f'{division.rows}', '$WX': f'{division.wx}', '$WY': f'{division.wy}', '$D': f'{division.depth}',
+        '$NA': f'{max(1, 2 * division.depth * division.rows // division.wx)}', '$NB': f'{max(1, 8 * division.depth // division.wy)}'}
     store_code(b, product, bindings, declared, code)
     if len(bindings) > b.features.buffers:
         return False

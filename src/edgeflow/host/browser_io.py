@@ -5,11 +5,11 @@ Node's modules come from process.getBuiltinModule (Node 20.16 and later): bundle
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.browser_arrays import copy_bytes, join_bytes, new_bytes
-from edgeflow.host.port import AbortController, AbortSignal, Bytes
+from edgeflow.host.browser_arrays import copy_bytes, new_bytes
+from edgeflow.host.port import AbortController, AbortSignal, Bytes, Draft
 
 
 def _fail(code: str, message: str) -> EdgeflowError:
@@ -33,7 +33,7 @@ def node_module(name: str) -> object:
 
 
 __pragma__('js', r'''
-function failedTransfer(url, signal, error) {
+export function failedTransfer(url, signal, error) {
   if (signal?.aborted) return _fail('aborted', `${url} was cancelled through its signal`);
   const cause = error?.cause?.code ?? error?.cause?.message;
   return _networkFailure(url, cause ? `${error.message}: ${cause}` : String(error?.message ?? error));
@@ -102,41 +102,6 @@ class HttpResponse:
     def header(self, name: str) -> str | None:
         return _header(self._answer, name)
 
-    async def chunks(self) -> AsyncIterator[Bytes]:
-        self._reader = _open_reader(self._answer)
-        try:
-            while True:
-                part = await _next_part(self._reader, self.url, self._signal)
-                if part is None:
-                    return
-                if len(part) > 0:
-                    yield part
-        finally:
-            await self.cancel()
-
-    async def sized_body(self, size: int, on_bytes: Callable[[int], None]) -> Bytes:
-        self._reader = _open_byte_reader(self._answer)
-        if self._reader is None:
-            return await self._copied_body(size, on_bytes)
-        try:
-            return await _receive_in_place(self._reader, new_bytes(size), on_bytes, self.url, self._signal)
-        finally:
-            await self.cancel()
-
-    async def _copied_body(self, size: int, on_bytes: Callable[[int], None]) -> Bytes:
-        """sized_body() where streams cannot read into memory of ours."""
-        buffer = new_bytes(size)
-        filled = 0
-        rest: list[Bytes] = []
-        async for part in self.chunks():
-            if filled + len(part) <= size and len(rest) == 0:
-                copy_bytes(buffer, filled, part)
-                filled += len(part)
-            else:
-                rest.append(part)
-            on_bytes(len(part))
-        return buffer[:filled] if len(rest) == 0 else join_bytes([buffer[:filled]] + rest)
-
     async def take(self, size: int, on_bytes: Callable[[int], None]) -> Bytes:
         if self._reader is None:
             self._reader = _open_byte_reader(self._answer)
@@ -162,6 +127,9 @@ class HttpResponse:
             on_bytes(len(head))
         return buffer[:filled]
 
+    async def store(self, size: int, on_bytes: Callable[[int], None], give: bool, more: int) -> Draft | None:
+        return None
+
     async def body(self) -> Bytes:
         return await _whole_body(self._answer, self.url, self._signal)
 
@@ -185,34 +153,6 @@ def _open_byte_reader(answer: object) -> object | None:
     } catch {
       return null;
     }
-    ''')
-
-
-async def _receive_in_place(
-    reader: object, memory: Bytes, on_bytes: Callable[[int], None], url: str, signal: AbortSignal | None,
-) -> Bytes:
-    # Every read detaches the buffer and hands its memory back under another name.
-    __pragma__('js', r'''
-    let buffer = memory.buffer;
-    let filled = 0;
-    const rest = [];
-    for (;;) {
-      const room = filled < buffer.byteLength;
-      let part;
-      try {
-        part = await reader.read(room ? new Uint8Array(buffer, filled) : new Uint8Array(65536));
-        if (signal?.aborted) throw signal.reason;
-      } catch (error) {
-        throw failedTransfer(url, signal, error);
-      }
-      if (room && part.value) buffer = part.value.buffer;
-      if (part.done) break;
-      if (room) filled += part.value.byteLength;
-      else rest.push(part.value);
-      onBytes(part.value.byteLength);
-    }
-    const head = new Uint8Array(buffer, 0, filled);
-    return rest.length === 0 ? head : joinBytes([head, ...rest]);
     ''')
 
 

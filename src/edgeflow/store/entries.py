@@ -15,7 +15,8 @@ from edgeflow.host.platform import (
     epoch_ms, json_parse, json_text, new_deferred, open_store, random_bytes, start_task, utf8_decode,
     utf8_encode, warn,
 )
-from edgeflow.host.port import Bytes, Deferred, KeyValueStore, Lent
+from edgeflow.host.port import AbortSignal, Bytes, Deferred, KeyValueStore, Response
+from edgeflow.store.transfer_records import Piece
 
 RECORD = 'file/'
 CHUNK = 'chunk/'
@@ -106,14 +107,19 @@ class FileStore:
         base = await self.base()
         return await base.place(chunk_key(record, index))
 
-    async def put(self, record: FileRecord, index: int, data: Lent, small: bool) -> None:
+    async def put(self, record: FileRecord, index: int, piece: Piece) -> None:
         """Store a chunk. 'quota-exceeded'."""
-        base = await self.base()
         key = chunk_key(record, index)
-        if small:
-            await base.put(key, data.data)
-        else:
-            await base.put_lent(key, data)
+        if piece.draft is not None:
+            await piece.draft.keep(key)
+        elif piece.data is not None:
+            base = await self.base()
+            await base.put(key, piece.data)
+
+    async def fetch(self, url: str, headers: dict[str, str], signal: AbortSignal, cache: str) -> Response | None:
+        """KeyValueStore.fetch()."""
+        base = await self.base()
+        return await base.fetch(url, headers, signal, cache)
 
     async def drop(self, record: FileRecord) -> None:
         """Forget a file; its record goes first, so that no moment shows it with chunks missing."""

@@ -283,58 +283,51 @@ async def _take(body: object, size: int, on_bytes: Callable[[int], None], give: 
     const [name, filled, data = null] = found;
     tell(filled);
     if (broken !== null) throw broken;
-    return new FileDraft(body, name || null, filled, data);
+    return new FileDraft(body, name ? [body.base.name, name] : null, filled, data);
     ''')
 
 
 class FileDraft:
     """host.port.Draft."""
 
-    def __init__(self, body: object, name: str | None, size: int, data: Bytes | None) -> None:
+    def __init__(self, body: object, place: object | None, size: int, data: Bytes | None) -> None:
         self._body = body
-        self._name = name
+        self.place: object | None = place
         self.size: int = size
         self.data: Bytes | None = data
-        self.place: object | None = _place(body, name)
 
     async def keep(self, key: str) -> None:
-        await _keep(self._body, self._name, key)
+        await _keep(self._body, self.place, key)
 
     async def read(self) -> Bytes:
-        data = self.data
-        if data is None:
-            data = await _read(self._body, self._name)
+        data = await _read(self._body, self.place)
         if data is None:
             raise store_failure('a file was lost')
         return data
 
     async def drop(self) -> None:
-        await _remove(self._body, self._name)
+        await _remove(self._body, self.place)
 
     async def hash(self, sha: Sha256) -> None:
-        sha.record = await _hash(self._body, self._name, sha.record)
+        sha.record = await _hash(self._body, self.place, sha.record)
 
 
-def _place(body: object, name: str | None) -> object | None:
-    __pragma__('js', 'return name && [body.base.name, name];')
+async def _keep(body: object, place: object, key: str) -> None:
+    __pragma__('js', 'await change(body.base, key, entries => entries.put(place[1], key));')
 
 
-async def _keep(body: object, name: str | None, key: str) -> None:
-    __pragma__('js', 'await change(body.base, key, entries => entries.put(name, key));')
+async def _read(body: object, place: object) -> Bytes | None:
+    __pragma__('js', 'return readFile(body.base, place[1]);')
 
 
-async def _read(body: object, name: str | None) -> Bytes | None:
-    __pragma__('js', 'return readFile(body.base, name);')
+async def _remove(body: object, place: object) -> None:
+    __pragma__('js', 'await removeFiles(body.base, [place[1]]);')
 
 
-async def _remove(body: object, name: str | None) -> None:
-    __pragma__('js', 'await removeFiles(body.base, [name]);')
-
-
-async def _hash(body: object, name: str | None, record: object) -> object:
+async def _hash(body: object, place: object, record: object) -> object:
     __pragma__('js', r'''
     try {
-      return await ask(body.worker, ['hash', body.base.name, name, record]);
+      return await ask(body.worker, ['hash', ...place, record]);
     } catch (error) {
       throw failedTransfer(body.url, null, error);
     }

@@ -6,6 +6,15 @@ async function sha256(bytes) {
   return Array.from(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)), x => x.toString(16).padStart(2, '0')).join('');
 }
 
+// How many workers of the store were started.
+window.fetchers = 0;
+window.Worker = class extends Worker {
+  constructor(address, ...rest) {
+    super(address, ...rest);
+    if (String(address).startsWith('blob:')) window.fetchers++;
+  }
+};
+
 /** One case of tests/store/test_fault_schedules.py: for every visit [code, sha256 of the bytes]. */
 export async function visits(modules, url, { chunk, connections, leaves, small }, digest) {
   const { Download } = await import(modules + 'edgeflow/store/downloads.js');

@@ -66,7 +66,7 @@ class FileStore:
     def __init__(self, base: Deferred) -> None:
         self._opening: Deferred = base
         self._base: KeyValueStore | None = None
-        self._swept: bool = False
+        self._sweeping: Deferred | None = None
 
     async def base(self) -> KeyValueStore:
         """The store behind it, once it is open. 'platform' if there is none."""
@@ -159,16 +159,20 @@ class FileStore:
 
     async def sweep(self) -> None:
         """Delete chunks that belong to no record: once a visit."""
-        if self._swept:
+        if self._sweeping is not None:
             return
-        self._swept = True
-        base = await self.base()
-        # In this order: a record is written before its chunks.
-        keys = await base.keys(CHUNK)
-        known: set[str] = set([record.generation for record in await self.records()])
-        for key in keys:
-            if key[len(CHUNK):].split('/')[0] not in known:
-                await base.delete(key)
+        sweeping = new_deferred()
+        self._sweeping = sweeping
+        try:
+            base = await self.base()
+            # In this order: a record is written before its chunks.
+            keys = await base.keys(CHUNK)
+            known: set[str] = set([record.generation for record in await self.records()])
+            for key in keys:
+                if key[len(CHUNK):].split('/')[0] not in known:
+                    await base.delete(key)
+        finally:
+            sweeping.resolve(None)
 
     async def evict(self, wanted: int, budget: int, keep: str) -> None:
         """Drop the files that were unused for longest until `wanted` bytes more fit `budget`; never the file `keep`."""
@@ -194,6 +198,8 @@ class FileStore:
         return False
 
     async def close(self) -> None:
+        if self._sweeping is not None:
+            await self._sweeping.result()
         base = await self.base()
         await base.close()
 

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.onnx.pieces import LARGE, Pieces, skeleton
+from edgeflow.onnx.pieces import Pieces
+from edgeflow.onnx.skeleton import LARGE, skeleton
 from edgeflow.onnx.reader import external_files, read_model
 from edgeflow.runtime.model import create_model
-from edgeflow.runtime.opening import MODEL, ModelFiles, open_files
+from edgeflow.runtime.loading import open_files
+from edgeflow.runtime.opening import MODEL, ModelFiles
 from edgeflow.backends.contract import Feed
 
 MODELS = Path(__file__).resolve().parents[1] / 'models'
@@ -87,7 +89,7 @@ async def test_external_data_in_pieces() -> None:
     files = ModelFiles()
     for start in range(0, len(model), 777):
         files.receive(MODEL, start, memoryview(model[start:start + 777]))
-    assert files.named() == ['model.onnx_data'] == external_files(memoryview(model))
+    assert await files.external_files() == ['model.onnx_data'] == external_files(memoryview(model))
     for start in range(0, len(weights), 70_000):
         files.receive('model.onnx_data', start, memoryview(weights[start:start + 70_000]))
     loaded = await create_model(memoryview(model), {'model.onnx_data': memoryview(weights)}, 'wasm')

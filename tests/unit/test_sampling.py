@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_list, array_of, at_least, cut, draw, exp_weights, highest, weight_sum
+from edgeflow.host.logits import at_least, cut, draw, exp_weights, highest, weight_sum
+from edgeflow.host.platform import array_list, array_of
 from edgeflow.host.port import NumericArray
 from edgeflow.text.beam_search import BeamSearch, candidates_of
 from edgeflow.text.generation_options import GenerationOptions, generation_options

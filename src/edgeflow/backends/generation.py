@@ -29,11 +29,28 @@ class NextToken:
     top: list[NextToken] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Draw:
+    """How a token is drawn from its logits as they are, by whoever can; as generation_options() has them. unit: a random number of [0, 1)."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    unit: float
+
+
 class Chooser(Protocol):
     """Chooses the tokens of one text."""
 
     def choose(self, logits: NumericArray) -> NextToken:
         """The next token for these float32 logits, one for each token of the vocabulary."""
+
+    def draw(self, later: int) -> Draw | None:
+        """How the next token may be drawn elsewhere, or the one `later` tokens behind it; None: choose() has to see its logits."""
+
+    def drawn(self, token: int) -> NextToken:
+        """The next token, which was drawn so; -1: no logit was finite."""
 
 
 # Makes a chooser of the plain values that describe it; one, since a page and its workers are the same program.

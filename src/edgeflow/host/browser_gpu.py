@@ -25,12 +25,24 @@ const LIMITS = [
 const SCOPES = ['out-of-memory', 'validation', 'internal'];
 const TYPES = { u: 'uniform', r: 'read-only-storage', w: 'storage' };
 const MOST_SPARE = 4;
+const kernels = new Map(), words = [];
+
+const know = more => {
+  for (const [name, text] of more) {
+    if (name) kernels.set(name, text);
+    else text.split('?').forEach((word, i, all) => { if (i) words[all[0].charCodeAt() + i - 1] = word; });
+  }
+};
+know(SHADERS);
 
 const WIDE = { int64: BigInt64Array, bool: Uint8Array, uint8: Uint8Array, uint16: Uint16Array, int8: Int8Array, int16: Int16Array, int4: Int8Array, uint4: Uint8Array };
 
 // A typed array needs its own alignment.
 const aligned = (data, kind) => new kind(data.byteOffset % kind.BYTES_PER_ELEMENT ? data.slice().buffer : data.buffer,
   data.byteOffset % kind.BYTES_PER_ELEMENT ? 0 : data.byteOffset, data.length / kind.BYTES_PER_ELEMENT);
+
+// Touched while the GPU works: the first touch of memory takes longer than copying to it.
+const memoryOf = async pieces => pieces.map(({ size }) => new Uint8Array(size).fill(0));
 
 class Device {
   constructor(adapter, raw, features, onLost) {
@@ -162,13 +174,17 @@ class Device {
     // It may fail for the same reason as the rest, which settled() tells better.
     const mapping = staging?.mapAsync(1).then(() => { mapped = staging.getMappedRange(); }, () => {});
     try {
-      await this.settled();
+      const [, results] = await Promise.all([this.settled(), memoryOf(reads)]);
       await mapping;
       if (total && !mapped) await this.toldLost();
       if (this.lost) throw this.gone();
       if (total && !mapped) throw _fail('internal', 'the results cannot be read from the GPU');
       at = 0;
-      return reads.map(({ size }) => new Uint8Array(mapped.slice(at, at += size)));
+      for (const part of results) {
+        part.set(new Uint8Array(mapped, at, part.length));
+        at += part.length;
+      }
+      return results;
     } finally {
       if (mapped && this.spare.length < MOST_SPARE) {
         staging.unmap();
@@ -209,15 +225,26 @@ async def open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> GpuDevi
 
 
 def add_shaders(more: object) -> None:
-    """Know these kernels too, a Map as SHADERS is."""
-    __pragma__('js', 'for (const [name, text] of more) SHADERS.set(name, text);')
+    """Know these kernels too, a Map as SHADERS is; under '' it has words behind the first one's character (toolchain/shader_words.py)."""
+    __pragma__('js', 'know(more);')
 
 
 def shader_source(name: str) -> str:
     __pragma__('js', r'''
-    const text = SHADERS.get(name);
+    let text = kernels.get(name), length = 0;
     if (text === undefined) throw _fail('internal', `there is no kernel '${name}'`);
+    while (length !== text.length) {
+      length = text.length;
+      text = text.replace(/[\xa1-\u07ff]/g, word => words[word.charCodeAt()]);
+    }
     return text;
+    ''')
+
+
+def ops_named(head: Bytes) -> list[str]:
+    """The operators of the nodes (NodeProto.op_type) in the first bytes of an ONNX file, and perhaps a few names more."""
+    __pragma__('js', r'''
+    return [...new TextDecoder('latin1').decode(head).matchAll(/"([\x02-\x3f])(?=(\w+))/g)].map(([, size, name]) => name.slice(0, size.charCodeAt()));
     ''')
 
 

@@ -41,7 +41,7 @@ Rows of float32 arrays [n, width]
     mean_rows(array, width, groups: list[list[int]]) -> NumericArray    [groups, width]: the mean of each group's rows; of none: zeros
     unit_rows(array, width) -> NumericArray                             every row divided by its Euclidean length; zeros stay zeros
 
-Choosing among logits. The same numbers on every platform, to the last bit
+Choosing among logits (host.logits). The same numbers on every platform, to the last bit
     highest(array) -> int                                the index of the greatest, the first of equals; -1 if all are -inf or NaN
     exp_weights(array, top, temperature) -> NumericArray float64 e^((x - top) / temperature), relative error 1e-14; 0 for -inf and NaN;
                                                          top: the greatest of them
@@ -186,9 +186,9 @@ Text libraries (from edgeflow.host.text)
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Bytes(Protocol):
@@ -345,7 +345,8 @@ class AbortSignal(Protocol):
 class AbortController(Protocol):
     """Hands out `signal`; abort() cancels what listens to it."""
 
-    signal: AbortSignal
+    @property
+    def signal(self) -> AbortSignal: ...
 
     def abort(self) -> None: ...
 
@@ -376,7 +377,7 @@ class Deferred(Protocol):
 
     def reject(self, error: Exception) -> None: ...
 
-    async def result(self) -> object:
+    async def result(self) -> Any:
         """What it was resolved with; raises what it was rejected with. May be awaited more than once."""
 
 

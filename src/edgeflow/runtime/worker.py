@@ -19,7 +19,7 @@ from edgeflow.host.port import Bytes, WorkerPort
 from edgeflow.runtime.messages import (
     Parcel, error_fields, infos_fields, memory_fields, placement_fields, read_feeds,
 )
-from edgeflow.runtime.opening import ModelFiles, open_files
+from edgeflow.runtime.opening import ModelFiles
 
 
 class Order:
@@ -165,8 +165,9 @@ class Server:
         """Of the model that a message is about."""
         number = cast(int, message['number'])
         if number not in self._arrivals:
-            self._arrivals[number] = Arrival(Preparation(self._give_back), ModelFiles())
-            start_task(lambda: fetch_backend(cast(str, message['device']), cast(int, message['shares'])))
+            preparation = Preparation(self._give_back)
+            self._arrivals[number] = Arrival(preparation, ModelFiles())
+            start_task(lambda: fetch_backend(cast(str, message['device']), cast(int, message['shares']), preparation))
         return self._arrivals[number]
 
     def _give_back(self, data: Bytes) -> None:
@@ -186,7 +187,7 @@ class Server:
             parcel = Parcel('answer')
             files = await self._ready_files(order.message)
             if order.message['kind'] == 'external':
-                parcel.fields['files'] = files.named()
+                parcel.fields['files'] = await files.external_files()
             else:
                 from edgeflow.runtime.cost import work_of
                 parcel.fields['work'] = await work_of(files)
@@ -239,6 +240,7 @@ class Server:
         message = order.message
         files = await self._ready_files(message)
         self._arrivals.pop(cast(int, message['number']), None)
+        from edgeflow.runtime.loading import open_files
         opened = await open_files(files, cast(str, message['device']), order.cancelled, cast(int, message['shares']))
         number = cast(int, message['number'])
         self._executables[number] = opened.executable

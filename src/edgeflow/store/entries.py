@@ -224,7 +224,8 @@ def read_record(url: str, data: Bytes) -> FileRecord | None:
     valid = isinstance(generation, str) and isinstance(chunk, int) and (size is None or isinstance(size, int)) and isinstance(used, (int, float))
     if not valid:
         return None
-    return FileRecord(url, generation, chunk, size, text_of(fields, 'validator'), text_of(fields, 'sha256'), fields.get('complete') is True, used,
+    return FileRecord(url, cast(str, generation), cast(int, chunk), size, text_of(fields, 'validator'), text_of(fields, 'sha256'),
+                      fields.get('complete') is True, cast(float, used),
                       fields.get('absent') is True)
 
 

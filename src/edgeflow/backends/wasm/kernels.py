@@ -9,7 +9,7 @@ from edgeflow.backends.wasm.memory import align, first_address
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
-    compile_wasm, copy_bytes, load_asset, new_deferred, read_place, start_task, start_wasm, wasm_features,
+    compile_wasm, copy_bytes, join_bytes, load_asset, new_deferred, read_place, start_task, start_wasm, wasm_features,
 )
 from edgeflow.host.port import Bytes, Deferred, WasmInstance, WasmModule
 from edgeflow.onnx.pieces import joined_size
@@ -82,6 +82,10 @@ async def add_more(instance: WasmInstance) -> WasmInstance:
     return instance
 
 
+# Most bytes of a file's head, which has the nodes of the graph, as ONNX's libraries write it.
+HEAD = 262144
+
+
 class Preparation:
     """An instance into whose memory a model's files come as they arrive: there its weights are packed, and many stay where they are.
 
@@ -98,6 +102,13 @@ class Preparation:
         self._files: dict[str, Extent] = {}
         self._end: int = 0
         self._failure: Exception | None = None
+        # Is given a copy of the first bytes of the .onnx file, once they are here.
+        self.on_head: Callable[[Bytes], None] | None = None
+
+    def _tell_head(self, location: str, start: int, data: Bytes) -> None:
+        on_head = self.on_head
+        if on_head is not None and start == 0 and location == '':
+            on_head(join_bytes([data[:HEAD]]))
 
     def _file(self, location: str) -> Extent:
         if location not in self._files:
@@ -115,12 +126,14 @@ class Preparation:
             return True
         if await read_place(place, size, lambda: image.instance.view(file.address + start, size)):
             file.sizes[start] = size
+            self._tell_head(location, start, image.instance.view(file.address, size))
             return True
         return False
 
     def receive(self, location: str, start: int, data: Bytes, total: int | None) -> None:
         """A piece of a file, whose memory is given up; in any order. total: the file's size as it was announced, if it was."""
         self._file(location).sizes[start] = len(data)
+        self._tell_head(location, start, data)
         piece = _Piece(location, start, data, total)
         if self._instance is not None:
             self._store(self._instance, piece)

@@ -120,7 +120,7 @@ def matmul_steps(
         b.step('matmul_f32', [
             b.pointer(a, FLOAT * part.a_start), b.pointer(weights, FLOAT * part.b_start), b.pointer(output, FLOAT * part.c_start),
             b.pointer(bias), b.pointer(residual, FLOAT * part.c_start), m, n, k, a_row, a_column, b_row, b_column, n,
-            b.real(alpha), activation, b.pointer(scratch)] + part.words())
+            b.real(alpha), activation, b.pointer(scratch), *part.words()])
 
 
 def lower_matmul(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:

@@ -15,6 +15,8 @@ struct Params { units: u32, bits: u32, none0: u32, none1: u32, roots: array<vec4
 var<workgroup> low: array<atomic<u32>, 256>;
 var<workgroup> high: array<atomic<u32>, 256>;
 var<workgroup> some: array<vec2u, 16>;
+// As in the parameters, where many threads cannot read different ones at once.
+var<workgroup> roots: array<u32, 64>;
 // Distances and tokens.
 var<workgroup> list: array<vec2u, MOST>;
 var<workgroup> counter: atomic<u32>;
@@ -51,6 +53,11 @@ fn fixed(v: f32) -> u32 {
   return select(n, 0u - n, bits > 0x7fffffffu);
 }
 
+// How far apart logits are at most whose distance is no larger, as far as floats tell.
+fn reached(distance: u32) -> f32 {
+  return min(reach, (f32(distance) + 2.0) * bitcast<f32>(u32(127 - bitcast<i32>(asked[row])) << 23u) * 1.00001);
+}
+
 fn distance_of(v: f32) -> u32 {
   let counts = (top - v <= reach) & ((bitcast<u32>(v) & 0x7fffffffu) <= 0x7f800000u);
   return select(NONE, summit - fixed(v), counts);
@@ -62,7 +69,7 @@ fn weight_of(distance: u32) -> vec2u {
   let whole = upper(distance, scale);
   let f = (whole << 7u) | ((distance * scale) >> 25u);
   let r = f << 6u;
-  let root = p.roots[f >> 28u][(f >> 26u) & 3u];
+  let root = roots[f >> 26u];
   let m = root - upper(root, upper(r, 46516320u - upper(r, 251896u - upper(r, 909u))));
   let e = whole >> 25u;
   return select(vec2u(m >> ((e - 13u) & 31u), 0u), vec2u(m << ((13u - e) & 31u), m >> ((19u + e) & 31u)), e < 13u);
@@ -71,6 +78,7 @@ fn weight_of(distance: u32) -> vec2u {
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
   row = group.x * 7u;
+  if (local < 64u) { roots[local] = p.roots[local / 4u][local % 4u]; }
   let start = group.x * p.units;
   if (local == 0u) { atomicStore(&counter, 0u); }
   workgroupBarrier();
@@ -119,8 +127,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       for (; i < end; i += GROUP) {
         if (!short) { unit = vec4f(x[start + i]); }
         for (var c = 0u; c < select(WIDTH, 1u, short); c++) {
-          var one = vec2u(distance_of(unit[c]), i * WIDTH + c);
-          if (short) { one = list[i]; }
+          var one = vec2u();
+          if (short) {
+            one = list[i];
+          } else if (top - unit[c] > reach) {
+            continue;
+          } else {
+            one = vec2u(distance_of(unit[c]), i * WIDTH + c);
+          }
           let key = select(one.x, one.y, stage == 2u) >> shift;
           if ((one.x <= limit) & (key >> width == known)) {
             var sum = vec2u(1u, 0u);
@@ -166,11 +180,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       if (stage < 2u && first && !short) {
         // All that may stay.
         let most = min(limit, ((known + 1u) << shift) - 1u);
+        reach = reached(most);
         if (local == 0u) { atomicStore(&counter, 0u); }
         workgroupBarrier();
         for (var i = local; i < p.units; i += GROUP) {
           unit = vec4f(x[start + i]);
           for (var c = 0u; c < WIDTH; c++) {
+            if (top - unit[c] > reach) { continue; }
             let distance = distance_of(unit[c]);
             if (distance <= most) {
               let at = atomicAdd(&counter, 1u);
@@ -189,6 +205,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     }
     if (stage < 2u) {
       limit = min(limit, ((known + 1u) << shift) - 1u);
+      reach = reached(limit);
     }
     token = known;
   }

@@ -62,7 +62,7 @@ def draw_words(draw: Draw) -> list[int]:
     The words: shift; scale; how far from the highest logit a token counts, as a float; top-k and top-p, 0: all; the random number; how far from the highest
     logit min-p lets a token be, as a distance.
     """
-    temperature = min(max(draw.temperature, 1e-37), 1e37)
+    temperature = min(max(draw.temperature, 1e-28), 1e37)
     reach = RANGE * temperature
     shift = 31 - math.floor(math.log2(reach * 1.00001))
     scale = 2.0 ** (57 - shift) / (temperature * math.log(2))

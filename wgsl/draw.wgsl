@@ -35,12 +35,7 @@ fn added(a: vec2u, b: vec2u) -> vec2u {
   return vec2u(sum, a.y + b.y + more(sum, a.x));
 }
 fn less(a: vec2u, b: vec2u) -> bool { return (a.y < b.y) | ((a.y == b.y) & (a.x < b.x)); }
-fn upper(a: u32, b: u32) -> u32 {
-  let c = (a & 0xffffu) * (b & 0xffffu);
-  let d = (a >> 16u) * (b & 0xffffu) + (c >> 16u);
-  let e = (a & 0xffffu) * (b >> 16u) + (d & 0xffffu);
-  return (a >> 16u) * (b >> 16u) + (d >> 16u) + (e >> 16u);
-}
+// include snippets/upper.wgsl
 // a * b / 2^32.
 fn share(a: vec2u, b: u32) -> vec2u { return added(vec2u(a.y * b, upper(a.y, b)), vec2u(upper(a.x, b), 0u)); }
 
@@ -77,7 +72,7 @@ fn weight_of(distance: u32) -> vec2u {
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-  row = group.x * 7u;
+  row = group.x * 14u;
   if (local < 64u) { roots[local] = p.roots[local / 4u][local % 4u]; }
   let start = group.x * p.units;
   if (local == 0u) { atomicStore(&counter, 0u); }
@@ -104,7 +99,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   var unit = vec4f();
   var short = false;
   for (var stage = 0u; stage < 3u; stage++) {
-    let wish = asked[group.x * 7u + 3u + stage];
+    let wish = asked[group.x * 14u + 3u + stage];
     if (stage < 2u && wish == 0u) { continue; }
     if (stage == 2u) { limit = min(limit, asked[row + 6u]); }
     var known = 0u;

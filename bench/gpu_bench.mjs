@@ -1,24 +1,24 @@
 // Measures models on a GPU in Node with Dawn (npm `webgpu`, the WebGPU of Chrome), beside onnxruntime-web's WebGPU in the same run:
-//   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [minilm] [four] [bert128] [bert512] [decode] [pages] [matrices]
-// First each model of ours alone; then the two sides take turns, round by round, in which the GPU is never warm for long. Figures go to
-// bench/gpu-node.json with the device's name.
+//   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [minilm] [four] [bert128] [bert512] [decode] [drawn] [pages] [matrices]
+// First each model of ours alone; then the two sides take turns of several runs each, since a single run would be measured in what the other side's
+// left behind: garbage, and a GPU at another clock. Figures, medians of all such runs, go to bench/gpu-node.json with the device's name.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import path from 'node:path';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const SHAPES = {
-  minilm: { name: 'all-MiniLM-L6-v2 shape, 32 tokens', file: 'minilm.onnx', batch: 1, length: 32, models: 1, rounds: 60 },
-  four: { name: 'four of them at once', file: 'minilm.onnx', batch: 1, length: 32, models: 4, rounds: 40 },
-  bert128: { name: 'BERT-base shape, batch 32 x 128', file: 'bert.onnx', batch: 32, length: 128, models: 1, rounds: 8 },
-  bert512: { name: 'BERT-base shape, batch 32 x 512', file: 'bert.onnx', batch: 32, length: 512, models: 1, rounds: 3 },
+  minilm: { name: 'all-MiniLM-L6-v2 shape, 32 tokens', file: 'minilm.onnx', batch: 1, length: 32, models: 1, turns: 6, runs: 10 },
+  four: { name: 'four of them at once', file: 'minilm.onnx', batch: 1, length: 32, models: 4, turns: 4, runs: 10 },
+  bert128: { name: 'BERT-base shape, batch 32 x 128', file: 'bert.onnx', batch: 32, length: 128, models: 1, turns: 3, runs: 10 },
+  bert512: { name: 'BERT-base shape, batch 32 x 512', file: 'bert.onnx', batch: 32, length: 512, models: 1, turns: 2, runs: 4 },
 };
 
 const words = process.argv.slice(2);
 const out = words.includes('--out') ? words.splice(words.indexOf('--out'), 2)[1] : path.join(HERE, 'gpu-node.json');
 const withPeer = !words.includes('--without-peer');
 const [folder, ...asked] = words.filter(word => !word.startsWith('--'));
-const chosen = asked.length > 0 ? asked : [...Object.keys(SHAPES), 'decode', 'pages', 'matrices'];
+const chosen = asked.length > 0 ? asked : [...Object.keys(SHAPES), 'decode', 'drawn', 'pages', 'matrices'];
 const WARM_MS = 400;
 
 const { create, globals } = await import('webgpu');
@@ -42,7 +42,7 @@ prototype.requestDevice = async function (...options) {
 };
 let bridged = false;
 
-const { loadModel, tensor, VERSION } = await import('../dist/edgeflow.js');
+const { loadModel, pipeline, tensor, VERSION } = await import('../dist/edgeflow.js');
 
 function numbers(count, below) {
   let state = 12345;
@@ -156,9 +156,34 @@ async function decode() {
   return row;
 }
 
-// The same shape in float16 (bench/gpu_models.py) with keys and values in pages: the prompt, tokens a second behind it, and bytes of pages a token.
+// The same shape in float16 (bench/gpu_models.py), by the pipeline: tokens a second of the likeliest text, of texts whose tokens are drawn on the GPU, and
+// of one whose logits the CPU has to see, in turns; and what the kernel that chooses takes.
+async function drawn() {
+  const generator = await pipeline('text-generation', path.join(folder, 'decoder'), { dtype: 'q4f16', device: 'webgpu' }), prompt = numbers(16, 49000).map(id => `t${id}`).join(' ');
+  const ways = {
+    greedy: { doSample: false }, 'top-k 50, top-p 0.9': { topK: 50, topP: 0.9 }, 'top-p 0.9': { topP: 0.9 }, 'temperature alone': { temperature: 0.8 },
+    'on the CPU (with a penalty), top-k 50, top-p 0.9': { topK: 50, topP: 0.9, repetitionPenalty: 1.1 },
+  };
+  const rates = {};
+  for (let round = 0; round < 4; round++) {
+    for (const [name, options] of Object.entries(ways)) {
+      let began = 0, made = 0, cpu;
+      for await (const event of generator.stream(prompt, { seed: name === 'greedy' ? undefined : 7, maxNewTokens: 180, eosTokenId: [], ...options })) {
+        if (++made === 20) [began, cpu] = [performance.now(), process.cpuUsage()];
+      }
+      const took = performance.now() - began, used = process.cpuUsage(cpu);
+      if (round > 0) (rates[name] ??= []).push({ tokens_per_s: 1000 * (made - 20) / took, cpu_share: (used.user + used.system) / 1000 / took });
+    }
+  }
+  generator.dispose();
+  return Object.entries(rates).map(([name, rounds]) => ({
+    name: `decode, q4f16, one stream by the pipeline: ${name}`, tokens_per_s: median(rounds.map(r => r.tokens_per_s)), cpu_share: median(rounds.map(r => r.cpu_share)),
+  }));
+}
+
+// The same shape with keys and values in pages: the prompt, tokens a second behind it, and bytes of pages a token.
 async function pages() {
-  const model = await loadModel(new Uint8Array(readFileSync(path.join(folder, 'decoder-q4f16.onnx'))), { device: 'webgpu' }), made = [];
+  const model = await loadModel(new Uint8Array(readFileSync(path.join(folder, 'decoder/onnx/model_q4f16.onnx'))), { device: 'webgpu' }), made = [];
   for (const length of [64, 1024, 4096]) {
     const prompt = numbers(length, 49000), prompts = [], steps = [];
     let session, next;
@@ -221,10 +246,10 @@ async function matrices() {
   return made;
 }
 
-const rows = [];
+const SEVERAL = { drawn, pages, matrices }, rows = [];
 for (const key of chosen) {
-  if (key === 'matrices' || key === 'pages') {
-    for (const row of await (key === 'pages' ? pages : matrices)()) {
+  if (SEVERAL[key]) {
+    for (const row of await SEVERAL[key]()) {
       rows.push(row);
       report();
     }
@@ -241,8 +266,8 @@ for (const key of chosen) {
   const [first, answer] = await timed(mine.once);
   row.load_ms = load;
   row.first_run_ms = first;
-  row.alone = await alone(mine, shape.rounds);
-  if (shape.models === 1) row.together = await together(mine, Math.min(shape.rounds, 20));
+  row.alone = await alone(mine, shape.turns * shape.runs);
+  if (shape.models === 1) row.together = await together(mine, shape.turns);
   const sides = [[mine, []]];
   if (withPeer) {
     const [peerLoad, peer] = await timed(() => peers(shape, bytes));
@@ -252,10 +277,9 @@ for (const key of chosen) {
     row.difference = Math.abs(answer[0] - peerAnswer[0]);
     sides.push([peer, []]);
   }
-  for (let round = -2; round < shape.rounds; round++) {
+  for (let turn = 0; turn < shape.turns; turn++) {
     for (const [side, times] of sides) {
-      const [took] = await timed(side.once);
-      if (round >= 0) times.push(took);
+      for (let run = 0; run < shape.runs; run++) times.push((await timed(side.once))[0]);
     }
   }
   row.ms = median(sides[0][1]);

@@ -186,9 +186,12 @@ def core_module(parcels: list[list[str]], places: list[int]) -> str:
 
 
 def wrapping(registry: str) -> tuple[str, str]:
-    """What stands before and after the module of a part in its file."""
+    """What stands before and after the module of a part in its file.
+
+    A function in brackets is one that engines compile at once, while the file is fetched: an arrow is read twice, the second time when it is called.
+    """
     build = re.search(r"build = '(\w+)'", registry)[1]
-    return f"export const build='{build}';export default {FREE_NAME}=>{{", '}'
+    return f"export const build='{build}';export default(function({FREE_NAME}){{", '})'
 
 
 def wrapped(text: str) -> str:

@@ -4,8 +4,8 @@ A line `// include NAME.wgsl` stands for the text of wgsl/NAME.wgsl, once for ea
 Kernels in wgsl/ itself are embedded under their file names; files in subfolders are only there to be included.
 While there is no kernel, no module is written.
 
-The bundle's kernels are minified: no comments, no space that is not needed, short names for what the kernels declare, and a text that several
-kernels include stands there once. Lines that begin with `$` are for backends/webgpu/unroll.py and stay lines.
+The bundle's kernels are minified: no comments, no space that is not needed, short names for what the kernels declare, and what is said several
+times stands there once (shader_words.py). Lines that begin with `$` are for backends/webgpu/unroll.py and stay lines.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import json
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
 from toolchain.paths import BUILD, ROOT, SOURCE
+from toolchain.shader_words import Words
+from toolchain.stamp import when_changed
 
 SOURCES = ROOT / 'wgsl'
 # The module of each part's kernels, and which these are; all others are in shaders.js.
@@ -140,36 +142,58 @@ def known_words(folder: Path = SOURCE / 'backends' / 'webgpu') -> set[str]:
     return found
 
 
-def build_shaders(root: Path, target: Path, taken: Callable[[str], bool] = lambda kernel: True) -> Path | None:
-    """Write the module: `SHADERS`, a Map of kernel name to WGSL, of the kernels that are taken; None and no file where there are none."""
+def read_kernels(root: Path) -> dict[str, list[str]]:
+    """The kernels of a folder in pieces, minified."""
     kernels = {path.stem: list(pieces(path, root)) for path in sorted(root.glob('*.wgsl'))}
+    names = short_names(kernels.values(), known_words() if root == SOURCES else set())
+    return {kernel: [piece for piece in (shrunk(text, names) for text in parts) if piece] for kernel, parts in kernels.items()}
+
+
+def module(kernels: dict[str, list[str]], words: Words, wanted: Container[str] = ()) -> str:
+    """The module of some kernels. wanted: pieces that kernels elsewhere have too."""
+    uses = Counter(piece for parts in kernels.values() for piece in parts)
+    snippets = [piece for piece, count in uses.items() if count > 1 or piece in wanted]
+    return f'export const SHADERS = new Map({json.dumps(list(words.pack(kernels, snippets).items()), ensure_ascii=False)});\n'
+
+
+def build_shaders(root: Path, target: Path) -> Path | None:
+    """Write the module: `SHADERS`, a Map of kernel name to WGSL, in words (shader_words.py); None and no file where there are no kernels."""
+    kernels = read_kernels(root)
     if not kernels:
         target.unlink(missing_ok=True)
         return None
-    names = short_names(kernels.values(), known_words() if root == SOURCES else set())
-    shared = {kernel: [shrunk(text, names) for text in parts] for kernel, parts in kernels.items() if taken(kernel)}
-    uses = Counter(text for parts in shared.values() for text in parts if text)
-    constants = {text: f's{index}' for index, (text, count) in enumerate(uses.items()) if count > 1}
-    lines = [f'const {name} = {json.dumps(text)};\n' for text, name in constants.items()]
-    entries = []
-    for kernel, parts in shared.items():
-        texts = [constants.get(text, json.dumps(text)) for text in parts if text]
-        entries.append(f'[{json.dumps(kernel)}, {" + ".join(texts)}]')
-    lines.append(f'export const SHADERS = new Map([\n{",".join(entries)}\n]);\n')
-    text = ''.join(lines)
-    if not target.exists() or target.read_text() != text:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
+    _write(target, module(kernels, Words()))
     return target
 
 
+def _write(target: Path, text: str) -> None:
+    if not target.exists() or target.read_text(encoding='utf-8') != text:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding='utf-8')
+
+
 def build_all() -> None:
-    """The modules for both forms of the package: as they are, and as the bundler takes them."""
-    apart = [kernel for kernels in PARTS.values() for kernel in kernels]
-    for part in ['webgpu', *PARTS]:
+    """The modules for both forms of the package: as they are, and as the bundler takes them. Parts have words of those before them."""
+    cache = BUILD / 'shaders.json'
+    inputs = [*SOURCES.glob('**/*.wgsl'), *(SOURCE / 'backends' / 'webgpu').glob('**/*.py'), *(ROOT / 'toolchain' / name for name in ('shaders.py', 'shader_words.py'))]
+    when_changed('shaders', inputs, [cache], lambda: cache.write_text(json.dumps(_modules())))
+    for part, text in json.loads(cache.read_text()).items():
         name = 'shaders.js' if part == 'webgpu' else f'shaders_{part.removeprefix("gpu")}.js'
         for form in ('js', f'parts/{part}'):
-            build_shaders(SOURCES, BUILD / form / 'edgeflow' / 'host' / name, lambda kernel, part=part: kernel in PARTS[part] if part in PARTS else kernel not in apart)
+            _write(BUILD / form / 'edgeflow' / 'host' / name, text)
+
+
+def _modules() -> dict[str, str]:
+    """The module of each part."""
+    kernels = read_kernels(SOURCES)
+    apart = {kernel: part for part, names in PARTS.items() for kernel in names}
+    elsewhere = {piece for kernel in apart for piece in kernels[kernel]}
+    words = Words()
+    made: dict[str, str] = {}
+    for part in ['webgpu', *PARTS]:
+        own = {kernel: parts for kernel, parts in kernels.items() if apart.get(kernel, 'webgpu') == part}
+        made[part] = module(own, words, elsewhere if part == 'webgpu' else ())
+    return made
 
 
 if __name__ == '__main__':

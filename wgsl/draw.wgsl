@@ -113,8 +113,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       var i = local;
       var end = units;
       if (stage == 2u && !short) {
-        i += (known << width << shift) / WIDTH;
-        end = min(end, ((known + 1u) << width << shift) / WIDTH + 1u);
+        i += ((known << width) << shift) / WIDTH;
+        end = min(end, (((known + 1u) << width) << shift) / WIDTH + 1u);
       }
       for (; i < end; i += GROUP) {
         if (!short) { unit = vec4f(x[start + i]); }

@@ -1,45 +1,6 @@
 // A matrix product without tiles, for few rows: a thread makes $TM rows x $TN times 4 columns of one of $KS slices of k; the slices are added up at the end.
 // include snippets/product.wgsl
-const THREADS = $WXu * $WYu;
-$SHARED
+// include snippets/slices.wgsl
 
-@compute @workgroup_size($SIZE)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
-  let x = local.$X;
-  let slice = local.$S;
-  let start = starts(group.z);
-  let m = (group.y * $WYu + local.y) * $TMu;
-  let n = $BASE + (group.x * $WXu * $TNu + x) * 4u;
-$HEAD
-$for j $TN {
-$for l 4 {
-  let column#j_#l = start.y + column(n + #ju * $WXu * 4u + $LNu * #lu);
-$}
-$}
-$for i $TM {
-  let row#i = start.x + (m + #iu) * p.a_row;
-$for j $TN {
-  var c#i_#j = $ACC();
-$}
-$}
-  for (var k = slice * 4u; k < p.k; k += $KSu * $Uu * 4u) {
-$for u $U {
-$for l 4 {
-$for j $TN {
-    let b#u_#l_#j = load_b(column#j_#l, k + #uu * $KSu * 4u + $LKu * #lu);
-$}
-$}
-$for i $TM {
-    let a#u_#i = load_a(row#i, k + #uu * $KSu * 4u);
-$}
-$}
-$for u $U {
-$for i $TM {
-$for j $TN {
-    $SUM
-$}
-$}
-$}
-  }
-$END
-}
+// What is read of A.
+fn of_a(v: $WA, row: u32, i: u32) -> $WA { return v; }

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.onnx.pieces import LARGE, Pieces, skeleton
+from edgeflow.onnx.pieces import Pieces
+from edgeflow.onnx.skeleton import LARGE, skeleton
 from edgeflow.onnx.reader import external_files, read_model
 from edgeflow.runtime.model import create_model
-from edgeflow.runtime.opening import MODEL, ModelFiles, open_files
+from edgeflow.runtime.loading import open_files
+from edgeflow.runtime.opening import MODEL, ModelFiles
 from edgeflow.backends.contract import Feed
 
 MODELS = Path(__file__).resolve().parents[1] / 'models'

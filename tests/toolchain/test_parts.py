@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from toolchain.parts import Parts, core_module, note, wrapped
+import re
+from pathlib import Path
+
+from toolchain.parts import Parts, core_module, note, wrapped, wrapping
 
 PARTS = Parts({'far': ['edgeflow.far.*']})
 
@@ -46,8 +49,16 @@ def test_bundled_a_part_takes_what_it_needs_and_gives_what_is_asked_for() -> Non
 
 
 def test_the_file_returns_what_its_module_exports() -> None:
-    assert wrapped('export const build="1";export default $$=>{var a=1;export{a as One,b};\n}') == (
-        'export const build="1";export default $$=>{var a=1;return{One:a,b:b};\n}')
+    head, tail = wrapping("const build = '1';")
+    assert wrapped(head + 'var a=1;export{a as One,b};\n' + tail) == (
+        "export const build='1';export default(function($$){var a=1;return{One:a,b:b};\n})")
+
+
+def test_a_part_is_compiled_as_it_is_fetched(dist: Path) -> None:
+    """Which engines do with a function in brackets; what minifies must leave them."""
+    for path in dist.glob('edgeflow-*.js'):
+        if path.name != 'edgeflow-jinja.js':
+            assert re.search(r'export default\s*\(function\(', path.read_text()), path.name
 
 
 def test_what_a_part_gives_has_its_own_name_although_a_member_is_called_the_same() -> None:

@@ -7,7 +7,6 @@ from typing import Literal, cast
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.tried import trial_keys
-from edgeflow.backends.wasm.executable import load_wasm
 from edgeflow.backends.wasm.kernels import Image, Preparation
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
@@ -74,6 +73,8 @@ async def fetch_backend(device: str, shares: int, preparation: Preparation) -> N
             from edgeflow.backends.webnn.executable import load_webnn  # noqa: F401
         elif shares > 1:
             from edgeflow.backends.wasm.shares import share_groups  # noqa: F401
+        else:
+            from edgeflow.backends.wasm.executable import load_wasm  # noqa: F401
     except EdgeflowError:
         return
 
@@ -102,4 +103,6 @@ async def load_executable(graph: Graph, device: str, rests: Rests, shares: int =
         from edgeflow.backends.webnn.executable import load_webnn
 
         return await load_webnn(graph, rests, device, image)
+    from edgeflow.backends.wasm.executable import load_wasm
+
     return await load_wasm(graph, rests, shares, image)

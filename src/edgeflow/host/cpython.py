@@ -26,7 +26,6 @@ from edgeflow.host.cpython_io import (  # noqa: F401
     AbortController, drop_memory, fetch, forget_spare_memory, free_headers, hold_memory, is_url, load_asset, new_sha256, on_abort, open_store, read_place,
     persist_storage, read_file, reads_files, reuse_memory_of, signal_aborted, storage_room, with_lock,
 )
-from edgeflow.host.cpython_logits import at_least, cut, draw, exp_weights, highest, take, typical_keys, weight_sum  # noqa: F401
 from edgeflow.host.cpython_rows import mean_rows, unit_rows  # noqa: F401
 from edgeflow.host.cpython_scopes import (  # noqa: F401
     call_later, call_stack, current_scope, enter_scope, leave_scope, on_using, watch_collection, weak_reference, when_done,

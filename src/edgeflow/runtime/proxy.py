@@ -15,7 +15,7 @@ from edgeflow.host.platform import forget_spare_memory, gather, new_deferred, no
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch, Deferred
 from edgeflow.runtime.decoding import RemoteDecoder
 from edgeflow.runtime.messages import Parcel, read_feeds, read_infos, read_memory, read_placement
-from edgeflow.runtime.opening import ModelFiles, Opened, open_files
+from edgeflow.runtime.opening import ModelFiles, Opened
 from edgeflow.runtime.page import page_pool, page_shares, refused, take_helpers, take_worker
 from edgeflow.runtime.pool import MOST_UNSPENT, PoolWorker, WorkerPool
 
@@ -303,6 +303,7 @@ class Place:
         try:
             worker = await self._ready()
             if worker is None:
+                from edgeflow.runtime.loading import open_files
                 return await open_files(self._files, device, lambda: signal_aborted(signal))
             parcel = self._parcel('load')
             parcel.fields['device'] = device
@@ -312,6 +313,8 @@ class Place:
                 answer = await call.answer()
             finally:
                 stop_listening()
+            # What is named a GPU's from now on joins it.
+            worker.gpu = worker.gpu or device == 'webgpu'
             tenancy = Tenancy(page_pool(), worker, self._number)
             executable = RemoteExecutable(tenancy, read_placement(answer['placement']), read_memory(answer['memory']), cast(int, answer['flights']))
             self._worker = None

@@ -19,7 +19,7 @@ from edgeflow.host.port import Bytes, WorkerPort
 from edgeflow.runtime.messages import (
     Parcel, error_fields, infos_fields, memory_fields, placement_fields, read_feeds,
 )
-from edgeflow.runtime.opening import ModelFiles, open_files
+from edgeflow.runtime.opening import ModelFiles
 
 
 class Order:
@@ -240,6 +240,7 @@ class Server:
         message = order.message
         files = await self._ready_files(message)
         self._arrivals.pop(cast(int, message['number']), None)
+        from edgeflow.runtime.loading import open_files
         opened = await open_files(files, cast(str, message['device']), order.cancelled, cast(int, message['shares']))
         number = cast(int, message['number'])
         self._executables[number] = opened.executable

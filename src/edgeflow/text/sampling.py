@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 
 from edgeflow.backends.generation import Draw
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import (
-    array_ints, array_size, at_least, cut, draw, exp_weights, highest, random_bytes, read_u32, take, typical_keys, weight_sum,
-)
+from edgeflow.host.logits import at_least, cut, draw, exp_weights, highest, take, typical_keys, weight_sum
+from edgeflow.host.platform import array_ints, array_size, random_bytes, read_u32
 from edgeflow.host.port import NumericArray
 from edgeflow.text.generation_options import GenerationOptions
 from edgeflow.text.processors import History, changes_logits, processed

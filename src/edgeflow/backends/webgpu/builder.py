@@ -55,11 +55,12 @@ class GpuFeatures:
 
 @dataclass(frozen=True)
 class Norm:
-    """The RMS norm of one row."""
+    """The RMS norm of one row; with beta: the layer norm of rows."""
 
     source: Value
     gamma: Value | None
     epsilon: float
+    beta: Value | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,8 @@ class GpuBuilder(StepBuilder):
         # The norms of one row that made values, by their number; and products that can be written again with an addition behind.
         self.norms: dict[int, Norm] = {}
         self.endings: dict[int, Callable[[Value, Value], bool]] = {}
+        # The layer norms of few rows, by the number of the result.
+        self.layer_norms: dict[int, Norm] = {}
         # What was turned, and how, by the number of the result; and the masks that a dispatch before has looked through.
         self.turns: dict[int, tuple[Value, Turn]] = {}
         self.checked: set[int] = set()

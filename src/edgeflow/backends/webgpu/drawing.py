@@ -11,6 +11,7 @@ import math
 from edgeflow.backends.contract import Feed
 from edgeflow.backends.generation import Draw
 from edgeflow.backends.webgpu.builder import GpuBuilder
+from edgeflow.backends.webgpu.lower_axis import MOST_THREADS
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
 from edgeflow.host.platform import array_of, float_bits
 from edgeflow.ir.graph import Graph, Node, ValueInfo
@@ -26,7 +27,6 @@ WORDS = 7
 WORD = 4294967296
 # Tokens of less than 2^-44 of the likeliest one's probability are left out.
 RANGE = 44 * math.log(2)
-MOST_THREADS = 1024
 
 
 def _drawn(c: InferContext) -> list[Type]:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from edgeflow.backends.wasm.lower_reduce import axis_parts
 from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, declaration
-from edgeflow.backends.webgpu.lanes import lanes_of, row_groups
+from edgeflow.backends.webgpu.lanes import MOST_LANES, lanes_of, row_groups
 from edgeflow.backends.webgpu.lower_elementwise import pair
 from edgeflow.ir.attributes import int_of
 from edgeflow.ir.graph import Node
 from edgeflow.plan.values import Value, at
+
+
+# Of a workgroup, where the device allows it.
+MOST_THREADS = 1024
 
 
 def is_none_text(type: str) -> str:
@@ -27,8 +31,11 @@ def arg_lowering(order: str) -> GpuLowering:
         kind = b.kind(source)
         type = 'f32' if kind == 'f16' else kind
         lanes = lanes_of(b, rows, parts[1])
+        # A vocabulary, by as many threads as there may be.
+        while lanes['LANES'] >= MOST_LANES and lanes['LANES'] * 64 <= parts[1] and lanes['LANES'] * 2 <= min(MOST_THREADS, b.features.invocations):
+            lanes = {'GROUP': lanes['LANES'] * 2, 'LANES': lanes['LANES'] * 2}
         b.dispatch('arg', [source, output], [rows, parts[1], parts[2]], row_groups(b, rows, lanes), lanes, {
-            '$A': type, '$S': kind, '$O': b.kind(output), '$NONE': is_none_text(type), '$BETTER': f'b {order} a',
+            '$A': type, '$S': kind, '$O': b.kind(output), '$MOST': f'{max(MOST_LANES, lanes["LANES"])}', '$NONE': is_none_text(type), '$BETTER': f'b {order} a',
             '$TIE': 'j > i' if int_of(node, 'select_last_index') == 1 else 'j < i'})
         return True
 

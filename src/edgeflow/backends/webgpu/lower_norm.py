@@ -13,6 +13,8 @@ from edgeflow.ir.graph import Node
 from edgeflow.plan.values import Value, at
 
 REALS: list[str] = ['f32', 'f16']
+# More elements are not normalised again by each workgroup that reads them.
+FEW = 32768
 
 
 @dataclass
@@ -104,7 +106,13 @@ def norm_lowering(mean: bool) -> GpuLowering:
         rows = Rows(element_count(source.shape[:axis]), n, mean, number_of(node, 'epsilon', 1e-5))
         if rows.rows == 1 and not mean and at(inputs, 2) is None:
             b.norms[output.number] = Norm(source, at(inputs, 1), rows.epsilon)
-        return norm_rows(b, source, at(inputs, 1), at(inputs, 2), output, rows)
+        gamma = at(inputs, 1)
+        beta = at(inputs, 2)
+        if not norm_rows(b, source, gamma, beta, output, rows):
+            return False
+        if mean and beta is not None and rows.rows * n <= FEW:
+            b.layer_norms[output.number] = Norm(source, gamma, rows.epsilon, beta)
+        return True
 
     return lower
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from edgeflow.backends.wasm.batches import Batch, batches
-from edgeflow.backends.webgpu.builder import GpuBuilder, GpuFeatures, declaration, gpu_size
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuFeatures, Norm, declaration, gpu_size
 from edgeflow.backends.webgpu.lower_elementwise import ACTIVATIONS
 from edgeflow.ir.dtype import element_count
 from edgeflow.plan.values import Value
@@ -158,6 +158,9 @@ class Product:
     others: list[tuple[Value, Value | None]] = field(default_factory=list)
     # A sum over other k, added to this one before anything else.
     partial: Value | None = None
+    # What is read as `normed` ('a' or 'residual') is normalised by each workgroup that reads it.
+    norm: Norm | None = None
+    normed: str = ''
     # B has the columns from `first` on, so many; 0: all.
     first: int = 0
     columns: int = 0
@@ -223,6 +226,21 @@ def dispatch_parts(b: GpuBuilder, product: Product) -> bool:
     return False
 
 
+def with_norms(b: GpuBuilder, product: Product) -> list[Product]:
+    """The products that compute a layer norm which they read."""
+    found: list[Product] = []
+    for name, value, width in [('a', product.a, product.k), ('residual', product.residual, product.n)]:
+        norm = None if value is None else b.layer_norms.get(value.number)
+        if norm is not None and norm.source.count() == product.m * width and norm.gamma is not None and norm.gamma.count() == width:
+            fused: Product = replace(product, norm=norm, normed=name)
+            if name == 'a':
+                fused.a = norm.source
+            else:
+                fused.residual = norm.source
+            found.append(fused)
+    return found
+
+
 def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     """Write the dispatches of a product; False if there is no kernel for it."""
     codes = product.codes
@@ -244,6 +262,10 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     if b.features.software and not by_fours and division.columns > 2:
         # SwiftShader takes minutes to compile more sums, if A is read one by one.
         division = Division(division.rows, 2, 8, 1)
+    if codes is None and division.slices > 1 and by_fours and n % 4 == 0 and product.norm is None:
+        for fused in with_norms(b, product):
+            if dispatch_product(b, fused):
+                return True
     groups = division.groups(m, n if product.columns == 0 else product.columns, batch)
     if len(parts) > MOST_PARTS or max(groups[1], batch) > b.features.groups:
         return False
@@ -276,6 +298,14 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
         for i in range(len(product.others)):
             declare(b, f'b_{i + 1}', product.others[i][0], rows, bindings, declared)
             code['$LOAD_B'] = f'if (batch == {i + 1}u) {{ {alone.replace("b[", f"b_{i + 1}[")} }} ' + code['$LOAD_B']
+    norm = product.norm
+    if norm is not None and norm.gamma is not None and norm.beta is not None:
+        declare(b, 'gamma', norm.gamma, True, bindings, declared)
+        declare(b, 'beta', norm.beta, True, bindings, declared)
+        code['$PARAMS'] = 'normed: u32, epsilon: f32'
+        code['$NORMED'] = product.normed
+        code['$HEAD'] = 'set_stats(group.y, slice, local.y, x);'
+        code['$OF_A'] = 'norm_of(v, row, i)' if product.normed == 'a' else 'v'
     store_code(b, product, bindings, declared, code)
     if matrices is not None:
         # What is on its way to the tile of B takes half the registers so.
@@ -290,7 +320,9 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     for part in parts:
         words = [m, n, k, b.real(product.alpha), product.a_row // a_unit, product.a_column, b_row, b_column, product.addend_row, product.addend_column, b.real(product.beta)]
         words = words + part_words(part, a_unit, b_unit, y_unit) + ([] if codes is None else codes.words)
-        b.dispatch('matmul_slices' if division.depth == 0 else 'matmul' if matrices is None else 'matmul_matrices', bindings, words, groups, None, code)
+        if norm is not None:
+            words.extend([(k if product.normed == 'a' else n) // 4, b.real(norm.epsilon)])
+        b.dispatch('matmul_normed' if norm is not None else 'matmul_slices' if division.depth == 0 else 'matmul' if matrices is None else 'matmul_matrices', bindings, words, groups, None, code)
     return True
 
 
@@ -425,7 +457,10 @@ def store_code(b: GpuBuilder, product: Product, bindings: list[Value], declared:
         lines.append('v = ' + ACTIVATIONS[product.activation].replace('%0', 'v') + ';')
     if product.residual is not None:
         declare(b, 'residual', product.residual, by_fours, bindings, declared)
-        lines.append('v += vec4f(residual[at]);' if by_fours else 'v += vec4f(' + four('residual', 'at', '1u') + ');')
+        if product.normed == 'residual':
+            lines.append('v += norm_of(vec4f(residual[at]), m % ROWS, n / 4u);')
+        else:
+            lines.append('v += vec4f(residual[at]);' if by_fours else 'v += vec4f(' + four('residual', 'at', '1u') + ');')
     if product.addend is not None:
         declare(b, 'addend', product.addend, False, bindings, declared)
         lines.append('let i = m * p.r_row + n * p.r_column;')

@@ -83,10 +83,13 @@ def test_the_first_bytes_of_a_model_tell_which_part_to_fetch(page: Page, server:
     # Of the whole file nothing ever comes, so that only its head can have told.
     before = len(server.site.log)
     head = (MODELS / 'resnet-mini/onnx/model.onnx').read_bytes()[:4096]
-    code = page.evaluate("""async model => {
-      const { loadModel } = await import('/dist/edgeflow.js');
+    code = page.evaluate("""async ([url, model]) => {
+      const { env, loadModel } = await import('/dist/edgeflow.js');
+      env.workers = 1;
+      // The worker stays as long as it has a model.
+      globalThis.kept = await loadModel(url, { device: 'webgpu' });
       return loadModel(Uint8Array.from(atob(model), c => c.charCodeAt(0)), { device: 'webgpu' }).then(() => 'no error', error => error.code);
-    }""", base64.b64encode(head).decode())
+    }""", [server.url('/models/bert-mini-sentence/onnx/model.onnx'), base64.b64encode(head).decode()])
     assert code == 'invalid-model'
     for _ in range(100):
         if fetched(server, before) & GPU_PARTS:

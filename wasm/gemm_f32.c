@@ -84,51 +84,10 @@ TILE(4, 1, 2)
 TILE(5, 1, 4)
 TILE(6, 1, 4)
 
-enum { WIDE_ROWS = 2, WIDE_PANELS = 3 };
-
-// c = start + a @ b for two rows of three panels, which are `panel` floats apart in b, and start_panel and c_panel in start (one row) and c.
-static __attribute__((noinline)) void wide_tile(const float *a, int lda, const float *b, size_t panel, int k, const float *start,
-                                                size_t start_panel, float *c, int ldc, size_t c_panel) {
-  enum { VECTORS = 2 * WIDE_PANELS };
-  v128_t sums[VECTORS][WIDE_ROWS];
-  const float *row[] = {a, a + lda}, *from[] = {b, b + panel, b + 2 * panel};
-  UNROLL for (unsigned v = 0; v < VECTORS; v++) sums[v][0] = sums[v][1] = wasm_v128_load(start + v / 2 * start_panel + v % 2 * 4u);
-#define WIDE_STEP(u)                                                                              \
-  {                                                                                               \
-    const v128_t x[] = {wasm_v128_load32_splat(row[0] + u), wasm_v128_load32_splat(row[1] + u)};  \
-    UNROLL for (unsigned v = 0; v < VECTORS; v++) {                                               \
-      const v128_t y = wasm_v128_load(from[v / 2] + u * PANEL + v % 2 * 4u);                      \
-      UNROLL for (unsigned r = 0; r < WIDE_ROWS; r++) {                                           \
-        sums[v][r] = madd(x[r], y, sums[v][r]);                                                   \
-        KEEP_VECTOR(sums[v][r]);                                                                  \
-      }                                                                                           \
-    }                                                                                             \
-  }
-#pragma clang loop unroll(disable)
-  for (; k >= 2; k -= 2) {
-    UNROLL for (unsigned u = 0; u < 2; u++) WIDE_STEP(u)
-    UNROLL for (unsigned i = 0; i < WIDE_PANELS; i++) {
-      from[i] += 2 * PANEL;
-      KEEP(from[i]);
-    }
-    UNROLL for (unsigned r = 0; r < WIDE_ROWS; r++) {
-      row[r] += 2;
-      KEEP(row[r]);
-    }
-  }
-  if (k) WIDE_STEP(0u)
-  UNROLL for (unsigned v = 0; v < VECTORS; v++) {
-    UNROLL for (unsigned r = 0; r < WIDE_ROWS; r++) wasm_v128_store(c + v / 2 * c_panel + r * (size_t)ldc + v % 2 * 4u, sums[v][r]);
-  }
+static __attribute__((noinline)) void wide(const float *a, int lda, const float *b, size_t panel, int k, const float *start, size_t start_panel,
+                                           float *c, int ldc, size_t c_panel) {
+  wide_tile(0, (const char *)a, (size_t)lda * 4, (const char *)b, panel * 4, k, start, start_panel, c, (size_t)ldc, c_panel);
 }
-
-// Of `rows`, those that wide tiles take: what is left then are tiles of 6 rows and at most one of 5. With few rows nothing would be brought near.
-static int wide_rows(int rows) {
-  const int left = rows % MOST_ROWS;
-  return rows < 2 * MOST_ROWS || left == 5 ? 0 : (left + 1) & ~1;
-}
-#else
-enum { WIDE_PANELS = 1 };
 #endif
 
 static char idle_line[CACHE_LINE] __attribute__((aligned(CACHE_LINE)));
@@ -206,7 +165,8 @@ void gemm_packed(const Gemm *g) {
       int aside = 0;
       panels = 1;
 #ifdef __wasm_relaxed_simd__
-      if (N - n >= WIDE_PANELS * PANEL) aside = wide_rows(rows);
+      // Of few rows none: wide tiles bring nothing near.
+      if (N - n >= WIDE_PANELS * PANEL) aside = wide_rows(rows, 2 * MOST_ROWS);
       if (aside) panels = WIDE_PANELS;
 #endif
       const int columns = min_int(panels * PANEL, N - n);
@@ -238,7 +198,7 @@ void gemm_packed(const Gemm *g) {
       }
 #ifdef __wasm_relaxed_simd__
       for (int r = rows - aside; r < rows; r += WIDE_ROWS) {
-        wide_tile(a + (size_t)r * g->lda, g->lda, b, panel_floats, K, start, start_panel, c + (size_t)r * ldc, ldc, c_panel);
+        wide(a + (size_t)r * g->lda, g->lda, b, panel_floats, K, start, start_panel, c + (size_t)r * ldc, ldc, c_panel);
       }
 #endif
       if (straight) continue;

@@ -364,6 +364,25 @@ def test_auto_goes_on_where_the_remembered_device_fails_and_forgets_it(opened: C
     assert [seen['device'], seen['events'], fetched(site)] == ['wasm', [], set()]
 
 
+LANES = """async devices => {
+  const { env, loadModel, onTask, tensor } = await import('/dist/edgeflow.js');
+  env.devices = ['webgpu'];
+  env.workers = 3;
+  const lanes = [], rows = { input_ids: [2, 5, 3], attention_mask: [1, 1, 1], token_type_ids: [0, 0, 0] };
+  onTask(event => { if (event.kind === 'started') lanes.push(event.lane.split(' ')[1]); });
+  for (const device of devices) {
+    const model = await loadModel(location.origin + '/models/bert-mini-sentence/onnx/model.onnx', { device });
+    await model.run(Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, tensor(row, [1, 3], 'int64')])));
+  }
+  return lanes;
+}"""
+
+
+def test_who_names_the_gpu_joins_what_auto_has_put_there(opened: Callable[[Combination], tuple[Page, Server]]) -> None:
+    page, _ = opened(Combination('true', script=DISGUISE))
+    assert page.evaluate(LANES, ['wasm', 'auto', 'webgpu']) == ['1', '2', '2']
+
+
 WRITE = """async ({ model, device, options, lose }) => {
   const { env, pipeline } = await import('/dist/edgeflow.js');
   const events = [], devices = [], request = GPUAdapter.prototype.requestDevice;

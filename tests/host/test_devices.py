@@ -15,7 +15,7 @@ from edgeflow.backends.wasm.executable import WasmExecutable, load_wasm
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.machine import machine
 from edgeflow.host.port import Machine
-from edgeflow.runtime import chain, opening, trials
+from edgeflow.runtime import chain, loading, trials
 from toolchain.paths import MODELS
 
 MODEL = str(MODELS / 'bert-mini-sentence/onnx/model.onnx')
@@ -71,7 +71,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
     async def accelerators() -> list[str]:
         return [made.device]
 
-    monkeypatch.setattr(opening, 'load_executable', load)
+    monkeypatch.setattr(loading, 'load_executable', load)
     monkeypatch.setattr(choose, 'accelerators', accelerators)
     monkeypatch.setattr(env, 'on_fallback', lambda fallback: heard.append((fallback.device, fallback.next, fallback.error.code)))
     heard.clear()

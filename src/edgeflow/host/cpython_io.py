@@ -18,7 +18,6 @@ import httpx
 from edgeflow.errors import EdgeflowError
 from edgeflow.host import port
 from edgeflow.host.cpython_arrays import new_bytes
-from edgeflow.host.port import Lent
 
 T = TypeVar('T')
 
@@ -156,15 +155,8 @@ class _Response:
         finally:
             await self.cancel()
 
-    async def sized_body(self, size: int, on_bytes: Callable[[int], None]) -> memoryview:
-        buffer, filled, rest = new_bytes(size), 0, bytearray()
-        async for part in self.chunks():
-            head = part[:size - filled]
-            buffer[filled:filled + len(head)] = head
-            filled += len(head)
-            rest += part[len(head):]
-            on_bytes(len(part))
-        return memoryview(bytes(buffer) + bytes(rest)) if rest else buffer[:filled]
+    async def store(self, size: int, on_bytes: Callable[[int], None], give: bool, more: int) -> None:
+        return None
 
     async def body(self) -> memoryview:
         whole = bytearray()
@@ -342,8 +334,8 @@ class _SqliteStore:
             )
         await self._run(work)
 
-    async def put_lent(self, key: str, value: Lent) -> None:
-        await self.put(key, value.data)
+    async def fetch(self, url: str, headers: dict[str, str], signal: AbortSignal | None, cache: str) -> None:
+        return None
 
     async def delete(self, key: str) -> None:
         def work() -> None:

@@ -313,6 +313,8 @@ class Place:
                 answer = await call.answer()
             finally:
                 stop_listening()
+            # What is named a GPU's from now on joins it.
+            worker.gpu = worker.gpu or device == 'webgpu'
             tenancy = Tenancy(page_pool(), worker, self._number)
             executable = RemoteExecutable(tenancy, read_placement(answer['placement']), read_memory(answer['memory']), cast(int, answer['flights']))
             self._worker = None

@@ -80,6 +80,19 @@ def test_on_the_gpu_a_model_fetches_what_its_operators_need(page: Page, server: 
     assert fetched(server, before) & GPU_PARTS == parts
 
 
+def test_a_decoder_fetches_what_sessions_need_while_it_loads(page: Page, server: Server) -> None:
+    before = len(server.site.log)
+    page.evaluate("""async url => {
+      const { loadModel } = await import('/dist/edgeflow.js');
+      globalThis.kept = await loadModel(url, { device: 'webgpu' });
+    }""", server.url('/models/smollm2-mini/onnx/model.onnx'))
+    for _ in range(100):
+        if 'edgeflow-gpusessions.js' in fetched(server, before):
+            break
+        page.wait_for_timeout(50)
+    assert {'edgeflow-gpusessions.js', 'edgeflow-gpusequences.js'} <= fetched(server, before)
+
+
 def test_the_first_bytes_of_a_model_tell_which_part_to_fetch(page: Page, server: Server) -> None:
     # Its weights are not to be had, so that it never comes to looking at its graph: only the head can have told.
     before = len(server.site.log)

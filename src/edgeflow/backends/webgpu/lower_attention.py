@@ -205,7 +205,8 @@ def lower_cached_attention(b: GpuBuilder, node: Node, inputs: list[Value | None]
         return False
     dims = [q.shape[0], q.shape[1], q.shape[2], keys.shape[2], q.shape[3], values.shape[3], q.shape[1] // keys.shape[1]]
     call = Attention(q, keys, values, output, dims, row_major(q.shape)[:3], row_major(keys.shape)[:3], row_major(values.shape)[:3],
-                     row_major(output.shape)[:3], number_of(node, 'scale', 1.0), guard=int_of(node, 'guard') != 0)
+                     row_major(output.shape)[:3], number_of(node, 'scale', 1.0))
+    call.guard = int_of(node, 'guard') != 0
     return attention(b, with_mask(call, mask))
 
 
@@ -234,8 +235,8 @@ def lower_contrib_attention(b: GpuBuilder, node: Node, inputs: list[Value | None
     dv = sizes[2] // heads
     rows = [length * width, d, width]
     call = Attention(projected, projected, projected, output, [batch, heads, length, length, d, dv, 1], rows, rows, [length * width, dv, width],
-                     [length * sizes[2], dv, sizes[2]], number_of(node, 'scale', 0.0) or 1.0 / d ** 0.5, [0, sizes[0], sizes[0] + sizes[1]],
-                     causal=int_of(node, 'unidirectional') != 0)
+                     [length * sizes[2], dv, sizes[2]], number_of(node, 'scale', 0.0) or 1.0 / d ** 0.5, [0, sizes[0], sizes[0] + sizes[1]])
+    call.causal = int_of(node, 'unidirectional') != 0
     if bias is not None:
         call.mask = bias
         call.mask_strides = broadcast_strides(bias.shape, call.dims[:4])

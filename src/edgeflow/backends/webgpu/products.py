@@ -219,8 +219,9 @@ def dispatch_parts(b: GpuBuilder, product: Product) -> bool:
         if part is parts[-1]:
             return dispatch_product(b, replace(product, a=a, b=some_b, k=part[1], partial=partial))
         y = b.temporary('float32', product.y.shape)
-        if not dispatch_product(b, Product(a, some_b, y, product.m, product.n, part[1], product.a_row, product.a_column, product.b_row, product.b_column, product.a_dims,
-                                           product.b_dims, product.alpha, partial=partial)):
+        summed = Product(a, some_b, y, product.m, product.n, part[1], product.a_row, product.a_column, product.b_row, product.b_column, product.a_dims, product.b_dims, product.alpha)
+        summed.partial = partial
+        if not dispatch_product(b, summed):
             return False
         partial = y
     return False
@@ -336,7 +337,7 @@ def part_words(part: Batch, a: int, b: int, y: int) -> list[int]:
 # No branches in what is inlined often: SwiftShader compiles many of them for minutes.
 LOAD_ONES = 'return vec4f(' + ', '.join([f'select(0.0, f32(a[at + (k + {i}u) * p.a_column]), k + {i}u < p.k)' for i in range(4)]) + ');'
 PLACE_ROWS = '''$for q $NB {
-    tile_b[t + #qu * THREADS] = b#q;
+    place_b((t + #qu * THREADS) / COLUMNS, (t + #qu * THREADS) % COLUMNS, b#q);
 $}'''
 PLACE_ACROSS = '''    place_four(t, mat4x4f(b0, b1, b2, b3));'''
 SUM_ROWS = '''$for l 4 {

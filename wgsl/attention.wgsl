@@ -108,7 +108,7 @@ $}
   workgroupBarrier();
 $for i $TM {
 $for c $C {
-  if (group.x * ROWS + #iu * 8u + y < p.s & x + #cu * 8u < E) {
+  if ((group.x * ROWS + #iu * 8u + y < p.s) & (x + #cu * 8u < E)) {
     o[(batch * p.o0 + head * p.o1 + row#i * p.o2) / 4u + x + #cu * 8u] = $S(r#i_#c * shrinks[#iu * 8u + y]);
   }
 $}

@@ -242,9 +242,9 @@ def shader_source(name: str) -> str:
 
 
 def ops_named(head: Bytes) -> list[str]:
-    """The operators of the nodes (NodeProto.op_type) in the first bytes of an ONNX file, and perhaps a few names more."""
+    """The operators of the nodes (NodeProto.op_type) in the first bytes of an ONNX file, perhaps a few names more, and 'past_key_values' if that is there."""
     __pragma__('js', r'''
-    return [...new TextDecoder('latin1').decode(head).matchAll(/"([\x02-\x3f])(?=(\w+))/g)].map(([, size, name]) => name.slice(0, size.charCodeAt()));
+    return [...new TextDecoder('latin1').decode(head).matchAll(/"([\x02-\x3f])(?=(\w+))|past_key_values/g)].map(([all, size, name]) => size ? name.slice(0, size.charCodeAt()) : all);
     ''')
 
 

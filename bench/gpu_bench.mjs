@@ -162,7 +162,8 @@ async function drawn() {
   const generator = await pipeline('text-generation', path.join(folder, 'decoder'), { dtype: 'q4f16', device: 'webgpu' }), prompt = numbers(16, 49000).map(id => `t${id}`).join(' ');
   const ways = {
     greedy: { doSample: false }, 'top-k 50, top-p 0.9': { topK: 50, topP: 0.9 }, 'top-p 0.9': { topP: 0.9 }, 'temperature alone': { temperature: 0.8 },
-    'on the CPU (with a penalty), top-k 50, top-p 0.9': { topK: 50, topP: 0.9, repetitionPenalty: 1.1 },
+    'top-k 50, top-p 0.9, repetition penalty': { topK: 50, topP: 0.9, repetitionPenalty: 1.1 },
+    'top-k 50, top-p 0.9, by the CPU (for n-grams)': { topK: 50, topP: 0.9, noRepeatNgramSize: 3 },
   };
   const rates = {};
   for (let round = 0; round < 4; round++) {

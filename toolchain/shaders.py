@@ -27,7 +27,7 @@ from toolchain.stamp import when_changed
 SOURCES = ROOT / 'wgsl'
 # The module of each part's kernels, and which these are; all others are in shaders.js.
 PARTS = {
-    'gpusessions': ['cached_append', 'cached_attend', 'cached_query', 'cached_step', 'draw', 'step_product'],
+    'gpusessions': ['cached_append', 'cached_attend', 'cached_query', 'cached_step', 'draw', 'penalize', 'step_product'],
     'gpusequences': ['arg', 'scan', 'topk'],
     'gpuvision': ['conv_direct'],
     'gpuquantized': ['matmul_blocks', 'matvec_blocks', 'matvec_words', 'pack_blocks', 'pack_bytes'],

@@ -98,7 +98,7 @@ def test_what_lies_in_files_is_read_there_by_who_can(page: Page, server: Server,
 def test_a_lost_worker_is_done_without(page: Page, server: Server, faults: FaultServer) -> None:
     data = random.Random(9).randbytes(3_000_000)
     file = ServedFile(data, rate=3_000_000)
-    args = [server.url('/dist/edgeflow.js'), faults.add(file), {'chunkSize': 600_000, 'connections': 1, 'retryDelay': 1}]
+    args = [server.url('/dist/edgeflow.js'), faults.add(file), {'chunkSize': 600_000, 'connections': 1, 'retryDelay': 1, 'stallTimeout': 600_000}]
     page.evaluate(f'args => {{ window.done = ({FETCH})(args); }}', args)
     page.wait_for_function('window.running?.progress().chunksDone >= 2', timeout=30_000, polling=10)
     page.evaluate("window.fetcher.dispatchEvent(new ErrorEvent('error', { cancelable: true }))")

@@ -18,6 +18,7 @@ from tests.engine.cases import MODELS
 PROMPT = 'Once upon a time there was'
 SETTINGS: list[dict[str, object]] = [
     {'temperature': 0.8, 'top_k': 50, 'top_p': 0.9}, {'temperature': 1.3}, {'top_p': 0.95, 'min_p': 0.02}, {'top_k': 5, 'min_new_tokens': 4, 'eos_token_id': 3},
+    {'top_k': 40, 'repetition_penalty': 1.3}, {'temperature': 1.1, 'presence_penalty': 0.5, 'frequency_penalty': 0.3},
 ]
 
 
@@ -86,7 +87,7 @@ async def test_rows_that_step_together(generator: TextGenerationPipeline, wanted
     assert rows == await chosen_here(generator, [PROMPT, 'Another text'], top_k=30, num_return_sequences=2)
 
 
-@pytest.mark.parametrize('options', [{'repetition_penalty': 1.2}, {'typical_p': 0.5}, {'logprobs': 1}, {'no_repeat_ngram_size': 2}], ids=str)
+@pytest.mark.parametrize('options', [{'logit_bias': {7: 1.5}}, {'typical_p': 0.5}, {'logprobs': 1}, {'no_repeat_ngram_size': 2}], ids=str)
 async def test_what_has_to_see_logits_sees_them(generator: TextGenerationPipeline, wanted: list[str], options: dict[str, object]) -> None:
     await ids_of(generator, temperature=0.9, max_new_tokens=4, **options)
     assert not any('#drawn' in outputs for outputs in wanted)

@@ -1,8 +1,8 @@
 """The JS side of the host seam: browsers (pages and workers) and Node. JS only; see host/port.py for the contract.
 
 Raw JS stands in `__pragma__('js', ...)`, as whole bodies of typed functions; names in it are the camelCase ones. The larger
-parts have files of their own: browser_arrays, browser_cache, browser_devices, browser_io (network, files), browser_scopes,
-browser_store, browser_tasks, browser_wasm, browser_workers; browser_text stands for host.text.
+parts have files of their own: browser_arrays, browser_cache, browser_devices, browser_files (what the store fetches), browser_folder (Node's
+store), browser_io (network, files), browser_scopes, browser_store, browser_tasks, browser_wasm, browser_workers; browser_text stands for host.text.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
+from edgeflow.backends.ahead import start_ahead
 from edgeflow.backends.choose import fetch_backend
 from edgeflow.backends.contract import HelperLink, KernelTime, Placement
 from edgeflow.backends.generation import GeneratingExecutable
@@ -57,6 +58,12 @@ class Arrival:
     files: ModelFiles
 
 
+async def begin_reading(files: ModelFiles, head: Bytes) -> None:
+    """Read the nodes with which a model begins: while its weights come, there is time for it."""
+    from edgeflow.onnx.reader import read_head
+    files.head = read_head(head)
+
+
 class Server:
     """Answers what comes through `port`."""
 
@@ -99,7 +106,9 @@ class Server:
         elif kind == 'external' or kind == 'work':
             start_task(lambda: self._survey(Order(message)))
         elif kind == 'reset':
-            self._arrival(message).preparation.reset(cast(str, message['location']))
+            arrival = self._arrival(message)
+            arrival.preparation.reset(cast(str, message['location']))
+            arrival.files = ModelFiles()
         elif kind == 'dispose':
             self._arrivals.pop(cast(int, message['number']), None)
             self._placements.pop(cast(int, message['number']), None)
@@ -166,8 +175,10 @@ class Server:
         number = cast(int, message['number'])
         if number not in self._arrivals:
             preparation = Preparation(self._give_back)
-            self._arrivals[number] = Arrival(preparation, ModelFiles())
-            start_task(lambda: fetch_backend(cast(str, message['device']), cast(int, message['shares']), preparation))
+            arrival = Arrival(preparation, ModelFiles())
+            preparation.on_head.append(lambda head: start_ahead(lambda: begin_reading(arrival.files, head)))
+            self._arrivals[number] = arrival
+            start_ahead(lambda: fetch_backend(cast(str, message['device']), cast(int, message['shares']), preparation))
         return self._arrivals[number]
 
     def _give_back(self, data: Bytes) -> None:

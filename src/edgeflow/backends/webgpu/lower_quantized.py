@@ -30,7 +30,7 @@ WORD_LANES = 256
 BLOCK = 32
 # As products.DIVISIONS, with the blocks of a tile for its k, for more rows than these; measured on an H100 (docs/decisions/gpu-products.md).
 ROUNDED_LEAST = 8
-ROUNDED_DIVISIONS: list[tuple[Division, int]] = [(Division(8, 1, 16, 8, 1), 72), (Division(4, 1, 16, 8, 1), 96), (Division(2, 1, 16, 8, 4), 0)]
+ROUNDED_DIVISIONS: list[tuple[Division, int]] = [(Division(8, 1, 16, 8, 2), 256), (Division(4, 1, 16, 8, 4), 72), (Division(2, 1, 16, 8, 4), 0)]
 MOST_TURNS = 8
 
 
@@ -350,7 +350,7 @@ def dispatch_rounded(b: GpuBuilder, product: Product, codes: Codes, block: int) 
     four = 'x[(row * p.k + k) / 4u]' if product.k % 4 == 0 else 'vec4f(' + ', '.join([f'select(0.0, x[row * p.k + k + {i}u], k + {i}u < p.k)' for i in range(4)]) + ')'
     if product.k % 4 == 0 and product.k % BLOCK != 0:
         four = f'select(vec4f(), {four}, k < p.k)'
-    b.dispatch('pack_blocks', [product.a, packed, scales], [m * blocks, product.k, blocks], b.spread(m * blocks, 64), None, {
+    b.dispatch('pack_blocks', [product.a, packed, scales], [m * blocks, product.k, blocks], b.spread(8 * m * blocks, 64), None, {
         '$X': 'vec4f' if product.k % 4 == 0 else 'f32', '$FOUR': four})
     bindings = [packed, product.b, product.y]
     declared: list[str] = []

@@ -27,6 +27,7 @@ from edgeflow.runtime.scheduler_task import RunContext
 from edgeflow.runtime.tensor import Tensor, describe
 
 if TYPE_CHECKING:
+    from edgeflow.runtime.ahead import Ahead
     from edgeflow.runtime.chain import Chain
 
 
@@ -267,7 +268,7 @@ class Model(Resource):
         for feed in request.feeds.values():
             if feed.held is not None:
                 return None
-        sent = executable.ahead(request.feeds, request.outputs, request.pauses)
+        sent: Ahead = executable.ahead(request.feeds, request.outputs, request.pauses)
         request.sent.append(sent)
         return sent.take_back
 

@@ -25,7 +25,7 @@ SOURCES = ROOT / 'wgsl'
 # The module of each part's kernels, and which these are; all others are in shaders.js.
 PARTS = {
     'gpusessions': ['cached_append', 'cached_attend', 'cached_query', 'cached_step', 'step_product'],
-    'gpuquantized': ['matvec_blocks', 'matvec_words', 'pack_bytes'],
+    'gpuquantized': ['matvec_blocks', 'matvec_words', 'pack_bytes', 'matmul_matrices'],
 }
 INCLUDE = re.compile(r'^[ \t]*//[ \t]*include[ \t]+(\S+)[ \t]*$', re.MULTILINE)
 

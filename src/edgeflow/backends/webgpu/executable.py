@@ -422,7 +422,8 @@ async def load_webgpu(graph: Graph, rests: Rests, image: Image | None = None) ->
         raise EdgeflowError('platform', "there is no GPU that WebGPU could use here; device 'wasm' needs none", {})
     first = await open_machine(graph, 1, image)
     await improve(graph, first, rests)
-    if is_quantized(graph):
+    # The kernel of matrix units, which hardly a browser offers, is there too.
+    if is_quantized(graph) or len(gpu.features.matrix) > 0:
         from edgeflow.backends.webgpu.lower_quantized import install_quantized
 
         install_quantized()

@@ -1,5 +1,5 @@
 // Measures models on a GPU in Node with Dawn (npm `webgpu`, the WebGPU of Chrome), beside onnxruntime-web's WebGPU in the same run:
-//   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [minilm] [four] [bert128] [bert512] [decode] [matrices]
+//   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [minilm] [four] [bert128] [bert512] [decode] [drawn] [pages] [matrices]
 // First each model of ours alone; then the two sides take turns of several runs each, since a single run would be measured in what the other side's
 // left behind: garbage, and a GPU at another clock. Figures, medians of all such runs, go to bench/gpu-node.json with the device's name.
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -18,7 +18,7 @@ const words = process.argv.slice(2);
 const out = words.includes('--out') ? words.splice(words.indexOf('--out'), 2)[1] : path.join(HERE, 'gpu-node.json');
 const withPeer = !words.includes('--without-peer');
 const [folder, ...asked] = words.filter(word => !word.startsWith('--'));
-const chosen = asked.length > 0 ? asked : [...Object.keys(SHAPES), 'decode', 'matrices'];
+const chosen = asked.length > 0 ? asked : [...Object.keys(SHAPES), 'decode', 'drawn', 'pages', 'matrices'];
 const WARM_MS = 400;
 
 const { create, globals } = await import('webgpu');
@@ -42,7 +42,7 @@ prototype.requestDevice = async function (...options) {
 };
 let bridged = false;
 
-const { loadModel, tensor, VERSION } = await import('../dist/edgeflow.js');
+const { loadModel, pipeline, tensor, VERSION } = await import('../dist/edgeflow.js');
 
 function numbers(count, below) {
   let state = 12345;
@@ -156,6 +156,66 @@ async function decode() {
   return row;
 }
 
+// The same shape in float16 (bench/gpu_models.py), by the pipeline: tokens a second of the likeliest text, of texts whose tokens are drawn on the GPU, and
+// of one whose logits the CPU has to see, in turns; and what the kernel that chooses takes.
+async function drawn() {
+  const generator = await pipeline('text-generation', path.join(folder, 'decoder'), { dtype: 'q4f16', device: 'webgpu' }), prompt = numbers(16, 49000).map(id => `t${id}`).join(' ');
+  const ways = {
+    greedy: { doSample: false }, 'top-k 50, top-p 0.9': { topK: 50, topP: 0.9 }, 'top-p 0.9': { topP: 0.9 }, 'temperature alone': { temperature: 0.8 },
+    'top-k 50, top-p 0.9, repetition penalty': { topK: 50, topP: 0.9, repetitionPenalty: 1.1 },
+    'top-k 50, top-p 0.9, by the CPU (for n-grams)': { topK: 50, topP: 0.9, noRepeatNgramSize: 3 },
+  };
+  const rates = {};
+  for (let round = 0; round < 4; round++) {
+    for (const [name, options] of Object.entries(ways)) {
+      let began = 0, made = 0, cpu;
+      for await (const event of generator.stream(prompt, { seed: name === 'greedy' ? undefined : 7, maxNewTokens: 180, eosTokenId: [], ...options })) {
+        if (++made === 20) [began, cpu] = [performance.now(), process.cpuUsage()];
+      }
+      const took = performance.now() - began, used = process.cpuUsage(cpu);
+      if (round > 0) (rates[name] ??= []).push({ tokens_per_s: 1000 * (made - 20) / took, cpu_share: (used.user + used.system) / 1000 / took });
+    }
+  }
+  generator.dispose();
+  return Object.entries(rates).map(([name, rounds]) => ({
+    name: `decode, q4f16, one stream by the pipeline: ${name}`, tokens_per_s: median(rounds.map(r => r.tokens_per_s)), cpu_share: median(rounds.map(r => r.cpu_share)),
+  }));
+}
+
+// The same shape with keys and values in pages: the prompt, tokens a second behind it, and bytes of pages a token.
+async function pages() {
+  const model = await loadModel(new Uint8Array(readFileSync(path.join(folder, 'decoder/onnx/model_q4f16.onnx'))), { device: 'webgpu' }), made = [];
+  for (const length of [64, 1024, 4096]) {
+    const prompt = numbers(length, 49000), prompts = [], steps = [];
+    let session, next;
+    for (let round = 0; round < 5; round++) {
+      session?.dispose();
+      session = await model.openSession();
+      const began = performance.now();
+      next = await session.prompt(prompt);
+      prompts.push(performance.now() - began);
+      for (let i = 0; i < 20; i++) next = await session.feed([next.tokenId]);
+      const from = performance.now();
+      for (let i = 0; i < 80; i++) next = await session.feed([next.tokenId]);
+      steps.push((performance.now() - from) / 80);
+    }
+    const kernels = async (session, ids) => {
+      const found = {};
+      for (const time of await session.profile(ids)) found[time.kernel] = Math.round((found[time.kernel] ?? 0) * 1e3 + time.ms * 1e3) / 1e3;
+      return found;
+    };
+    const bytes = session.memory().arena / (Math.ceil((length + 101) / 64) * 64), empty = await model.openSession();
+    made.push({
+      name: `decode, q4f16, behind a prompt of ${length} tokens`, prompt_ms: median(prompts), tokens_per_s: 1000 / median(steps), bytes_a_token: bytes,
+      step_kernels: await kernels(session, [next.tokenId]), prompt_kernels: await kernels(empty, prompt),
+    });
+    session.dispose();
+    empty.dispose();
+  }
+  model.dispose();
+  return made;
+}
+
 // Products of float16 weights (bench/gpu_models.py), by matrix units where the device has them, beside sums in float64. A GPU that was idle is slow at
 // first: so each timing by its clock comes right after many runs, whose factor and results stay on the GPU; run_ms: one of these.
 async function matrices() {
@@ -187,10 +247,10 @@ async function matrices() {
   return made;
 }
 
-const rows = [];
+const SEVERAL = { drawn, pages, matrices }, rows = [];
 for (const key of chosen) {
-  if (key === 'matrices') {
-    for (const row of await matrices()) {
+  if (SEVERAL[key]) {
+    for (const row of await SEVERAL[key]()) {
       rows.push(row);
       report();
     }

@@ -32,9 +32,10 @@ class Kernels:
 
     def __init__(self) -> None:
         from edgeflow.backends.webgpu.device import open_device
-        from edgeflow.backends.webgpu.lower_quantized import install_quantized
+        from edgeflow.backends.webgpu.lowerings import OTHERS
 
-        install_quantized()
+        for _, bring in OTHERS:
+            asyncio.run(bring())
         opened = asyncio.run(open_device())
         if opened is None:
             raise SystemExit('gpu_bench: no GPU adapter')

@@ -113,3 +113,41 @@ def bert(layers: int, hidden: int, heads: int, wide: int, vocabulary: int = 3052
     w.node('Identity', [x], ['last_hidden_state'])
     w.info('last_hidden_state', 'float32', ['batch', 'sequence', hidden], output=True)
     return w.model()
+
+
+def decoder(layers: int, hidden: int, heads: int, groups: int, wide: int, vocabulary: int, positions: int) -> bytes:
+    """A decoder in float16 with weights of 4 bits, as onnxruntime-genai writes it (q4f16): grouped queries, their rotary embedding, SwiGLU."""
+    w = Writer()
+    width = hidden // heads
+    half = lambda array: w.constant(array.astype(np.float16))  # noqa: E731
+    ones = half(np.ones(hidden))
+
+    def linear(x: str, k: int, n: int, names: int | list[str] = 1) -> str:
+        codes = w.constant(w.rng.integers(0, 256, (n, k // 32, 16), np.uint8))
+        scales = half(w.rng.uniform(0.5, 1.5, n * k // 32) / (5 * k**0.5))
+        return w.node('MatMulNBits', [x, codes, scales], names, domain='com.microsoft', K=k, N=n, bits=4, block_size=32, accuracy_level=4)
+
+    w.info('input_ids', 'int64', ['batch', 'sequence'])
+    w.info('attention_mask', 'int64', ['batch', 'total'])
+    last = w.node('Cast', [w.node('Sub', [w.node('ReduceSum', ['attention_mask', w.ints(1)], keepdims=0), w.ints(1)])], to=6)
+    total = w.node('Cast', [w.node('Gather', [w.node('Shape', ['attention_mask']), w.constant(np.array(1, np.int64))], axis=0)], to=6)
+    angles = np.arange(positions)[:, None] * 10000.0 ** -(np.arange(width // 2) / (width // 2))
+    tables = [half(np.cos(angles)), half(np.sin(angles))]
+    x = w.node('Gather', [half(w.rng.standard_normal((vocabulary, hidden))), 'input_ids'])
+    normed = w.node('SimplifiedLayerNormalization', [x, ones], epsilon=1e-5, axis=-1, stash_type=1)
+    for layer in range(layers):
+        names = [f'{name}.{layer}.{kind}' for name in ('past_key_values', 'present') for kind in ('key', 'value')]
+        for i, name in enumerate(names):
+            w.info(name, 'float16', ['batch', groups, 'past' if i < 2 else 'total', width], output=i > 1)
+        context = w.node('GroupQueryAttention', [linear(normed, hidden, hidden + 2 * groups * width), '', '', *names[:2], last, total, *tables],
+                         ['context' + names[0], *names[2:]], domain='com.microsoft', num_heads=heads, kv_num_heads=groups, do_rotary=1)
+        added = [f'normed.{2 * layer}', '', '', f'x.{2 * layer}', f'normed.{2 * layer + 1}', '', '', f'x.{2 * layer + 1}']
+        w.node('SkipSimplifiedLayerNormalization', [x, linear(context, hidden, hidden), ones], added[:4], domain='com.microsoft', epsilon=1e-5)
+        gate = linear(added[0], hidden, wide)
+        gate = w.node('Mul', [gate, w.node('Sigmoid', [gate])])
+        down = linear(w.node('Mul', [gate, linear(added[0], hidden, wide)]), wide, hidden)
+        w.node('SkipSimplifiedLayerNormalization', [added[3], down, ones], added[4:], domain='com.microsoft', epsilon=1e-5)
+        normed, x = added[4], added[7]
+    linear(normed, hidden, vocabulary, ['logits'])
+    w.info('logits', 'float16', ['batch', 'sequence', vocabulary], output=True)
+    return w.model()

@@ -79,7 +79,7 @@ def minify(files: list[Path]) -> None:
 def bundle_inputs() -> list[Path]:
     packages = [NODE_MODULES / name / 'package.json' for name in [*BUNDLED_PACKAGES, 'esbuild', 'oxc-minify']]
     modules = [path for folder in (MODULES / 'edgeflow', MODULES / 'runtime', PARTS) for path in folder.glob('**/*.js')]
-    return [*modules, *packages, properties.LIST, MINIFY, ROOT / 'toolchain' / 'bundle.py']
+    return [*modules, *packages, properties.LIST, MINIFY, *(ROOT / 'toolchain' / name for name in ('bundle.py', 'parts.py'))]
 
 
 def bundle() -> None:

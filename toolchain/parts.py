@@ -4,9 +4,9 @@
 else may use a part's modules at run time but by an import inside an `async def`, which fetches the part and becomes
 `const { X } = await ...` in JS; annotations may name them as ever.
 
-A part's file is one function: it takes what the part uses of the rest of edgeflow, and of the parts that it needs, in one array, and gives what others import of it. So the
-file is the same for the ES module, the script tag and a worker started through a blob, and nothing is in two files. In `build/js`, where
-the unit tests run, parts are ordinary modules.
+A part's file is one function: it takes an array of what the parts that it needs give, then all that any part uses of edgeflow.js, and gives what
+others import of it: by its name what edgeflow.js does, by a number what other parts do. So the file is the same for the ES module, the script tag
+and a worker started through a blob, and nothing is in two files. In `build/js`, where the unit tests run, parts are ordinary modules.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ REGISTRY = 'edgeflow/$parts.js'
 CORE = 'edgeflow/$core.js'
 OPENER = 'edgeflow/host/browser_parts.js'
 ENTRY = 'index.js'
-FREE_NAME = 'edgeflowCore'
+FREE_NAME = '$$'
 
 # Where the generator left an import inside a function: the path of the module's JS below the output folder.
 _NOTE = re.compile('\x0e(.*?)\x0f')
@@ -34,7 +34,7 @@ _IMPORT = re.compile(r"^import \{ (?P<items>[^}]*) \} from '(?P<path>[^']+)';$",
 _NAMESPACE = re.compile(r"^import \* as .* from '(?P<path>[^']+)';$", re.MULTILINE)
 
 
-# (path, name) of what is imported -> its place in an array.
+# (path, name) of what is imported -> its number.
 Places = dict[tuple[str, str], int]
 
 
@@ -105,7 +105,9 @@ class Parts:
                     wanted[part].add((target, name))
         texts = {path: self.resolved(text, path, True) for path, text in sorted(texts.items())}
         users: dict[tuple[str, str], set[str]] = {}
-        below: dict[str, Places] = {part: {} for part in self.patterns}
+        # Of each part: what other parts take of it.
+        given: dict[str, Places] = {part: {} for part in self.patterns}
+        taken: dict[str, list[tuple[str, str]]] = {part: [] for part in self.patterns}
         for path, text in texts.items():
             here = self.of_path(path)
             for target, names in imports(text, path) if here is not None else []:
@@ -114,20 +116,24 @@ class Parts:
                     if there is None:
                         users.setdefault((target, name), set()).add(here)
                     elif there in self.needs.get(here, []):
-                        below[here].setdefault((target, name), len(below[here]))
-                        wanted[there].add((target, name))
+                        given[there].setdefault((target, name), len(given[there]))
+                        taken[here].append((target, name))
         # What many parts use comes first, so that few have gaps before what they use.
         core = {key: place for place, key in enumerate(sorted(users, key=lambda key: (-len(users[key]), sorted(users[key]))))}
         made = {f'bundle/{path}': text for path, text in texts.items() if self.of_path(path) is None}
         for part in self.patterns:
+            below = {key: place for place, key in enumerate(dict.fromkeys(taken[part]))}
             for path, text in texts.items():
                 if self.of_path(path) == part:
-                    made[f'parts/{part}/{path}'] = self._part_module(text, path, core, below[part])
-            made[f'parts/{part}/{ENTRY}'] = ''.join(f"export {{ {name} }} from './{target}';\n" for target, name in sorted(wanted[part]))
-            used = {place for key, place in core.items() if part in users[key]} | {len(core) + place for place in below[part].values()}
-            made[f'parts/{part}/{CORE}'] = f"export const [{', '.join(f'${place}' if place in used else '' for place in range(max(used, default=-1) + 1))}] = {FREE_NAME};\n"
+                    made[f'parts/{part}/{path}'] = self._part_module(text, path, core, below)
+            entries = [f"export {{ {name} }} from './{target}';\n" for target, name in sorted(wanted[part])]
+            entries += [f"export {{ {name} as ${place} }} from './{target}';\n" for (target, name), place in given[part].items()]
+            made[f'parts/{part}/{ENTRY}'] = ''.join(entries)
+            needs = self.needs.get(part, [])
+            parcels = [[f"'${given[there][key]}': ${len(core) + place}" for key, place in below.items() if self.of_path(key[0]) == there] for there in needs]
+            made[f'parts/{part}/{CORE}'] = core_module(parcels, [place for key, place in core.items() if part in users[key]])
         if self.patterns:
-            made[f'bundle/{REGISTRY}'] = self._registry(core, below, fingerprint(made))
+            made[f'bundle/{REGISTRY}'] = self._registry(core, fingerprint(made))
         return made
 
     def _part_module(self, text: str, path: str, core: Places, below: Places) -> str:
@@ -145,31 +151,47 @@ class Parts:
 
         return _IMPORT.sub(replacement, text)
 
-    def _registry(self, core: Places, below: dict[str, Places], build: str) -> str:
-        lines = [f"import {{ addressParts, openPart }} from '{relative(OPENER, REGISTRY)}';\n"]
+    def _registry(self, core: Places, build: str) -> str:
+        lines = [f"import {{ knowParts, openPart }} from '{relative(OPENER, REGISTRY)}';\n"]
         for (target, name), index in core.items():
             if target != REGISTRY:
                 lines.append(f"import {{ {name} as ${index} }} from '{relative(target, REGISTRY)}';\n")
         here = [name if target == REGISTRY else f'${index}' for (target, name), index in core.items()]
         lines.append(f"const core = () => [{', '.join(here)}];\n")
-        addresses = ', '.join(f"'{part}': () => new URL('./edgeflow-{part}.js', import.meta.url).href" for part in self.patterns)
-        lines.append(f"const build = '{build}';\naddressParts({{ {addresses} }});\n")
+        addresses = ', '.join(f"'{part}': () => new URL('./edgeflow-{part}.js', import.meta.url)" for part in self.patterns)
+        lines.append(f"const build = '{build}';\nknowParts(build, core, {{ {addresses} }});\n")
         for part in self.patterns:
-            needs = self.needs.get(part, [])
-            # Quoted: a member of the same name may be shortened, what a part gives is not.
-            given = [f"made[{needs.index(self.of_path(target))}]['{name}']" for target, name in below[part]]
-            if needs:
-                opened = ', '.join(f'${other}()' for other in needs)
-                lines.append(f"export const ${part} = () => openPart('{part}', build, () => Promise.all([{opened}]).then(made => [...core(), {', '.join(given)}]));\n")
-            else:
-                lines.append(f"export const ${part} = () => openPart('{part}', build, core);\n")
+            arguments = ', '.join([f"'{part}'", *(f'${other}' for other in self.needs.get(part, []))])
+            lines.append(f'export const ${part} = () => openPart({arguments});\n')
         return ''.join(lines)
 
 
+def core_module(parcels: list[list[str]], places: list[int]) -> str:
+    """The module by which a part takes apart what it is given. parcels: bindings of what each needed part gives; places: of what edgeflow.js gives, in order.
+
+    What lies far behind others is taken by its number, which is shorter than a comma for each gap.
+    """
+    here = len(parcels)
+
+    def array(count: int) -> str:
+        known = set(places[:count])
+        last = places[count - 1] if count else -1
+        dense = [f'{{ {", ".join(parcel)} }}' if parcel else '' for parcel in parcels] + [f'${place}' if place in known else '' for place in range(last + 1)]
+        far = [f'{here + place}: ${place}' for place in places[count:]]
+        texts = [f'[{", ".join(dense)}]'] if any(dense) else []
+        return 'export const ' + ', '.join(f'{text} = {FREE_NAME}' for text in [*texts, *([f'{{ {", ".join(far)} }}'] if far else [])]) + ';\n'
+
+    # As esbuild writes it, without spaces.
+    return min((array(count) for count in range(len(places) + 1)), key=lambda text: len(text.replace(' ', ''))) if parcels or places else ''
+
+
 def wrapping(registry: str) -> tuple[str, str]:
-    """What stands before and after the module of a part in its file."""
+    """What stands before and after the module of a part in its file.
+
+    A function in brackets is one that engines compile at once, while the file is fetched: an arrow is read twice, the second time when it is called.
+    """
     build = re.search(r"build = '(\w+)'", registry)[1]
-    return f"export const build='{build}';export default {FREE_NAME}=>{{", '}'
+    return f"export const build='{build}';export default(function({FREE_NAME}){{", '})'
 
 
 def wrapped(text: str) -> str:

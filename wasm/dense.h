@@ -28,6 +28,57 @@ static inline int min_int(int a, int b) { return a < b ? a : b; }
 static inline int next_rows(int left, int most) { return left >= 2 * most ? most : left > most ? ceil_div(left, 2) : left; }
 static inline int round_panel(int n) { return ceil_div(n, PANEL) * PANEL; }
 
+#ifdef __wasm_relaxed_simd__
+enum { WIDE_ROWS = 2, WIDE_PANELS = 3 };
+
+// Of `rows` (none of fewer than `least`), those that wide tiles take: what is left then are tiles of 6 rows and at most one of 5.
+static inline int wide_rows(int rows, int least) {
+  const int left = rows % 6;
+  return rows < least || left == 5 ? 0 : (left + 1) & ~1;
+}
+
+// c = start + a @ b for two rows of three panels. One step is a float, or four bytes (`integers`), of each row and of each of a panel's 8 columns.
+// In bytes: lda, panel (from one to the next); in elements of 4 bytes: start_panel, c_panel, ldc. start is one row.
+SIMD void wide_tile(const int integers, const char *a, size_t lda, const char *b, size_t panel, int steps, const void *start, size_t start_panel,
+                    void *c, size_t ldc, size_t c_panel) {
+  enum { VECTORS = 2 * WIDE_PANELS };
+  v128_t sums[VECTORS][WIDE_ROWS];
+  const char *row[] = {a, a + lda}, *from[] = {b, b + panel, b + 2 * panel};
+  UNROLL for (unsigned v = 0; v < VECTORS; v++) {
+    sums[v][0] = sums[v][1] = wasm_v128_load((const int32_t *)start + v / 2 * start_panel + v % 2 * 4u);
+  }
+#define WIDE_STEP(u)                                                                                   \
+  {                                                                                                    \
+    const v128_t x[] = {wasm_v128_load32_splat(row[0] + u * 4u), wasm_v128_load32_splat(row[1] + u * 4u)}; \
+    UNROLL for (unsigned v = 0; v < VECTORS; v++) {                                                    \
+      const v128_t y = wasm_v128_load(from[v / 2] + u * 32u + v % 2 * 16u);                            \
+      UNROLL for (unsigned r = 0; r < WIDE_ROWS; r++) {                                                \
+        sums[v][r] = integers ? wasm_i32x4_relaxed_dot_i8x16_i7x16_add(y, x[r], sums[v][r]) : madd(x[r], y, sums[v][r]); \
+        KEEP_VECTOR(sums[v][r]);                                                                       \
+      }                                                                                                \
+    }                                                                                                  \
+  }
+#pragma clang loop unroll(disable)
+  for (; steps >= 2; steps -= 2) {
+    UNROLL for (unsigned u = 0; u < 2; u++) WIDE_STEP(u)
+    UNROLL for (unsigned i = 0; i < WIDE_PANELS; i++) {
+      from[i] += 64;
+      KEEP(from[i]);
+    }
+    UNROLL for (unsigned r = 0; r < WIDE_ROWS; r++) {
+      row[r] += 8;
+      KEEP(row[r]);
+    }
+  }
+  if (steps) WIDE_STEP(0u)
+  UNROLL for (unsigned v = 0; v < VECTORS; v++) {
+    UNROLL for (unsigned r = 0; r < WIDE_ROWS; r++) wasm_v128_store((int32_t *)c + v / 2 * c_panel + r * ldc + v % 2 * 4u, sums[v][r]);
+  }
+}
+#else
+enum { WIDE_PANELS = 1 };
+#endif
+
 // x[rows, columns] = act(x), rows ld apart.
 void activate(int activation, float *x, int rows, int columns, int ld);
 

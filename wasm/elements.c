@@ -102,25 +102,20 @@ static uint32_t narrow(double x, int type) {
 
 #define NO_VECTORS _Pragma("clang loop vectorize(disable) unroll(disable)")
 
-#define LOAD(TYPE_ID, T, VECTORS)                                          \
-  case TYPE_ID: {                                                          \
-    const T *p = (const T *)base + index;                                  \
-    VECTORS for (int i = 0; i < n; i++) out[i] = p[(ptrdiff_t)i * stride]; \
-    break;                                                                 \
-  }
+// In one loop around the cases: short, and what moves many elements has a way of its own.
+#define LOAD(TYPE_ID, T) \
+  case TYPE_ID: out[i] = ((const T *)base)[at]; break;
 
-#define LOAD_INTEGERS                                                        \
-  LOAD(U8, uint8_t, NO_VECTORS)                                              \
-  LOAD(I8, int8_t, NO_VECTORS)                                               \
-  LOAD(U16, uint16_t, NO_VECTORS)                                            \
-  LOAD(I16, int16_t, NO_VECTORS)                                             \
-  LOAD(I32, int32_t, NO_VECTORS)                                             \
-  LOAD(U32, uint32_t, NO_VECTORS)                                            \
-  LOAD(I64, int64_t, NO_VECTORS)                                             \
-  case U4: case I4: case U2: case I2:                                        \
-    NO_VECTORS for (int i = 0; i < n; i++) {                                 \
-      out[i] = few_bits(type, load_code(type | packed, base, index + i * stride)); \
-    }                                                                        \
+#define LOAD_INTEGERS                                                \
+  LOAD(U8, uint8_t)                                                  \
+  LOAD(I8, int8_t)                                                   \
+  LOAD(U16, uint16_t)                                                \
+  LOAD(I16, int16_t)                                                 \
+  LOAD(I32, int32_t)                                                 \
+  LOAD(U32, uint32_t)                                                \
+  LOAD(I64, int64_t)                                                 \
+  case U4: case I4: case U2: case I2:                                \
+    out[i] = few_bits(type, load_code(type | packed, base, at));     \
     break;
 
 static int bits_of(int type) { return type == U2 || type == I2 ? 2 : type == U4 || type == I4 || type == F4E2M1 ? 4 : 8; }
@@ -145,55 +140,40 @@ void load_f64(int type, const void *base, int index, int stride, int n, double *
     return;
   }
   if (type == BOOL) type = U8;
-  int packed = type & PACKED;
+  const int packed = type & PACKED;
   type &= ~PACKED;
-  switch (type) {
-    LOAD(F32, float, NO_VECTORS)
-    LOAD(F64, double, NO_VECTORS)
-    LOAD_INTEGERS
-    LOAD(U64, uint64_t, NO_VECTORS)
-    case F16:
-    case BF16:
-      NO_VECTORS for (int i = 0; i < n; i++) {
-        uint16_t bits = ((const uint16_t *)base)[index + i * stride];
-        out[i] = widen(bits, type);
-      }
-      break;
-    case F8E4M3: case F8E4M3 + 1: case F8E4M3 + 2: case F8E4M3 + 3: case F4E2M1: case F8E8M0:
-      NO_VECTORS for (int i = 0; i < n; i++) {
-        out[i] = widen((uint32_t)(load_code(type | packed, base, index + i * stride) & (type == F4E2M1 ? 15 : 255)), type);
-      }
-      break;
+  NO_VECTORS for (int i = 0, at = index; i < n; i++, at += stride) {
+    switch (type) {
+      LOAD(F32, float)
+      LOAD(F64, double)
+      LOAD_INTEGERS
+      LOAD(U64, uint64_t)
+      case F16: case BF16: out[i] = widen(((const uint16_t *)base)[at], type); break;
+      case F8E4M3: case F8E4M3 + 1: case F8E4M3 + 2: case F8E4M3 + 3: case F4E2M1: case F8E8M0:
+        out[i] = widen((uint32_t)(load_code(type | packed, base, at) & (type == F4E2M1 ? 15 : 255)), type);
+        break;
+    }
   }
 }
 
 void load_i64(int type, const void *base, int index, int stride, int n, int64_t *out) {
   if (type == BOOL) type = U8;
   if (type == U64) type = I64;
-  int packed = type & PACKED;
+  const int packed = type & PACKED;
   type &= ~PACKED;
-  switch (type) { LOAD_INTEGERS }
+  NO_VECTORS for (int i = 0, at = index; i < n; i++, at += stride) {
+    switch (type) { LOAD_INTEGERS }
+  }
 }
 
-#define STORE(TYPE_ID, T, EXPRESSION)                               \
-  case TYPE_ID: {                                                   \
-    T *p = (T *)base + index;                                       \
-    NO_VECTORS for (int i = 0; i < n; i++) p[i] = (T)(EXPRESSION);  \
-    break;                                                          \
-  }
+#define STORE(TYPE_ID, T, EXPRESSION) \
+  case TYPE_ID: ((T *)base)[index + i] = (T)(EXPRESSION); break;
 
-#define STORE_SMALL(NUMBER)                                                        \
-    STORE(F16, uint16_t, narrow(NUMBER, type))                                     \
-    STORE(BF16, uint16_t, narrow(NUMBER, type))                                    \
-    case U4: case I4: case U2: case I2: {                                          \
-      int8_t *p = (int8_t *)base + index;                                          \
-      NO_VECTORS for (int i = 0; i < n; i++) p[i] = (int8_t)few_bits(type, (int)x[i]); \
-      break;                                                                       \
-    }                                                                              \
-    default: {                                                                     \
-      uint8_t *p = (uint8_t *)base + index;                                        \
-      NO_VECTORS for (int i = 0; i < n; i++) p[i] = (uint8_t)narrow(NUMBER, type); \
-    }
+#define STORE_SMALL(NUMBER)                                                                   \
+  STORE(F16, uint16_t, narrow(NUMBER, type))                                                  \
+  STORE(BF16, uint16_t, narrow(NUMBER, type))                                                 \
+  case U4: case I4: case U2: case I2: ((int8_t *)base)[index + i] = (int8_t)few_bits(type, (int)x[i]); break; \
+  default: ((uint8_t *)base)[index + i] = (uint8_t)narrow(NUMBER, type);
 
 static inline int64_t whole(double x) { return __builtin_wasm_trunc_saturate_s_i64_f64(x); }
 
@@ -205,16 +185,18 @@ void store_f64(int type, void *base, int index, int n, const double *x) {
   }
   if (type == U8) type = I8;
   if (type == U16) type = I16;
-  switch (type) {
-    STORE(F64, double, x[i])
-    STORE(BOOL, uint8_t, x[i] != 0)
-    STORE(I8, int8_t, whole(x[i]))
-    STORE(I16, int16_t, whole(x[i]))
-    STORE(I32, int32_t, __builtin_wasm_trunc_saturate_s_i32_f64(x[i]))
-    STORE(U32, uint32_t, __builtin_wasm_trunc_saturate_u_i32_f64(x[i]))
-    STORE(I64, int64_t, whole(x[i]))
-    STORE(U64, uint64_t, __builtin_wasm_trunc_saturate_u_i64_f64(x[i]))
-    STORE_SMALL(x[i])
+  NO_VECTORS for (int i = 0; i < n; i++) {
+    switch (type) {
+      STORE(F64, double, x[i])
+      STORE(BOOL, uint8_t, x[i] != 0)
+      STORE(I8, int8_t, whole(x[i]))
+      STORE(I16, int16_t, whole(x[i]))
+      STORE(I32, int32_t, __builtin_wasm_trunc_saturate_s_i32_f64(x[i]))
+      STORE(U32, uint32_t, __builtin_wasm_trunc_saturate_u_i32_f64(x[i]))
+      STORE(I64, int64_t, whole(x[i]))
+      STORE(U64, uint64_t, __builtin_wasm_trunc_saturate_u_i64_f64(x[i]))
+      STORE_SMALL(x[i])
+    }
   }
 }
 
@@ -223,15 +205,17 @@ void store_i64(int type, void *base, int index, int n, const int64_t *x) {
   if (type == U16) type = I16;
   if (type == U32) type = I32;
   if (type == U64) type = I64;
-  switch (type) {
-    STORE(F32, float, x[i])
-    STORE(F64, double, x[i])
-    STORE(BOOL, uint8_t, x[i] != 0)
-    STORE(I8, int8_t, x[i])
-    STORE(I16, int16_t, x[i])
-    STORE(I32, int32_t, x[i])
-    STORE(I64, int64_t, x[i])
-    STORE_SMALL((double)x[i])
+  NO_VECTORS for (int i = 0; i < n; i++) {
+    switch (type) {
+      STORE(F32, float, x[i])
+      STORE(F64, double, x[i])
+      STORE(BOOL, uint8_t, x[i] != 0)
+      STORE(I8, int8_t, x[i])
+      STORE(I16, int16_t, x[i])
+      STORE(I32, int32_t, x[i])
+      STORE(I64, int64_t, x[i])
+      STORE_SMALL((double)x[i])
+    }
   }
 }
 

@@ -6,9 +6,12 @@ SMALL_CODE
 
 // --- binary operations on blocks in one domain -----------------------------------------------------------------------------
 
-#define EACH(EXPRESSION)                              \
-  _Pragma("clang loop unroll(disable)") for (int i = 0; i < n; i++) y[i] = (EXPRESSION); \
-  return 0
+#define NO_VECTORS _Pragma("clang loop vectorize(disable) unroll(disable)")
+
+// One loop around the cases of a switch: short, and slower than a loop in each by little beside the detour through wide numbers.
+#define EACH(EXPRESSION) \
+  y[i] = (EXPRESSION);   \
+  break
 
 static double floored_fmod(double a, double b) {
   double r = fmod_f64(a, b);
@@ -19,22 +22,26 @@ static double floored_fmod(double a, double b) {
 // Comparisons write int64 0 or 1 over the doubles' place.
 static int combine_f64(int op, const double *a, const double *b, double *y, int n) {
   int64_t *z = (int64_t *)y;
-  switch (op) {
-    case ADD: EACH(a[i] + b[i]);
-    case SUB: EACH(a[i] - b[i]);
-    case MUL: EACH(a[i] * b[i]);
-    case DIV: EACH(a[i] / b[i]);
-    case MIN: EACH(a[i] < b[i] || a[i] != a[i] ? a[i] : b[i]);
-    case MAX: EACH(a[i] > b[i] || a[i] != a[i] ? a[i] : b[i]);
-    case POW: EACH(pow_f64(a[i], b[i]));
-    case MOD: EACH(floored_fmod(a[i], b[i]));
-    case FMOD: EACH(fmod_f64(a[i], b[i]));
-    case PRELU: EACH(a[i] < 0 ? a[i] * b[i] : a[i]);
-    case EQUAL: for (int i = 0; i < n; i++) z[i] = a[i] == b[i]; return 0;
-    case LESS: for (int i = 0; i < n; i++) z[i] = a[i] < b[i]; return 0;
-    case LESS_EQUAL: for (int i = 0; i < n; i++) z[i] = a[i] <= b[i]; return 0;
-    default: return ERROR_TYPE;
+  NO_VECTORS for (int i = 0; i < n; i++) {
+    const double p = a[i], q = b[i];
+    switch (op) {
+      case ADD: EACH(p + q);
+      case SUB: EACH(p - q);
+      case MUL: EACH(p * q);
+      case DIV: EACH(p / q);
+      case MIN: EACH(p < q || p != p ? p : q);
+      case MAX: EACH(p > q || p != p ? p : q);
+      case POW: EACH(pow_f64(p, q));
+      case MOD: EACH(floored_fmod(p, q));
+      case FMOD: EACH(fmod_f64(p, q));
+      case PRELU: EACH(p < 0 ? p * q : p);
+      case EQUAL: z[i] = p == q; break;
+      case LESS: z[i] = p < q; break;
+      case LESS_EQUAL: z[i] = p <= q; break;
+      default: return ERROR_TYPE;
+    }
   }
+  return 0;
 }
 
 static int64_t power(int64_t x, int64_t y) {
@@ -67,42 +74,36 @@ static int64_t shift_left(int64_t a, int64_t by) { return (uint64_t)by < 64 ? (i
 static int64_t shift_right(int64_t a, int64_t by) { return a >> ((uint64_t)by < 64 ? by : 63); }
 static int64_t shift_right_unsigned(int64_t a, int64_t by) { return (uint64_t)by < 64 ? (int64_t)((uint64_t)a >> by) : 0; }
 
+static int less(int64_t a, int64_t b, int is_unsigned) { return is_unsigned ? (uint64_t)a < (uint64_t)b : a < b; }
+
 SMALL static int combine_i64(int op, int is_unsigned, const int64_t *a, const int64_t *b, int64_t *y, int n) {
-  const uint64_t *ua = (const uint64_t *)a, *ub = (const uint64_t *)b;
   if ((op == DIV || op == MOD || op == FMOD) && has_zero(b, n)) return ERROR_DIVISION;
-  if (is_unsigned) {
+  NO_VECTORS for (int i = 0; i < n; i++) {
+    const int64_t p = a[i], q = b[i];
+    const uint64_t up = (uint64_t)p, uq = (uint64_t)q;
     switch (op) {
-      case DIV: EACH((int64_t)(ua[i] / ub[i]));
-      case MOD: case FMOD: EACH((int64_t)(ua[i] % ub[i]));
-      case MIN: EACH(ua[i] < ub[i] ? a[i] : b[i]);
-      case MAX: EACH(ua[i] > ub[i] ? a[i] : b[i]);
-      case PRELU: EACH(a[i]);
-      case SHIFT_RIGHT: EACH(shift_right_unsigned(a[i], b[i]));
-      case LESS: EACH(ua[i] < ub[i]);
-      case LESS_EQUAL: EACH(ua[i] <= ub[i]);
+      case ADD: EACH((int64_t)(up + uq));
+      case SUB: EACH((int64_t)(up - uq));
+      case MUL: EACH((int64_t)(up * uq));
+      case DIV: EACH(is_unsigned ? (int64_t)(up / uq) : quotient(p, q));
+      case MOD: EACH(is_unsigned ? (int64_t)(up % uq) : floored_remainder(p, q));
+      case FMOD: EACH(is_unsigned ? (int64_t)(up % uq) : remainder(p, q));
+      case POW: EACH(power(p, q));
+      case MIN: EACH(less(p, q, is_unsigned) ? p : q);
+      case MAX: EACH(less(q, p, is_unsigned) ? p : q);
+      case PRELU: EACH(p < 0 && !is_unsigned ? (int64_t)(up * uq) : p);
+      case AND: EACH(p & q);
+      case OR: EACH(p | q);
+      case XOR: EACH(p ^ q);
+      case SHIFT_LEFT: EACH(shift_left(p, q));
+      case SHIFT_RIGHT: EACH(is_unsigned ? shift_right_unsigned(p, q) : shift_right(p, q));
+      case EQUAL: EACH(p == q);
+      case LESS: EACH(less(p, q, is_unsigned));
+      case LESS_EQUAL: EACH(!less(q, p, is_unsigned));
+      default: return ERROR_TYPE;
     }
   }
-  switch (op) {
-    case ADD: EACH((int64_t)(ua[i] + ub[i]));
-    case SUB: EACH((int64_t)(ua[i] - ub[i]));
-    case MUL: EACH((int64_t)(ua[i] * ub[i]));
-    case DIV: EACH(quotient(a[i], b[i]));
-    case MOD: EACH(floored_remainder(a[i], b[i]));
-    case FMOD: EACH(remainder(a[i], b[i]));
-    case POW: EACH(power(a[i], b[i]));
-    case MIN: EACH(a[i] < b[i] ? a[i] : b[i]);
-    case MAX: EACH(a[i] > b[i] ? a[i] : b[i]);
-    case PRELU: EACH(a[i] < 0 ? (int64_t)(ua[i] * ub[i]) : a[i]);
-    case AND: EACH(a[i] & b[i]);
-    case OR: EACH(a[i] | b[i]);
-    case XOR: EACH(a[i] ^ b[i]);
-    case SHIFT_LEFT: EACH(shift_left(a[i], b[i]));
-    case SHIFT_RIGHT: EACH(shift_right(a[i], b[i]));
-    case EQUAL: EACH(a[i] == b[i]);
-    case LESS: EACH(a[i] < b[i]);
-    case LESS_EQUAL: EACH(a[i] <= b[i]);
-    default: return ERROR_TYPE;
-  }
+  return 0;
 }
 
 // --- float32 without a detour ------------------------------------------------------------------------------------------------
@@ -110,21 +111,17 @@ SMALL static int combine_i64(int op, int is_unsigned, const int64_t *a, const in
 #define ROW_F32(NAME, VECTOR, SCALAR)                                                            \
   static void NAME(const float *a, int sa, const float *b, int sb, float *y, int n) {            \
     int i = 0;                                                                                   \
-    if (sa == 1 && sb == 1) {                                                                    \
-      for (; i + 4 <= n; i += 4) wasm_v128_store(y + i, VECTOR(wasm_v128_load(a + i), wasm_v128_load(b + i))); \
-    } else if (sa == 1 && sb == 0) {                                                             \
-      v128_t q = wasm_v128_load32_splat(b);                                                      \
-      for (; i + 4 <= n; i += 4) wasm_v128_store(y + i, VECTOR(wasm_v128_load(a + i), q));       \
-    } else if (sa == 0 && sb == 1) {                                                             \
-      v128_t p = wasm_v128_load32_splat(a);                                                      \
-      for (; i + 4 <= n; i += 4) wasm_v128_store(y + i, VECTOR(p, wasm_v128_load(b + i)));       \
+    if ((unsigned)(sa | sb) <= 1) {                                                              \
+      for (; i + 4 <= n; i += 4) {                                                               \
+        const v128_t p = sa ? wasm_v128_load(a + i) : wasm_v128_load32_splat(a);                 \
+        wasm_v128_store(y + i, VECTOR(p, sb ? wasm_v128_load(b + i) : wasm_v128_load32_splat(b))); \
+      }                                                                                          \
     }                                                                                            \
     NO_VECTORS for (; i < n; i++) {                                                              \
       float p = a[i * sa], q = b[i * sb];                                                        \
       y[i] = SCALAR;                                                                             \
     }                                                                                            \
   }
-#define NO_VECTORS _Pragma("clang loop vectorize(disable) unroll(disable)")
 
 ROW_F32(add_row, wasm_f32x4_add, p + q)
 ROW_F32(sub_row, wasm_f32x4_sub, p - q)
@@ -218,67 +215,60 @@ enum { FUNCTION_COUNT = sizeof(functions) / sizeof(functions[0]) };
 static double sigmoid(double x) { return x < -700 ? exp_f64(x) : 1 / (1 + exp_f64(-x)); }
 static double softplus(double x) { return (x > 0 ? x : 0) + log1p_f64(exp_f64(-__builtin_fabs(x))); }
 
-#undef EACH
-#define EACH(EXPRESSION)                              \
-  _Pragma("clang loop unroll(disable)") for (int i = 0; i < n; i++) { \
-    double v = x[i]; \
-    y[i] = (EXPRESSION); \
-  } \
-  return 0
-
 SMALL static int map_f64(int op, double alpha, double beta, const double *x, double *y, int n) {
   int64_t *z = (int64_t *)y;
-  switch (op) {
-    case ABS: EACH(__builtin_fabs(v));
-    case NEG: EACH(-v);
-    case SIGN: EACH(v > 0 ? 1 : v < 0 ? -1 : v);
-    case CEIL: EACH(__builtin_ceil(v));
-    case FLOOR: EACH(__builtin_floor(v));
-    case ROUND: EACH(__builtin_rint(v));
-    case SQRT: EACH(__builtin_sqrt(v));
-    case RECIPROCAL: EACH(1 / v);
-    case RELU: EACH(v < 0 ? 0 : v);
-    case HARD_SIGMOID: EACH(__builtin_wasm_max_f64(0, __builtin_wasm_min_f64(1, alpha * v + beta)));
-    case HARD_SWISH: EACH(v * __builtin_wasm_max_f64(0, __builtin_wasm_min_f64(1, v / 6 + 0.5)));
-    case SOFTSIGN: EACH(v / (1 + __builtin_fabs(v)));
-    case LEAKY_RELU: EACH(v < 0 ? alpha * v : v);
-    case THRESHOLDED_RELU: EACH(v > alpha || v != v ? v : 0);
-    case SHRINK: EACH(v < -alpha ? v + beta : v > alpha ? v - beta : v == v ? 0 : v);
-    case ISNAN: for (int i = 0; i < n; i++) z[i] = x[i] != x[i]; return 0;
-    case ISINF: for (int i = 0; i < n; i++) z[i] = (alpha != 0 && x[i] == -__builtin_inf()) || (beta != 0 && x[i] == __builtin_inf()); return 0;
-    case SIGMOID: EACH(sigmoid(v));
-    case SOFTPLUS: EACH(softplus(v));
-    case ELU: EACH(v < 0 ? alpha * expm1_f64(v) : v);
-    case SELU: EACH(v < 0 ? beta * alpha * expm1_f64(v) : beta * v);
-    case CELU: EACH(v < 0 ? alpha * expm1_f64(v / alpha) : v);
-    case MISH: EACH(v * tanh_f64(softplus(v)));
-    case SWISH: EACH(v * sigmoid(alpha * v));
-    case GELU: EACH(0.5 * v * (1 + erf_f64(v * 0.7071067811865476)));
-    case GELU_TANH: EACH(0.5 * v * (1 + tanh_f64(0.7978845608028654 * (v + 0.044715 * v * v * v))));
+  if (op < 0 || op >= FUNCTIONS + FUNCTION_COUNT) return ERROR_TYPE;
+  NO_VECTORS for (int i = 0; i < n; i++) {
+    const double v = x[i];
+    switch (op) {
+      case ABS: EACH(__builtin_fabs(v));
+      case NEG: EACH(-v);
+      case SIGN: EACH(v > 0 ? 1 : v < 0 ? -1 : v);
+      case CEIL: EACH(__builtin_ceil(v));
+      case FLOOR: EACH(__builtin_floor(v));
+      case ROUND: EACH(__builtin_rint(v));
+      case SQRT: EACH(__builtin_sqrt(v));
+      case RECIPROCAL: EACH(1 / v);
+      case RELU: EACH(v < 0 ? 0 : v);
+      case HARD_SIGMOID: EACH(__builtin_wasm_max_f64(0, __builtin_wasm_min_f64(1, alpha * v + beta)));
+      case HARD_SWISH: EACH(v * __builtin_wasm_max_f64(0, __builtin_wasm_min_f64(1, v / 6 + 0.5)));
+      case SOFTSIGN: EACH(v / (1 + __builtin_fabs(v)));
+      case LEAKY_RELU: EACH(v < 0 ? alpha * v : v);
+      case THRESHOLDED_RELU: EACH(v > alpha || v != v ? v : 0);
+      case SHRINK: EACH(v < -alpha ? v + beta : v > alpha ? v - beta : v == v ? 0 : v);
+      case ISNAN: z[i] = v != v; break;
+      case ISINF: z[i] = (alpha != 0 && v == -__builtin_inf()) || (beta != 0 && v == __builtin_inf()); break;
+      case SIGMOID: EACH(sigmoid(v));
+      case SOFTPLUS: EACH(softplus(v));
+      case ELU: EACH(v < 0 ? alpha * expm1_f64(v) : v);
+      case SELU: EACH(v < 0 ? beta * alpha * expm1_f64(v) : beta * v);
+      case CELU: EACH(v < 0 ? alpha * expm1_f64(v / alpha) : v);
+      case MISH: EACH(v * tanh_f64(softplus(v)));
+      case SWISH: EACH(v * sigmoid(alpha * v));
+      case GELU: EACH(0.5 * v * (1 + erf_f64(v * 0.7071067811865476)));
+      case GELU_TANH: EACH(0.5 * v * (1 + tanh_f64(0.7978845608028654 * (v + 0.044715 * v * v * v))));
+      default:
+        if (op < FUNCTIONS) return ERROR_TYPE;
+        EACH(functions[op - FUNCTIONS](v));
+    }
   }
-  if (op - FUNCTIONS >= FUNCTION_COUNT || op < FUNCTIONS) return ERROR_TYPE;
-  double (*function)(double) = functions[op - FUNCTIONS];
-  EACH(function(v));
+  return 0;
 }
 
-#undef EACH
-#define EACH(EXPRESSION)                              \
-  _Pragma("clang loop unroll(disable)") for (int i = 0; i < n; i++) { \
-    int64_t v = x[i]; \
-    y[i] = (EXPRESSION); \
-  } \
-  return 0
-
 SMALL static int map_i64(int op, int is_unsigned, const int64_t *x, int64_t *y, int n) {
-  switch (op) {
-    case ABS: EACH(v < 0 && !is_unsigned ? (int64_t)(0 - (uint64_t)v) : v);
-    case NEG: EACH((int64_t)(0 - (uint64_t)v));
-    case SIGN: EACH(is_unsigned ? v != 0 : (v > 0) - (v < 0));
-    case RELU: EACH(v < 0 && !is_unsigned ? 0 : v);
-    case NOT: EACH(v == 0);
-    case BIT_NOT: EACH(~v);
-    default: return ERROR_TYPE;
+  NO_VECTORS for (int i = 0; i < n; i++) {
+    const int64_t v = x[i];
+    switch (op) {
+      case ABS: EACH(v < 0 && !is_unsigned ? (int64_t)(0 - (uint64_t)v) : v);
+      case NEG: EACH((int64_t)(0 - (uint64_t)v));
+      case SIGN: EACH(is_unsigned ? v != 0 : (v > 0) - (v < 0));
+      case RELU: EACH(v < 0 && !is_unsigned ? 0 : v);
+      case NOT: EACH(v == 0);
+      case BIT_NOT: EACH(~v);
+      default: return ERROR_TYPE;
+    }
   }
+  return 0;
 }
 
 #define ROW_F32_UNARY(OP, VECTOR) \

@@ -1,5 +1,6 @@
 // Matrix products in float32. B lies in panels of 8 columns; a tile of up to 6 rows x 8 columns of C stays in registers while K
-// runs (12 accumulators, two vectors of B and one of A: the 15 registers that V8 gives out on x86-64).
+// runs (12 accumulators, two vectors of B and one of A: the 15 registers that V8 gives out on x86-64). Fewer accumulators do not hide the
+// latency of their sums, so the rows that are left when 6 are taken at a time make tiles of 2 rows x 24 columns.
 #include "dense.h"
 
 #ifdef __wasm_relaxed_simd__
@@ -12,7 +13,7 @@ enum { MOST_ROWS = 4 };  // a product needs a register of its own
 // On its way it has brought near, from `ahead` on in steps of `pace` bytes, what the next tiles will need: weights come from memory, and
 // a tile that asks for them itself runs at half speed. WebAssembly has no prefetch instruction, and a load that misses holds up what comes
 // after it. A store does not; so it stores what is there already: `lines` holds the first byte of each line of memory, by address.
-SIMD void tile(const unsigned R, const unsigned split, const float *a, int lda, const float *b, int k, const float *start, int start_ld,
+SIMD void tile(const unsigned R, const unsigned split, const unsigned step, const float *a, int lda, const float *b, int k, const float *start, int start_ld,
                float *c, int ldc, unsigned ahead, unsigned pace, const char *lines) {
   v128_t low[8], high[8];
   const float *row[8];
@@ -22,8 +23,8 @@ SIMD void tile(const unsigned R, const unsigned split, const float *a, int lda, 
     high[r] = wasm_v128_load(start + (size_t)r * (size_t)start_ld + 4u);
   }
   UNROLL for (unsigned i = R; i < R * split; i++) low[i] = high[i] = wasm_f32x4_const(0, 0, 0, 0);
-  const unsigned step = split > 2 ? split : 2;
   unsigned i = (unsigned)k;
+  pace *= step / 2;
 #pragma clang loop unroll(disable)
   for (; i >= step; i -= step) {
     *(volatile char *)(ahead & ~(CACHE_LINE - 1u)) = lines[ahead / CACHE_LINE];
@@ -70,18 +71,23 @@ SIMD void tile(const unsigned R, const unsigned split, const float *a, int lda, 
   }
 }
 
-#define TILE(R, split)                                                                                                             \
+#define TILE(R, split, step)                                                                                                           \
   static __attribute__((noinline)) void tile_##R(const float *a, int lda, const float *b, int k, const float *start, int start_ld, \
                                                  float *c, int ldc, unsigned ahead, unsigned pace, const char *lines) {                            \
-    tile(R, split, a, lda, b, k, start, start_ld, c, ldc, ahead, pace, lines);                                                            \
+    tile(R, split, step, a, lda, b, k, start, start_ld, c, ldc, ahead, pace, lines);                                                            \
   }
-TILE(1, 4)
-TILE(2, 2)
-TILE(3, 1)
-TILE(4, 1)
+TILE(1, 4, 4)
+TILE(2, 2, 2)
+TILE(3, 1, 2)
+TILE(4, 1, 2)
 #ifdef __wasm_relaxed_simd__
-TILE(5, 1)
-TILE(6, 1)
+TILE(5, 1, 4)
+TILE(6, 1, 4)
+
+static __attribute__((noinline)) void wide(const float *a, int lda, const float *b, size_t panel, int k, const float *start, size_t start_panel,
+                                           float *c, int ldc, size_t c_panel) {
+  wide_tile(0, (const char *)a, (size_t)lda * 4, (const char *)b, panel * 4, k, start, start_panel, c, (size_t)ldc, c_panel);
+}
 #endif
 
 static char idle_line[CACHE_LINE] __attribute__((aligned(CACHE_LINE)));
@@ -146,39 +152,62 @@ void gemm_packed(const Gemm *g) {
   // Rows taken together: their part of A should stay in the second-level cache while all panels pass.
   int block = K > 0 ? BLOCK_FLOATS / K / 12 * 12 : M;
   block = block < 24 ? 24 : block > MOST_BLOCK_ROWS ? MOST_BLOCK_ROWS : block;
-  float edge[MOST_BLOCK_ROWS * PANEL];
+  float edge[WIDE_PANELS * MOST_BLOCK_ROWS * PANEL];
   float bias_edge[PANEL];
-  const int plain = g->alpha == 1.0f;
-  const float *end = g->b + (size_t)(ceil_div(N, PANEL) - 1) * (size_t)panel * PANEL + (size_t)K * PANEL;
+  const int plain = g->alpha == 1.0f, direct = plain && !g->activation && !g->residual;
+  const size_t panel_floats = (size_t)panel * PANEL;
+  const float *end = g->b + (size_t)(ceil_div(N, PANEL) - 1) * panel_floats + (size_t)K * PANEL;
   const char *lines = g->lines ? g->lines - (unsigned)g->b / CACHE_LINE : 0;
   for (int m = 0; m < M; m += block) {
     const int rows = min_int(block, M - m);
     const float *a = g->a + (size_t)m * g->lda;
-    for (int n = 0; n < N; n += PANEL) {
-      const int columns = min_int(PANEL, N - n);
+    for (int n = 0, panels; n < N; n += panels * PANEL) {
+      int aside = 0;
+      panels = 1;
+#ifdef __wasm_relaxed_simd__
+      // Of few rows none: wide tiles bring nothing near.
+      if (N - n >= WIDE_PANELS * PANEL) aside = wide_rows(rows, 2 * MOST_ROWS);
+      if (aside) panels = WIDE_PANELS;
+#endif
+      const int columns = min_int(panels * PANEL, N - n);
       float *out = g->c + (size_t)m * g->ldc + n;
-      const int direct = columns == PANEL && plain && !g->activation && !g->residual;
-      float *c = direct ? out : edge;
-      const int ldc = direct ? g->ldc : PANEL;
+      const int straight = direct && columns >= PANEL;
+      float *c = straight ? out : edge;
+      const int ldc = straight ? g->ldc : PANEL;
+      const size_t c_panel = straight ? PANEL : (size_t)rows * PANEL;
       const float *bias = g->bias ? g->bias + n : 0;
       if (bias && columns < PANEL) {
         FEW for (int i = 0; i < PANEL; i++) bias_edge[i] = i < columns ? bias[i] : 0.0f;
         bias = bias_edge;
       }
-      const float *b = g->b + (size_t)n * (size_t)panel, *next = b + (size_t)panel * PANEL;
+      const float *b = g->b + (size_t)n * (size_t)panel;
       const float *start = plain && bias ? bias : zeros;
-      int start_ld = 0, k = 0;
-      do {
-        const int part = min_int(K - k, BLOCK_K);
-        const float *from = b + (size_t)k * PANEL;
-        panel_rows(rows, a + k, g->lda, from, part, start, start_ld, c, ldc, k + part < K ? from + (size_t)part * PANEL : next, end, lines);
-        start = c;
-        start_ld = ldc;
-        k += part;
-      } while (k < K);
-      if (direct) continue;
-      finish_tile(edge, PANEL, rows, PANEL, g->alpha, plain ? 0 : bias, 0, 0, g->activation);
-      store_edge(edge, out, g->ldc, rows, columns, g->residual ? g->residual + (size_t)m * g->ldr + n : 0, g->ldr);
+      const size_t start_panel = start == zeros ? 0 : PANEL;
+      for (int i = 0; i < panels; i++) {
+        const float *from = b + i * panel_floats, *next = from + panel_floats, *first = start + i * start_panel;
+        int first_ld = 0, k = 0;
+        do {
+          const int part = min_int(K - k, BLOCK_K);
+          const float *here = from + (size_t)k * PANEL;
+          panel_rows(rows - aside, a + k, g->lda, here, part, first, first_ld, c + i * c_panel, ldc,
+                     k + part < K ? here + (size_t)part * PANEL : next, end, lines);
+          first = c + i * c_panel;
+          first_ld = ldc;
+          k += part;
+        } while (k < K);
+      }
+#ifdef __wasm_relaxed_simd__
+      for (int r = rows - aside; r < rows; r += WIDE_ROWS) {
+        wide(a + (size_t)r * g->lda, g->lda, b, panel_floats, K, start, start_panel, c + (size_t)r * ldc, ldc, c_panel);
+      }
+#endif
+      if (straight) continue;
+      for (int i = 0; i < panels; i++) {
+        float *values = edge + i * c_panel;
+        const int at = i * PANEL;
+        finish_tile(values, PANEL, rows, PANEL, g->alpha, plain || !bias ? 0 : bias + at, 0, 0, g->activation);
+        store_edge(values, out + at, g->ldc, rows, min_int(PANEL, columns - at), g->residual ? g->residual + (size_t)m * g->ldr + n + at : 0, g->ldr);
+      }
     }
   }
 }

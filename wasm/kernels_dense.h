@@ -29,9 +29,8 @@
      the residual is not C. 24 words.                                                                                             \
      scratch: 4 * (8 * ceil(N, 8) * K + (a_col == 1 ? 0 : M * K)) bytes */                                                        \
   X(matmul_f32)                                                                                                                   \
-  /* --- int8. Packed B: 4 * ceil(N, 8) * (64 + 8 * ceil(K, 4)) bytes.                                                            \
-     src (type 2 or 3), dst, K, N, row_stride, col_stride, type      side by side as with pack_f32: the second at                 \
-     dst + 4 * (N1 / 8) * (64 + 8 * ceil(K, 4)) */                                                                                \
+  /* --- int8. Packed B: 4 * ceil(N, 8) * (64 + 8 * ceil(K, 4)) bytes, and the first of every 64 of them.                         \
+     src (type 2 or 3), dst, K, N, row_stride, col_stride, type */                                                                \
   X(pack_i8)                                                                                                                      \
   /* X, Y (uint8), scale_out (one float), zero_point_out (one uint8), n          ONNX DynamicQuantizeLinear */                    \
   X(quantize_dynamic)                                                                                                             \

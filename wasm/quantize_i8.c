@@ -163,6 +163,7 @@ int k_pack_i8(const int32_t *a) {
     const Source source = {src + (ptrdiff_t)n * a[5], min_int(PANEL, N - n), a[4], a[5], a[6] == U8 ? 128 : 0};
     pack_panel(&source, dst, K);
   }
+  FEW for (const uint8_t *line = BYTES(1), *end = dst; line < end; line += CACHE_LINE) *dst++ = *line;
   return 0;
 }
 

@@ -1,8 +1,8 @@
 // The place of the largest (or smallest) of n elements `step` apart, of each row. What is no number counts as the most.
 override GROUP: u32 = 64u;
 override LANES: u32 = 1u;
-var<workgroup> part: array<$A, 256>;
-var<workgroup> places: array<u32, 256>;
+var<workgroup> part: array<$A, $MOSTu>;
+var<workgroup> places: array<u32, $MOSTu>;
 struct Params { rows: u32, n: u32, step: u32 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> x: array<$S>;

@@ -12,9 +12,10 @@ const PAGE = 64u;
 @group(0) @binding(4) var<storage, read> sines: array<$SIN>;
 @group(0) @binding(5) var<storage, read> gamma: array<$GAMMA>;
 @group(0) @binding(6) var<storage, read> table: array<i32>;
-@group(0) @binding(7) var<storage, read_write> pool: array<f32>;
+@group(0) @binding(7) var<storage, read_write> pool: array<$PAIR>;
 @group(0) @binding(8) var<storage, read_write> faults: array<u32>;
 // include snippets/head.wgsl
+// include snippets/pairs.wgsl
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) local: u32) {
@@ -28,9 +29,18 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) local
   let place = position % PAGE;
   let start = p.k_at + id.z * p.k_b + id.y * p.k_h + id.x * p.k_s;
   let factor = norm_factor(start);
-  let keys = page + p.layer_k + id.y * p.width * PAGE + place;
-  for (var d = local; d < p.width; d += 64u) { pool[keys + d * PAGE] = turned(start, d, factor, position); }
-  let values = page + p.layer_v + (id.y * PAGE + place) * p.value_width;
+  // A last pair may have one element only.
+  let pairs = (p.width + 1u) / 2u;
+  let keys = page + p.layer_k + id.y * pairs * PAGE + place;
+  for (var d = local; d < pairs; d += 64u) {
+    var pair = vec2f(turned(start, 2u * d, factor, position), 0.0);
+    if (2u * d + 1u < p.width) { pair.y = turned(start, 2u * d + 1u, factor, position); }
+    pool[keys + d * PAGE] = kept(pair);
+  }
+  let row_pairs = (p.value_width + 1u) / 2u;
+  let values = page + p.layer_v + (id.y * PAGE + place) * row_pairs;
   let v_from = p.v_at + id.z * p.v_b + id.y * p.v_h + id.x * p.v_s;
-  for (var d = local; d < p.value_width; d += 64u) { pool[values + d] = v[v_from + d]; }
+  for (var d = local; d < row_pairs; d += 64u) {
+    pool[values + d] = kept(vec2f(v[v_from + 2u * d], select(0.0, v[v_from + 2u * d + 1u], 2u * d + 1u < p.value_width)));
+  }
 }

@@ -1,23 +1,27 @@
-// Attention of queries [batch, heads, rows, width] to what lies in the pages of their rows' sessions. A workgroup a query: x: rows, y: heads,
-// z: batch.
+// Attention of queries [batch, heads, rows, width] to what lies in the pages of their rows' sessions. A workgroup $QUERIES rows
+// of a head: x: rows, y: heads, z: batch.
 //
 // A query sees what was cached, and of the new tokens those before it. The graph's own mask has to mean just that: its columns are
 // `past` places, of which the last count, then the new tokens. column: 0: the text's own pages; 3: those of the encoder's states.
 struct Params {
-  heads: u32, groups: u32, width: u32, value_width: u32, q_b: u32, q_h: u32, q_s: u32, o_b: u32, o_h: u32, o_s: u32, layer_k: u32, layer_v: u32,
+  rows: u32, heads: u32, groups: u32, q_b: u32, q_h: u32, q_s: u32, o_b: u32, o_h: u32, o_s: u32, layer_k: u32, layer_v: u32,
   column: u32, past: u32, window: u32, scale: f32, softcap: f32, masked: u32, m_b: u32, m_s: u32, m_t: u32, fault: u32,
-  biased: u32, f_b: u32, f_h: u32, f_s: u32, f_t: u32,
+  f_b: u32, f_h: u32, f_s: u32, f_t: u32,
 }
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> q: array<f32>;
-@group(0) @binding(2) var<storage, read> pool: array<f32>;
+@group(0) @binding(2) var<storage, read> pool: array<$PAIR>;
 @group(0) @binding(3) var<storage, read> table: array<i32>;
 @group(0) @binding(4) var<storage, read> mask: array<$MASK>;
 @group(0) @binding(5) var<storage, read> bias: array<f32>;
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;
 @group(0) @binding(7) var<storage, read_write> faults: array<u32>;
 // include snippets/pages.wgsl
-var<workgroup> query: array<f32, 256>;
+
+// A number of each row, or its place.
+alias N = $N;
+
+fn element(start: N, d: u32) -> Q { return $ELEMENT; }
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) local: u32) {
@@ -25,61 +29,55 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) local
   let cached = u32(table[row]);
   let list = u32(table[row + 2u]);
   let own = p.column == 0u;
-  let seen = select(cached, cached + id.x + 1u, own);
+  let rows = min(N(id.x * $QUERIESu) + $COUNTED, N(p.rows - 1u));
+  let seen = select(N(cached), N(cached + 1u) + rows, own);
+  let last = $LAST;
+  let first = select(N(), seen - min(seen, N(p.window)), p.window > 0u);
   let column = select(0u, p.past - cached, own);
-  let first = select(0u, seen - p.window, p.window > 0u && seen > p.window);
   if (p.masked == 1u && id.y == 0u) {
-    let start = id.z * p.m_b + id.x * p.m_s + column * p.m_t;
-    for (var i = local; i < seen; i += THREADS) {
-      if (mask[start + i * p.m_t] != $SHOWN) { faults[p.fault] = 6u; }
+$for r $QUERIES
+    for (var i = local; i < seen$AT; i += THREADS) {
+      if (mask[id.z * p.m_b + rows$AT * p.m_s + (column + i) * p.m_t] != $SHOWN) { faults[p.fault] = 6u; }
     }
+$}
   }
-  let start = id.z * p.q_b + id.y * p.q_h + id.x * p.q_s;
-  for (var d = local; d < p.width; d += THREADS) { query[d] = q[start + d]; }
+  let start = id.z * p.q_b + id.y * p.q_h + rows * p.q_s;
+  for (var d = local; d < PAIRS; d += THREADS) { query[d] = P(element(start, 2u * d), select(Q(), element(start, 2u * d + 1u), 2u * d + 1u < $WIDTHu)); }
   workgroupBarrier();
   let part = local / PAGE;
   let lane = local % PAGE;
-  let mine = part * PAGE;
   let head = id.y / (p.heads / p.groups);
-  let pages = (seen + PAGE - 1u) / PAGE;
-  let begin = first / PAGE;
-  let bias_at = id.z * p.f_b + id.y * p.f_h + id.x * p.f_s + column * p.f_t;
-  var top = LOW;
-  var sum = 0.0;
-  var result = vec4f();
-  for (var turn = begin; turn < pages; turn += PARTS) {
+  let pages = (last + PAGE - 1u) / PAGE;
+  top = Q(LOW);
+  for (var turn = $FIRST / PAGE; turn < pages; turn += PARTS) {
     let page = turn + part;
     let key = page * PAGE + lane;
     var place = 0u;
     var count = 0u;
-    var s = LOW;
+    var s = Q(LOW);
     if (page < pages) {
       place = u32(table[list + page]);
-      count = min(PAGE, seen - page * PAGE);
-      if (key < seen && key >= first) {
-        let at = place + p.layer_k + head * p.width * PAGE + lane;
-        var dot = 0.0;
-        for (var d = 0u; d < p.width; d++) { dot += query[d] * pool[at + d * PAGE]; }
-        s = capped(dot);
-        if (p.biased == 1u) { s += bias[bias_at + key * p.f_t]; }
+      count = min(PAGE, last - page * PAGE);
+      if (key < last) {
+        s = scored(place + p.layer_k + head * PAIRS * PAGE + lane);
+        $BIASED
+        s = select(Q(LOW), s, (N(key) < seen) & (N(key) >= first));
       }
     }
-    let most = highest(local, top, s);
-    let fade = exp(top - most);
-    sum *= fade;
-    result *= fade;
-    let at = place + p.layer_v + head * PAGE * p.value_width + lane;
-    for (var j = 0u; j < count; j++) {
-      let e = score[mine + j];
-      sum += e;
-      for (var c = 0u; c * PAGE + lane < p.value_width; c++) { result[c] += e * pool[at + j * p.value_width + c * PAGE]; }
-    }
-    top = most;
-    workgroupBarrier();
+    weigh(local, s, place + p.layer_v + head * PAGE * ROW, count);
   }
-  join(local, top, sum, result);
-  let most = joined_top(LOW);
+  join(local);
+  let most = joined_top(Q(LOW));
   let total = joined_sum(most);
-  let to = id.z * p.o_b + id.y * p.o_h + id.x * p.o_s;
-  for (var d = local; d < p.value_width; d += THREADS) { y[to + d] = joined_column(d, most) / total; }
+  let to = id.z * p.o_b + id.y * p.o_h + rows * p.o_s;
+  for (var d = local; d < ROW; d += THREADS) {
+    let v = joined_pair(d, most);
+    let even = v[0] / total;
+    let odd = v[1] / total;
+    // Rows behind the last are the last again.
+$for r $QUERIES
+    y[to$AT + 2u * d] = even$AT;
+    if (2u * d + 1u < $VALUESu) { y[to$AT + 2u * d + 1u] = odd$AT; }
+$}
+  }
 }

@@ -4,12 +4,11 @@ struct Params {
   share: u32, q_at: u32, q_b: u32, k_at: u32, k_b: u32, v_at: u32, v_b: u32, y_b: u32, layer_k: u32, layer_v: u32, window: u32, scale: f32, softcap: f32,
   past: u32, m_b: u32, m_t: u32, fault: u32, epsilon: f32, half: u32, interleaved: u32, positions: u32, turn_b: u32,
 }
-const WIDTH = $WIDTHu;
+const WIDTH = 2u * PAIRS;
 @group(0) @binding(0) var<uniform> p: Params;
 $BINDINGS
 // include snippets/pages.wgsl
-var<workgroup> query: array<f32, WIDTH>;
-var<workgroup> fresh: array<f32, WIDTH>;
+var<workgroup> fresh: array<vec2f, PAIRS>;
 
 $HEADS
 
@@ -24,28 +23,26 @@ fn main(@builtin(workgroup_id) id: vec3u, @builtin(local_invocation_index) local
   let k_from = p.k_at + id.y * p.k_b + head * WIDTH;
   let v_from = p.v_at + id.y * p.v_b + head * WIDTH;
 $NORMS
-  for (var d = local; d < WIDTH; d += THREADS) {
-    query[d] = turned_q(q_from, d, id.y, cached, norm_q);
-    fresh[d] = turned_k(k_from, d, id.y, cached, norm_k);
+  for (var d = local; d < PAIRS; d += THREADS) {
+    query[d] = vec2f(turned_q(q_from, 2u * d, id.y, cached, norm_q), turned_q(q_from, 2u * d + 1u, id.y, cached, norm_q));
+    fresh[d] = vec2f(turned_k(k_from, 2u * d, id.y, cached, norm_k), turned_k(k_from, 2u * d + 1u, id.y, cached, norm_k));
   }
   workgroupBarrier();
+  let keys = p.layer_k + head * PAIRS * PAGE;
+  let values = p.layer_v + head * PAGE * ROW;
   if (id.x % p.share == 0u) {
     let place = u32(table[list + cached / PAGE]);
-    for (var d = local; d < WIDTH; d += THREADS) {
-      pool[place + p.layer_k + (head * WIDTH + d) * PAGE + cached % PAGE] = fresh[d];
-      pool[place + p.layer_v + (head * PAGE + cached % PAGE) * WIDTH + d] = $V[v_from + d];
+    for (var d = local; d < PAIRS; d += THREADS) {
+      pool[place + keys + d * PAGE + cached % PAGE] = kept(fresh[d]);
+      pool[place + values + cached % PAGE * ROW + d] = kept(vec2f($V[v_from + 2u * d], $V[v_from + 2u * d + 1u]));
     }
   }
-  let part = local / PAGE;
   let lane = local % PAGE;
-  let mine = part * PAGE;
   let first = select(0u, cached + 1u - p.window, p.window > 0u && cached + 1u > p.window);
   let pages = (cached + PAGE - 1u) / PAGE;
-  var top = LOW;
-  var sum = 0.0;
-  var result = vec4f();
+  top = LOW;
   for (var turn = first / PAGE; turn < pages; turn += PARTS) {
-    let page = turn + part;
+    let page = turn + local / PAGE;
     let key = page * PAGE + lane;
     var place = 0u;
     var count = 0u;
@@ -53,41 +50,21 @@ $NORMS
     if (page < pages) {
       place = u32(table[list + page]);
       count = min(PAGE, cached - page * PAGE);
-      if (key < cached && key >= first) {
-        let at = place + p.layer_k + head * WIDTH * PAGE + lane;
-        var dots = vec4f();
-        for (var d = 0u; d < WIDTH; d += $STEPu) {
-$for u $STEP
-          dots[#u % 4] += query[d + #uu] * pool[at + (d + #uu) * PAGE];
-$}
-        }
-        s = capped(dot(dots, vec4f(1.0)));
-      }
+      if (key < cached && key >= first) { s = scored(place + keys + lane); }
     }
-    let most = highest(local, top, s);
-    let fade = exp(top - most);
-    sum *= fade;
-    result *= fade;
-    let at = place + p.layer_v + head * PAGE * WIDTH + lane;
-    // Many loads at a time, also of keys that are not there, whose score is 0.
-    for (var j = 0u; j < count; j += 8u) {
-$for u 8
-      let e#u = score[mine + j + #uu];
-      sum += e#u;
-$for c $COLUMNS
-      if (#cu * PAGE + lane < WIDTH) { result[#c] += select(0.0, e#u * pool[at + (j + #uu) * WIDTH + #cu * PAGE], j + #uu < count); }
-$}
-$}
-    }
-    top = most;
-    workgroupBarrier();
+    weigh(local, s, place + values, count);
   }
-  join(local, top, sum, result);
-  var own = 0.0;
-  for (var d = 0u; d < WIDTH; d++) { own += query[d] * fresh[d]; }
-  own = capped(own);
+  join(local);
+  var dots = vec2f();
+  for (var d = 0u; d < PAIRS; d++) { dots += query[d] * fresh[d]; }
+  let own = capped(dots.x + dots.y);
   let most = joined_top(own);
   let share = exp(own - most);
   let total = share + joined_sum(most);
-  for (var d = local; d < WIDTH; d += THREADS) { y[id.y * p.y_b + id.x * WIDTH + d] = ($V[v_from + d] * share + joined_column(d, most)) / total; }
+  let to = id.y * p.y_b + id.x * WIDTH;
+  for (var d = local; d < PAIRS; d += THREADS) {
+    let v = (vec2f($V[v_from + 2u * d], $V[v_from + 2u * d + 1u]) * share + joined_pair(d, most)) / total;
+    y[to + 2u * d] = v.x;
+    y[to + 2u * d + 1u] = v.y;
+  }
 }

@@ -10,7 +10,6 @@ from edgeflow.backends.rests import Rests
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import as_bytes, gather, is_url, signal_aborted, to_dict, weak_reference
 from edgeflow.host.port import AbortSignal, Bytes, WeakReference
-from edgeflow.onnx.reader import external_files
 from edgeflow.options import public
 from edgeflow.runtime.batching import Batching
 from edgeflow.runtime.model import Model, open_model
@@ -64,9 +63,10 @@ async def load_model(
         merging = read_batching(batching)
     progress = Progress(on_progress)
     place = Place(chosen, True, self_check)
+    name = source if isinstance(source, str) else 'bytes'
     try:
         await gather([
-            _bring(source, chosen, dtype, revision, subfolder, file, external_data, place, progress, signal), place.prepare(),
+            _bring(source, chosen, dtype, revision, subfolder, file, external_data, place, progress, signal), place.prepare(name),
         ])
         if signal_aborted(signal):
             raise EdgeflowError('aborted', 'loading the model was cancelled through its signal', {})
@@ -79,8 +79,7 @@ async def load_model(
             bring = fetch_again
         else:
             bring = _still_held(source, external_data)
-        fetched = isinstance(source, str)
-        model = await open_model(place, source if fetched else 'bytes', bring, fetched, merging, signal)
+        model = await open_model(place, name, bring, isinstance(source, str), merging, signal)
     finally:
         place.leave()
     progress.ready()
@@ -130,7 +129,7 @@ async def _bring(
     """The model's files, to where it will live."""
     data = as_bytes(source)
     if data is not None:
-        external = _given_external(data, external_data)
+        external = await _given_external(data, external_data)
         await _lend(place, MODEL, data, signal)
         for name in external:
             await _lend(place, name, external[name], signal)
@@ -156,8 +155,10 @@ async def _bring(
     await load_onnx(repository, config, file, dtype, device, subfolder, place, progress, signal)
 
 
-def _given_external(model: Bytes, given: object) -> dict[str, Bytes]:
+async def _given_external(model: Bytes, given: object) -> dict[str, Bytes]:
     """The external data that the caller gave with the bytes of a model: all that the model names, and in bytes."""
+    from edgeflow.onnx.reader import external_files
+
     named = to_dict(given) if given is not None else {}
     external: dict[str, Bytes] = {}
     for name in external_files(model):

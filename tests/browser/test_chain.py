@@ -322,6 +322,67 @@ def test_the_fastest_is_found_once(opened: Callable[[Combination], tuple[Page, S
     assert again['device'] == first['device'] and fetched(site) <= {'devices', again['device']}, 'the last visit knows'
 
 
+# Whatever was the fastest, it is WebNN now.
+PREFER_WEBNN = """async () => {
+  const opening = indexedDB.open('edgeflow-devices'), done = request => new Promise(resolve => { request.onsuccess = () => resolve(request.result); });
+  const entries = (await done(opening)).transaction('entries', 'readwrite').objectStore('entries');
+  const keys = await done(entries.getAllKeys());
+  for (const key of keys) await done(entries.put(new TextEncoder().encode('[["webnn","wasm"],["webnn","wasm"]]'), key));
+  return keys.length;
+}"""
+DEVICE = "async address => (await (await import('/dist/edgeflow.js')).loadModel(location.origin + address)).device"
+
+
+def test_auto_takes_what_a_trial_has_found(opened: Callable[[Combination], tuple[Page, Server]]) -> None:
+    page, site = opened(COMBINATIONS['everything'])
+    check(page.evaluate(RUN, {**ARGUMENTS, 'device': 'fastest'})['answer'])
+    assert page.evaluate(PREFER_WEBNN) == 1
+    page.reload()
+    site.site.log.clear()
+    assert page.evaluate(DEVICE, '/models/bert-ner-mini/onnx/model.onnx') == 'wasm' and fetched(site) == set(), 'nothing is known of this one'
+    seen = page.evaluate(RUN, {**ARGUMENTS, 'device': 'auto'})
+    check(seen['answer'])
+    assert [seen['device'], seen['placed'], seen['events'], fetched(site)] == ['webnn', 'webnn', [], {'devices', 'webnn'}]
+    without = page.evaluate(RUN, {**ARGUMENTS, 'device': 'auto', 'settings': {'devices': ['wasm']}})
+    check(without['answer'])
+    assert without['device'] == 'wasm'
+
+
+def test_auto_goes_on_where_the_remembered_device_fails_and_forgets_it(opened: Callable[[Combination], tuple[Page, Server]]) -> None:
+    page, site = opened(Combination('true', script=NO_WORKERS))
+    check(page.evaluate(RUN, {**ARGUMENTS, 'device': 'fastest'})['answer'])
+    page.evaluate(PREFER_WEBNN)
+    page.add_init_script(NN_FAILURES['a graph that is not built'][0])
+    page.reload()
+    seen = page.evaluate(RUN, {**ARGUMENTS, 'device': 'auto'})
+    check(seen['answer'])
+    assert [seen['device'], seen['events']] == ['wasm', [['webnn', 'wasm', 'internal']]]
+    page.reload()
+    site.site.log.clear()
+    seen = page.evaluate(RUN, {**ARGUMENTS, 'device': 'auto'})
+    check(seen['answer'])
+    assert [seen['device'], seen['events'], fetched(site)] == ['wasm', [], set()]
+
+
+LANES = """async devices => {
+  const { env, loadModel, onTask, tensor } = await import('/dist/edgeflow.js');
+  env.devices = ['webgpu'];
+  env.workers = 3;
+  const lanes = [], rows = { input_ids: [2, 5, 3], attention_mask: [1, 1, 1], token_type_ids: [0, 0, 0] };
+  onTask(event => { if (event.kind === 'started') lanes.push(event.lane.split(' ')[1]); });
+  for (const device of devices) {
+    const model = await loadModel(location.origin + '/models/bert-mini-sentence/onnx/model.onnx', { device });
+    await model.run(Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, tensor(row, [1, 3], 'int64')])));
+  }
+  return lanes;
+}"""
+
+
+def test_who_names_the_gpu_joins_what_auto_has_put_there(opened: Callable[[Combination], tuple[Page, Server]]) -> None:
+    page, _ = opened(Combination('true', script=DISGUISE))
+    assert page.evaluate(LANES, ['wasm', 'auto', 'webgpu']) == ['1', '2', '2']
+
+
 WRITE = """async ({ model, device, options, lose }) => {
   const { env, pipeline } = await import('/dist/edgeflow.js');
   const events = [], devices = [], request = GPUAdapter.prototype.requestDevice;

@@ -119,7 +119,7 @@ def test_no_helpers_where_memory_is_limited(page: Page, do: Do) -> None:
 def test_small_models_stay_alone(page: Page, do: Do) -> None:
     do("""
       env.workers = 2;
-      const model = await load(library, MINI);
+      const model = globalThis.held = await load(library, MINI);
       for (let i = 0; i < 8; i++) await model.run(batch(library, model, 1, 8));
     """)
     page.wait_for_timeout(100)

@@ -6,9 +6,11 @@ import base64
 from pathlib import Path
 
 import numpy as np
+import onnx
+import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.model_cases import check_output, read_case
+from tests.browser.model_cases import MODELS, check_output, read_case
 from tests.browser.page_model import run_in_page
 from tests.browser.test_workers import PAGES
 from tests.engine.node_models import by_onnxruntime, node_model
@@ -63,6 +65,53 @@ def test_a_rare_operator_needs_another_part_and_the_binary(page: Page, server: S
     got = page.evaluate(SAMPLE, ['/dist/edgeflow.js', base64.b64encode(model).decode()])
     np.testing.assert_allclose(np.array(got), expected.reshape(-1), rtol=1e-5, atol=1e-6)
     assert {'edgeflow-ops.js', 'edgeflow-more-relaxed.wasm'} <= fetched(server, before)
+
+
+GPU_PARTS = {f'edgeflow-gpu{name}.js' for name in ('sequences', 'vision', 'rare', 'quantized', 'sessions', 'extras')}
+
+
+@pytest.mark.parametrize(('name', 'parts'), [('bert-mini-sentence', set()), ('resnet-mini', {'edgeflow-gpuvision.js'})])
+def test_on_the_gpu_a_model_fetches_what_its_operators_need(page: Page, server: Server, name: str, parts: set[str]) -> None:
+    before = len(server.site.log)
+    case = read_case(f'{name}/cases/model.0.npz')
+    [outputs] = run_in_page(page, server.url(f'/models/{name}/onnx/model.onnx'), [case.inputs], device='webgpu')
+    for output, expected in case.outputs.items():
+        check_output(outputs[output], expected, 'fp32')
+    assert fetched(server, before) & GPU_PARTS == parts
+
+
+def test_a_decoder_fetches_what_sessions_need_while_it_loads(page: Page, server: Server) -> None:
+    before = len(server.site.log)
+    page.evaluate("""async url => {
+      const { loadModel } = await import('/dist/edgeflow.js');
+      globalThis.kept = await loadModel(url, { device: 'webgpu' });
+    }""", server.url('/models/smollm2-mini/onnx/model.onnx'))
+    for _ in range(100):
+        if 'edgeflow-gpusessions.js' in fetched(server, before):
+            break
+        page.wait_for_timeout(50)
+    assert {'edgeflow-gpusessions.js', 'edgeflow-gpusequences.js'} <= fetched(server, before)
+
+
+def test_the_first_bytes_of_a_model_tell_which_part_to_fetch(page: Page, server: Server) -> None:
+    # Its weights are not to be had, so that it never comes to looking at its graph: only the head can have told.
+    before = len(server.site.log)
+    model = onnx.load(MODELS / 'resnet-mini/onnx/model.onnx')
+    onnx.external_data_helper.convert_model_to_external_data(model, location='nowhere.bin', size_threshold=64)
+    for tensor in onnx.external_data_helper._get_all_tensors(model):
+        if onnx.external_data_helper.uses_external_data(tensor):
+            tensor.ClearField('raw_data')
+    page.route('**/headed/model.onnx', lambda route: route.fulfill(body=model.SerializeToString(), content_type='application/octet-stream'))
+    code = page.evaluate("""async url => {
+      const { loadModel } = await import('/dist/edgeflow.js');
+      return loadModel(url, { device: 'webgpu' }).then(() => 'no error', error => error.code);
+    }""", server.url('/headed/model.onnx'))
+    assert code in ('http', 'file-missing')
+    for _ in range(100):
+        if fetched(server, before) & GPU_PARTS:
+            break
+        page.wait_for_timeout(50)
+    assert fetched(server, before) & GPU_PARTS == {'edgeflow-gpuvision.js'}
 
 
 def test_the_second_binary_works_in_shared_memory_too(browser: Browser, dist: Path) -> None:

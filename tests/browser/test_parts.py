@@ -28,7 +28,9 @@ def test_only_pages_that_generate_fetch_what_generates(page: Page, server: Serve
       const extractor = await pipeline('feature-extraction', '/models/bert-mini-sentence', {{ dtype: 'fp32' }});
       await extractor('some words');
     }}""")
-    assert set(parts_of(server, before)) == {'text', 'helpers'}
+    assert set(parts_of(server, before)) == {'text', 'helpers', 'engine'}
+    # The worker's alone: the page is not to compile what it does not run.
+    assert page.evaluate("performance.getEntriesByType('resource').filter(entry => /-(engine|helpers)/.test(entry.name)).length") == 0
     text = page.evaluate(f"""async () => {{
       {IMPORTS[form]}
       const generator = await pipeline('text-generation', '/models/smollm2-mini', {{ dtype: 'fp32' }});
@@ -36,7 +38,7 @@ def test_only_pages_that_generate_fetch_what_generates(page: Page, server: Serve
     }}""")
     assert text.startswith('Once')
     # The page's own, and its worker's, which chooses the tokens (a cache may answer the second).
-    assert set(parts_of(server, before)) == {'text', 'helpers', 'generation'}
+    assert set(parts_of(server, before)) == {'text', 'helpers', 'engine', 'generation'}
 
 
 @pytest.mark.parametrize(('device', 'part'), [('wasm', 'helpers'), ('webgpu', 'webgpu'), (['webnn', 'wasm'], 'devices')])
@@ -80,6 +82,24 @@ def test_a_part_that_is_missing_is_told_and_asked_for_again(page: Page, server: 
     assert got['message'].startswith('edgeflow-tasks.js, expected beside edgeflow.js, cannot be used: ')
     assert got['models'] == 0
     assert got['made'] == 'fill-mask'
+
+
+def test_a_page_without_workers_fetches_the_engine_itself_and_keeps_the_model_if_it_cannot(page: Page, server: Server) -> None:
+    page.route('**/edgeflow-engine.js*', lambda route: route.fulfill(status=404, body=''), times=1)
+    before = len(server.site.log)
+    got = page.evaluate("""async () => {
+      const { loadModel, env } = await import('/dist/edgeflow.js');
+      env.workers = 0;
+      const load = () => loadModel('/models/bert-mini-sentence/onnx/model.onnx');
+      const error = await load().then(() => null, error => error);
+      const model = await load();
+      return { code: error?.code, message: error?.message, inputs: model.inputs.length };
+    }""")
+    assert got['code'] == 'file-missing'
+    assert got['message'].startswith('edgeflow-engine.js, expected beside edgeflow.js, cannot be used: ')
+    assert got['inputs'] == 3
+    bodies = [record.sent for record in server.site.log[before:] if record.path.endswith('/model.onnx') and record.sent > 0]
+    assert len(bodies) == 1
 
 
 def test_a_part_of_another_release_is_refused(page: Page, server: Server) -> None:

@@ -23,6 +23,16 @@ from toolchain.paths import MODELS
 from toolchain.serve import Server
 
 VISITS = 'async ([modules, ...args]) => (await import("/store_scenarios.js")).visits(modules, ...args)'
+TAKEN = 'async ([modules, ...args]) => (await import("/store_scenarios.js")).taken(modules, ...args)'
+# Nor has every other body a reader that fills memory it is given.
+WITHOUT_FILES = """
+delete StorageManager.prototype.getDirectory;
+const original = ReadableStream.prototype.getReader;
+let count = 0;
+ReadableStream.prototype.getReader = function (options) {
+  if (options && count++ % 2) throw new TypeError('there is none');
+  return original.call(this, options);
+};"""
 FETCH = 'async ([dist, url, options]) => (await import("/store_scenarios.js")).fetchAll(dist, url, options)'
 
 
@@ -36,11 +46,17 @@ def digest_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def test_random_fault_schedules(page: Page, server: Server, faults: FaultServer, say: Callable[[str], None]) -> None:
+@pytest.mark.parametrize('way', ['page', 'worker'])
+def test_random_fault_schedules(page: Page, server: Server, faults: FaultServer, say: Callable[[str], None], way: str) -> None:
+    """way: what fetches. The page does where files cannot be written in place."""
     outcomes: Counter[str] = Counter()
+    page.add_init_script('' if way == 'worker' else WITHOUT_FILES)
+    page.goto(server.url('/blank.html'))
+    # The worker fetches nothing whose chunks are too small for files.
+    schedules = cases() if way == 'page' else cases().map(lambda case: {**case, 'small': 0})
 
     @settings(max_examples=max(50, settings().max_examples // 4))
-    @given(cases())
+    @given(schedules)
     def check(case: dict) -> None:
         file = served(case)
         # Pages of other origins see fewer headers unless the server exposes them.
@@ -60,8 +76,35 @@ def test_random_fault_schedules(page: Page, server: Server, faults: FaultServer,
             assert got in allowed, 'wrong bytes'
 
     check()
-    say('fault schedules in Chromium: ' + ', '.join(f'{count} {name}' for name, count in outcomes.most_common()))
+    fetchers = page.evaluate('window.fetchers')
+    assert fetchers > 0 if way == 'worker' else fetchers == 0
+    say(f'fault schedules in Chromium, fetched by the {way}: ' + ', '.join(f'{count} {name}' for name, count in outcomes.most_common()))
     assert outcomes['right bytes'] >= 20
+
+
+def test_what_lies_in_files_is_read_there_by_who_can(page: Page, server: Server, faults: FaultServer) -> None:
+    data = random.Random(8).randbytes(205_000)
+    for readers in [[True], [False], [True, True]]:
+        url = faults.add(ServedFile(data, rate=4_000_000))
+        found = page.evaluate(TAKEN, [server.url('/js/'), url, 10_000, readers])
+        assert [got for got, _, _ in found] == [digest_of(data)] * len(readers)
+        for _, given, told in found:
+            # Once one cannot read, the bytes come along.
+            assert (given, told) == (0, 21) if readers == [True] else given == 21 and told < 8 if readers == [False] else given + told >= 21
+        again = page.evaluate(TAKEN, [server.url('/js/'), url, 10_000, readers[:1]])
+        assert again[0][0] == digest_of(data)
+
+
+def test_a_lost_worker_is_done_without(page: Page, server: Server, faults: FaultServer) -> None:
+    data = random.Random(9).randbytes(3_000_000)
+    file = ServedFile(data, rate=3_000_000)
+    args = [server.url('/dist/edgeflow.js'), faults.add(file), {'chunkSize': 600_000, 'connections': 1, 'retryDelay': 1, 'stallTimeout': 600_000}]
+    page.evaluate(f'args => {{ window.done = ({FETCH})(args); }}', args)
+    page.wait_for_function('window.running?.progress().chunksDone >= 2', timeout=30_000, polling=10)
+    page.evaluate("window.fetcher.dispatchEvent(new ErrorEvent('error', { cancelable: true }))")
+    file.rate = None
+    assert page.evaluate('window.done')[0] == digest_of(data)
+    assert page.evaluate('window.fetchers') == 1 and len(file.requests) == 2 and file.sent < 1.5 * len(data)
 
 
 def kill_browser(profile: str) -> None:
@@ -241,7 +284,7 @@ def test_no_room_is_said_and_the_model_runs_all_the_same(visitor: BrowserContext
     page.on('console', lambda message: warnings.append(message.text))
     data = random.Random(5).randbytes(3_000_000)
     outcome = page.evaluate(f'args => ({FETCH})(args).then(() => null, error => [error.code, error.message])',
-                            [server.url('/dist/edgeflow.js'), faults.add(ServedFile(data)), {'chunkSize': 500_000}])
+                            [server.url('/dist/edgeflow.js'), faults.add(ServedFile(data)), {'chunkSize': 1_000_000}])
     assert outcome[0] == 'quota-exceeded', outcome
     with Server({'/models': MODELS}) as hub:
         rows = page.evaluate(LOAD, [server.url('/dist/edgeflow.js'), hub.url('/models/xlm-roberta-mini/'), {}])

@@ -78,8 +78,8 @@ WORDS = """async model => {
   const added_tokens = [{ id: 5, content: 'b', special: false }, { id: 6, content: 'new', special: false }];
   const json = { model, added_tokens, normalizer: null, pre_tokenizer: { type: 'WhitespaceSplit' }, post_processor: null, decoder: null };
   const { library } = readTokenizer(new TextEncoder().encode(JSON.stringify(json)), null);
-  const words = ['[UNK]', 'a', 'b', 'new', 'undefined', 'null'].map(word => library.tokenId(word));
-  return [words, [0, 1, 2, 3, 4, 5, 6].map(id => library.token(id)), library.encodeText('a undefined null', false).ids];
+  const words = ['[UNK]', 'a', 'b', 'new', 'undefined', 'null', 'constructor', '__proto__'].map(word => library.tokenId(word));
+  return [words, [0, 1, 2, 3, 4, 5, 6].map(id => library.token(id)), library.encodeText('a undefined constructor', false).ids];
 }"""
 
 
@@ -90,7 +90,7 @@ WORDS = """async model => {
 ])
 def test_words_of_a_model_and_tokens_added_to_it(tokenizer_page: Page, model: dict, unknown: list[int | None]) -> None:
     words, tokens, ids = tokenizer_page.evaluate(WORDS, model)
-    assert words == [0, 1, 5, 6, None, None]
+    assert words == [0, 1, 5, 6, None, None, None, None]
     assert tokens == ['[UNK]', 'a', 'b', None, None, 'b', 'new']
     assert ids == [1, *unknown]
 

@@ -123,6 +123,34 @@ def test_models_run_together_and_bad_data_fails_as_on_wasm(page: Page, server: S
     assert 'graph of 27 nodes' in seen['plan']
 
 
+BURST = """async ([url, workers]) => {
+  const { env, loadModel, tensor } = await import('/dist/edgeflow.js');
+  env.workers = workers;
+  const model = await loadModel(url, { device: 'webnn' });
+  const run = async seed => {
+    const ids = Array.from({ length: 4 + seed % 3 }, (_, i) => 3 + (7 * seed + 5 * i) % 80), rows = { input_ids: ids, attention_mask: ids.map(() => 1), token_type_ids: ids.map(() => 0) };
+    const results = await model.run(Object.fromEntries(Object.entries(rows).map(([name, row]) => [name, tensor(row, [1, row.length], 'int64')])));
+    return [...Object.values(results)[0].data];
+  };
+  const seeds = Array.from({ length: 24 }, (_, i) => i), single = [];
+  for (const seed of seeds) single.push(await run(seed));
+  const together = await Promise.all(seeds.map(run));
+  const graphs = [...Object.values(model.placement().nodes), 0].reduce((a, b) => a + b), beside = Object.values(model.placement().fallback).length;
+  model.dispose();
+  return { single, together, graphs, beside };
+}"""
+
+
+@pytest.mark.parametrize('file', ['model', 'model_q4'])
+@pytest.mark.parametrize('workers', [0, 1])
+def test_several_runs_of_a_model_are_under_way(page: Page, server: Server, file: str, workers: int) -> None:
+    """Of the second file products run on WASM, between graphs."""
+    seen = page.evaluate(BURST, [server.url(f'/models/bert-mini-sentence/onnx/{file}.onnx'), workers])
+    assert seen['together'] == seen['single'] and len(seen['single'][0]) > 0
+    assert seen['single'][0] != seen['single'][3], 'they differ, so that a mix-up shows'
+    assert seen['graphs'] > 0 and (seen['beside'] > 0) == (file == 'model_q4')
+
+
 SESSION = """async url => {
   const { env, loadModel } = await import('/dist/edgeflow.js');
   env.workers = 1;

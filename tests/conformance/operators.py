@@ -5,6 +5,7 @@ From the op table and the tables of lowerings, ONNX's own schemas, and the list 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import defaultdict
 
@@ -14,8 +15,7 @@ from onnx import TensorProto
 from edgeflow.backends.wasm import lower_spatial
 from edgeflow.backends.wasm.lowerings import INTERPRETED, LOWERINGS, MORE_LOWERINGS, VISION_OPS
 from edgeflow.backends.wasm.more.lowerings import install
-from edgeflow.backends.webgpu.lower_quantized import install_quantized
-from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
+from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS, OTHERS
 from edgeflow.backends.webnn.lowerings import NN_LOWERINGS
 from edgeflow.ir.ops.table import OPS
 from edgeflow.plan.planner import PLANNED_OPS
@@ -89,7 +89,8 @@ def way(key: str) -> str:
 def page() -> str:
     lower_spatial.install_spatial()
     install()
-    install_quantized()
+    for _, bring in OTHERS:
+        asyncio.run(bring())
     types, known = tested_types(), versions()
     groups: dict[str, list[str]] = defaultdict(list)
     for key in sorted({*known, *OPS} - {key for key in OPS if key.startswith('edgeflow:')}):

@@ -15,7 +15,8 @@ from edgeflow.backends.contract import Feed
 from edgeflow.backends.wasm.kernels import Preparation
 from edgeflow.errors import EdgeflowError
 from edgeflow.runtime.model import create_model
-from edgeflow.runtime.opening import MODEL, ModelFiles, Opened, open_files
+from edgeflow.runtime.loading import open_files
+from edgeflow.runtime.opening import MODEL, ModelFiles, Opened
 from tests.engine.minilm import folder
 
 ROWS = np.random.default_rng(5).normal(size=(3, 200)).astype(np.float32)
@@ -132,3 +133,14 @@ async def test_packed_weights_take_the_place_of_plain_ones() -> None:
         assert opened.executable.memory().total < 1.06 * len(data)
     finally:
         opened.executable.dispose()
+
+
+def test_the_head_of_the_model_is_told_once_it_is_here() -> None:
+    heads: list[bytes] = []
+    preparation = Preparation(lambda data: data.cast('B').__setitem__(0, 0))
+    preparation.on_head.append(lambda head: heads.append(bytes(head)))
+    preparation.receive('one.bin', 0, memoryview(bytearray(b'weights')), 7)
+    preparation.receive(MODEL, 3, memoryview(bytearray(b'rest')), 7)
+    assert heads == []
+    preparation.receive(MODEL, 0, memoryview(bytearray(b'\x08\x07:')), 7)
+    assert heads == [b'\x08\x07:']

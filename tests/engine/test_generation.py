@@ -311,6 +311,9 @@ class SecondBest:
         order = np.argsort(logits)
         return SecondBest(int(order[-2]), float(logits[order[-2]]))
 
+    def draw(self, later: int) -> None:
+        return None
+
 
 @pytest.mark.parametrize('path', [SMOL, 'llama3-mini-genai/onnx/model_mha.onnx', 'qwen2-mini-genai/onnx/model_fp16.onnx'])
 async def test_a_chooser_sees_the_logits_of_the_last_token(path: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,17 @@ g (int64 turns, float[1] first) => (float[1] last, float[k, 1] all) {
 }"""
 
 
+async def test_a_profile_has_every_node_that_ran() -> None:
+    """Those of a loop's body once for each turn; the loop itself is what they are together."""
+    model = await load(FIBONACCI)
+    times = await model.profile({'turns': tensor(3, [], 'int64'), 'first': tensor(np.array([1], np.float32))})
+    model.dispose()
+    kernels = [time.kernel for time in times]
+    assert [kernels.count(name) for name in ('Add', 'Mul', 'Squeeze', 'Loop')] == [3, 3, 3, 0]
+    assert all(time.device == 'wasm' and time.ms >= 0 and time.kernel in time.node for time in times)
+
+
+
 @pytest.mark.parametrize('turns', [0, 1, 5, 100])
 async def test_a_loop_that_ends_early(turns: int) -> None:
     await as_onnxruntime(FIBONACCI, {'turns': np.array(turns), 'first': np.array([1], np.float32)})

@@ -14,7 +14,8 @@ from edgeflow.backends.wasm.executable import WasmExecutable
 from edgeflow.backends.wasm.helper import Helper
 from edgeflow.host.platform import new_channel, open_port
 from edgeflow.plan.planner import Draft
-from edgeflow.runtime.opening import MODEL, ModelFiles, open_files
+from edgeflow.runtime.loading import open_files
+from edgeflow.runtime.opening import MODEL, ModelFiles
 from tests.engine.cases import MODELS, assert_close
 from tests.engine.minilm import folder
 

@@ -18,8 +18,7 @@ from edgeflow.backends.wasm.lower_spatial import install_spatial
 from edgeflow.backends.wasm.more.lowerings import install
 from edgeflow.backends.webgpu.builder import Dispatch, GpuBuilder, gpu_offset, gpu_size, kind_of
 from edgeflow.backends.webgpu.device import Gpu, open_device
-from edgeflow.backends.webgpu.lower_quantized import install_quantized
-from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
+from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS, OTHERS
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import GpuCommand, GpuPiece
 from edgeflow.ir.graph import Node
@@ -29,7 +28,8 @@ from edgeflow.plan.values import Value
 # The operators that models of their own fetch.
 install_spatial()
 install()
-install_quantized()
+for _, bring in OTHERS:
+    asyncio.run(bring())
 
 KIND_TYPES = {'f32': np.float32, 'f16': np.float16, 'i32': np.int32, 'u32': np.uint32}
 

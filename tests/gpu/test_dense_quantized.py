@@ -65,6 +65,29 @@ def test_weights_in_blocks_as_on_a_real_gpu(m: int, n: int, k: int, block: int, 
     check_nbits(m, n, k, block, bits, zeros, bias=n % 2 == 1)
 
 
+ROUNDED = [(9, 8, 64, 32, ''), (37, 68, 96, 32, 'codes'), (150, 70, 128, 64, ''), (9, 12, 70, 32, 'codes'), (16, 4, 100, 128, 'codes'), (1030, 1030, 64, 32, '')]
+
+
+@pytest.mark.parametrize(('m', 'n', 'k', 'block', 'zeros'), ROUNDED)
+@pytest.mark.usefixtures('hardware')
+def test_activations_of_eight_bits(m: int, n: int, k: int, block: int, zeros: str) -> None:
+    """accuracy_level 4: each 32 elements of a row in steps of a 127th of the largest."""
+    rng = np.random.default_rng(m)
+    [a, codes, scales, given_zeros], _ = nbits_case(rng, m, n, k, block, 4, zeros)
+    assert a is not None
+    padded = np.pad(a, ((0, 0), (0, -k % 32))).reshape(m, -1, 32)
+    step = np.abs(padded).max(-1, keepdims=True) / np.float32(127)
+    rounded = (np.rint(padded / step) * step).reshape(m, -1)[:, :k]
+    attributes = {'K': k, 'N': n, 'bits': 4, 'block_size': block}
+    bias = filled(rng, [n])
+    [plain] = run_node('com.microsoft:MatMulNBits', [rounded, codes, scales, given_zeros, None, bias], attributes, weights=[1, 2, 3])
+    [y] = run_node('com.microsoft:MatMulNBits', [a, codes, scales, given_zeros, None, bias], {**attributes, 'accuracy_level': 4}, weights=[1, 2, 3])
+    assert plain is not None and y is not None
+    # A code at a border may be the one beside it.
+    np.testing.assert_allclose(y, plain, rtol=1e-4, atol=2 * step.max())
+    assert np.abs(y - plain).mean() < 1e-4
+
+
 def test_two_bits_are_left_to_wasm() -> None:
     with pytest.raises(NotTaken):
         run_node('com.microsoft:MatMulNBits', [np.ones((1, 16), np.float32), np.zeros((2, 1, 4), np.uint8), np.ones(2, np.float32)],
@@ -165,6 +188,28 @@ def test_integer_products_are_exact(m: int, n: int, k: int, a_type: type, w_type
     np.testing.assert_array_equal(y, (wide[0] - (0 if za is None else int(za))) @ (wide[1] - (0 if zw is None else zw.astype(np.int64))))
 
 
-def test_zero_points_of_rows_are_left_to_wasm() -> None:
-    with pytest.raises(NotTaken):
-        run_node('MatMulInteger', [np.ones((2, 4), np.uint8), np.ones((4, 4), np.uint8), np.ones(2, np.uint8)])
+@settings(max_examples=25)
+@given(m=st.integers(1, 9), n=st.sampled_from([1, 3, 4, 8]), k=st.sampled_from([1, 4, 7, 33]), dims=st.sampled_from([([], []), ([2], []), ([3], [3]), ([2, 3], [2, 3]), ([], [2]), ([2, 1], [3]), ([4], [1])]),
+       rows=st.sampled_from(['one', 'rows', 'all']), columns=st.sampled_from(['one', 'columns', 'all']), a_type=TYPES, w_type=TYPES, seed=st.integers(0, 99))
+def test_integer_products_with_zero_points_of_rows_and_of_columns(
+    m: int, n: int, k: int, dims: tuple[list[int], list[int]], rows: str, columns: str, a_type: type, w_type: type, seed: int,
+) -> None:
+    """MatMulInteger of batches on both sides; zero points [M] or [..., M, 1] and [N] or [..., 1, N]."""
+    rng = np.random.default_rng(seed)
+
+    def codes(shape: list[int], kind: type) -> np.ndarray:
+        return rng.integers(np.iinfo(kind).min, np.iinfo(kind).max + 1, shape).astype(kind)
+
+    a, w = codes([*dims[0], m, k], a_type), codes([*dims[1], k, n], w_type)
+    za, zw = codes({'one': [], 'rows': [m], 'all': [*dims[0], m, 1]}[rows], a_type), codes({'one': [], 'columns': [n], 'all': [*dims[1], 1, n]}[columns], w_type)
+    [y] = run_node('MatMulInteger', [a, w, za, zw])
+    by_rows = za[:, None] if rows == 'rows' else za
+    np.testing.assert_array_equal(y, np.matmul(a.astype(np.int64) - by_rows, w.astype(np.int64) - zw))
+
+
+@pytest.mark.parametrize(('a_shape', 'w_shape'), [([5], [5, 3]), ([2, 5], [5]), ([5], [5])])
+def test_integer_products_of_vectors(a_shape: list[int], w_shape: list[int]) -> None:
+    rng = np.random.default_rng(1)
+    a, w = rng.integers(0, 256, a_shape).astype(np.uint8), rng.integers(-128, 128, w_shape).astype(np.int8)
+    [y] = run_node('MatMulInteger', [a, w, np.array(3, np.uint8)])
+    np.testing.assert_array_equal(y, np.matmul(a.astype(np.int64) - 3, w.astype(np.int64)))

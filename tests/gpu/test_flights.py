@@ -7,10 +7,9 @@ import asyncio
 import numpy as np
 import pytest
 
+from edgeflow.backends.turnstile import FLIGHTS, Turnstile
 from edgeflow.backends.webgpu.device import shared_gpu
-from edgeflow.backends.webgpu.executable import FLIGHTS
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
-from edgeflow.backends.webgpu.machine import Turnstile
 from edgeflow.errors import EdgeflowError
 from edgeflow.runtime.model import Model
 from edgeflow.runtime.tensor import Tensor, tensor

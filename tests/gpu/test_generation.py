@@ -21,7 +21,10 @@ FILES = [
 ]
 # Weights of 4 bits with and without zero points, norms of heads.
 MANY = ['smollm2-mini/onnx/model_q4f16.onnx', 'llama3-mini-genai/onnx/model_q4_qdq.onnx', 'qwen3-nano-genai/onnx/model.onnx']
-ENCODER_DECODERS = ['t5-mini/onnx/decoder_model_merged.onnx', 'whisper-mini/onnx/decoder_model_merged.onnx', 'marian-mini/onnx/decoder_model_merged.onnx']
+ENCODER_DECODERS = [
+    't5-mini/onnx/decoder_model_merged.onnx', 'whisper-mini/onnx/decoder_model_merged.onnx',
+    'whisper-mini/onnx/decoder_model_merged_fp16.onnx', 'marian-mini/onnx/decoder_model_merged.onnx',
+]
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +66,18 @@ async def test_greedy_tokens_are_those_of_onnxruntime(case: Wanted) -> None:
 @pytest.mark.parametrize('case', [case for case in wanted(True) if case.path in ENCODER_DECODERS], ids=str)
 async def test_an_encoder_decoder_generates_the_tokens_of_onnxruntime(case: Wanted) -> None:
     await on_wasm.test_an_encoder_decoder_generates_the_tokens_of_onnxruntime(case)
+
+
+@pytest.mark.parametrize(('path', 'item'), [('smollm2-mini/onnx/model_q4f16.onnx', 2), ('smollm2-mini/onnx/model_q4.onnx', 4)])
+async def test_pages_hold_the_type_of_the_past(path: str, item: int) -> None:
+    model = await load(path)
+    session = await model.open_session()
+    await session.prompt([1] * 70)
+    decoder = await model._executable.decoder()
+    assert decoder._pages is not None
+    token = sum(past.heads * past.width for past in decoder._pages.pasts)
+    assert session.memory().arena == 2 * 64 * token * item
+    model.dispose()
 
 
 async def test_streams_of_one_model_share_runs() -> None:

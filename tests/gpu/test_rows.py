@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeflow.backends.webgpu import lower_norm, lower_reduce
+from edgeflow.backends.webgpu import lower_axis, lower_norm, lower_reduce
 from edgeflow.backends.webgpu.builder import GpuBuilder
 from tests.gpu.driver import run_node
 
@@ -25,6 +25,7 @@ def lanes(request: pytest.FixtureRequest) -> Iterator[int]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lower_reduce, 'lanes_of', fixed)
+        patch.setattr(lower_axis, 'lanes_of', fixed)
         patch.setattr(lower_norm, 'lanes_of', fixed)
         yield request.param
 
@@ -142,6 +143,14 @@ def test_arg_max(shape: list[int], axis: int, last: int, name: str) -> None:
     find = np.argmax if name == 'ArgMax' else np.argmin
     expected = shape[axis] - 1 - find(np.flip(x, axis), axis) if last else find(x, axis)
     np.testing.assert_array_equal(y, expected)
+
+
+def test_arg_max_of_a_vocabulary() -> None:
+    x = normal((2, 70001))
+    x[0, [69999, 401, 70000]] = 9
+    x[1, [60000, 50000]] = np.nan
+    [y] = run_node('ArgMax', [x], {'axis': -1, 'keepdims': 0})
+    assert y.tolist() == [401, 50000]
 
 
 @settings(max_examples=12, deadline=None)

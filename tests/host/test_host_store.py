@@ -9,7 +9,6 @@ import pytest
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import bytes_of, open_store
-from edgeflow.host.port import Lent
 
 
 async def test_values_come_back(cache_folder: Path) -> None:
@@ -39,11 +38,10 @@ async def test_values_outlive_the_store(cache_folder: Path) -> None:
     assert sorted(p.name for p in cache_folder.glob('*.sqlite3')) == ['models.sqlite3', 'other.sqlite3']
 
 
-async def test_what_is_lent_is_stored_and_given_back(cache_folder: Path) -> None:
+async def test_it_fetches_nothing_itself(cache_folder: Path) -> None:
     store = await open_store('models')
-    lent = Lent(bytes_of(list(range(10))))
-    await store.put_lent('k', lent)
-    assert bytes(await store.get('k')) == bytes(lent.data) == bytes(range(10))
+    await store.put('k', bytes_of([9]))
+    assert await store.fetch('http://127.0.0.1:9/', {}, None, 'default') is None
     assert await store.place('k') is None
     await store.close()
 

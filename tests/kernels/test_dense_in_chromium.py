@@ -35,12 +35,12 @@ MULTIPLY = """async ([address, rounds]) => {
   let state = 1;
   const random = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) >>> 8 & 255;
   const KINDS = { full: random, ends: () => [0, 127, 128, 255][random() & 3], half: () => random() >> 1 };
-  const K = 131, N = 21, cases = [], forms = new Set();
+  const K = 131, N = 45, cases = [], forms = new Set();
   for (const [kind, next] of Object.entries(KINDS)) {
     for (const [aType, bType] of [[2, 3], [2, 2], [3, 3], [3, 2]]) {
       const signed = (x, type) => type === 3 ? x << 24 >> 24 : x;
-      const m = 1 + cases.length;
-      const a = take(m * K), b = take(K * N), packed = take(4 * 3 * (64 + 8 * 33)), c = take(4 * m * N);
+      const m = 1 + 3 * cases.length;
+      const a = take(m * K), b = take(K * N), packed = take(4 * 6 * (64 + 8 * 33) * 65 / 64), c = take(4 * m * N);
       for (let i = 0; i < m * K; i++) bytes[a + i] = KINDS[kind === 'half' ? 'full' : kind]();
       for (let i = 0; i < K * N; i++) bytes[b + i] = next();
       const expected = [];
@@ -54,7 +54,7 @@ MULTIPLY = """async ([address, rounds]) => {
       cases.push({ m, a, c, packed, aType, bType, expected, kind });
     }
   }
-  const scratch = take(16 * (12 * 33 + 8));
+  const scratch = take(34 * (12 * 33 + 8));
   for (let round = 0; round < rounds; round++) {
     for (const { m, a, c, packed, aType, bType, expected, kind } of cases) {
       run('matmul_integer', a, aType, 0, 1, packed, bType, 0, 1, c, m, N, K, scratch);

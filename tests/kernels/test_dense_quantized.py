@@ -20,6 +20,7 @@ pytestmark = pytest.mark.parametrize('variant', VARIANTS)
 
 def pack_i8(k: Kernels, b: np.ndarray, row: int, column: int, shape: tuple[int, int]) -> np.ndarray:
     size = 4 * up(shape[1], 8) * (64 + 8 * up(shape[0], 4))
+    size += up(size, 64)
     kind = UINT8 if b.dtype == np.uint8 else INT8
     return k.run('pack_i8', b, Out(size, np.uint8, aligned=True), *shape, row, column, kind)[0].view(Packed)
 
@@ -40,9 +41,9 @@ def weights(rng: np.random.Generator, kind: str, *shape: int) -> np.ndarray:
 
 @few
 @given(
-    m=st.integers(0, 14),
-    n=st.integers(0, 30),
-    k=sizes,
+    m=st.integers(0, 40),
+    n=st.integers(0, 60),
+    k=st.one_of(sizes, st.integers(100, 300)),
     seed=seeds,
     kind=st.sampled_from(sorted(WEIGHTS)),
     transposed=st.booleans(),
@@ -141,8 +142,8 @@ def test_quantize_dynamic_rounds_half_to_even_and_survives_any_float(variant: st
 
 @few
 @given(
-    m=st.integers(0, 9),
-    n=st.integers(0, 30),
+    m=st.integers(0, 20),
+    n=st.integers(0, 60),
     k=sizes,
     seed=seeds,
     kind=st.sampled_from(sorted(WEIGHTS)),

@@ -10,7 +10,8 @@ import pytest
 
 from toolchain.annotations import Untypable
 from toolchain.dts import Declarations
-from toolchain.shaders import build_shaders
+from toolchain.shader_words import BETWEEN, Words
+from toolchain.shaders import SOURCES, build_shaders, read_kernels
 from toolchain.tsdoc import camel
 
 RECORDS = '''
@@ -156,7 +157,20 @@ def test_names(python: str, js: str) -> None:
 def shaders(module: Path) -> dict[str, str]:
     program = f"import {{ SHADERS }} from {json.dumps(module.as_uri())}; console.log(JSON.stringify([...SHADERS]));"
     done = subprocess.run(['node', '--input-type=module', '--eval', program], stdout=subprocess.PIPE, text=True, check=True)
-    return dict(json.loads(done.stdout))
+    return unpacked(dict(json.loads(done.stdout)), {})
+
+
+def unpacked(kernels: dict[str, str], words: dict[str, str]) -> dict[str, str]:
+    """The texts of kernels, given the words of modules before, to which theirs are added."""
+    first, *own = kernels.pop('', '').split(BETWEEN)
+    words.update({chr(ord(first) + number): word for number, word in enumerate(own)})
+
+    def plain(text: str) -> str:
+        return ''.join(plain(words[letter]) if letter in words else letter for letter in text)
+
+    found = {kernel: plain(text) for kernel, text in kernels.items()}
+    assert ''.join(found.values()).isascii(), 'a word is not known'
+    return found
 
 
 def test_shaders_include_snippets_once(tmp_path: Path) -> None:
@@ -177,7 +191,32 @@ def test_a_snippet_of_several_kernels_is_there_once(tmp_path: Path) -> None:
     target = build_shaders(tmp_path, tmp_path / 'out.js')
     assert target is not None
     assert target.read_text().count('return') == 1
-    assert shaders(target)['one'] == 'fn a(b:f32,c:f32)->f32{return b - -c;}$for i 2 {\nlet one#i=a(1.0,p.$FIELD);\n$}\n'
+    assert shaders(target)['one'] == 'fn a(b:f32,c:f32)->f32{return b- -c;}$for i 2 {\nlet one#i=a(1.,p.$FIELD);\n$}\n'
+
+
+def test_names_are_short_again_in_each_kernel_but_the_same_where_a_text_is(tmp_path: Path) -> None:
+    (tmp_path / 'shared').mkdir()
+    (tmp_path / 'shared' / 'sum.wgsl').write_text('fn sum(x: f32) -> f32 { return x + 0.50; }\n')
+    (tmp_path / 'one.wgsl').write_text('// include shared/sum.wgsl\nfn main() { let total = sum(1e-10); let left = total.x - -2.0 >= 3.; }\n')
+    (tmp_path / 'two.wgsl').write_text('fn main() { var other = 0u; other++; other = $X - $Y - other; }\n')
+    target = build_shaders(tmp_path, tmp_path / 'out.js')
+    assert target is not None
+    assert shaders(target) == {
+        'one': 'fn a(x:f32)->f32{return x+.5;}fn main(){let b=a(1e-10);let c=b.x- -2.>=3.;}', 'two': 'fn main(){var a=0u;a++;a=$X- $Y-a;}',
+    }
+
+
+def test_words_stand_for_what_all_kernels_say_often() -> None:
+    kernels = read_kernels(SOURCES)
+    packed, first, size = Words(), {}, 0
+    # Each of the others is there with the first alone.
+    for names in [sorted(kernels)[:15], sorted(kernels)[15:20], sorted(kernels)[20:]]:
+        made = packed.pack({name: kernels[name] for name in names}, [kernels[names[0]][0]])
+        size += sum(map(len, made.values()))
+        known = dict(first)
+        assert unpacked(made, known) == {name: ''.join(kernels[name]) for name in names}
+        first = first or known
+    assert size < 0.5 * sum(len(piece) for parts in kernels.values() for piece in parts)
 
 
 def test_a_missing_snippet_is_said_with_its_line(tmp_path: Path) -> None:

@@ -13,12 +13,11 @@ import pytest
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import new_abort_controller
-from edgeflow.host.port import Lent
 from edgeflow.store import chunks
 from edgeflow.store.cache import cache
 from edgeflow.store.downloads import Download, DownloadProgress, download, obtain
 from edgeflow.store.entries import close_files, new_record, open_files
-from edgeflow.store.transfer_records import Client, Limits, Source
+from edgeflow.store.transfer_records import Client, Limits, Piece, Source
 from tests.store.faults import FaultServer, ServedFile
 
 DATA = random.Random(7).randbytes(200_000)
@@ -271,7 +270,7 @@ async def test_what_an_interrupted_write_left_is_swept(faults: FaultServer) -> N
     await download(url, **SWIFT).done()
     files = await open_files()
     lost = new_record('http://gone/file.bin', CHUNK)
-    await files.put(replace(lost, size=5), 0, Lent(memoryview(bytearray(5))), True)
+    await files.put(replace(lost, size=5), 0, Piece(5, memoryview(bytearray(5))))
     await close_files()
     await download(faults.add(ServedFile(DATA)), **SWIFT).done()
     files = await open_files()

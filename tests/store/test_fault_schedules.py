@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import new_abort_controller
+from edgeflow.store import downloads
 from edgeflow.store.downloads import Download, DownloadProgress
 from edgeflow.store.entries import close_files
 from edgeflow.store.transfer_records import Limits, Source
@@ -68,6 +69,8 @@ async def all_visits(url: str, case: dict, digest: str) -> list[tuple[str, bytes
     found = []
     for leave in [*case['leaves'], None]:
         found.append(await visit(url, case, digest, leave))
+        while downloads._running:
+            await asyncio.sleep(0.001)
         await close_files()
     return found
 

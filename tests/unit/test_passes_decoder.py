@@ -10,7 +10,7 @@ from edgeflow.passes.inline_constant_if import deciding_inputs
 from edgeflow.passes.last_logits import LOGITS, TOKEN, last_logits
 from edgeflow.passes.past_positions import POSITIONS, past_positions
 from edgeflow.passes.pipeline import run_passes
-from edgeflow.runtime.opening import declared_inputs
+from edgeflow.runtime.loading import declared_inputs
 
 
 def node(op: str, inputs: list[str], output: str) -> Node:

@@ -162,6 +162,6 @@ def test_all_passes_say_whether_they_changed_something_and_in_which_order() -> N
     order: list[str] = []
     assert run_passes(graph, lambda name: order.append(name))
     assert keys(graph) == ['Neg']
-    assert order[:4] == ['constants_to_initializers', 'eliminate_identities', 'merge_equal_nodes', 'fold_shapes']
+    assert order[:4] == ['constants_to_initializers', 'merge_equal_nodes', 'eliminate_identities', 'fold_shapes']
     assert order[-1] == 'eliminate_dead_nodes'
     assert not run_passes(graph, None)

@@ -8,12 +8,13 @@ from collections.abc import Callable
 import pytest
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_list, array_of, at_least, cut, draw, exp_weights, highest, weight_sum
+from edgeflow.host.logits import at_least, cut, draw, exp_weights, highest, weight_sum
+from edgeflow.host.platform import array_list, array_of
 from edgeflow.host.port import NumericArray
 from edgeflow.text.beam_search import BeamSearch, candidates_of
 from edgeflow.text.generation_options import GenerationOptions, generation_options
 from edgeflow.text.processors import History, processed
-from edgeflow.text.sampling import Sampler, candidates
+from edgeflow.text.sampling import Sampler, candidates, drawn
 from edgeflow.text.xoshiro import Xoshiro
 
 FIVE = [0.5, 2.0, -1.0, 2.0, 1.0]
@@ -66,6 +67,37 @@ def test_the_same_seed_gives_the_same_tokens_everywhere() -> None:
     assert chosen(generation_options({}, seed=43, top_p=0.9, temperature=1.2), logits, 8) != SEEDED
 
 
+def test_a_token_drawn_elsewhere_takes_the_number_that_choose_would_have_taken() -> None:
+    logits = many(11, 1000, 12)
+    options = generation_options({}, seed=42, top_p=0.9, temperature=1.2)
+    sampler = Sampler(options, [])
+    tokens: list[int] = []
+    for i in range(8):
+        # Three of them are told in advance, the next two times each; every second one is drawn elsewhere.
+        told = [sampler.draw(0), sampler.draw(i % 3)]
+        first = told[0]
+        assert first is not None and [first.temperature, first.top_k, first.top_p, first.min_p] == [1.2, 0, 0.9, 0]
+        token = drawn(candidates(logits, options), 1.2, first.unit)
+        if i % 2 == 0:
+            sampler.repeat(token)
+        else:
+            assert sampler.choose(logits).token_id == token
+        tokens.append(token)
+    assert tokens == SEEDED
+
+
+def test_what_looks_at_logits_is_not_drawn_elsewhere() -> None:
+    for options in [
+        generation_options({}), generation_options({}, typical_p=0.9), generation_options({}, top_k=3, no_repeat_ngram_size=2),
+        generation_options({}, top_k=3, logprobs=0), generation_options({}, top_k=3, min_new_tokens=2, eos_token_id=4), generation_options({}, top_k=3, logit_bias={'3': 1}),
+    ]:
+        assert Sampler(options, [1, 2]).draw(0) is None
+    sampler = Sampler(generation_options({}, top_k=3, min_new_tokens=1, eos_token_id=4), [])
+    assert sampler.draw(0) is None
+    sampler.repeat(3)
+    assert sampler.draw(1) is not None
+
+
 SEEDED = [756, 861, 578, 497, 134, 892, 122, 574]
 
 
@@ -114,6 +146,7 @@ def test_a_cut_is_where_sorting_would_cut(kind: str) -> None:
             place = place + 1
         assert cut(array, weights, goal) == held[order[place]]
     assert array_list(at_least(floats([1.0, 3.0, 2.0]), 2.0)) == [1, 2]
+    assert array_list(at_least(floats([1.0]), 1.0 + 1e-9)) == []
     assert [draw(floats([0.0, 1.0, 0.0, 1.0, 0.0]), goal) for goal in (0.0, 0.5, 1.0, 1.5, 9.0)] == [1, 1, 3, 3, 3]
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
+from edgeflow.backends.ahead import start_ahead
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
-from edgeflow.backends.wasm.executable import load_wasm
-from edgeflow.backends.wasm.kernels import Image
+from edgeflow.backends.tried import trial_keys
+from edgeflow.backends.wasm.kernels import Image, Preparation
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import accelerators
+from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Graph
 from edgeflow.options import check_choice
 
@@ -30,47 +32,55 @@ def choose_device(device: object) -> str:
     """
     if not isinstance(device, list):
         check_choice(device, DEVICES, 'device')
-        return ALIASES.get(device, device)
+        return ALIASES.get(cast(str, device), cast(str, device))
     names: list[str] = []
     for name in device:
         check_choice(name, DEVICES[2:], 'device')
-        names.append(ALIASES.get(name, name))
+        names.append(ALIASES.get(cast(str, name), cast(str, name)))
     if len(names) == 0:
         check_choice('', DEVICES, 'device')
     return ','.join(names)
 
 
-async def candidates(device: str) -> list[str]:
+async def candidates(device: str, model: str = '') -> list[str]:
     """The devices that may run a model, given choose_device()'s text: those named, in their order, else all that are here, WASM last.
 
-    'platform' where env.devices leaves none.
+    model: its name; 'auto' takes WebNN into account where there was a trial of it. 'platform' where env.devices leaves none.
     """
     if device not in DEVICES[:2]:
         return device.split(',')
     allowed = env.devices
+    there = await accelerators()
+    tried = device == 'fastest' or (len(there) > 0 and len(await trial_keys(model)) > 0)
     found: list[str] = []
-    for name in [*await accelerators(), 'wasm']:
-        if (allowed is None or name in allowed) and (name != UNKNOWN or device == 'fastest'):
+    for name in [*there, 'wasm']:
+        if (allowed is None or name in allowed) and (name != UNKNOWN or tried):
             found.append(name)
     if len(found) == 0:
         raise EdgeflowError('platform', f'none of env.devices is here: {allowed}', {})
     return found
 
 
-async def fetch_backend(device: str, shares: int) -> None:
-    """Fetch what runs a model on choose_device()'s `device`, or divides its plans among `shares` threads, beside its files.
+async def fetch_backend(device: str, shares: int, preparation: Preparation) -> None:
+    """Fetch what runs a model on choose_device()'s `device`, or divides its plans among `shares` threads, beside its files, which come to `preparation`.
 
-    A failure is not raised here but by load_executable(), which meets it again.
+    For start_ahead(): load_executable() meets what fails.
     """
-    try:
-        if device.startswith('webgpu'):
-            from edgeflow.backends.webgpu.executable import load_webgpu  # noqa: F401
-        elif device.startswith('webnn'):
-            from edgeflow.backends.webnn.executable import load_webnn  # noqa: F401
-        elif shares > 1:
-            from edgeflow.backends.wasm.shares import share_groups  # noqa: F401
-    except EdgeflowError:
-        return
+    if device.startswith('webgpu'):
+        preparation.on_head.append(lambda head: start_ahead(lambda: _expect(head)))
+        from edgeflow.backends.webgpu.executable import load_webgpu  # noqa: F401
+    elif device.startswith('webnn'):
+        from edgeflow.backends.webnn.executable import load_webnn  # noqa: F401
+    elif shares > 1:
+        from edgeflow.backends.wasm.shares import share_groups  # noqa: F401
+    else:
+        from edgeflow.backends.wasm.executable import load_wasm  # noqa: F401
+
+
+async def _expect(head: Bytes) -> None:
+    """Fetch what the GPU needs for the operators that a model's head names."""
+    from edgeflow.backends.webgpu.lowerings import expect_lowerings
+    await expect_lowerings(head)
 
 
 async def load_executable(graph: Graph, device: str, rests: Rests, shares: int = 1, image: Image | None = None) -> GeneratingExecutable:
@@ -88,4 +98,6 @@ async def load_executable(graph: Graph, device: str, rests: Rests, shares: int =
         from edgeflow.backends.webnn.executable import load_webnn
 
         return await load_webnn(graph, rests, device, image)
+    from edgeflow.backends.wasm.executable import load_wasm
+
     return await load_wasm(graph, rests, shares, image)

@@ -29,11 +29,42 @@ class NextToken:
     top: list[NextToken] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Draw:
+    """How a token is drawn from its logits, by whoever can; as generation_options() has it. unit: a random number of [0, 1).
+
+    repetition, presence, frequency: penalties of tokens: those of `seen`, and those made, with how often, of `counts`. later: so many that come before it
+    are not among them yet.
+    """
+
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    unit: float
+    repetition: float = 1.0
+    presence: float = 0.0
+    frequency: float = 0.0
+    seen: set[int] = field(default_factory=set)
+    counts: dict[int, int] = field(default_factory=dict)
+    later: int = 0
+
+    def penalizes(self) -> bool:
+        """Whether tokens that were seen count less, or more."""
+        return self.repetition != 1 or self.presence != 0 or self.frequency != 0
+
+
 class Chooser(Protocol):
     """Chooses the tokens of one text."""
 
     def choose(self, logits: NumericArray) -> NextToken:
         """The next token for these float32 logits, one for each token of the vocabulary."""
+
+    def draw(self, later: int) -> Draw | None:
+        """How the next token may be drawn elsewhere, or the one `later` tokens behind it; None: choose() has to see its logits."""
+
+    def drawn(self, token: int) -> NextToken:
+        """The next token, which was drawn so; -1: no logit was finite."""
 
 
 # Makes a chooser of the plain values that describe it; one, since a page and its workers are the same program.

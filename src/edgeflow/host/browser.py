@@ -1,8 +1,8 @@
 """The JS side of the host seam: browsers (pages and workers) and Node. JS only; see host/port.py for the contract.
 
 Raw JS stands in `__pragma__('js', ...)`, as whole bodies of typed functions; names in it are the camelCase ones. The larger
-parts have files of their own: browser_arrays, browser_cache, browser_devices, browser_io (network, files), browser_scopes,
-browser_store, browser_tasks, browser_wasm, browser_workers; browser_text stands for host.text.
+parts have files of their own: browser_arrays, browser_cache, browser_devices, browser_files (what the store fetches), browser_folder (Node's
+store), browser_io (network, files), browser_scopes, browser_store, browser_tasks, browser_wasm, browser_workers; browser_text stands for host.text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from edgeflow.host.browser_io import (  # noqa: F401
     fetch, forget_spare_memory, is_url, new_abort_controller, on_abort, read_file, reads_files, reuse_memory_of, signal_aborted,
 )
 from edgeflow.host.browser_store import open_store, read_place  # noqa: F401
-from edgeflow.host.browser_logits import at_least, cut, draw, exp_weights, highest, take, typical_keys, weight_sum  # noqa: F401
 from edgeflow.host.browser_parts import find_parts_in, part_addresses, use_part_addresses  # noqa: F401
 from edgeflow.host.browser_rows import mean_rows, unit_rows  # noqa: F401
 from edgeflow.host.browser_scopes import (  # noqa: F401

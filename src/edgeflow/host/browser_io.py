@@ -5,11 +5,10 @@ Node's modules come from process.getBuiltinModule (Node 20.16 and later): bundle
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.browser_arrays import copy_bytes, join_bytes, new_bytes
-from edgeflow.host.port import AbortController, AbortSignal, Bytes
+from edgeflow.host.port import AbortController, AbortSignal, Bytes, Draft
 
 
 def _fail(code: str, message: str) -> EdgeflowError:
@@ -33,7 +32,7 @@ def node_module(name: str) -> object:
 
 
 __pragma__('js', r'''
-function failedTransfer(url, signal, error) {
+export function failedTransfer(url, signal, error) {
   if (signal?.aborted) return _fail('aborted', `${url} was cancelled through its signal`);
   const cause = error?.cause?.code ?? error?.cause?.message;
   return _networkFailure(url, cause ? `${error.message}: ${cause}` : String(error?.message ?? error));
@@ -93,126 +92,40 @@ class HttpResponse:
     def __init__(self, answer: object, status: int, url: str, signal: AbortSignal | None) -> None:
         self._answer = answer
         self._signal = signal
-        self._reader: object = None
-        self._in_place: bool = False
-        self._rest: Bytes | None = None
+        self._body: object = None
         self.status = status
         self.url = url
 
     def header(self, name: str) -> str | None:
         return _header(self._answer, name)
 
-    async def chunks(self) -> AsyncIterator[Bytes]:
-        self._reader = _open_reader(self._answer)
-        try:
-            while True:
-                part = await _next_part(self._reader, self.url, self._signal)
-                if part is None:
-                    return
-                if len(part) > 0:
-                    yield part
-        finally:
-            await self.cancel()
-
-    async def sized_body(self, size: int, on_bytes: Callable[[int], None]) -> Bytes:
-        self._reader = _open_byte_reader(self._answer)
-        if self._reader is None:
-            return await self._copied_body(size, on_bytes)
-        try:
-            return await _receive_in_place(self._reader, new_bytes(size), on_bytes, self.url, self._signal)
-        finally:
-            await self.cancel()
-
-    async def _copied_body(self, size: int, on_bytes: Callable[[int], None]) -> Bytes:
-        """sized_body() where streams cannot read into memory of ours."""
-        buffer = new_bytes(size)
-        filled = 0
-        rest: list[Bytes] = []
-        async for part in self.chunks():
-            if filled + len(part) <= size and len(rest) == 0:
-                copy_bytes(buffer, filled, part)
-                filled += len(part)
-            else:
-                rest.append(part)
-            on_bytes(len(part))
-        return buffer[:filled] if len(rest) == 0 else join_bytes([buffer[:filled]] + rest)
-
     async def take(self, size: int, on_bytes: Callable[[int], None]) -> Bytes:
-        if self._reader is None:
-            self._reader = _open_byte_reader(self._answer)
-            self._in_place = self._reader is not None
-            if self._reader is None:
-                self._reader = _open_reader(self._answer)
-        if self._reader is None:
-            return new_bytes(0)
-        if self._in_place:
-            return await _take_in_place(self._reader, _spare(size), on_bytes, self.url, self._signal)
-        buffer = new_bytes(size)
-        filled = 0
-        while filled < size:
-            part = self._rest if self._rest is not None else await _next_part(self._reader, self.url, self._signal)
-            self._rest = None
-            if part is None:
-                break
-            head = part[:size - filled]
-            if len(head) < len(part):
-                self._rest = part[len(head):]
-            copy_bytes(buffer, filled, head)
-            filled += len(head)
-            on_bytes(len(head))
-        return buffer[:filled]
+        if self._body is None:
+            self._body = _open_body(self._answer)
+        return await _take_part(self._body, _spare(size), on_bytes, self.url, self._signal)
+
+    async def store(self, size: int, on_bytes: Callable[[int], None], give: bool, more: int) -> Draft | None:
+        return None
 
     async def body(self) -> Bytes:
         return await _whole_body(self._answer, self.url, self._signal)
 
     async def cancel(self) -> None:
-        await _cancel(self._answer, self._reader)
+        await _cancel(self._answer, self._body)
 
 
 def _header(answer: object, name: str) -> str | None:
     __pragma__('js', 'return answer.headers.get(name);')
 
 
-def _open_reader(answer: object) -> object:
-    __pragma__('js', 'return answer.body?.getReader() ?? null;')
-
-
-def _open_byte_reader(answer: object) -> object | None:
-    """A reader that fills memory it is given; None where the platform's streams have none."""
+def _open_body(answer: object) -> object:
+    """A reader, which fills memory that it is given where the platform's streams can; rest: what it gave too much."""
     __pragma__('js', r'''
     try {
-      return answer.body?.getReader({ mode: 'byob' }) ?? null;
+      return { reader: answer.body.getReader({ mode: 'byob' }), inPlace: true, rest: null };
     } catch {
-      return null;
+      return { reader: answer.body?.getReader(), inPlace: false, rest: null };
     }
-    ''')
-
-
-async def _receive_in_place(
-    reader: object, memory: Bytes, on_bytes: Callable[[int], None], url: str, signal: AbortSignal | None,
-) -> Bytes:
-    # Every read detaches the buffer and hands its memory back under another name.
-    __pragma__('js', r'''
-    let buffer = memory.buffer;
-    let filled = 0;
-    const rest = [];
-    for (;;) {
-      const room = filled < buffer.byteLength;
-      let part;
-      try {
-        part = await reader.read(room ? new Uint8Array(buffer, filled) : new Uint8Array(65536));
-        if (signal?.aborted) throw signal.reason;
-      } catch (error) {
-        throw failedTransfer(url, signal, error);
-      }
-      if (room && part.value) buffer = part.value.buffer;
-      if (part.done) break;
-      if (room) filled += part.value.byteLength;
-      else rest.push(part.value);
-      onBytes(part.value.byteLength);
-    }
-    const head = new Uint8Array(buffer, 0, filled);
-    return rest.length === 0 ? head : joinBytes([head, ...rest]);
     ''')
 
 
@@ -255,38 +168,36 @@ def _spare(size: int) -> Bytes:
     ''')
 
 
-async def _take_in_place(
-    reader: object, memory: Bytes, on_bytes: Callable[[int], None], url: str, signal: AbortSignal | None,
+async def _take_part(
+    body: object, memory: Bytes, on_bytes: Callable[[int], None], url: str, signal: AbortSignal | None,
 ) -> Bytes:
+    # Every read in place detaches the buffer and hands its memory back under another name.
     __pragma__('js', r'''
+    const { reader, inPlace } = body, size = memory.length;
     let buffer = memory.buffer, filled = 0;
-    const size = memory.length;
     while (filled < size) {
-      let part;
-      try {
-        part = await reader.read(new Uint8Array(buffer, filled));
-        if (signal?.aborted) throw signal.reason;
-      } catch (error) {
-        throw failedTransfer(url, signal, error);
+      let part = body.rest;
+      body.rest = null;
+      if (part === null) {
+        try {
+          const { done, value } = await reader?.read(inPlace ? new Uint8Array(buffer, filled) : undefined) ?? { done: true };
+          if (signal?.aborted) throw signal.reason;
+          if (inPlace && value) buffer = value.buffer;
+          if (done) break;
+          part = value;
+        } catch (error) {
+          throw failedTransfer(url, signal, error);
+        }
       }
-      if (part.value) buffer = part.value.buffer;
-      if (part.done) break;
-      filled += part.value.byteLength;
-      onBytes(part.value.byteLength);
+      if (!inPlace) {
+        if (part.length > size - filled) body.rest = part.subarray(size - filled);
+        part = part.subarray(0, size - filled);
+        new Uint8Array(buffer).set(part, filled);
+      }
+      filled += part.length;
+      onBytes(part.length);
     }
     return new Uint8Array(buffer, 0, filled);
-    ''')
-
-
-async def _next_part(reader: object, url: str, signal: AbortSignal | None) -> Bytes | None:
-    __pragma__('js', r'''
-    try {
-      const { done, value } = reader === null ? { done: true } : await reader.read();
-      if (signal?.aborted) throw signal.reason;
-      return done ? null : value;
-    } catch (error) {
-      throw failedTransfer(url, signal, error);
-    }
     ''')
 
 
@@ -300,11 +211,11 @@ async def _whole_body(answer: object, url: str, signal: AbortSignal | None) -> B
     ''')
 
 
-async def _cancel(answer: object, reader: object) -> None:
+async def _cancel(answer: object, body: object) -> None:
     # A body that has ended or broken cannot be cancelled; there is nothing left to free then.
     __pragma__('js', r'''
     const ended = () => {};
-    if (reader) await reader.cancel().catch(ended);
+    if (body) await body.reader?.cancel().catch(ended);
     else if (answer.body && !answer.bodyUsed) await answer.body.cancel().catch(ended);
     ''')
 

@@ -18,53 +18,53 @@ def _failed(message: str) -> EdgeflowError:
 __pragma__('js', r'''
 // Beside the parts: the second binaries, for workers that run a copy of edgeflow.js.
 const addresses = {
-  'edgeflow-more-simd.wasm': () => new URL('./edgeflow-more-simd.wasm', import.meta.url).href,
-  'edgeflow-more-relaxed.wasm': () => new URL('./edgeflow-more-relaxed.wasm', import.meta.url).href,
+  'edgeflow-more-simd.wasm': () => new URL('./edgeflow-more-simd.wasm', import.meta.url),
+  'edgeflow-more-relaxed.wasm': () => new URL('./edgeflow-more-relaxed.wasm', import.meta.url),
 };
 const opened = new Map();
-let failures = 0, folder = () => null;
+let failures = 0, folder = () => null, build, core;
 
 /** Where a part lies; a copy of edgeflow.js that lies nowhere, as a blob does, finds them in the folder of the .wasm files. */
 function place(name) {
   const address = addresses[name];
   if (typeof address === 'string') return address;
   try {
-    return address();
+    return address().href;
   } catch (error) {
     if (folder() === null) throw error;
     return new URL(name.endsWith('.wasm') ? name : `edgeflow-${name}.js`, new URL(folder(), globalThis.location?.href)).href;
   }
 }
 
-async function open(name, build, given) {
+async function open(name, needs) {
   try {
     const url = place(name);
-    // Browsers remember an address that failed as one that fails.
-    const [file, taken] = await Promise.all([
-      import(/* webpackIgnore: true */ /* @vite-ignore */ failures > 0 ? `${url}?${failures}` : url), given(),
+    const [file, ...made] = await Promise.all([
+      // Browsers remember an address that failed as one that fails.
+      import(/* webpackIgnore: true */ /* @vite-ignore */ failures > 0 ? `${url}?${failures}` : url), ...needs.map(need => need()),
     ]);
     if (file.build !== build) throw new Error('it is of another build');
-    return file.default(taken);
+    return file.default([...made, ...core()]);
   } catch (error) {
     opened.delete(name);
     failures++;
     throw _failed(`edgeflow-${name}.js, expected beside edgeflow.js, cannot be used: ${error.message}`);
   }
 }
+
+/** For the registry: this build, what makes the array of all that parts use of edgeflow.js, and how to make the address of each part. */
+export function knowParts(ownBuild, ownCore, found) {
+  build = ownBuild;
+  core = ownCore;
+  Object.assign(addresses, found);
+}
+
+/** For the registry: the promise of what others import of a part. needs: open those that it builds on. Fetched once; a failure is forgotten, so that the next call tries again. */
+export function openPart(name, ...needs) {
+  if (!opened.has(name)) opened.set(name, open(name, needs));
+  return opened.get(name);
+}
 ''')
-
-
-def address_parts(found: object) -> None:
-    """For the registry: how to make the address of each part."""
-    __pragma__('js', 'Object.assign(addresses, found);')
-
-
-def open_part(name: str, build: str, given: Callable[[], object]) -> Awaitable[object]:
-    """For the registry: what others import of a part. given: makes the array that it takes, or the promise of one. Fetched once; a failure is forgotten, so that the next call tries again."""
-    __pragma__('js', r'''
-    if (!opened.has(name)) opened.set(name, open(name, build, given));
-    return opened.get(name);
-    ''')
 
 
 def part_address(name: str) -> str:

@@ -166,15 +166,23 @@ const plain = value => {
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, plain(item)]));
 };
 
-// The words of a model that was made with at most one of them. The library's own way through pairs of all takes twice the time.
+// The words of a model that was made with at most one of them. What JSON made of the vocabulary answers for ids, as the library's own Map
+// of all words takes longer to make than the file to read; the words by their ids are listed when one is first asked for.
 const addWords = (model, vocab) => {
-  const added = model.tokens_to_ids, ids = model.tokens_to_ids = new Map(), words = model.vocab = [];
-  const add = (id, word) => {
-    ids.set(word, id);
-    words[id] = word;
-  };
-  for (const word of Object.keys(vocab)) add(vocab[word], word);
-  added.forEach(add);
+  const added = model.tokens_to_ids;
+  const get = word => added.get(word) ?? (Object.hasOwn(vocab, word) ? vocab[word] : undefined);
+  model.tokens_to_ids = { get, has: word => get(word) !== undefined };
+  let words;
+  Object.defineProperty(model, 'vocab', {
+    get() {
+      if (!words) {
+        words = [];
+        for (const word of Object.keys(vocab)) words[vocab[word]] = word;
+        added.forEach((id, word) => { words[id] = word; });
+      }
+      return words;
+    },
+  });
 };
 
 // The library's tokenizer for the two files, mended; the ids of special tokens; tokenizer.json without its model.
@@ -187,6 +195,8 @@ function openLibrary(tokenizerJson, tokenizerConfig) {
   const json = { ...settings, model: listed ? { ...model, vocab: few } : model, normalizer: withoutNmt(settings.normalizer) };
   const library = new LibraryTokenizer(json, { ...config, unk_token: model.unk_token ?? config.unk_token });
   if (listed) addWords(library.model, vocab);
+  // What generates needs all words at its first token, where it would be waited for.
+  if (model.type === 'BPE') library.id_to_token(0);
   mendNormalizer(library.normalizer);
   mendPreTokenizer(library.pre_tokenizer, settings.pre_tokenizer);
   mendDecoder(library.decoder);

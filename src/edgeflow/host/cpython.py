@@ -14,6 +14,7 @@ import os
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeVar, cast
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.cpython_arrays import (  # noqa: F401
@@ -25,7 +26,6 @@ from edgeflow.host.cpython_io import (  # noqa: F401
     AbortController, drop_memory, fetch, forget_spare_memory, free_headers, hold_memory, is_url, load_asset, new_sha256, on_abort, open_store, read_place,
     persist_storage, read_file, reads_files, reuse_memory_of, signal_aborted, storage_room, with_lock,
 )
-from edgeflow.host.cpython_logits import at_least, cut, draw, exp_weights, highest, take, typical_keys, weight_sum  # noqa: F401
 from edgeflow.host.cpython_rows import mean_rows, unit_rows  # noqa: F401
 from edgeflow.host.cpython_scopes import (  # noqa: F401
     call_later, call_stack, current_scope, enter_scope, leave_scope, on_using, watch_collection, weak_reference, when_done,
@@ -35,6 +35,9 @@ from edgeflow.host.cpython_tasks import (  # noqa: F401
     set_error_stack, spawn_worker, start_task, use_part_addresses, worker_port,
 )
 from edgeflow.host.cpython_wasm import compile_wasm, instantiate_wasm, isolated, start_wasm, wasm_features  # noqa: F401
+
+T = TypeVar('T')
+F = TypeVar('F', bound=Callable[..., Any])
 
 
 async def accelerators() -> list[str]:
@@ -59,7 +62,7 @@ def json_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(',', ':'), allow_nan=False)
 
 
-def to_dict(mapping: object) -> dict[str, object]:
+def to_dict(mapping: object) -> dict[str, Any]:
     if not isinstance(mapping, Mapping):
         raise EdgeflowError(
             'invalid-argument', f'expected names with values (a dict); got {type(mapping).__name__}', {},
@@ -67,17 +70,17 @@ def to_dict(mapping: object) -> dict[str, object]:
     return dict(mapping)
 
 
-def native_mapping(d: dict[str, object]) -> object:
+def native_mapping(d: dict[str, T]) -> dict[str, T]:
     return d
 
 
 @functools.cache
-def _callable_class(kind: type) -> type:
+def _callable_class(kind: Any) -> type:
     return type(kind.__name__, (kind,), {'__call__': kind.run, '__module__': kind.__module__, '__doc__': kind.__doc__})
 
 
-def make_callable(target: object) -> object:
-    target.__class__ = _callable_class(type(target))
+def make_callable(target: T) -> T:
+    target.__class__ = _callable_class(cast(Any, type(target)))
     return target
 
 
@@ -116,7 +119,7 @@ def call_with(action: Callable[..., object], options: object) -> object:
     return action(**to_dict(options))
 
 
-def check_calls(function: Callable, check: Callable[[list[str], list[str], str], None]) -> Callable:
+def check_calls(function: F, check: Callable[[list[str], list[str], str], None]) -> F:
     """`function` with its keyword arguments checked by name before the call.
 
     In JS the transpiler puts the same check at the head of the function.
@@ -137,11 +140,11 @@ def check_calls(function: Callable, check: Callable[[list[str], list[str], str],
             check_names(options)
             return await function(*args, **options)
 
-        return checked_later
+        return cast(F, checked_later)
 
     @functools.wraps(function)
     def checked(*args: object, **options: object) -> object:
         check_names(options)
         return function(*args, **options)
 
-    return checked
+    return cast(F, checked)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+from typing import Any
 
 import numpy
 
@@ -61,7 +63,7 @@ def utf8_encode(text: str) -> memoryview:
     return memoryview(bytearray(text, 'utf-8'))
 
 
-def _unpack(form: str, data: memoryview, offset: int) -> float:
+def _unpack(form: str, data: memoryview, offset: int) -> Any:
     try:
         return struct.unpack_from(form, data, offset)[0]
     except struct.error:
@@ -116,7 +118,7 @@ def new_array(dtype: str, size: int) -> numpy.ndarray:
         raise EdgeflowError('out-of-memory', f'{size} elements of {dtype} were refused', {'wanted': size}) from None
 
 
-def array_of(dtype: str, values: list) -> numpy.ndarray:
+def array_of(dtype: str, values: Sequence[Any]) -> numpy.ndarray:
     kind = _type(dtype)
     try:
         with numpy.errstate(over='ignore', invalid='ignore'):
@@ -129,7 +131,7 @@ def array_of(dtype: str, values: list) -> numpy.ndarray:
         raise EdgeflowError('invalid-argument', f'values for a {dtype} array: {error}', {'dtype': dtype}) from None
 
 
-def _wrap_ints(values: list, kind: type) -> numpy.ndarray:
+def _wrap_ints(values: Sequence[Any], kind: type) -> numpy.ndarray:
     """As typed arrays do: fractions are cut off and what does not fit wraps around (NaN and infinity become 0)."""
     whole = [int(x) if x == x and abs(x) != float('inf') else 0 for x in values]
     words = numpy.array([x & 0xFFFFFFFFFFFFFFFF for x in whole], numpy.uint64)

@@ -5,13 +5,17 @@ wgpu-py is an optional dependency: without it, or without an adapter, there is n
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import GpuCommand, GpuPiece
+
+T = TypeVar('T')
 
 # In a clone the kernels are files; `// include NAME` is replaced as toolchain/shaders.py does it.
 KERNELS = Path(__file__).resolve().parents[3] / 'wgsl'
@@ -40,6 +44,10 @@ def _included(name: str, seen: set[str]) -> str:
     return '\n'.join(lines)
 
 
+def add_shaders(more: dict[str, str]) -> None:
+    """They are there."""
+
+
 def shader_source(name: str) -> str:
     return _included(name + '.wgsl', set())
 
@@ -66,13 +74,13 @@ async def open_gpu(wanted: list[str], on_lost: Callable[[str], None]) -> Device 
 class Device:
     """host.port.GpuDevice."""
 
-    def __init__(self, adapter: object, device: object, features: list[str], on_lost: Callable[[str], None]) -> None:
+    def __init__(self, adapter: Any, device: Any, features: list[str], on_lost: Callable[[str], None]) -> None:
         import wgpu
 
         self.usage = wgpu.BufferUsage
         self.raw = device
         self._on_lost = on_lost
-        self._layouts: dict[str, tuple[object, object]] = {}
+        self._layouts: dict[str, tuple[Any, Any]] = {}
         self._limits = dict(device.limits)
         self._info = dict(adapter.info)
         self.features: list[str] = features
@@ -85,20 +93,20 @@ class Device:
     def limit(self, name: str) -> int:
         return int(self._limits[LIMITS[name]])
 
-    def buffer(self, size: int, uniform: bool = False) -> object:
+    def buffer(self, size: int, uniform: bool = False) -> Any:
         usage = self.usage.COPY_DST | (self.usage.UNIFORM if uniform else self.usage.STORAGE | self.usage.COPY_SRC)
         return self.guarded(lambda: self.raw.create_buffer(size=size, usage=usage))
 
-    def free(self, buffer: object) -> None:
+    def free(self, buffer: Any) -> None:
         buffer.destroy()
 
-    def write(self, buffer: object, offset: int, data: memoryview) -> None:
+    def write(self, buffer: Any, offset: int, data: memoryview) -> None:
         if len(data) % 4 != 0:
             data = memoryview(bytes(data) + bytes(-len(data) % 4))
         if len(data) > 0:
             self.guarded(lambda: self.raw.queue.write_buffer(buffer, offset, data))
 
-    def _layout(self, forms: str) -> tuple[object, object]:
+    def _layout(self, forms: str) -> tuple[Any, Any]:
         if forms not in self._layouts:
             import wgpu
 
@@ -124,7 +132,7 @@ class Device:
         ]
         return self.guarded(lambda: self.raw.create_bind_group(layout=self._layout(forms)[0], entries=entries))
 
-    def _encode(self, commands: list[GpuCommand]) -> object:
+    def _encode(self, commands: list[GpuCommand]) -> Any:
         encoder = self.raw.create_command_encoder()
         compute = None
         for command in commands:
@@ -153,14 +161,15 @@ class Device:
         self.guarded(lambda: self.raw.queue.submit([self._encode(commands).finish()]))
 
     @staticmethod
-    def copy(encoder: object, command: GpuCommand) -> None:
+    def copy(encoder: Any, command: GpuCommand) -> None:
         source, target = command.source, command.target
+        assert source is not None and target is not None, 'a copy has two ends'
         encoder.copy_buffer_to_buffer(source.buffer, source.offset, target.buffer, target.offset, source.size)
 
     def run(self, commands: list[GpuCommand], reads: list[GpuPiece]) -> Awaitable[list[memoryview]]:
         total = sum(piece.size for piece in reads)
 
-        def submitted() -> object:
+        def submitted() -> Any:
             encoder = self._encode(commands)
             staging = None if total == 0 else self.raw.create_buffer(size=total, usage=self.usage.COPY_DST | self.usage.MAP_READ)
             at = 0
@@ -173,7 +182,7 @@ class Device:
 
         return self._read(self.guarded(submitted), reads)
 
-    async def _read(self, staging: object, reads: list[GpuPiece]) -> list[memoryview]:
+    async def _read(self, staging: Any, reads: list[GpuPiece]) -> list[memoryview]:
         if staging is None:
             return [memoryview(b'') for _ in reads]
 
@@ -197,7 +206,7 @@ class Device:
             self.raw.destroy()
             self._on_lost('destroyed')
 
-    def guarded(self, work: Callable[[], object]) -> object:
+    def guarded(self, work: Callable[[], T]) -> T:
         """work(), its errors as ours."""
         import wgpu
 
@@ -218,10 +227,16 @@ class Device:
 
 
 # Elements that take another number of bytes on the GPU, where they are 32-bit words.
-WIDE: dict[str, type] = {
+WIDE: dict[str, Any] = {
     'int64': numpy.int64, 'bool': numpy.uint8, 'uint8': numpy.uint8, 'uint16': numpy.uint16, 'int8': numpy.int8, 'int16': numpy.int16,
     'int4': numpy.int8, 'uint4': numpy.uint8,
 }
+
+
+def ops_named(head: memoryview) -> list[str]:
+    """The operators of the nodes (NodeProto.op_type) in the first bytes of an ONNX file, perhaps a few names more, and 'past_key_values' if that is there."""
+    found = re.finditer(r'"([\x02-\x3f])(?=(\w+))|past_key_values', bytes(head).decode('latin1'), re.ASCII)
+    return [match[2][:ord(match[1])] if match[1] else match[0] for match in found]
 
 
 def narrowed(dtype: str, data: memoryview) -> memoryview | None:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy
 
 from edgeflow.host.cpython_gpu import Device
-from edgeflow.host.port import GpuCommand
+from edgeflow.host.port import GpuCommand, GpuDevice
 
 # Dispatches timed by one set of queries, which has at most 4096.
 MOST_TIMED = 2048
 
 
-async def timed(device: Device, commands: list[GpuCommand]) -> list[float]:
+async def timed(device: GpuDevice, commands: list[GpuCommand]) -> list[float]:
+    opened = cast(Device, device)
+
     def work() -> list[float]:
         times: list[float] = []
         for at in range(0, len(commands), MOST_TIMED):
-            times.extend(_part(device, commands[at:at + MOST_TIMED]))
+            times.extend(_part(opened, commands[at:at + MOST_TIMED]))
         return times
 
-    return device.guarded(work)
+    return opened.guarded(work)
 
 
 def _part(device: Device, commands: list[GpuCommand]) -> list[float]:
@@ -38,7 +42,7 @@ def _part(device: Device, commands: list[GpuCommand]) -> list[float]:
     resolved = device.raw.create_buffer(size=8 * count, usage=device.usage.QUERY_RESOLVE | device.usage.COPY_SRC)
     encoder.resolve_query_set(queries, 0, count, resolved, 0)
     device.raw.queue.submit([encoder.finish()])
-    stamps = numpy.frombuffer(device.raw.queue.read_buffer(resolved), numpy.uint64).reshape(-1, 2)
+    ticks = numpy.frombuffer(device.raw.queue.read_buffer(resolved), numpy.uint64).reshape(-1, 2)
     resolved.destroy()
-    spans = (stamps[:, 1] - stamps[:, 0]).astype(numpy.float64) / 1e6
+    spans = (ticks[:, 1] - ticks[:, 0]).astype(numpy.float64) / 1e6
     return [0.0 if command.pipeline is None else float(span) for command, span in zip(commands, spans, strict=True)]

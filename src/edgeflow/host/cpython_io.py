@@ -10,14 +10,14 @@ import ssl
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
 import httpx
 
 from edgeflow.errors import EdgeflowError
+from edgeflow.host import port
 from edgeflow.host.cpython_arrays import new_bytes
-from edgeflow.host.port import Lent
 
 T = TypeVar('T')
 
@@ -32,9 +32,9 @@ class AbortSignal:
 
     def __init__(self) -> None:
         self.aborted = False
-        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], object]] = []
 
-    def _listen(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def _listen(self, callback: Callable[[], object]) -> Callable[[], None]:
         self._callbacks.append(callback)
 
         def stop() -> None:
@@ -59,28 +59,32 @@ class AbortController:
             callback()
 
 
-def signal_aborted(signal: AbortSignal | None) -> bool:
+def signal_aborted(signal: port.AbortSignal | None) -> bool:
     return signal is not None and signal.aborted
 
 
-def on_abort(signal: AbortSignal | None, callback: Callable[[], None]) -> Callable[[], None]:
+def on_abort(signal: port.AbortSignal | None, callback: Callable[[], object]) -> Callable[[], None]:
     if signal is None:
         return lambda: None
     if signal.aborted:
         callback()
         return lambda: None
-    return signal._listen(callback)
+    return cast(AbortSignal, signal)._listen(callback)
 
 
 def _aborted(what: str) -> EdgeflowError:
     return EdgeflowError('aborted', f'{what} was cancelled through its signal')
 
 
-async def _unless_aborted(work: Awaitable[T], signal: AbortSignal | None, what: str) -> T:
+async def _unless_aborted(work: Awaitable[T], signal: port.AbortSignal | None, what: str) -> T:
     """Await `work`, but stop it and raise 'aborted' as soon as the signal says so, from whatever thread."""
     task = asyncio.ensure_future(work)
     loop = asyncio.get_running_loop()
-    stop_listening = on_abort(signal, lambda: loop.call_soon_threadsafe(task.cancel) and None)
+
+    def stop() -> None:
+        loop.call_soon_threadsafe(task.cancel)
+
+    stop_listening = on_abort(signal, stop)
     try:
         return await task
     except asyncio.CancelledError:
@@ -111,7 +115,7 @@ def _network_error(url: str, error: Exception) -> EdgeflowError:
 class _Response:
     """host.port.Response over httpx; it owns its client, so that cancel() or the end of the body frees everything."""
 
-    def __init__(self, client: httpx.AsyncClient, answer: httpx.Response, signal: AbortSignal | None) -> None:
+    def __init__(self, client: httpx.AsyncClient, answer: httpx.Response, signal: port.AbortSignal | None) -> None:
         self._client = client
         self._answer = answer
         self._signal = signal
@@ -151,15 +155,8 @@ class _Response:
         finally:
             await self.cancel()
 
-    async def sized_body(self, size: int, on_bytes: Callable[[int], None]) -> memoryview:
-        buffer, filled, rest = new_bytes(size), 0, bytearray()
-        async for part in self.chunks():
-            head = part[:size - filled]
-            buffer[filled:filled + len(head)] = head
-            filled += len(head)
-            rest += part[len(head):]
-            on_bytes(len(part))
-        return memoryview(bytes(buffer) + bytes(rest)) if rest else buffer[:filled]
+    async def store(self, size: int, on_bytes: Callable[[int], None], give: bool, more: int) -> None:
+        return None
 
     async def body(self) -> memoryview:
         whole = bytearray()
@@ -176,7 +173,7 @@ async def _next(parts: AsyncIterator[bytes]) -> bytes | None:
     return await anext(parts, None)
 
 
-async def fetch(url: str, headers: dict[str, str], signal: AbortSignal | None, cache: str = 'default') -> _Response:
+async def fetch(url: str, headers: dict[str, str], signal: port.AbortSignal | None, cache: str = 'default') -> _Response:
     if signal_aborted(signal):
         raise _aborted(url)
     client = httpx.AsyncClient(verify=_tls_context(), follow_redirects=True, timeout=httpx.Timeout(30.0, read=120.0))
@@ -258,7 +255,7 @@ async def persist_storage() -> bool:
     return True
 
 
-async def with_lock(name: str, signal: AbortSignal | None, work: Callable[[], Awaitable[T]]) -> T:
+async def with_lock(name: str, signal: port.AbortSignal | None, work: Callable[[], Awaitable[T]]) -> T:
     return await work()
 
 
@@ -337,8 +334,8 @@ class _SqliteStore:
             )
         await self._run(work)
 
-    async def put_lent(self, key: str, value: Lent) -> None:
-        await self.put(key, value.data)
+    async def fetch(self, url: str, headers: dict[str, str], signal: AbortSignal | None, cache: str) -> None:
+        return None
 
     async def delete(self, key: str) -> None:
         def work() -> None:

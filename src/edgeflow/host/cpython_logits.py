@@ -53,7 +53,8 @@ def cut(keys: numpy.ndarray, weights: numpy.ndarray | None, goal: float) -> floa
 
 
 def at_least(keys: numpy.ndarray, threshold: float) -> numpy.ndarray:
-    return numpy.flatnonzero(keys >= threshold).astype(numpy.int32)
+    # As doubles, which numpy would not do by itself.
+    return numpy.flatnonzero(keys >= numpy.float64(threshold)).astype(numpy.int32)
 
 
 def take(array: numpy.ndarray, indices: numpy.ndarray) -> numpy.ndarray:

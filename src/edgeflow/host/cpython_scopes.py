@@ -81,7 +81,7 @@ class _Reference:
 
     def __init__(self, target: object) -> None:
         try:
-            self._reference = weakref.ref(target)
+            self._reference: Callable[[], Any] = weakref.ref(target)
         except TypeError:  # bytes, for one
             self._reference = lambda: None
 

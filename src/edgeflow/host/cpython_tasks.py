@@ -7,8 +7,9 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from edgeflow.errors import EdgeflowError
+from edgeflow.host.port import WorkerHandle, WorkerPort
 
-_running: set[asyncio.Task] = set()
+_running: set[asyncio.Future[object]] = set()
 
 
 async def pause() -> None:
@@ -16,7 +17,7 @@ async def pause() -> None:
 
 
 def start_task(work: Callable[[], Awaitable[object]]) -> None:
-    task = asyncio.get_running_loop().create_task(work())
+    task = asyncio.ensure_future(work())
     _running.add(task)
     task.add_done_callback(_running.discard)
 
@@ -80,11 +81,11 @@ def use_part_addresses(found: object) -> None:
     """There are no workers to be told."""
 
 
-def spawn_worker(address: str | None) -> object:
+def spawn_worker(address: str | None) -> WorkerHandle:
     raise EdgeflowError('platform', 'CPython has no web workers', {'url': address})
 
 
-def worker_port() -> None:
+def worker_port() -> WorkerPort | None:
     return None
 
 

@@ -28,7 +28,9 @@ class RustTokenizer:
 
     def encode_text(self, text: str, with_offsets: bool) -> TokenizedText:
         found = self._tokenizer.encode(text, add_special_tokens=False)
-        return TokenizedText(found.ids, found.offsets, found.word_ids) if with_offsets else TokenizedText(found.ids)
+        if not with_offsets:
+            return TokenizedText(found.ids)
+        return TokenizedText(found.ids, found.offsets, [-1 if word is None else word for word in found.word_ids])
 
     def decode_ids(self, ids: list[int], skip_special_tokens: bool) -> str:
         return self._tokenizer.decode(ids, skip_special_tokens=skip_special_tokens)
@@ -43,7 +45,7 @@ class RustTokenizer:
         return self._tokenizer.id_to_token(token_id)
 
 
-def parse_ahead(tokenizer_json: Bytes) -> None:
+def parse_ahead(tokenizer_json: memoryview) -> None:
     """The Rust library reads the bytes itself, and no page waits."""
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from typing import Any, cast
 
 import wasmtime
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.port import WasmFeatures
+from edgeflow.host.port import WasmFeatures, WasmModule
 
 PAGE = 65536
 
@@ -77,9 +78,9 @@ class _Instance:
         self._more: dict[str, object] = {}
         self._map()
 
-    async def add(self, module: wasmtime.Module) -> None:
+    async def add(self, module: WasmModule) -> None:
         try:
-            more = wasmtime.Instance(self._store, module, [self._memory]).exports(self._store)
+            more = wasmtime.Instance(self._store, cast(wasmtime.Module, module), [self._memory]).exports(self._store)
         except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
             raise EdgeflowError('platform', f'the second WebAssembly code does not start: {error}') from None
         self._more = dict(more.items())
@@ -95,7 +96,7 @@ class _Instance:
         return [name.removeprefix('k_') for name in self._more if name.startswith('k_')]
 
     def _map(self) -> None:
-        raw = self._memory.get_buffer_ptr(self._store)
+        raw: Any = self._memory.get_buffer_ptr(self._store)
         raw.owner = self._store  # views keep the memory alive
         self._bytes = memoryview(raw).cast('B')
 
@@ -160,8 +161,8 @@ def isolated() -> bool:
     return False
 
 
-async def start_wasm(module: wasmtime.Module, memory: object | None = None) -> _Instance:
-    return _Instance(module)
+async def start_wasm(module: WasmModule, memory: object | None = None) -> _Instance:
+    return _Instance(cast(wasmtime.Module, module))
 
 
 async def instantiate_wasm(code: memoryview) -> _Instance:

@@ -41,7 +41,7 @@ Rows of float32 arrays [n, width]
     mean_rows(array, width, groups: list[list[int]]) -> NumericArray    [groups, width]: the mean of each group's rows; of none: zeros
     unit_rows(array, width) -> NumericArray                             every row divided by its Euclidean length; zeros stay zeros
 
-Choosing among logits. The same numbers on every platform, to the last bit
+Choosing among logits (host.logits). The same numbers on every platform, to the last bit
     highest(array) -> int                                the index of the greatest, the first of equals; -1 if all are -inf or NaN
     exp_weights(array, top, temperature) -> NumericArray float64 e^((x - top) / temperature), relative error 1e-14; 0 for -inf and NaN;
                                                          top: the greatest of them
@@ -150,7 +150,7 @@ Workers
     open_port(end: object) -> MessagePort                               an end, in the thread that it has come to
     reuse_memory_of(data: Bytes)                                       take() may give this memory again; nobody else refers to it
     forget_spare_memory()                                              what nobody has taken again goes
-    own_bytes(data: Bytes, give: bool) -> Bytes                         bytes that may be moved to another thread: `data` itself if
+    own_bytes(data: Bytes, give: bool, more: int) -> Bytes                         bytes that may be moved to another thread: `data` itself if
                                                                         it is given up and has its memory for itself, else a copy
     bytes_memory(data: Bytes) -> object                                 the memory of own_bytes(), for the transfer lists of post()
 
@@ -186,9 +186,9 @@ Text libraries (from edgeflow.host.text)
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Bytes(Protocol):
@@ -225,7 +225,7 @@ class Machine:
 
 
 class Response(Protocol):
-    """An HTTP answer. Bodies are read once: by chunks(), sized_body() or body()."""
+    """An HTTP answer. Bodies are read once: by body(), or by take() and store()."""
 
     status: int
     url: str
@@ -233,17 +233,14 @@ class Response(Protocol):
     def header(self, name: str) -> str | None:
         """The value of a header, its name in any case; None if absent or hidden by CORS."""
 
-    def chunks(self) -> AsyncIterator[Bytes]:
-        """The decoded body as it arrives."""
-
-    async def sized_body(self, size: int, on_bytes: Callable[[int], None]) -> Bytes:
-        """The whole decoded body, of which `size` bytes were announced, received in place where the platform can.
-
-        on_bytes hears how many bytes each part had. A body of another length comes whole, too.
-        """
-
     async def take(self, size: int, on_bytes: Callable[[int], None]) -> Bytes:
-        """The next `size` bytes of the decoded body in memory of their own, fewer where it ends. on_bytes: as in sized_body()."""
+        """The next `size` bytes of the decoded body in memory of their own, fewer where it ends. on_bytes hears how many each part had."""
+
+    async def store(self, size: int, on_bytes: Callable[[int], None], give: bool, more: int) -> Draft | None:
+        """As take(), but into the store that fetched this; None for an answer that none did. give: the bytes are wanted here, too.
+
+        more: how many of the same size are likely to follow. Fewer than `size` bytes are not stored.
+        """
 
     async def body(self) -> Bytes:
         """The whole decoded body."""
@@ -252,11 +249,27 @@ class Response(Protocol):
         """Stop the transfer and free the connection."""
 
 
-@dataclass
-class Lent:
-    """Bytes whose memory is lent: `data` is not to be used until it is given back, in which moment it may be another view of the same bytes."""
+class Draft(Protocol):
+    """A value of `size` bytes that lies in a store, under no key yet.
 
-    data: Bytes
+    place: where, for read_place(); None: the store had no room for it. data: its bytes, if they were asked for or place is None.
+    """
+
+    size: int
+    place: object | None
+    data: Bytes | None
+
+    async def keep(self, key: str) -> None:
+        """Put it under a key. 'quota-exceeded', 'platform'."""
+
+    async def read(self) -> Bytes:
+        """Its bytes. 'platform'."""
+
+    async def drop(self) -> None:
+        """It will have no key."""
+
+    async def hash(self, sha: Sha256) -> None:
+        """sha.update() with its bytes. 'http' if the thread that fetched them is lost."""
 
 
 class Sha256(Protocol):
@@ -279,8 +292,8 @@ class KeyValueStore(Protocol):
     async def put(self, key: str, value: Bytes) -> None:
         """All of the value or nothing. It is read before put() first waits, so its memory may be moved as soon as put() was called."""
 
-    async def put_lent(self, key: str, value: Lent) -> None:
-        """As put(), the way for large values. The memory is given back when it ends, also where it fails; empty if it was lost."""
+    async def fetch(self, url: str, headers: dict[str, str], signal: AbortSignal | None, cache: str) -> Response | None:
+        """As the platform's, by a thread of the store's own, whose answers can store(); None where there is none."""
 
     async def delete(self, key: str) -> None: ...
 
@@ -332,7 +345,8 @@ class AbortSignal(Protocol):
 class AbortController(Protocol):
     """Hands out `signal`; abort() cancels what listens to it."""
 
-    signal: AbortSignal
+    @property
+    def signal(self) -> AbortSignal: ...
 
     def abort(self) -> None: ...
 
@@ -363,7 +377,7 @@ class Deferred(Protocol):
 
     def reject(self, error: Exception) -> None: ...
 
-    async def result(self) -> object:
+    async def result(self) -> Any:
         """What it was resolved with; raises what it was rejected with. May be awaited more than once."""
 
 

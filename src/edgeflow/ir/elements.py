@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 from edgeflow.host.platform import array_ints, array_list, array_view
 from edgeflow.host.port import Bytes
@@ -22,7 +23,7 @@ def elements(tensor: TensorData) -> list[float]:
         return [small_number(dtype, code) for code in _codes(data, dtype, element_count(tensor.shape))]
     if dtype == 'string':
         return []
-    return array_ints(array_view(dtype, data))
+    return cast('list[float]', array_ints(array_view(dtype, data)))
 
 
 def _codes(data: Bytes, dtype: str, count: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.elements import elements
@@ -75,7 +76,7 @@ def print_attribute(value: Attribute) -> str:
         return "'" + value + "'"
     if isinstance(value, list):
         return '[' + ', '.join([print_attribute(x) for x in value]) + ']'
-    return print_number(value)
+    return print_number(cast(float, value))
 
 
 def print_number(x: float) -> str:

@@ -13,7 +13,8 @@ from edgeflow.host.port import Bytes
 from edgeflow.ir.dtype import DTYPE_NAMES, ITEM_BITS, byte_size
 from edgeflow.ir.graph import Stored, TensorData
 from edgeflow.onnx import records
-from edgeflow.onnx.pieces import LARGE, Pieces
+from edgeflow.onnx.pieces import Pieces
+from edgeflow.onnx.skeleton import LARGE
 from edgeflow.onnx.wire import FIXED32, FIXED64, LENGTH, VARINT, WireReader, invalid
 
 MAX_ELEMENTS = 1099511627776

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 from edgeflow.ir.attributes import int_of, ints_of
 from edgeflow.ir.graph import Node
-from edgeflow.passes.dims import add_dims, divide_dim, multiply_dims
+from edgeflow.passes.dims import Dim, add_dims, divide_dim, multiply_dims
 
 LARGEST = 64
 
@@ -58,7 +59,7 @@ def numbers_of(content: Content | None) -> list[int] | None:
     for x in content.values:
         if isinstance(x, str):
             return None
-        result.append(x)
+        result.append(cast(int, x))
     return result
 
 
@@ -84,12 +85,12 @@ def _combine_elements(op: str, x: Element, y: Element, whole: bool) -> Element:
         if not whole:
             return ''
         if op == 'Add':
-            return add_dims(x, y)
+            return add_dims(cast(Dim, x), cast(Dim, y))
         if op == 'Sub':
             return 0 if x == y and x != '' else (x if y == 0 else '')
         if op == 'Div':
-            return divide_dim(x, y) if not isinstance(y, str) else ''
-        return multiply_dims(x, y) if op == 'Mul' else ''
+            return divide_dim(cast(Dim, x), cast(int, y)) if not isinstance(y, str) else ''
+        return multiply_dims(cast(Dim, x), cast(Dim, y)) if op == 'Mul' else ''
     a: float = x
     b: float = y
     if op == 'Add':

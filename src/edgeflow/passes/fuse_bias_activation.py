@@ -30,7 +30,7 @@ def _node(inputs: list[str], outputs: list[str], activation: str, parts: list[No
 def _fuse(index: GraphIndex, table: ShapeTable, total: Node) -> None:
     reader: Node | None = index.only_reader(total.outputs[0])
     activation: str = activation_of(reader) if reader is not None and len(reader.inputs) == 1 else ''
-    if activation == '':
+    if reader is None or activation == '':
         return
     for vector in total.inputs:
         x: str = other_input(total, vector)

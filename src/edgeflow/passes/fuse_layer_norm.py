@@ -8,7 +8,7 @@ Casts to float32 and back, as float16 exports have them inside, are taken along.
 from __future__ import annotations
 
 from edgeflow.ir.attributes import int_of, ints_of
-from edgeflow.ir.graph import Graph, Node
+from edgeflow.ir.graph import Attribute, Graph, Node
 from edgeflow.passes.match import GraphIndex, fuse_each, input_at, is_vector, node_name, other_input
 from edgeflow.passes.shapes import ShapeTable
 
@@ -147,5 +147,5 @@ def _finish(index: GraphIndex, table: ShapeTable, parts: list[Node], inputs: lis
         if constant is not None and constant.dtype == 'float16':
             inputs = [source.inputs[0], inputs[1], inputs[2]]
     last: Node = parts[-1]
-    attributes = {'axis': -1, 'epsilon': epsilon}
+    attributes: dict[str, Attribute] = {'axis': -1, 'epsilon': epsilon}
     index.replace(parts, Node('LayerNormalization', '', node_name(parts), inputs, [last.outputs[0]], attributes))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from edgeflow.ir.attributes import int_of, ints_of
 from edgeflow.ir.elements import elements
 from edgeflow.ir.graph import Graph, Node
@@ -53,5 +55,5 @@ def _over_last(index: GraphIndex, node: Node) -> bool:
     axes = ints_of(node, 'axes')
     if axes is None and len(node.inputs) > 1:
         constant = index.constant(node.inputs[1])
-        axes = None if constant is None else elements(constant)
+        axes = None if constant is None else cast('list[int]', elements(constant))
     return axes is not None and len(axes) == 1 and axes[0] == -1 and int_of(node, 'keepdims', 1) == 1

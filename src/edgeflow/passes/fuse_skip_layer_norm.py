@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from edgeflow.ir.attributes import int_of, number_of
-from edgeflow.ir.graph import Graph, Node
+from edgeflow.ir.graph import Attribute, Graph, Node
 from edgeflow.passes.match import GraphIndex, fuse_each, input_at, is_vector, node_name, other_input
 from edgeflow.passes.shapes import ShapeTable
 
@@ -50,7 +50,7 @@ def _fuse(index: GraphIndex, table: ShapeTable, norm: Node) -> None:
         if not _sum_may_come_later(index, total, norm):
             return
         outputs.append(total.outputs[0])
-    attributes = {'epsilon': number_of(norm, 'epsilon', 1e-5)}
+    attributes: dict[str, Attribute] = {'epsilon': number_of(norm, 'epsilon', 1e-5)}
     index.replace(parts, Node('SkipLayerNorm', 'edgeflow', node_name([norm]), inputs, outputs, attributes))
 
 

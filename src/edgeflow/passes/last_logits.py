@@ -9,6 +9,8 @@ from edgeflow.ir.graph import Attribute, Graph, Node, ValueInfo
 
 LOGITS = '#logits'
 TOKEN = '#token'
+# A token that was drawn, where a backend can (backends/webgpu/drawing.py).
+DRAWN = '#drawn'
 PRODUCTS: list[str] = ['MatMul', 'edgeflow:MatMul', 'edgeflow:QMatMul', 'MatMulInteger', 'com.microsoft:MatMulNBits', 'com.microsoft:MatMulBnb4']
 ELEMENTWISE: list[str] = ['Cast', 'Identity', 'Mul', 'Div', 'Add', 'Tanh', 'com.microsoft:Gelu']
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Attribute, Graph, Node, TensorData
 from edgeflow.passes.rename import rename_node_reads, rename_reads
@@ -98,4 +100,5 @@ def _attribute_key(value: Attribute) -> str:
         return '[' + ','.join([_attribute_key(x) for x in value]) + ']'
     if isinstance(value, str):
         return "'" + value + "'"
-    return str(int(value)) if value % 1 == 0 else str(value)
+    number = cast(float, value)
+    return str(int(number)) if number % 1 == 0 else str(number)

@@ -20,14 +20,12 @@ Pass = Callable[[Graph, ShapeTable], bool]
 # Before this version inputs may lie along any axis of others, which no pass knows: such models run as they are.
 NUMPY_BROADCASTING = 7
 
-# fold_constants stands apart: it needs a backend's kernels, and runs before these.
-SIMPLIFICATIONS: list[tuple[str, Pass]] = [
-    ('constants_to_initializers', lambda graph, table: constants_to_initializers.run(graph)),
-    ('eliminate_identities', eliminate_identities.run),
-    ('merge_equal_nodes', lambda graph, table: merge_equal_nodes.run(graph)),
-    ('fold_shapes', fold_shapes.run),
-    ('merge_equal_nodes', lambda graph, table: merge_equal_nodes.run(graph)),
-]
+MERGE: tuple[str, Pass] = ('merge_equal_nodes', lambda graph, table: merge_equal_nodes.run(graph))
+
+# fold_constants stands apart: it needs a backend's kernels, and runs before these, which need no shapes and leave less to find them for.
+FIRST: list[tuple[str, Pass]] = [('constants_to_initializers', lambda graph, table: constants_to_initializers.run(graph)), MERGE]
+
+SIMPLIFICATIONS: list[tuple[str, Pass]] = [('eliminate_identities', eliminate_identities.run), ('fold_shapes', fold_shapes.run), MERGE]
 
 # An inlined branch is simplified like the rest, and may make the conditions of further branches known.
 INLINING: tuple[str, Pass] = ('inline_constant_if', lambda graph, table: inline_constant_if.run(graph))
@@ -61,25 +59,25 @@ class PassRun:
         self.graph: Graph = graph
         self.after: Callable[[str], None] | None = after
         self.opset: int = graph.opsets.get('', 1)
-        self.tables: list[ShapeTable] = []
+        self.parts: list[Graph] = all_graphs(graph)
+        # Until find_shapes() nothing is known.
+        self.tables: list[ShapeTable] = [ShapeTable(self.opset) for _ in self.parts]
         self.done: list[str] = []
 
     def find_shapes(self) -> None:
-        """Make the tables anew. Passes may drop values later, but do not give a name another meaning."""
-        parts: list[Graph] = all_graphs(self.graph)
-        for part in parts[1:]:
+        """Make the tables anew. Passes may drop values later, and subgraphs, but do not give a name another meaning."""
+        self.parts = all_graphs(self.graph)
+        for part in self.parts[1:]:
             part.outer = self.graph
-        self.tables = [shapes_of(part, self.opset) for part in parts]
+        self.tables = [shapes_of(part, self.opset) for part in self.parts]
 
-    def run_one(self, name: str, run: Pass) -> bool:
-        """Run one pass. An error says which passes had already run."""
+    def run_one(self, one: tuple[str, Pass]) -> bool:
+        """Run one pass, with its name. An error says which passes had already run."""
+        name, run = one
         changed: bool = False
         try:
-            parts: list[Graph] = all_graphs(self.graph)
-            if len(self.tables) != len(parts):
-                self.find_shapes()
-            for i in range(len(parts)):
-                if run(parts[i], self.tables[i]):
+            for i in range(len(self.parts)):
+                if run(self.parts[i], self.tables[i]):
                     changed = True
             if self.after is not None:
                 self.after(name)
@@ -106,30 +104,32 @@ def run_passes(graph: Graph, after: Callable[[str], None] | None = None) -> bool
 def pass_steps(graph: Graph, after: Callable[[str], None] | None = None) -> Iterator[bool]:
     """run_passes() with a halt after each pass, which gives whether it changed anything."""
     passes = PassRun(graph, after)
-    yield passes.run_one(SIMPLIFICATIONS[0][0], SIMPLIFICATIONS[0][1])
+    yield passes.run_one(FIRST[0])
     if graph.opsets.get('', NUMPY_BROADCASTING) < NUMPY_BROADCASTING:
         return
+    yield passes.run_one(MERGE)
     for one in _simplified(passes):
         yield one
-    while passes.run_one(INLINING[0], INLINING[1]):
+    while passes.run_one(INLINING):
         yield True
         passes.find_shapes()
-        passes.run_one(SIMPLIFICATIONS[0][0], SIMPLIFICATIONS[0][1])
+        for step in FIRST:
+            passes.run_one(step)
         for one in _simplified(passes):
             yield one
     changed: bool = False
-    for name, run in ATTENTION:
-        changed = passes.run_one(name, run)
+    for step in ATTENTION:
+        changed = passes.run_one(step)
         yield changed
     if changed:
         for one in _simplified(passes):
             yield one
-    for name, run in FUSIONS:
-        yield passes.run_one(name, run)
+    for step in FUSIONS:
+        yield passes.run_one(step)
 
 
 def _simplified(passes: PassRun) -> Iterator[bool]:
     """What the shapes as they are known now allow."""
     passes.find_shapes()
-    for name, run in SIMPLIFICATIONS[1:]:
-        yield passes.run_one(name, run)
+    for step in SIMPLIFICATIONS:
+        yield passes.run_one(step)

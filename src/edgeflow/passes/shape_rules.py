@@ -7,6 +7,7 @@ all of them known, and gives None where it cannot tell. Long because it is one t
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from edgeflow.ir.attributes import int_of, ints_of
 from edgeflow.ir.graph import Graph, Node
@@ -110,20 +111,20 @@ def _reshape(t: ShapeTable, node: Node, given: list[list[Dim]]) -> list[Dim] | N
     source: list[Dim] | None = t.shape(_input(node, 0))
     if wanted is None or (source is None and 0 in wanted.values):
         return _unknown(t.last_dim(_input(node, 1)))
-    return reshape_dims(source if source is not None else [''], list(wanted.values), int_of(node, 'allowzero') != 0)
+    return reshape_dims(source if source is not None else [''], cast('list[Dim]', list(wanted.values)), int_of(node, 'allowzero') != 0)
 
 
 def _expand(t: ShapeTable, node: Node, given: list[list[Dim]]) -> list[Dim] | None:
     wanted: Content | None = t.whole(_input(node, 1))
     if wanted is not None:
-        return broadcast_dims(given[0], list(wanted.values))
+        return broadcast_dims(given[0], cast('list[Dim]', list(wanted.values)))
     length: Dim = t.last_dim(_input(node, 1))
     return _unknown(length if isinstance(length, str) else max(length, len(given[0])))
 
 
 def _filled(t: ShapeTable, node: Node, given: list[list[Dim]]) -> list[Dim] | None:
     wanted: Content | None = t.whole(_input(node, 0))
-    return list(wanted.values) if wanted is not None and len(wanted.values) <= MAX_RANK else None
+    return cast('list[Dim]', list(wanted.values)) if wanted is not None and len(wanted.values) <= MAX_RANK else None
 
 
 def _transpose(t: ShapeTable, node: Node, given: list[list[Dim]]) -> list[Dim] | None:
@@ -207,8 +208,8 @@ def _slice(t: ShapeTable, node: Node, given: list[list[Dim]]) -> list[Dim] | Non
         if axis < 0:
             return None
         dim: Dim = shape[axis]
-        usable: bool = starts is not None and ends is not None and (steps is not None or len(node.inputs) <= 4)
-        if not usable or isinstance(dim, str) or k >= len(starts) or k >= len(ends):
+        known: bool = steps is not None or len(node.inputs) <= 4
+        if starts is None or ends is None or not known or isinstance(dim, str) or k >= len(starts) or k >= len(ends):
             shape[axis] = _sliced_symbol(t, node, k, dim)
         else:
             step: int = steps[k] if steps is not None and k < len(steps) else 1
@@ -225,7 +226,7 @@ def _sliced_symbol(t: ShapeTable, node: Node, k: int, dim: Dim) -> Dim:
         return ''
     if steps is None or k >= len(steps) or steps[k] != 1:
         return ''
-    end: Dim = ends.values[k]
+    end = cast(Dim, ends.values[k])
     if not isinstance(end, str):
         return dim if end >= LARGEST else ''
     return shorter_dim(end, dim)
@@ -259,7 +260,7 @@ def _tile(t: ShapeTable, node: Node, given: list[list[Dim]]) -> list[Dim] | None
     repeats: Content | None = t.whole(_input(node, 1))
     if repeats is None or len(repeats.values) != len(given[0]):
         return None
-    return [multiply_dims(given[0][i], repeats.values[i]) for i in range(len(given[0]))]
+    return [multiply_dims(given[0][i], cast(Dim, repeats.values[i])) for i in range(len(given[0]))]
 
 
 def _gather_elements(t: ShapeTable, node: Node, given: list[list[Dim]]) -> list[Dim] | None:
@@ -287,7 +288,7 @@ def _range(t: ShapeTable, node: Node, given: list[list[Dim]]) -> list[Dim] | Non
     """Range(0, n, 1) has n elements."""
     limit: Content | None = t.whole(_input(node, 1))
     counts: bool = len(node.inputs) == 3 and t.scalar(node.inputs[0]) == 0 and t.scalar(node.inputs[2]) == 1
-    return [limit.values[0]] if counts and limit is not None and len(limit.values) == 1 else ['']
+    return [cast(Dim, limit.values[0])] if counts and limit is not None and len(limit.values) == 1 else ['']
 
 
 def _sdpa(t: ShapeTable, node: Node, given: list[list[Dim]]) -> list[Dim] | None:

@@ -8,6 +8,7 @@ along, since exporters compute the shapes of Reshape and the scale of attention 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from edgeflow.ir.attributes import int_of, tensor_of
 from edgeflow.ir.dtype import DTYPE_NAMES, element_count
@@ -15,7 +16,8 @@ from edgeflow.ir.elements import elements
 from edgeflow.ir.graph import Graph, Node, TensorData
 from edgeflow.ir.ops.table import OPS
 from edgeflow.passes.contents import (
-    LARGEST, Content, apply, cast_content, choose, combine, gather_content, numbers_of, shape_content, slice_content,
+    LARGEST, Content, Element, apply, cast_content, choose, combine, gather_content, numbers_of, shape_content,
+    slice_content,
 )
 from edgeflow.passes.dims import Dim, declared_dim, same_dims
 
@@ -82,7 +84,7 @@ class ShapeTable:
         self.shapes[name] = list(tensor.shape)
         self.dtypes[name] = tensor.dtype
         if tensor.dtype != 'string' and element_count(tensor.shape) <= LARGEST:
-            self.contents[name] = Content(elements(tensor), tensor.dtype in WHOLE_DTYPES)
+            self.contents[name] = Content(cast('list[Element]', elements(tensor)), tensor.dtype in WHOLE_DTYPES)
 
     def add_node(self, node: Node, rules: dict[str, ShapeRule]) -> None:
         """Note what the node's outputs are."""
@@ -128,7 +130,7 @@ class ShapeTable:
             return None
         if key == 'Shape':
             shape: list[Dim] | None = self.shape(node.inputs[0]) if len(node.inputs) > 0 else None
-            return shape_content(node, shape) if shape is not None else None
+            return shape_content(node, cast('list[Element]', shape)) if shape is not None else None
         given: list[Content | None] = [self.contents.get(name) for name in node.inputs]
         if key == 'ConstantOfShape':
             return self._filled(node)

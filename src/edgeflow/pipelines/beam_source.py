@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
-from edgeflow.backends.generation import Chooser, NextToken
+from edgeflow.backends.generation import Chooser, Draw, NextToken
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import gather
 from edgeflow.host.port import NumericArray
@@ -29,6 +29,12 @@ class BeamChooser:
     def choose(self, logits: NumericArray) -> NextToken:
         found = candidates_of(logits, self._history, self._options)
         return NextToken(found[0].token_id, None, [NextToken(one.token_id, one.logprob) for one in found])
+
+    def draw(self, later: int) -> Draw | None:
+        return None
+
+    def drawn(self, token: int) -> NextToken:
+        return NextToken(token)
 
 
 def make_beam_chooser(choosing: object) -> Chooser:

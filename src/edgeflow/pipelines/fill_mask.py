@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_bytes, array_copy, array_ints, array_size, at_least, cut, exp_weights, highest, weight_sum
+from edgeflow.host.logits import at_least, cut, exp_weights, highest, weight_sum
+from edgeflow.host.platform import array_bytes, array_copy, array_ints, array_size
 from edgeflow.host.port import AbortSignal, NumericArray
 from edgeflow.options import public
 from edgeflow.pipelines.base import Pipeline, text_list

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 from edgeflow.backends.choose import Device, choose_device
 from edgeflow.errors import EdgeflowError
@@ -82,8 +82,9 @@ async def pipeline(
         parts = await load_parts(repository, dtype, chosen, place, subfolder, first, progress, signal, merging, kind)
     finally:
         place.leave()
-    parts.tokenizer.limit_to_model(parts.config)
-    made = parts.build(name, parts.model, parts.tokenizer, parts.config)
+    tokenizer = cast(Tokenizer, parts.tokenizer)
+    tokenizer.limit_to_model(parts.config)
+    made: Pipeline = cast(Builder, parts.build)(name, cast(Model, parts.model), tokenizer, parts.config)
     if kind.decoder != '':
         try:
             made.take_second(await load_second(repository, parts.config, dtype, place, subfolder, kind.decoder, progress, signal))
@@ -106,7 +107,7 @@ async def load_second(
 
     place = Place(device, first.divisible, first.self_check)
     try:
-        await gather([load_onnx(repository, config, file, dtype, device, subfolder, place, progress, signal), place.prepare()])
+        await gather([load_onnx(repository, config, file, dtype, device, subfolder, place, progress, signal), place.prepare(repository.address(''))])
         return await open_model(place, repository.address(''), fetch_again, True, None, signal)
     finally:
         place.leave()
@@ -163,9 +164,10 @@ async def load_parts(
         from edgeflow.host.text import parse_ahead
         from edgeflow.text.tokenizer import read_tokenizer
 
-        parse_ahead(files[0])
+        found = cast(Bytes, files[0])
+        parse_ahead(found)
         await pause()
-        parts.tokenizer = read_tokenizer(files[0], files[1])
+        parts.tokenizer = read_tokenizer(found, files[1])
 
     async def finish_text(files: list[Bytes | None]) -> None:
         """Where a worker reads the model, make the tokenizer meanwhile, not while this thread receives the model."""
@@ -190,7 +192,7 @@ async def load_parts(
             controller.abort()
 
     try:
-        await gather([place.prepare(), load_all()])
+        await gather([place.prepare(repository.address('')), load_all()])
     finally:
         stop_listening()
     if len(failures) == 0 and signal_aborted(signal):

@@ -90,14 +90,14 @@ class TokenClassificationPipeline(Pipeline):
         width = max([len(row.ids) for row in rows])
         count = len(logits) // (len(rows) * width)
         names = label_names(self.config, count)
-        found: list[TokenEntity] | list[EntityGroup] = []
+        found: list[TokenEntity | EntityGroup] = []
         for r in range(len(rows)):
             offset = (r * width + (width - len(rows[r].ids) if self.tokenizer.padding_side == 'left' else 0)) * count
             tokens = scored_tokens(self.tokenizer, text, rows[r], logits[offset:offset + len(rows[r].ids) * count], count)
             for entity in aggregated(self.tokenizer, tokens, names, strategy):
                 if (entity.entity if isinstance(entity, TokenEntity) else entity.entity_group) not in ignored:
                     found.append(entity)
-        return without_overlaps(cast('list[EntityGroup]', found)) if len(rows) > 1 else found
+        return without_overlaps(cast('list[EntityGroup]', found)) if len(rows) > 1 else cast('list[EntityGroup]', found)
 
 
 def scored_tokens(tokenizer: Tokenizer, text: str, row: Row, logits: list[float], count: int) -> list[ScoredToken]:

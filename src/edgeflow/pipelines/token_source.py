@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Literal, cast
 
-from edgeflow.backends.generation import Chooser, NextToken
+from edgeflow.backends.generation import Chooser, Draw, NextToken
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import gather, new_abort_controller, on_abort
 from edgeflow.host.port import AbortSignal, NumericArray
@@ -13,7 +13,7 @@ from edgeflow.runtime.generation import GenerationSession
 from edgeflow.runtime.model import Model, RunOptions
 from edgeflow.runtime.tensor import Tensor
 from edgeflow.text.generation_options import GenerationOptions
-from edgeflow.text.sampling import Sampler, TokenLogprob
+from edgeflow.text.sampling import Sampler, TokenLogprob, checked
 from edgeflow.text.streamer import RowStream, StepToken, TokenEvent, TokenStream
 from edgeflow.text.tokenizer import Tokenizer
 
@@ -27,6 +27,13 @@ class SamplerChooser:
     def choose(self, logits: NumericArray) -> NextToken:
         choice = self._sampler.choose(logits)
         return NextToken(choice.token_id, choice.logprob, [NextToken(other.token_id, other.logprob) for other in choice.top])
+
+    def draw(self, later: int) -> Draw | None:
+        return self._sampler.draw(later)
+
+    def drawn(self, token: int) -> NextToken:
+        self._sampler.repeat(checked(token))
+        return NextToken(token)
 
 
 def make_chooser(choosing: object) -> Chooser:

@@ -49,7 +49,7 @@ class CacheLayout:
     """Where the keys and values of sessions lie: pages that hold PAGE keys of all layers (wasm/cached_attention.c).
 
     table: the rows of the batch that runs, at a fixed address. offsets: where the keys and values of each past input begin in
-    a page, in bytes, by Value.cache, and names: those numbers by the names of the inputs. capacity: the most keys that a row of this plan can see.
+    a page, in bytes (on a GPU in pairs of elements), by Value.cache, and names: those numbers by the names of the inputs. capacity: the most keys that a row of this plan can see.
     pool: on a GPU, what all pages lie in.
     """
 

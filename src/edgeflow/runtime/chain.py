@@ -9,19 +9,20 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, cast
 
+from edgeflow.backends.choose import UNKNOWN
 from edgeflow.backends.contract import Feed
 from edgeflow.backends.generation import Feeding, GeneratingExecutable
 from edgeflow.env import Fallback, env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.machine import machine
-from edgeflow.host.platform import array_list, gather, new_abort_controller, new_deferred, now, warn
+from edgeflow.host.platform import array_list, gather, new_abort_controller, new_deferred, now, start_task, warn
 from edgeflow.host.port import AbortSignal, Deferred, Machine
 from edgeflow.runtime.cost import by_cost
 from edgeflow.runtime.opening import Opened
 from edgeflow.runtime.proxy import Place
 from edgeflow.runtime.requests import RunRequest
 from edgeflow.runtime.scheduler_task import RunContext, call_safely
-from edgeflow.runtime.trials import recall, remember, trial_key
+from edgeflow.runtime.trials import Trial
 
 if TYPE_CHECKING:
     from typing import TypeVar
@@ -51,13 +52,17 @@ MEAN_APART = 0.01
 class Chain:
     """The devices of one model. device: where it is to run now; the model follows with its next run."""
 
-    def __init__(self, name: str, devices: list[str], open_on: Open, key: str | None = None, self_check: bool = False) -> None:
-        """key: under which the trial's result is kept; None: no trial. self_check: whether the first results are compared with WASM's."""
+    def __init__(
+        self, name: str, devices: list[str], open_on: Open, self_check: bool = False, due: Trial | None = None, made: Trial | None = None,
+    ) -> None:
+        """self_check: whether the first results are compared with WASM's. due: the trial that is to be made; made: the one that this order is from."""
         self.device: str = devices[0]
+        self._devices: list[str] = devices
         self._name: str = name
         self._rest: list[str] = devices[1:]
         self._open_on: Open = open_on
-        self._key: str | None = key
+        self._due: Trial | None = due
+        self._made: Trial | None = made
         self._unchecked: bool = self_check
         self._trying: Deferred | None = None
         # Runs under way, and what tells that one has ended.
@@ -86,6 +91,9 @@ class Chain:
             raise error
         failed = self.device
         self.device = self._rest.pop(0)
+        made = self._made
+        if made is not None:
+            start_task(made.forget)
         self._tell(failed, error)
 
     def _tell(self, failed: str, error: Exception) -> None:
@@ -119,7 +127,7 @@ class Chain:
             ended = self._ended
             self._ended = new_deferred()
             ended.resolve(None)
-        if self._key is not None:
+        if self._due is not None:
 
             async def measured(executable: GeneratingExecutable) -> float:
                 return await quickest(lambda: once(executable))
@@ -153,11 +161,11 @@ class Chain:
 
     async def _try_out(self, model: Model, measured: Callable[[GeneratingExecutable], Awaitable[float]]) -> None:
         """Find the fastest device and stay there; who comes meanwhile waits. Devices that fail are left out from then on."""
-        key = self._key
+        due = self._due
         if self._trying is not None:
             await self._trying.result()
-        elif key is not None:
-            self._key = None
+        elif due is not None:
+            self._due = None
             trying = new_deferred()
             self._trying = trying
             try:
@@ -165,7 +173,7 @@ class Chain:
                 while self._running > 0:
                     await self._ended.result()
                 await self._measure_all(model, measured)
-                await remember(key, [self.device, *self._rest])
+                await due.remember([self.device, *self._rest], self._devices)
             finally:
                 self._trying = None
                 trying.resolve(None)
@@ -203,15 +211,17 @@ class Chain:
 async def open_chain(devices: list[str], place: Place, name: str, open_on: Open) -> Chain:
     """The chain of a model whose files are at `place`. devices: candidates() for place.device."""
     if place.device not in ['auto', 'fastest'] or len(devices) == 1:
-        return Chain(name, devices, open_on, None, place.self_check)
+        return Chain(name, devices, open_on, place.self_check)
     asked = await gather([place.work(), machine()])
     here = cast(Machine, asked[1])
+    trial = Trial(name, place.size, here)
+    known = await trial.recall(devices)
+    if known is not None:
+        return Chain(name, known, open_on, place.self_check, None, trial)
     ordered = by_cost(devices, asked[0], here)
-    if place.device == 'auto':
-        return Chain(name, ordered, open_on, None, place.self_check)
-    key = trial_key(name, place.size, devices, here)
-    known = await recall(key, devices)
-    return Chain(name, ordered if known is None else known, open_on, key if known is None else None, place.self_check)
+    if place.device == 'fastest':
+        return Chain(name, ordered, open_on, place.self_check, trial)
+    return Chain(name, [device for device in ordered if device != UNKNOWN], open_on, place.self_check)
 
 
 async def brought(feeds: dict[str, Feed]) -> dict[str, Feed]:

@@ -11,7 +11,7 @@ from typing import cast
 
 from edgeflow.host.port import Machine
 from edgeflow.ir.graph import Graph, Node, ValueInfo
-from edgeflow.runtime.opening import ModelFiles, read_graph
+from edgeflow.runtime.opening import ModelFiles
 
 # The sizes of inputs whose dims are symbols: tokens, samples of sound, frames of a spectrum, the side of an image.
 TOKENS = 64
@@ -45,6 +45,7 @@ GPU = Rate(1.5, 0.002, 300e6, 30e6)
 
 async def work_of(files: ModelFiles) -> list[float]:
     """[floating-point operations, bytes of weights, nodes] of a run of the model; of a decoder, of one token's."""
+    from edgeflow.runtime.loading import read_graph
     return count_work(await read_graph(files))
 
 

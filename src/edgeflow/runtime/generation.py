@@ -34,7 +34,7 @@ def session_inputs(declared: list[ValueInfo]) -> list[ValueInfo]:
     found: list[ValueInfo] = []
     for info in declared:
         if info.name not in TOLD and info.dtype != 'bool' and not info.name.startswith('past'):
-            found.append(ValueInfo(info.name, info.dtype, None if info.shape is None else [1] + info.shape[1:]))
+            found.append(ValueInfo(info.name, info.dtype, None if info.shape is None else [1, *info.shape[1:]]))
     return found
 
 

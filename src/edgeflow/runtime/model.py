@@ -18,7 +18,7 @@ from edgeflow.runtime.batching import Batching
 from edgeflow.runtime.exchange import bring_feeds, dispose_all, given_value, nested_feed, tensor_feed
 from edgeflow.runtime.generation import Generation, GenerationSession
 from edgeflow.runtime.memory import ModelEntry, Resource, with_room
-from edgeflow.runtime.opening import MODEL, ModelFiles, Opened, open_files
+from edgeflow.runtime.opening import MODEL, ModelFiles, Opened
 from edgeflow.runtime.page import page_scheduler
 from edgeflow.runtime.proxy import Place
 from edgeflow.runtime.requests import RunRequest
@@ -412,6 +412,7 @@ async def create_model(data: Bytes, external: dict[str, Bytes], device: str) -> 
         files.receive(MODEL, 0, data)
         for location in external:
             files.receive(location, 0, external[location])
+        from edgeflow.runtime.loading import open_files
         opened = await open_files(files, chosen, lambda: False)
         return Model(opened.inputs, opened.outputs, chosen, opened.executable)
 
@@ -429,7 +430,7 @@ async def open_model(
     EdgeflowErrors: those of create_model(), 'worker-lost', 'aborted'.
     """
 
-    devices = await candidates(place.device)
+    devices = await candidates(place.device, name)
     chain: Chain | None = None
 
     async def open_again(signal: AbortSignal | None, device: str) -> Opened:

@@ -1,4 +1,4 @@
-"""From the files of an ONNX model to an executable, in the thread that will run it."""
+"""The files of an ONNX model on their way to the thread that will run it (loading.py), and what it is there."""
 
 from __future__ import annotations
 
@@ -6,18 +6,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from edgeflow.backends.choose import load_executable
 from edgeflow.backends.generation import GeneratingExecutable
-from edgeflow.backends.rests import Rests
-from edgeflow.backends.wasm.executable import fetch_operators
 from edgeflow.backends.wasm.kernels import Image, file_size
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Graph, ValueInfo
-from edgeflow.ir.verify import verify, verify_operators
-from edgeflow.onnx.pieces import Pieces, skeleton
-from edgeflow.onnx.reader import external_files, read_model
-from edgeflow.passes.inline_constant_if import deciding_inputs
+from edgeflow.onnx.graphs import Head
+from edgeflow.onnx.pieces import Pieces
 
 # The .onnx file among the files of a model; the others have the locations that it gives.
 MODEL = ''
@@ -44,7 +39,7 @@ class Receiver(Protocol):
         """As receive(), of what it can read for itself at a place (host.port.read_place); whether it could."""
 
     async def external_files(self) -> list[str]:
-        """The external data files that the .onnx file, which is here, names."""
+        """The external data files that the .onnx file, which is here, names; those that are here may be left out."""
 
 
 class ModelFiles:
@@ -52,10 +47,13 @@ class ModelFiles:
 
     def __init__(self) -> None:
         self._chunks: dict[str, dict[int, Bytes]] = {}
-        self._skeleton: Bytes | None = None
-        # As read_graph() gives it: estimating what a model costs reads it before loading does.
+        # As loading.skeleton_of() gives it.
+        self.skeleton: Bytes | None = None
+        # As loading.read_graph() gives it: estimating what a model costs reads it before loading does.
         self.graph: Graph | None = None
         self.image: Image | None = None
+        # What was read of the .onnx file before all of it came.
+        self.head: Head | None = None
         self.on_invalid: Callable[[], Awaitable[None]] | None = None
         self.size: int = 0
 
@@ -76,22 +74,13 @@ class ModelFiles:
     def reset(self, location: str) -> None:
         """Forget a file."""
         self._chunks.pop(location, None)
-        self._skeleton = None
+        self.skeleton = None
         self.graph = None
 
     async def external_files(self) -> list[str]:
-        """The external data files that the .onnx file names. 'invalid-model'."""
-        return self.named()
-
-    def named(self) -> list[str]:
-        """As external_files(), at once."""
-        return external_files(self.skeleton())
-
-    def skeleton(self) -> Bytes:
-        """The .onnx file as pieces.skeleton() gives it, once it is here."""
-        if self._skeleton is None:
-            self._skeleton = skeleton(self.pieces(MODEL))
-        return self._skeleton
+        """The external data files that the .onnx file, which is here, names and that are not here. 'invalid-model'."""
+        from edgeflow.runtime.loading import missing_files
+        return await missing_files(self)
 
     def pieces(self, location: str) -> Pieces:
         """A file that is here; 'file-missing' if it is not."""
@@ -107,7 +96,7 @@ class ModelFiles:
     def clear(self) -> None:
         """Let go of everything."""
         self._chunks = {}
-        self._skeleton = None
+        self.skeleton = None
         self.graph = None
 
 
@@ -118,58 +107,3 @@ class Opened:
     inputs: list[ValueInfo]
     outputs: list[ValueInfo]
     executable: GeneratingExecutable
-
-
-async def read_graph(files: ModelFiles) -> Graph:
-    """The graph of the files, its functions expanded; the weights stay where they are. 'invalid-model', 'file-missing'."""
-    if files.graph is not None:
-        return files.graph
-    model = files.pieces(MODEL)
-
-    def find(location: str) -> Bytes | Pieces:
-        found = model if location == MODEL else files.pieces(location)
-        return found if len(found.parts) > 1 or found.memory is not None else found.parts[0]
-
-    read = read_model(files.skeleton(), find)
-    if len(read.functions) > 0:
-        from edgeflow.onnx.functions import expand_functions
-        expand_functions(read, files.skeleton(), find)
-    files.graph = read.graph
-    return read.graph
-
-
-async def open_files(
-    files: ModelFiles, device: str, cancelled: Callable[[], bool], shares: int = 1,
-) -> Opened:
-    """Read an ONNX file and make it ready to run on `device`, one of choose.candidates()', divided among `shares` threads where they help.
-
-    The files are used up. cancelled: asked between the steps, where it lets go of the thread, whether the caller has lost interest.
-    EdgeflowError: 'invalid-model', 'invalid-graph', 'unsupported-op', 'file-missing', 'out-of-memory', 'platform', 'aborted'.
-    """
-    rests = Rests(cancelled, 'loading the model')
-    graph = await read_graph(files)
-    await rests.rest()
-    verify(graph)
-    await fetch_operators(graph)
-    verify_operators(graph)
-    files.clear()
-    await rests.rest()
-    executable = await load_executable(graph, device, rests, shares, files.image)
-    return Opened(declared_inputs(graph), graph.outputs, executable)
-
-
-def declared_inputs(graph: Graph) -> list[ValueInfo]:
-    """The inputs as a caller has to give them.
-
-    Exporters that merge two decoders into one reuse a symbol for sizes that differ: the past's keys are empty in the branch
-    that computes them, the mask covers past tokens too. There only the batch and the graph's own rules are left to check.
-    """
-    if len(deciding_inputs(graph)) == 0:
-        return graph.inputs
-    inputs: list[ValueInfo] = []
-    for info in graph.inputs:
-        dims = info.shape
-        if dims is not None:
-            dims = [dims[i] if i == 0 or not isinstance(dims[i], str) else '' for i in range(len(dims))]
-        inputs.append(ValueInfo(info.name, info.dtype, dims))
-    return inputs

@@ -15,7 +15,7 @@ from edgeflow.host.platform import forget_spare_memory, gather, new_deferred, no
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch, Deferred
 from edgeflow.runtime.decoding import RemoteDecoder
 from edgeflow.runtime.messages import Parcel, read_feeds, read_infos, read_memory, read_placement
-from edgeflow.runtime.opening import ModelFiles, Opened, open_files
+from edgeflow.runtime.opening import ModelFiles, Opened
 from edgeflow.runtime.page import page_pool, page_shares, refused, take_helpers, take_worker
 from edgeflow.runtime.pool import MOST_UNSPENT, PoolWorker, WorkerPool
 
@@ -46,8 +46,8 @@ class RemoteExecutable:
     """contract.Executable over a worker's."""
 
     def __init__(self, tenancy: Tenancy, placement: Placement, memory: MemoryUse, flights: int) -> None:
-        # The GPU works on runs of several models, the worker only hands them over.
-        self.lane: str = f'{tenancy.worker.lane} gpu {tenancy.number}' if placement.device == 'webgpu' else tenancy.worker.lane
+        # The GPU or WebNN works on runs of several models, the worker only hands them over.
+        self.lane: str = f'{tenancy.worker.lane} far {tenancy.number}' if placement.device == 'webgpu' or flights > 1 else tenancy.worker.lane
         self.flights: int = flights
         self.place: object = tenancy.worker if placement.device == 'webgpu' else None
         self._tenancy: Tenancy | None = tenancy
@@ -242,7 +242,7 @@ class Place:
         """opening.Receiver."""
         worker = await self._ready()
         if worker is None:
-            return self._files.named()
+            return await self._files.external_files()
         answer = await worker.ask(self._parcel('external')).answer()
         return cast('list[str]', answer['files'])
 
@@ -282,18 +282,20 @@ class Place:
         parcel.fields['shares'] = page_shares() if self.divisible else 1
         return parcel
 
-    async def prepare(self) -> None:
-        """Have the devices looked for, the kernels compiled here and the worker started, to be called beside the download. It raises nothing: open() does."""
+    async def prepare(self, name: str = '') -> None:
+        """Have the devices looked for, the kernels compiled here and the worker started, to be called beside the download. It raises nothing: open() does.
+
+        name: of the model, as open_model() is told it."""
         try:
-            await gather([self._look(), kernel_module(), self._ready()])
+            await gather([self._look(name), kernel_module(), self._ready()])
         except EdgeflowError:
             return
         finally:
             self._clear.resolve(None)
 
-    async def _look(self) -> None:
+    async def _look(self, name: str) -> None:
         """Look for devices; with several, fetch what chooses."""
-        if len(await candidates(self.device)) > 1:
+        if len(await candidates(self.device, name)) > 1:
             from edgeflow.runtime.chain import open_chain  # noqa: F401
 
     async def open(self, device: str, signal: AbortSignal | None) -> Opened:
@@ -301,6 +303,7 @@ class Place:
         try:
             worker = await self._ready()
             if worker is None:
+                from edgeflow.runtime.loading import open_files
                 return await open_files(self._files, device, lambda: signal_aborted(signal))
             parcel = self._parcel('load')
             parcel.fields['device'] = device
@@ -310,6 +313,8 @@ class Place:
                 answer = await call.answer()
             finally:
                 stop_listening()
+            # What is named a GPU's from now on joins it.
+            worker.gpu = worker.gpu or device == 'webgpu'
             tenancy = Tenancy(page_pool(), worker, self._number)
             executable = RemoteExecutable(tenancy, read_placement(answer['placement']), read_memory(answer['memory']), cast(int, answer['flights']))
             self._worker = None

@@ -147,7 +147,7 @@ class Scheduler:
         self._turns.refresh(job.model.lane)
         self._turns.watch_deadline(job)
         if signal is not None:
-            job.listen(signal, lambda: self._cancel(job) and None)
+            job.listen(signal, lambda: self._cancel(job))
         self._advance()
         return task
 

@@ -53,7 +53,7 @@ class Job:
         self.run: Run | None = None
         self.reason: EdgeflowError | None = None
 
-    def listen(self, signal: AbortSignal, cancel: Callable[[], None]) -> None:
+    def listen(self, signal: AbortSignal, cancel: Callable[[], object]) -> None:
         """Cancel when the signal says so, which may be at once."""
         stop_listening = on_abort(signal, cancel)
         if self.reason is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from edgeflow.runtime.scheduler_lanes import Job, Run
 from edgeflow.runtime.scheduler_records import EventKind, SchedulerEvent
@@ -66,7 +67,7 @@ class Ledger:
         ran = None if task.started_at is None else now - task.started_at
         job.model.tally.end(status, ran)
         self.total.end(status, ran)
-        self.note(status, job, error)
+        self.note(cast(EventKind, status), job, error)
         job.run = None
         job.model.unfinished -= 1
         task.end(status, now, value, error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.runtime.scheduler_task import RunContext
@@ -85,11 +85,11 @@ class Batcher:
     size, wait: batch_size and batch_wait for this model; None: those of the options.
     """
 
-    run: Callable[[object, RunContext], Awaitable[object]]
-    key: Callable[[object], str | None]
-    merge: Callable[[list[object]], object]
-    split: Callable[[object, list[object]], list[object]]
-    discard: Callable[[object], None] | None = None
+    run: Callable[[Any, RunContext], Awaitable[object]]
+    key: Callable[[Any], str | None]
+    merge: Callable[[list[Any]], object]
+    split: Callable[[Any, list[Any]], list[object]]
+    discard: Callable[[Any], None] | None = None
     alone: Callable[[Exception], bool] | None = None
     size: int | None = None
     wait: float | None = None

@@ -100,7 +100,7 @@ class MemoryScope(Resource):
 
     @public
     async def run(
-        self, model: Model, inputs: dict[str, Tensor], *, outputs: list[str] | None = None,
+        self, model: Model, inputs: dict[str, Tensor | list[Tensor] | None], *, outputs: list[str] | None = None,
         priority: Literal['low', 'normal', 'high', 'critical'] = 'normal', signal: AbortSignal | None = None,
         deadline: float | None = None, transfer: bool = False, location: Literal['host', 'gpu'] = 'host',
     ) -> dict[str, Tensor]:

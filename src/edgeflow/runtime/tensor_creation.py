@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from edgeflow.backends.contract import Feed
 from edgeflow.backends.wasm.operations import Sketch
@@ -13,6 +14,11 @@ from edgeflow.options import check_choice
 from edgeflow.runtime.dtypes import is_float
 from edgeflow.runtime.tensor import TENSOR_DTYPES, Tensor, checked_dims, zeros
 from edgeflow.runtime.tensor_graphs import TensorGraphs
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from edgeflow.runtime.tensor import DType
 
 # How many bits of chance a number from 0 to 1 has: as many as its type can tell apart below 1.
 CHANCE_BITS: dict[str, int] = {'float64': 32, 'float32': 24, 'float16': 11, 'bfloat16': 8}

@@ -4,64 +4,69 @@ from __future__ import annotations
 
 from typing import cast
 
-from edgeflow.env import env
-from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import json_parse, json_text, open_store, utf8_decode, utf8_encode
-from edgeflow.host.port import KeyValueStore, Machine
+from edgeflow.backends.tried import trial_keys, trial_store
+from edgeflow.host.platform import json_parse, json_text, utf8_decode, utf8_encode
+from edgeflow.host.port import Machine
 from edgeflow.version import VERSION
 
-STORE = 'devices'
-
-# What this page has found, also where nothing can be stored.
-_found: dict[str, list[str]] = {}
+# What this page knows, also where nothing can be stored: the devices, the fastest first, and all that were tried.
+_found: dict[str, list[list[str]]] = {}
 
 
-def trial_key(name: str, size: int, devices: list[str], here: Machine) -> str:
-    """For a model of this name and size, on this machine, with these devices and this version of edgeflow."""
-    return ' '.join([VERSION, name, str(size), ','.join(devices), here.gpu, ','.join(here.webnn), str(here.cores), here.platform])
+class Trial:
+    """The trial of a model of this name and size, on this machine, in this browser, by this version of edgeflow; made or not."""
 
+    def __init__(self, name: str, size: int, here: Machine) -> None:
+        self._name: str = name
+        # What other versions, of the browser or of edgeflow, do not begin with.
+        self._prefix: str = f'{name}\n{VERSION} {here.platform} '
+        self._key: str = f'{self._prefix}{size} {here.gpu} {",".join(here.webnn)} {here.cores}'
 
-async def recall(key: str, devices: list[str]) -> list[str] | None:
-    """The devices, the fastest first; None if that is not known."""
-    if key in _found:
-        return list(_found[key])
-    base = await _store()
-    data = None if base is None else await base.get(key)
-    if data is None:
-        return None
-    try:
-        known = json_parse(utf8_decode(data))
-    except ValueError:
-        # Cut off by a page that ended as it was written.
-        return None
-    found = [name for name in cast('list[str]', known) if name in devices] if isinstance(known, list) else []
-    return found if len(found) > 0 else None
+    async def recall(self, devices: list[str]) -> list[str] | None:
+        """The devices, the fastest first, without those that failed; None unless all were tried out. What is of other versions is forgotten."""
+        keys = await trial_keys(self._name)
+        if self._key not in keys:
+            for key in list(keys):
+                if not key.startswith(self._prefix):
+                    await self._remove(key)
+            return None
+        if self._key not in _found:
+            base = await trial_store()
+            data = None if base is None else await base.get(self._key)
+            if data is None:
+                return None
+            _found[self._key] = cast('list[list[str]]', json_parse(utf8_decode(data)))
+        known = _found[self._key]
+        order = [device for device in known[0] if device in devices]
+        return order if len(order) > 0 and len([device for device in devices if device not in known[1]]) == 0 else None
 
+    async def remember(self, order: list[str], tried: list[str]) -> None:
+        """For recall()."""
+        _found[self._key] = [order, tried]
+        keys = await trial_keys(self._name)
+        if self._key not in keys:
+            keys.append(self._key)
+        try:
+            base = await trial_store()
+            if base is not None:
+                await base.put(self._key, utf8_encode(json_text(_found[self._key])))
+        except Exception:
+            # No room, or no store: the next visit tries again.
+            return
 
-async def remember(key: str, order: list[str]) -> None:
-    """For recall()."""
-    _found[key] = list(order)
-    base = await _store()
-    if base is None:
-        return
-    try:
-        await base.put(key, utf8_encode(json_text(order)))
-    except EdgeflowError:
-        # No room: the next visit tries again.
-        return
+    async def forget(self) -> None:
+        """One of the devices has failed: what was remembered is no good."""
+        await self._remove(self._key)
+
+    async def _remove(self, key: str) -> None:
+        keys = await trial_keys(self._name)
+        if key in keys:
+            keys.remove(key)
+            base = await trial_store()
+            if base is not None:
+                await base.delete(key)
 
 
 def forget_found() -> None:
     """Internal: as at a new visit."""
     _found.clear()
-
-
-async def _store() -> KeyValueStore | None:
-    """None where nothing is to be kept, or the platform refuses it, as in private windows."""
-    if not env.cache:
-        return None
-    try:
-        return await open_store(STORE)
-    except Exception:
-        # Each browser has errors of its own for this.
-        return None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
+from edgeflow.backends.ahead import start_ahead
 from edgeflow.backends.choose import fetch_backend
 from edgeflow.backends.contract import HelperLink, KernelTime, Placement
 from edgeflow.backends.generation import GeneratingExecutable
@@ -19,7 +20,7 @@ from edgeflow.host.port import Bytes, WorkerPort
 from edgeflow.runtime.messages import (
     Parcel, error_fields, infos_fields, memory_fields, placement_fields, read_feeds,
 )
-from edgeflow.runtime.opening import ModelFiles, open_files
+from edgeflow.runtime.opening import ModelFiles
 
 
 class Order:
@@ -55,6 +56,12 @@ class Arrival:
 
     preparation: Preparation
     files: ModelFiles
+
+
+async def begin_reading(files: ModelFiles, head: Bytes) -> None:
+    """Read the nodes with which a model begins: while its weights come, there is time for it."""
+    from edgeflow.onnx.reader import read_head
+    files.head = read_head(head)
 
 
 class Server:
@@ -99,7 +106,9 @@ class Server:
         elif kind == 'external' or kind == 'work':
             start_task(lambda: self._survey(Order(message)))
         elif kind == 'reset':
-            self._arrival(message).preparation.reset(cast(str, message['location']))
+            arrival = self._arrival(message)
+            arrival.preparation.reset(cast(str, message['location']))
+            arrival.files = ModelFiles()
         elif kind == 'dispose':
             self._arrivals.pop(cast(int, message['number']), None)
             self._placements.pop(cast(int, message['number']), None)
@@ -165,8 +174,11 @@ class Server:
         """Of the model that a message is about."""
         number = cast(int, message['number'])
         if number not in self._arrivals:
-            self._arrivals[number] = Arrival(Preparation(self._give_back), ModelFiles())
-            start_task(lambda: fetch_backend(cast(str, message['device']), cast(int, message['shares'])))
+            preparation = Preparation(self._give_back)
+            arrival = Arrival(preparation, ModelFiles())
+            preparation.on_head.append(lambda head: start_ahead(lambda: begin_reading(arrival.files, head)))
+            self._arrivals[number] = arrival
+            start_ahead(lambda: fetch_backend(cast(str, message['device']), cast(int, message['shares']), preparation))
         return self._arrivals[number]
 
     def _give_back(self, data: Bytes) -> None:
@@ -186,7 +198,7 @@ class Server:
             parcel = Parcel('answer')
             files = await self._ready_files(order.message)
             if order.message['kind'] == 'external':
-                parcel.fields['files'] = files.named()
+                parcel.fields['files'] = await files.external_files()
             else:
                 from edgeflow.runtime.cost import work_of
                 parcel.fields['work'] = await work_of(files)
@@ -239,6 +251,7 @@ class Server:
         message = order.message
         files = await self._ready_files(message)
         self._arrivals.pop(cast(int, message['number']), None)
+        from edgeflow.runtime.loading import open_files
         opened = await open_files(files, cast(str, message['device']), order.cancelled, cast(int, message['shares']))
         number = cast(int, message['number'])
         self._executables[number] = opened.executable

@@ -8,12 +8,12 @@ from dataclasses import replace
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
-    forget_spare_memory, gather, new_deferred, reuse_memory_of, start_task, warn,
+    fetch, forget_spare_memory, gather, new_deferred, reuse_memory_of, start_task, warn,
 )
-from edgeflow.host.port import Bytes, Deferred, Lent
+from edgeflow.host.port import AbortSignal, Bytes, Deferred, Response
 from edgeflow.store.course import Course
 from edgeflow.store.entries import FileRecord, FileStore, new_record
-from edgeflow.store.transfer_records import Client, copied
+from edgeflow.store.transfer_records import Client, Piece, copied
 from edgeflow.store.verification import Verification
 
 MISSING = 0
@@ -46,6 +46,9 @@ class Chunks:
         self.verification: Verification = Verification(course)
         self._writes: int = 0
         self._owed: int = 0
+        self._reading: int = 0
+        # Whether there is a client that cannot read files, and has to be given what comes.
+        self._gives: bool = False
         self._written: Deferred = new_deferred()
 
     def take_record(self, record: FileRecord) -> None:
@@ -75,7 +78,7 @@ class Chunks:
         async def read_some() -> None:
             while len(queue) > 0 and not self.course.given_up:
                 index = queue.pop(0)
-                if not await self._give_place(files, record, index):
+                if not await self._give_place(index, record.length(index), await files.place(record, index)):
                     data = await files.read(record, index)
                     if data is None:
                         self.states[index] = MISSING
@@ -91,13 +94,12 @@ class Chunks:
         self.course.check_wanted()
         self.reused = self.loaded
 
-    async def _give_place(self, files: FileStore, record: FileRecord, index: int) -> bool:
+    async def _give_place(self, index: int, size: int, place: object | None) -> bool:
         """Let the only client that wants a stored chunk read it where it is; whether it did."""
         takers = self._takers(index)
         if len(takers) != 1 or takers[0].on_place is None:
             return False
-        place = await files.place(record, index)
-        if place is None or not await takers[0].on_place(index * record.chunk_size, record.length(index), place):
+        if place is None or not await takers[0].on_place(index * self.record.chunk_size, size, place):
             return False
         takers[0].received.add(index)
         return True
@@ -158,27 +160,52 @@ class Chunks:
         start_task(lambda: self.write_record(files))
         start_task(lambda: quietly(files.sweep))
 
-    async def keep(self, index: int, data: Bytes) -> None:
-        """A chunk is here: hash it if it is its turn, store it, hand it on. The same memory does both, one after the other."""
-        await self.verification.take(index, data)
+    async def fetch(self, headers: dict[str, str], signal: AbortSignal, cache: str) -> Response:
+        """Ask for the file, or a part of it; by the store's own thread, if it has one and chunks are worth a file."""
+        source = self.course.source
+        files = self.files
+        response: Response | None = None
+        if files is not None and source.ranged and source.limits.chunk_size >= source.limits.small:
+            response = await files.fetch(source.url, headers, signal, cache)
+        return await fetch(source.url, headers, signal, cache) if response is None else response
+
+    async def take(self, response: Response, size: int, more: int, on_bytes: Callable[[int], None]) -> Piece:
+        """The next `size` bytes of an answer, fewer where it ends. more: how many chunks of it are likely to follow."""
+        if self.files is not None and size >= self.course.source.limits.small:
+            draft = await response.store(size, on_bytes, self._gives and self.wanting(), more)
+            if draft is not None:
+                return Piece(draft.size, draft.data, None if draft.place is None else draft)
+        data = await response.take(size, on_bytes)
+        return Piece(len(data), data)
+
+    async def drop(self, piece: Piece) -> None:
+        """A piece that is not needed."""
+        if piece.draft is not None:
+            await piece.draft.drop()
+
+    async def keep(self, index: int, piece: Piece) -> None:
+        """A chunk is here: hash it if it is its turn, store it, hand it on."""
+        await self.verification.take(index, piece)
         self.states[index] = HERE
-        self.loaded += len(data)
+        self.loaded += piece.size
         self.course.tell()
         while self._writes >= MOST_WRITES:
             await self._wait_write()
         files = self.files
-        if files is None or len(data) < self.course.source.limits.small:
+        data = piece.data
+        if data is not None and piece.draft is None and (files is None or piece.size < self.course.source.limits.small):
             if files is not None:
-                self._begin_write(files, index, copied(data), True)
+                self._begin_write(files, index, Piece(piece.size, copied(data)), False)
             self._deliver(index, data)
         else:
-            self._owed += 1
-            self._begin_write(files, index, data, False)
+            self._begin_write(files, index, piece, True)
         await self._room()
 
-    def _begin_write(self, files: FileStore, index: int, data: Bytes, small: bool) -> None:
+    def _begin_write(self, files: FileStore | None, index: int, piece: Piece, owed: bool) -> None:
         record = self.record
-        start_task(lambda: self._write(files, record, index, Lent(data), small))
+        self._writes += 1
+        self._owed += 1 if owed else 0
+        start_task(lambda: self._write(files, record, index, piece, owed))
 
     async def handed_on(self) -> None:
         """Wait until the clients have all that is here."""
@@ -202,37 +229,55 @@ class Chunks:
         if len(takers) == 0:
             reuse_memory_of(data)
 
-    async def _write(self, files: FileStore, record: FileRecord, index: int, data: Lent, small: bool) -> None:
-        self._writes += 1
+    async def _write(self, files: FileStore | None, record: FileRecord, index: int, piece: Piece, owed: bool) -> None:
+        """Store a chunk; if it is yet owed to the clients, hand it on then."""
+        stored = False
         try:
-            await files.put(record, index, data, small)
-            if record.generation == self.record.generation and index < len(self.states):
-                self.states[index] = STORED
-                self.course.tell()
+            if files is not None:
+                await self._put(files, record, index, piece)
+                stored = True
+                if record.generation == self.record.generation and index < len(self.states):
+                    self.states[index] = STORED
+                    self.course.tell()
         except EdgeflowError as error:
-            if error.code == 'quota-exceeded':
-                await self._full(files, record, index, data, small, error)
-            else:
-                self._no_room(error)
-            if len(data.data) < record.length(index):
-                self.course.fail(error)
-        if not small:
-            self._owed -= 1
-            if record.generation == self.record.generation:
-                self._deliver(index, data.data)
+            self._no_room(error)
         self._end_write()
+        if owed:
+            try:
+                if record.generation == self.record.generation:
+                    await self._hand_on(index, piece)
+                if not stored:
+                    await self.drop(piece)
+            except EdgeflowError as error:
+                self.course.fail(error)
+            self._owed -= 1
+            self._wake()
 
-    async def _full(self, files: FileStore, record: FileRecord, index: int, data: Lent, small: bool, error: EdgeflowError) -> None:
-        """No room: other files give way; without any, this one is not kept."""
-        try:
-            while self.files is not None and await files.evict_one(record.url):
-                await files.put(record, index, data, small)
-                self.states[index] = STORED
+    async def _put(self, files: FileStore, record: FileRecord, index: int, piece: Piece) -> None:
+        """Store a chunk. Where there is no room other files give way."""
+        while True:
+            try:
+                await files.put(record, index, piece)
                 return
-        except EdgeflowError as again:
-            self._no_room(again)
-            return
-        self._no_room(error)
+            except EdgeflowError as error:
+                if error.code != 'quota-exceeded' or self.files is None or not await files.evict_one(record.url):
+                    raise
+
+    async def _hand_on(self, index: int, piece: Piece) -> None:
+        """Give a chunk to the clients, who read it themselves where it is in a file."""
+        data = piece.data
+        if data is None and piece.draft is not None and len(self._takers(index)) > 0:
+            while self._reading >= PARALLEL_READS:
+                await self._wait_write()
+            self._reading += 1
+            try:
+                if not await self._give_place(index, piece.size, piece.draft.place):
+                    self._gives = True
+                    data = await piece.draft.read()
+            finally:
+                self._reading -= 1
+        if data is not None:
+            self._deliver(index, data)
 
     def _no_room(self, error: EdgeflowError) -> None:
         """Go on without the store, unless somebody asked for the file to be stored."""
@@ -241,7 +286,12 @@ class Chunks:
             return
         self.files = None
         record = self.record
-        start_task(lambda: quietly(lambda: files.drop(record)))
+
+        async def drop() -> None:
+            await self.written()
+            await files.drop(record)
+
+        start_task(lambda: quietly(drop))
         if not self._all_take():
             self.course.fail(error)
             return
@@ -261,13 +311,16 @@ class Chunks:
 
     def _end_write(self) -> None:
         self._writes -= 1
+        self._wake()
+
+    def _wake(self) -> None:
         written = self._written
         self._written = new_deferred()
         written.resolve(None)
 
     async def written(self) -> None:
-        """Wait for all that is being written."""
-        while self._writes > 0:
+        """Wait for all that is being written, and handed on from where it was written."""
+        while self._writes + self._owed > 0:
             await self._wait_write()
 
     async def _wait_write(self) -> None:

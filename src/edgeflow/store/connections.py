@@ -12,14 +12,14 @@ from dataclasses import replace
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
-    call_later, fetch, free_headers, new_abort_controller, new_deferred, now, on_abort, random_bytes, sleep, start_task,
+    call_later, free_headers, new_abort_controller, new_deferred, now, on_abort, random_bytes, sleep, start_task,
 )
-from edgeflow.host.port import AbortController, Bytes, Deferred, Response
+from edgeflow.host.port import AbortController, Deferred, Response
 from edgeflow.store.answers import accept
 from edgeflow.store.chunks import MISSING, Chunks
 from edgeflow.store.course import Course
 from edgeflow.store.ranges import backoff
-from edgeflow.store.transfer_records import Lane, is_cut_off, source_headers
+from edgeflow.store.transfer_records import Lane, Piece, is_cut_off, source_headers
 
 ENDLESS = 1 << 40
 # A connection that gives so many bytes a ms, while it is waited for, needs no others beside it. It is slow when it was so several
@@ -143,7 +143,7 @@ class Connections:
         try:
             # A browser's HTTP cache hands out one answer at a time for an address, and would keep the bytes a second time.
             mode = 'no-store' if self.course.ranged and env.http_cache == 'default' else env.http_cache
-            response = await fetch(self.course.source.url, headers, controller.signal, mode)
+            response = await self.chunks.fetch(headers, controller.signal, mode)
             lane.heard = now()
             accepted = await accept(response, lane, len(self.lanes) == 1, self.course, self.chunks)
             self.course.tell()
@@ -233,24 +233,27 @@ class Connections:
                 break
             want = self.chunks.record.length(index) if known else self.chunks.record.chunk_size
             lane.partial = 0
-            data = await response.take(want, count)
+            more = lane.end - index - 1 if known else 0
+            piece = await self.chunks.take(response, want, more, count)
             lane.partial = 0
-            if len(data) < want and not known:
-                await self._end_stream(lane, index, data)
+            if piece.size < want and not known:
+                await self._end_stream(lane, index, piece)
                 return
-            self._check_length(len(data), want)
+            self._check_length(piece.size, want)
             if index >= len(self.chunks.states):
                 self.chunks.states.append(MISSING)
-            if self.chunks.states[index] == MISSING and not self.course.stopped():
-                await self._keep(lane, index, data)
+            await self._keep(lane, index, piece)
             index += 1
             lane.next = index
 
-    async def _keep(self, lane: Lane, index: int, data: Bytes) -> None:
+    async def _keep(self, lane: Lane, index: int, piece: Piece) -> None:
+        if self.chunks.states[index] != MISSING or self.course.stopped():
+            await self.chunks.drop(piece)
+            return
         # While it waits for the store, its silence says nothing.
         lane.listening = False
         self._failures = 0
-        await self.chunks.keep(index, data)
+        await self.chunks.keep(index, piece)
         lane.heard = now()
         lane.listening = True
 
@@ -260,9 +263,9 @@ class Connections:
                 'http', f'{self.course.source.url}: expected {want} bytes more, got {got}: the body is cut off',
                 {'url': self.course.source.url, 'expected': want, 'got': got})
 
-    async def _end_stream(self, lane: Lane, index: int, data: Bytes) -> None:
+    async def _end_stream(self, lane: Lane, index: int, piece: Piece) -> None:
         """A body of unknown length is over: that is the file's size."""
-        size = index * self.chunks.record.chunk_size + len(data)
+        size = index * self.chunks.record.chunk_size + piece.size
         url = self.course.source.url
         total = self.chunks.total
         if total is not None and is_cut_off(size, total):
@@ -273,8 +276,8 @@ class Connections:
         self.chunks.total = size
         while len(self.chunks.states) < self.chunks.record.count():
             self.chunks.states.append(MISSING)
-        if len(data) > 0 and self.chunks.states[index] == MISSING:
-            await self._keep(lane, index, data)
+        if piece.size > 0:
+            await self._keep(lane, index, piece)
         self.chunks.complete = True
 
     def _watch_anew(self) -> None:

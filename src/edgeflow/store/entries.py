@@ -15,7 +15,8 @@ from edgeflow.host.platform import (
     epoch_ms, json_parse, json_text, new_deferred, open_store, random_bytes, start_task, utf8_decode,
     utf8_encode, warn,
 )
-from edgeflow.host.port import Bytes, Deferred, KeyValueStore, Lent
+from edgeflow.host.port import AbortSignal, Bytes, Deferred, KeyValueStore, Response
+from edgeflow.store.transfer_records import Piece
 
 RECORD = 'file/'
 CHUNK = 'chunk/'
@@ -65,7 +66,7 @@ class FileStore:
     def __init__(self, base: Deferred) -> None:
         self._opening: Deferred = base
         self._base: KeyValueStore | None = None
-        self._swept: bool = False
+        self._sweeping: Deferred | None = None
 
     async def base(self) -> KeyValueStore:
         """The store behind it, once it is open. 'platform' if there is none."""
@@ -106,14 +107,19 @@ class FileStore:
         base = await self.base()
         return await base.place(chunk_key(record, index))
 
-    async def put(self, record: FileRecord, index: int, data: Lent, small: bool) -> None:
+    async def put(self, record: FileRecord, index: int, piece: Piece) -> None:
         """Store a chunk. 'quota-exceeded'."""
-        base = await self.base()
         key = chunk_key(record, index)
-        if small:
-            await base.put(key, data.data)
-        else:
-            await base.put_lent(key, data)
+        if piece.draft is not None:
+            await piece.draft.keep(key)
+        elif piece.data is not None:
+            base = await self.base()
+            await base.put(key, piece.data)
+
+    async def fetch(self, url: str, headers: dict[str, str], signal: AbortSignal, cache: str) -> Response | None:
+        """KeyValueStore.fetch()."""
+        base = await self.base()
+        return await base.fetch(url, headers, signal, cache)
 
     async def drop(self, record: FileRecord) -> None:
         """Forget a file; its record goes first, so that no moment shows it with chunks missing."""
@@ -153,16 +159,20 @@ class FileStore:
 
     async def sweep(self) -> None:
         """Delete chunks that belong to no record: once a visit."""
-        if self._swept:
+        if self._sweeping is not None:
             return
-        self._swept = True
-        base = await self.base()
-        # In this order: a record is written before its chunks.
-        keys = await base.keys(CHUNK)
-        known: set[str] = set([record.generation for record in await self.records()])
-        for key in keys:
-            if key[len(CHUNK):].split('/')[0] not in known:
-                await base.delete(key)
+        sweeping = new_deferred()
+        self._sweeping = sweeping
+        try:
+            base = await self.base()
+            # In this order: a record is written before its chunks.
+            keys = await base.keys(CHUNK)
+            known: set[str] = set([record.generation for record in await self.records()])
+            for key in keys:
+                if key[len(CHUNK):].split('/')[0] not in known:
+                    await base.delete(key)
+        finally:
+            sweeping.resolve(None)
 
     async def evict(self, wanted: int, budget: int, keep: str) -> None:
         """Drop the files that were unused for longest until `wanted` bytes more fit `budget`; never the file `keep`."""
@@ -188,6 +198,8 @@ class FileStore:
         return False
 
     async def close(self) -> None:
+        if self._sweeping is not None:
+            await self._sweeping.result()
         base = await self.base()
         await base.close()
 
@@ -212,7 +224,8 @@ def read_record(url: str, data: Bytes) -> FileRecord | None:
     valid = isinstance(generation, str) and isinstance(chunk, int) and (size is None or isinstance(size, int)) and isinstance(used, (int, float))
     if not valid:
         return None
-    return FileRecord(url, generation, chunk, size, text_of(fields, 'validator'), text_of(fields, 'sha256'), fields.get('complete') is True, used,
+    return FileRecord(url, cast(str, generation), cast(int, chunk), size, text_of(fields, 'validator'), text_of(fields, 'sha256'),
+                      fields.get('complete') is True, cast(float, used),
                       fields.get('absent') is True)
 
 

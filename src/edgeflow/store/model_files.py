@@ -34,8 +34,9 @@ async def load_model_files(
     loaded = await load_files(wanted, progress, signal)
     try:
         named = await into.external_files()
-    except EdgeflowError:
-        await forget()
+    except EdgeflowError as error:
+        if error.code == 'invalid-model':
+            await forget()
         raise
     late: list[Wanted] = []
     for file in named:

@@ -171,7 +171,7 @@ async def _named(files: FileStore, url: str) -> list[str]:
     model = ModelFiles()
     for index in range(record.count()):
         model.receive(MODEL, index * record.chunk_size, await read_chunk(files, record, index))
-    return model.named()
+    return await model.external_files()
 
 
 async def _complete(files: FileStore, url: str) -> bool:

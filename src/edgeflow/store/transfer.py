@@ -93,6 +93,13 @@ class Transfer:
             self.ended.reject(error)
 
     async def _attempts(self) -> None:
+        try:
+            await self._attempt_some()
+        finally:
+            # What was given up is not over while it is being written: another transfer would fetch that again.
+            await self.chunks.written()
+
+    async def _attempt_some(self) -> None:
         for _ in range(MOST_RESTARTS):
             self.course.changed = False
             if await self._attempt():

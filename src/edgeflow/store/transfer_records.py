@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgeflow.env import env
 from edgeflow.host.platform import join_bytes
-from edgeflow.host.port import Bytes
+from edgeflow.host.port import Bytes, Draft
 
 if TYPE_CHECKING:
     from edgeflow.store.transfer import Transfer
@@ -42,6 +42,15 @@ class Source:
     size: int | None = None
     fresh: str = 'reuse'
     limits: Limits = field(default_factory=Limits)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A chunk that has come: its bytes, or the draft that the store has of it, or both."""
+
+    size: int
+    data: Bytes | None
+    draft: Draft | None = None
 
 
 class Client:

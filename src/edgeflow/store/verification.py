@@ -8,6 +8,7 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import new_sha256, pause
 from edgeflow.host.port import Bytes, Sha256
 from edgeflow.store.course import Course
+from edgeflow.store.transfer_records import Piece
 
 HASH_SLICE = 1 << 20
 
@@ -28,13 +29,17 @@ class Verification:
         self._sha = new_sha256()
         self._hashed = 0
 
-    async def take(self, index: int, data: Bytes) -> None:
+    async def take(self, index: int, piece: Piece) -> None:
         """A chunk is here: it counts if it is its turn."""
         if not self.active or index != self._hashed:
             return
-        for start in range(0, len(data), HASH_SLICE):
-            self._sha.update(data[start:start + HASH_SLICE])
-            await pause()
+        data = piece.data
+        if data is not None:
+            for start in range(0, len(data), HASH_SLICE):
+                self._sha.update(data[start:start + HASH_SLICE])
+                await pause()
+        elif piece.draft is not None:
+            await piece.draft.hash(self._sha)
         self._hashed += 1
 
     async def matches(self, count: int, read: Callable[[int], Awaitable[Bytes | None]]) -> bool:
@@ -48,7 +53,7 @@ class Verification:
             if data is None:
                 found = 'a chunk that cannot be read back'
             else:
-                await self.take(self._hashed, data)
+                await self.take(self._hashed, Piece(len(data), data))
         if found == '':
             found = self._sha.hex()
         if found == expected:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgeflow.host.platform import array_ints, array_list, array_of, array_size, at_least, cut
+from edgeflow.host.logits import at_least, cut
+from edgeflow.host.platform import array_ints, array_list, array_of, array_size
 from edgeflow.host.port import NumericArray
 from edgeflow.text.generation_options import GenerationOptions
 from edgeflow.text.processors import History, changes_logits, processed

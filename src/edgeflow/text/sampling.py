@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from edgeflow.backends.generation import Draw
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import (
-    array_ints, array_size, at_least, cut, draw, exp_weights, highest, random_bytes, read_u32, take, typical_keys, weight_sum,
-)
+from edgeflow.host.logits import at_least, cut, draw, exp_weights, highest, take, typical_keys, weight_sum
+from edgeflow.host.platform import array_ints, array_size, random_bytes, read_u32
 from edgeflow.host.port import NumericArray
 from edgeflow.text.generation_options import GenerationOptions
-from edgeflow.text.processors import History, processed
+from edgeflow.text.processors import History, changes_otherwise, processed
 from edgeflow.text.xoshiro import Xoshiro
 
 
@@ -55,6 +55,8 @@ class Sampler:
         self.options: GenerationOptions = options
         self.history: History = History(prompt)
         self._random = Xoshiro(options.seed if options.seed is not None else read_u32(random_bytes(4), 0), row)
+        # Numbers that a draw() was told, for the tokens that come next.
+        self._told: list[float] = []
 
     def choose(self, logits: NumericArray) -> Choice:
         """The next token for these float32 logits, one for each token of the vocabulary; they are not changed.
@@ -63,7 +65,7 @@ class Sampler:
         """
         scores = processed(logits, self.history, self.options)
         if self.options.do_sample:
-            token = drawn(candidates(scores, self.options), self.options.temperature, self._random.unit())
+            token = drawn(candidates(scores, self.options), self.options.temperature, self._unit())
         else:
             token = best(scores)
         self.history.append(token)
@@ -71,11 +73,25 @@ class Sampler:
             return Choice(token)
         return with_logprobs(token, logits, self.options.logprobs)
 
+    def draw(self, later: int) -> Draw | None:
+        """How to draw the next token, or the one `later` tokens behind it, where nothing but its logits and penalties decides; else None. repeat() says what it was."""
+        options = self.options
+        if not options.do_sample or options.typical_p < 1 or options.logprobs is not None or changes_otherwise(self.history, options):
+            return None
+        while len(self._told) <= later:
+            self._told.append(self._random.unit())
+        return Draw(
+            options.temperature, options.top_k, options.top_p, options.min_p, self._told[later], options.repetition_penalty, options.presence_penalty,
+            options.frequency_penalty, self.history.seen, self.history.counts, later)
+
     def repeat(self, token: int) -> None:
-        """As choose(), of a text that was begun elsewhere: this is what it has chosen there."""
+        """As choose(), of a token that was chosen elsewhere."""
         if self.options.do_sample:
-            self._random.unit()
+            self._unit()
         self.history.append(token)
+
+    def _unit(self) -> float:
+        return self._told.pop(0) if len(self._told) > 0 else self._random.unit()
 
     def finish_reason(self) -> str | None:
         """'eos' after an end-of-sequence token, 'length' after max_new_tokens, None before."""
@@ -87,10 +103,14 @@ class Sampler:
 def best(scores: NumericArray) -> int:
     """The likeliest token, of equal ones the first."""
     token = highest(scores)
-    if token < 0 or scores[token] == math.inf:
+    return checked(-1 if token >= 0 and scores[token] == math.inf else token)
+
+
+def checked(token: int) -> int:
+    """The token; 'run-failed' if it is none."""
+    if token < 0:
         raise EdgeflowError(
-            'run-failed', f'expected a finite logit to choose by, got {array_size(scores)} of which the greatest is '
-            f'{"none" if token < 0 else "infinite"}: the model gave no numbers, or the options ban every token', {})
+            'run-failed', 'expected logits whose greatest is finite, to choose a token by, got none: the model gave no numbers, or the options ban every token', {})
     return token
 
 

@@ -171,7 +171,7 @@ class Tokenizer:
         start = 0
         while True:
             end = min(start + size, len(long.ids))
-            part = TokenizedText(long.ids[start:end], long.offsets[start:end], long.words[start:end])
+            part = TokenizedText(long.ids[start:end], cast(list, long.offsets)[start:end], cast(list, long.words)[start:end])
             rows.append(self.compose(
                 first if over_second else part, part if over_second else second, pieces, LARGEST_LENGTH, 'do_not_truncate', True))
             if end == len(long.ids):

@@ -63,11 +63,6 @@ export async function store(modules) {
   await base.put('https://x/ü?a=1', Uint8Array.of(9));
   await base.put('b%', Uint8Array.of(1));
   await base.put('part', Uint8Array.of(1, 2, 3, 4).subarray(1, 3));
-  const lent = { data: Uint8Array.of(5, 6, 7) };
-  await Promise.all([base.putLent('lent', lent), base.putLent('lent/2', { data: Uint8Array.of(8).subarray(0, 1) })]);
-  found.lent = list(lent.data);
-  found.stored = list(await base.get('lent'));
-  found.place = await base.place('lent') !== null;
   found.noPlace = [await base.place('a'), await base.place('none')];
   found.empty = list(await base.get('empty'));
   found.part = list(await base.get('part'));
@@ -83,12 +78,54 @@ export async function store(modules) {
   const other = await openStore(name + '-other');
   found.other = list(await other.get('b%'));
   await other.close();
-  found.files = await storedFiles('edgeflow-' + name);
-  await base.putLent('lent', lent);
-  await base.deleteAll('lent/');
-  found.replaced = await storedFiles('edgeflow-' + name);
-  await base.delete('lent');
-  found.removed = await storedFiles('edgeflow-' + name);
+  await base.close();
+  return found;
+}
+
+/** What a store fetches by itself: the body at `address`, whose first parts become files. */
+export async function storeFetches(modules, address) {
+  const { openStore } = await import(modules + 'edgeflow/host/browser_store.js');
+  const { newSha256 } = await import(modules + 'edgeflow/host/browser_cache.js');
+  const name = 'test-' + Math.random().toString(36).slice(2), base = await openStore(name);
+  const controller = new AbortController(), ask = path => base.fetch(address + path, new Map(), controller.signal, 'no-store');
+  const answer = await ask('/plain');
+  if (answer === null) return null;
+  const whole = new Uint8Array(await (await fetch(address + '/plain')).arrayBuffer()), size = whole.length, part = Math.floor(size / 4);
+  const same = (bytes, start) => bytes !== null && bytes.length > 0 && bytes.every((byte, i) => byte === whole[start + i]);
+  const files = async () => storedFiles('edgeflow-' + name), found = { status: answer.status, type: answer.header('Content-Length') };
+  const heard = [], count = bytes => { heard.push(bytes); }, sum = () => heard.splice(0).reduce((a, b) => a + b, 0);
+  const drafts = [await answer.store(part, count, false, 2), await answer.store(part, count, true, 0), await answer.store(part, count, false, 0)];
+  found.heard = sum();
+  found.drafts = drafts.map((draft, i) => [draft.size === part, draft.data === null ? null : same(draft.data, i * part), draft.place !== null]);
+  found.taken = same(await answer.take(9, count), 3 * part) && sum();
+  const rest = await answer.store(size, count, false, 0);
+  found.rest = [rest.size === sum(), rest.place, same(rest.data, 3 * part + 9)];
+  await answer.cancel();
+  const sha = newSha256();
+  sha.update(whole.subarray(0, 100));
+  await drafts[0].hash(sha);
+  const other = newSha256();
+  other.update(whole.subarray(0, 100));
+  other.update(whole.subarray(0, part));
+  found.hashed = sha.hex() === other.hex();
+  found.read = same(await drafts[0].read(), 0);
+  await Promise.all([drafts[0].keep('big'), drafts[1].keep('big/2')]);
+  await drafts[2].drop();
+  found.stored = [same(await base.get('big'), 0), same(await base.get('big/2'), part), await base.place('big') !== null];
+  found.files = await files();
+  await base.put('big', Uint8Array.of(1));
+  found.replaced = await files();
+  await base.deleteAll('big/');
+  found.removed = await files();
+  found.refused = (await outcome(() => ask('/reset'))).code;
+  const cut = await ask('/cut');
+  found.cut = (await outcome(() => cut.store(10 * size, count, false, 3))).code;
+  await cut.cancel();
+  const slow = await ask('/slow');
+  setTimeout(() => controller.abort(), 50);
+  found.aborted = (await outcome(() => slow.store(10 * size, count, false, 3))).code;
+  await slow.cancel();
+  while (await files() > 0) await new Promise(resolve => setTimeout(resolve, 10));
   await base.close();
   return found;
 }

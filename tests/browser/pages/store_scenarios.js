@@ -6,6 +6,17 @@ async function sha256(bytes) {
   return Array.from(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)), x => x.toString(16).padStart(2, '0')).join('');
 }
 
+// How many workers of the store were started.
+window.fetchers = 0;
+window.Worker = class extends Worker {
+  constructor(address, ...rest) {
+    super(address, ...rest);
+    if (!String(address).startsWith('blob:')) return;
+    window.fetchers++;
+    window.fetcher = this;
+  }
+};
+
 /** One case of tests/store/test_fault_schedules.py: for every visit [code, sha256 of the bytes]. */
 export async function visits(modules, url, { chunk, connections, leaves, small }, digest) {
   const { Download } = await import(modules + 'edgeflow/store/downloads.js');
@@ -23,6 +34,34 @@ export async function visits(modules, url, { chunk, connections, leaves, small }
     }
   }
   return found;
+}
+
+/**
+ * Clients that take chunks: [sha256 of what each got, how many chunks it was given, how many it was told the place of].
+ * readers: for each whether it reads what is in files.
+ */
+export async function taken(modules, url, chunk, readers) {
+  const { obtain } = await import(modules + 'edgeflow/store/downloads.js');
+  const { Client, Limits, Source } = await import(modules + 'edgeflow/store/transfer_records.js');
+  return Promise.all(readers.map(async reads => {
+    const parts = new Map(), counts = [0, 0];
+    const take = (start, data) => {
+      counts[0]++;
+      parts.set(start, Uint8Array.from(data));
+      structuredClone(data.buffer, { transfer: [data.buffer] });
+    };
+    const find = async (start, size, [folder, name]) => {
+      counts[1]++;
+      if (!reads) return false;
+      const root = await navigator.storage.getDirectory();
+      const file = await (await (await root.getDirectoryHandle(folder)).getFileHandle(name)).getFile();
+      parts.set(start, new Uint8Array(await file.arrayBuffer()));
+      return file.size === size;
+    };
+    await obtain(new Source(url, true, '', null, 'reuse', new Limits(chunk, 4, 6, 500, 1, 0, 0, 0)), new Client(take, () => {}, () => parts.clear(), null, find), null);
+    const blob = new Blob([...parts.keys()].sort((a, b) => a - b).map(start => parts.get(start)));
+    return [await sha256(await blob.arrayBuffer()), ...counts];
+  }));
 }
 
 /** Download through the built package; gives [sha256, reused, chunks]. */

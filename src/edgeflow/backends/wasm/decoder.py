@@ -16,17 +16,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from edgeflow.backends.contract import Feed, MemoryUse, RunControl
-from edgeflow.backends.generation import Chooser, Feeding, NextToken, chooser_of
+from edgeflow.backends.generation import Chooser, Draw, Feeding, NextToken, chooser_of
 from edgeflow.backends.wasm.decoder_feeds import capacity_for, filled, past_feeds, present_of, seen_states, state_feeds, token_feeds
 from edgeflow.backends.wasm.pages import MOST_ROWS, PAGE, PageList, PageMemory, PastInput, TableRow, find_pasts
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_ints, array_of, array_view
 from edgeflow.ir.graph import Graph, Node, ValueInfo
 from edgeflow.passes.inline_constant_if import deciding_inputs
-from edgeflow.passes.last_logits import LOGITS, TOKEN, last_logits
+from edgeflow.passes.last_logits import DRAWN, LOGITS, TOKEN, last_logits
 from edgeflow.passes.past_positions import STATES, past_positions
 from edgeflow.plan.builder import CacheLayout
 
@@ -48,7 +48,11 @@ class Runner(Protocol):
 
 
 class Ahead(Protocol):
-    """Submits steps before the tokens are known that they take, where what runs them works beside this thread (backends/webgpu/ahead.py)."""
+    """Draws tokens where the logits are, and submits steps before the tokens are known that they take, where what runs them works beside this thread
+    (backends/webgpu/ahead.py)."""
+
+    def feed_draws(self, draws: list[Draw], feeds: dict[str, Feed]) -> None:
+        """Feed what a run takes whose output DRAWN are tokens drawn so, one for each row."""
 
     def held(self, session: object, length: int) -> int:
         """How many places a session keeps that has so many tokens."""
@@ -56,9 +60,11 @@ class Ahead(Protocol):
     def forget(self) -> None:
         """Another run comes next."""
 
-    async def following(self, runner: Runner, session: object, ids: list[int], length: int, lay: Callable[[list[int], int], dict[str, Feed]], more: bool) -> int | None:
-        """The token after `length` tokens and one more, `ids`. lay: prepares a step for such a token, and gives its feeds. more: whether the plan
-        serves for another step. None: steps of this model cannot be submitted ahead."""
+    async def following(
+        self, runner: Any, session: object, by: object, output: str, ids: list[int], length: int, lay: Callable[[list[int], int], dict[str, Feed]], more: bool,
+    ) -> int | None:
+        """The token after `length` tokens and one more, `ids`, chosen by the chooser `by`: the `output` of a step. lay: prepares a step for such a token,
+        and gives its feeds. more: whether the plan serves for another step. None: steps of this model cannot be submitted ahead."""
 
 
 @dataclass
@@ -248,24 +254,29 @@ class WasmDecoder:
         lengths = [len(session.ids) for session in rows]
         # Together with the new tokens a round number, as the tables of masks have that some graphs bring along.
         capacity = 0 if max(lengths) == 0 else capacity_for(max(lengths) + fresh, FIRST_CAPACITY) - fresh
+        outputs = self._wanted(rows, last)
         try:
             for session in rows:
                 await self._keep_states(pages, session, control)
             ahead = self._ahead
             if ahead is not None:
                 timed = control is not None and control.times is not None
-                if len(rows) == 1 and fresh == 1 and lengths[0] > 0 and rows[0].chooser is None and len(self._appended) == 0 and not timed:
+                if len(rows) == 1 and fresh == 1 and lengths[0] > 0 and outputs[0] != LOGITS and len(self._appended) == 0 and not timed:
                     # Another plan is made when it is certain that it is needed.
                     more = capacity_for(lengths[0] + 2, FIRST_CAPACITY) == capacity + 1
-                    token = await ahead.following(
-                        self._run, rows[0], ids[0], lengths[0], lambda taken, length: self._laid(pages, rows, [taken], [length], capacity), more)
+                    output = outputs[0]
+
+                    def lay(taken: list[int], length: int) -> dict[str, Feed]:
+                        return self._drawing(rows, output, length - lengths[0], self._laid(pages, rows, [taken], [length], capacity))
+
+                    token = await ahead.following(self._run, rows[0], rows[0].chooser, output, ids[0], lengths[0], lay, more)
                     if token is not None:
-                        return {TOKEN: Feed('int32', [1, 1], array_of('int32', [token]))}
+                        return {output: Feed('int32', [1, 1], array_of('int32', [token]))}
                     self._ahead = None
                 else:
                     ahead.forget()
-            feeds = self._laid(pages, rows, ids, lengths, capacity)
-            return await self._run.run(feeds, self._wanted(rows, last), control)
+            feeds = self._drawing(rows, outputs[0], 0, self._laid(pages, rows, ids, lengths, capacity))
+            return await self._run.run(feeds, outputs, control)
         except Exception:
             for i in range(len(rows)):
                 pages.resize(rows[i].held, lengths[i])
@@ -308,10 +319,28 @@ class WasmDecoder:
         session.states = states
 
     def _wanted(self, rows: list[_Session], last: bool) -> list[str]:
+        """The outputs of a run: logits and the likeliest tokens, or only these, or tokens that are drawn there."""
+        chosen = 0
+        drawn = 0
         for session in rows:
             if last and session.chooser is not None:
-                return [LOGITS, TOKEN]
-        return [TOKEN]
+                chosen = chosen + 1
+                drawn = drawn + (0 if session.chooser.draw(0) is None else 1)
+        if chosen == 0:
+            return [TOKEN]
+        return [DRAWN] if drawn == len(rows) and self._ahead is not None and self._pages is not None else [LOGITS, TOKEN]
+
+    def _drawing(self, rows: list[_Session], output: str, later: int, feeds: dict[str, Feed]) -> dict[str, Feed]:
+        """The feeds, with what it takes to draw tokens, so many behind the next ones, if `output` are such."""
+        ahead = self._ahead
+        draws: list[Draw] = []
+        for session in rows:
+            draw = None if session.chooser is None else session.chooser.draw(later)
+            if draw is not None:
+                draws.append(draw)
+        if ahead is not None and output == DRAWN:
+            ahead.feed_draws(draws, feeds)
+        return feeds
 
     async def _feed_whole(self, session: _Session, ids: list[int], control: RunControl | None) -> NextToken:
         """A run by the graph's own past and present tensors. All tokens again if the session has no such tensors yet."""
@@ -337,12 +366,15 @@ class WasmDecoder:
         return self._choose([session], results)[0]
 
     def _choose(self, rows: list[_Session], results: dict[str, Feed]) -> list[NextToken]:
-        tokens = array_ints(results[TOKEN].data)
+        drawn = results.get(DRAWN)
+        tokens = array_ints(results[TOKEN].data if drawn is None else drawn.data)
         chosen: list[NextToken] = []
         for i in range(len(rows)):
             chooser = rows[i].chooser
             if chooser is None:
                 chosen.append(NextToken(tokens[i]))
+            elif drawn is not None:
+                chosen.append(chooser.drawn(tokens[i]))
             else:
                 data = array_bytes(results[LOGITS].data)
                 size = len(data) // len(rows)

@@ -7,6 +7,8 @@ relinked as they run (executable.py).
 
 from __future__ import annotations
 
+from typing import cast
+
 from edgeflow.backends.wasm.memory import Heap
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_ints, array_list, array_of, array_view, copy_bytes, own_bytes, utf8_decode, write_i32s
@@ -121,7 +123,7 @@ class WasmEngine:
             if value.dtype == 'float32' and value.root().dtype == 'int32':
                 # A literal holds reals as their bits.
                 return array_list(array_view('float32', array_bytes(array_of('int32', numbers))))
-            return numbers
+            return cast('list[float]', numbers)
         if value.size == 0:
             return []
         return array_list(array_view(_plain(value.dtype), self.read_bytes(value)))

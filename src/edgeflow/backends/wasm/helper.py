@@ -63,7 +63,7 @@ class Helper:
         try:
             instance: WasmInstance | None = await start_instance(message['memory'])
             if message['memory'] is not None:
-                instance.set_global('__stack_pointer', cast(int, message['stack']))
+                cast(WasmInstance, instance).set_global('__stack_pointer', cast(int, message['stack']))
         except Exception:
             instance = None
         if instance is not None:

@@ -9,7 +9,7 @@ from edgeflow.backends.wasm.memory import align, first_address
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
-    compile_wasm, copy_bytes, load_asset, new_deferred, read_place, start_task, start_wasm, wasm_features,
+    compile_wasm, copy_bytes, join_bytes, load_asset, new_deferred, read_place, start_task, start_wasm, wasm_features,
 )
 from edgeflow.host.port import Bytes, Deferred, WasmInstance, WasmModule
 from edgeflow.onnx.pieces import joined_size
@@ -68,18 +68,14 @@ async def start_instance(memory: object | None = None) -> WasmInstance:
     return await start_wasm(await kernel_module(), memory)
 
 
-async def fetch_more() -> None:
-    """Fetch the second binary, beside other things. If that fails, add_more() meets it again."""
-    try:
-        await kernel_module(True)
-    except EdgeflowError:
-        return
-
-
 async def add_more(instance: WasmInstance) -> WasmInstance:
     """The instance, with the kernels of images and rare operators."""
     await instance.add(await kernel_module(True))
     return instance
+
+
+# Most bytes of a file's head, which has the nodes of the graph, as ONNX's libraries write it.
+HEAD = 262144
 
 
 class Preparation:
@@ -98,6 +94,14 @@ class Preparation:
         self._files: dict[str, Extent] = {}
         self._end: int = 0
         self._failure: Exception | None = None
+        # Are given a copy of the first bytes of the .onnx file, once they are here.
+        self.on_head: list[Callable[[Bytes], None]] = []
+
+    def _tell_head(self, location: str, start: int, data: Bytes) -> None:
+        if len(self.on_head) > 0 and start == 0 and location == '':
+            head = join_bytes([data[:HEAD]])
+            for callback in self.on_head:
+                callback(head)
 
     def _file(self, location: str) -> Extent:
         if location not in self._files:
@@ -115,12 +119,14 @@ class Preparation:
             return True
         if await read_place(place, size, lambda: image.instance.view(file.address + start, size)):
             file.sizes[start] = size
+            self._tell_head(location, start, image.instance.view(file.address, size))
             return True
         return False
 
     def receive(self, location: str, start: int, data: Bytes, total: int | None) -> None:
         """A piece of a file, whose memory is given up; in any order. total: the file's size as it was announced, if it was."""
         self._file(location).sizes[start] = len(data)
+        self._tell_head(location, start, data)
         piece = _Piece(location, start, data, total)
         if self._instance is not None:
             self._store(self._instance, piece)

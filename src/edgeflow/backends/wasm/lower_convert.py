@@ -38,7 +38,7 @@ def quantize_lowering(kernel: str) -> Lowering:
         output = given(b, outputs)
         loops = scale_loops(source.shape, scale.count(), int_of(node, 'axis', 1), int_of(node, 'block_size'))
         b.step(kernel, [dtype_code(source), dtype_code(output) + cast_flags(node, output), dtype_code(scale), b.pointer(source), b.pointer(scale),
-                        b.pointer(at(inputs, 2)), b.pointer(output)] + loops)
+                        b.pointer(at(inputs, 2)), b.pointer(output), *loops])
 
     return lower
 

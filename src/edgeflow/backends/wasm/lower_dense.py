@@ -32,9 +32,8 @@ def packed_f32_size(k: int, n: int) -> int:
     return 4 * 8 * ceil_div(n, 8) * k
 
 
-def lined_f32_size(k: int, n: int) -> int:
-    """Bytes of a [K, N] matrix packed by pack_f32, with the first bytes of its lines."""
-    size = packed_f32_size(k, n)
+def lined_size(size: int) -> int:
+    """Bytes of packed weights of `size`, with the first bytes of their lines."""
     return size + ceil_div(size, LINE)
 
 
@@ -50,7 +49,7 @@ def f32_form(weight: Value | None, source: int, trans: bool) -> PackedForm | Non
     def pack(b: StepBuilder, inputs: list[Value | None], target: Value) -> None:
         b.step('pack_f32', [b.pointer(inputs[source]), b.pointer(target), k, n, row, column, b.pointer(target, packed_f32_size(k, n))])
 
-    return PackedForm('f32t' if trans else 'f32', [source], lined_f32_size(k, n), pack)
+    return PackedForm('f32t' if trans else 'f32', [source], lined_size(packed_f32_size(k, n)), pack)
 
 
 def matmul_form(node: Node, inputs: list[Value | None]) -> PackedForm | None:
@@ -120,7 +119,7 @@ def matmul_steps(
         b.step('matmul_f32', [
             b.pointer(a, FLOAT * part.a_start), b.pointer(weights, FLOAT * part.b_start), b.pointer(output, FLOAT * part.c_start),
             b.pointer(bias), b.pointer(residual, FLOAT * part.c_start), m, n, k, a_row, a_column, b_row, b_column, n,
-            b.real(alpha), activation, b.pointer(scratch)] + part.words())
+            b.real(alpha), activation, b.pointer(scratch), *part.words()])
 
 
 def lower_matmul(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeflow.backends.wasm.lower_dense import ACTIVATION_IDS, FLOAT, ceil_div, given, packed_f32_size, require_float
+from edgeflow.backends.wasm.lower_dense import ACTIVATION_IDS, FLOAT, ceil_div, given, lined_size, packed_f32_size, require_float
 from edgeflow.ir.attributes import int_of, text_of
 from edgeflow.ir.dtype import DTYPE_CODES, element_count
 from edgeflow.ir.graph import Node
@@ -13,8 +13,8 @@ SCALE_BYTES = 4
 
 
 def packed_i8_size(k: int, n: int) -> int:
-    """Bytes of a [K, N] matrix packed by pack_i8."""
-    return 4 * ceil_div(n, 8) * (64 + 8 * ceil_div(k, 4))
+    """Bytes of a [K, N] matrix packed by pack_i8, with the first bytes of its lines."""
+    return lined_size(4 * ceil_div(n, 8) * (64 + 8 * ceil_div(k, 4)))
 
 
 def i8_scratch_size(m: int, k: int) -> int:

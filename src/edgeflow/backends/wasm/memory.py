@@ -6,6 +6,8 @@ WebAssembly instance never shrinks, so what was freed is used again before the m
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import WasmInstance
 
@@ -14,10 +16,18 @@ GROWTH = 1048576
 LIMIT = 4294901760
 
 
+class GrowingMemory(Protocol):
+    """A WasmInstance, or what stands for one of another thread."""
+
+    def memory_size(self) -> int: ...
+
+    def grow(self, size: int) -> None: ...
+
+
 class Heap:
     """Allocates bytes of `instance` from `start` on. Addresses are multiples of 64."""
 
-    def __init__(self, instance: WasmInstance, start: int) -> None:
+    def __init__(self, instance: GrowingMemory, start: int) -> None:
         self._instance = instance
         self._end: int = align(start)
         self._free_starts: list[int] = []

@@ -27,13 +27,14 @@ FIRST_LIST = 64
 
 @dataclass(frozen=True)
 class PastInput:
-    """Past keys or values that the graph takes: heads, and the width of one. fixed: those of an encoder's states."""
+    """Past keys or values that the graph takes: heads, and the width of one. fixed: those of an encoder's states. half: float16."""
 
     name: str
     heads: int
     width: int
     values: bool
     fixed: bool = False
+    half: bool = False
 
 
 @dataclass
@@ -206,5 +207,6 @@ def _past(graph: Graph, part: Graph, node: Node, index: int) -> PastInput | None
             if isinstance(width, str) and len(node.inputs) > 14 and node.inputs[14] in part.initializers:
                 width = part.initializers[node.inputs[14]].shape[0]
             if not isinstance(heads, str) and not isinstance(width, str):
-                return PastInput(info.name, heads, width, index == 4, node.op == 'CachedAttention' and node.inputs[1] == node.inputs[3])
+                fixed = node.op == 'CachedAttention' and node.inputs[1] == node.inputs[3]
+                return PastInput(info.name, heads, width, index == 4, fixed, info.dtype == 'float16')
     return None

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from edgeflow.backends.contract import Feed
+from edgeflow.backends.generation import Draw
+from edgeflow.backends.webgpu.drawing import draw_feeds
 from edgeflow.backends.webgpu.executable import GpuExecutable, check_flags, flag_bytes
 from edgeflow.backends.webgpu.machine import GpuMachine
 from edgeflow.backends.webgpu.pages import CHOSEN
@@ -15,7 +17,6 @@ from edgeflow.backends.webgpu.plan import GPU, GpuPlan, piece_of
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import new_array, new_deferred, read_i32, start_task
 from edgeflow.host.port import Bytes, Deferred, GpuCommand, GpuPiece
-from edgeflow.passes.last_logits import TOKEN
 from edgeflow.plan.link import WORD
 
 INPUT = 'input_ids'
@@ -78,6 +79,8 @@ class StepsAhead:
 
     def __init__(self) -> None:
         self._session: object = None
+        self._by: object = None
+        self._output: str = ''
         self._length: int = 0
         self._token: int = 0
         self._step: SubmittedStep | None = None
@@ -93,23 +96,31 @@ class StepsAhead:
         self._step = None
         return length
 
+    def feed_draws(self, draws: list[Draw], feeds: dict[str, Feed]) -> None:
+        """Feed what a run takes whose output DRAWN are tokens drawn so, one for each row."""
+        feeds.update(draw_feeds(draws))
+
     def forget(self) -> None:
         """Another run comes next."""
         self._step = None
         self._likely = False
 
     async def following(
-        self, runner: GpuExecutable, session: object, ids: list[int], length: int, lay: Callable[[list[int], int], dict[str, Feed]], more: bool,
+        self, runner: GpuExecutable, session: object, by: object, output: str, ids: list[int], length: int, lay: Callable[[list[int], int], dict[str, Feed]],
+        more: bool,
     ) -> int | None:
-        """The token after `length` tokens and one more, `ids`; before it is read, the step is submitted that takes it. lay: prepares a step for such a
-        token, and gives its feeds. more: whether the plan serves for another step. None: steps of this model cannot be submitted ahead."""
-        same = self._session is session
+        """The token after `length` tokens and one more, `ids`, chosen by the chooser `by`: the `output` of a step. Before it is read, the step is submitted
+        that takes it. lay: prepares a step for such a token, and gives its feeds. more: whether the plan serves for another step. None: steps of this
+        model cannot be submitted ahead."""
+        same = self._session is session and self._by is by and self._output == output
         step: SubmittedStep | None = self._step if same and self._length == length and self._token == ids[0] else None
         likely = step is not None or (same and self._likely)
         self.forget()
         self._session = session
+        self._by = by
+        self._output = output
         if step is None:
-            step = await runner.submit(lay(ids, length), TOKEN, False)
+            step = await runner.submit(lay(ids, length), output, False)
         if step is None:
             return None
         self._likely = True
@@ -119,7 +130,7 @@ class StepsAhead:
                 feeds = lay([0], length + 1)
                 given = feeds[INPUT]
                 feeds[INPUT] = Feed(given.dtype, given.shape, new_array(given.dtype, 0))
-                following = await runner.submit(feeds, TOKEN, True)
+                following = await runner.submit(feeds, output, True)
             except EdgeflowError:
                 # Nobody has asked for it yet; whoever does meets the error.
                 self._likely = False

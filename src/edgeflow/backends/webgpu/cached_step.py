@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeflow.backends.wasm.pages import PAGE
 from edgeflow.backends.webgpu.builder import GpuBuilder, Turn, declaration, gpu_offset
 from edgeflow.plan.builder import CacheLayout
 from edgeflow.plan.values import Value
@@ -35,6 +36,35 @@ class StepAttention:
     window: int = 0
     softcap: float = 0.0
     mask: Value | None = None
+
+
+def pair_type(b: GpuBuilder, cache: CacheLayout) -> str:
+    """WGSL of two elements side by side in pages."""
+    return 'u32' if b.kind(cache.pool) == 'f16' else 'vec2f'
+
+
+def pairs_code(b: GpuBuilder, cache: CacheLayout) -> dict[str, str]:
+    """Marks of wgsl/snippets/pairs.wgsl."""
+    kind = pair_type(b, cache)
+    if kind == 'vec2f':
+        return {'$PAIR': kind, '$GOT': 'w', '$KEPT': 'v'}
+    return {'$PAIR': kind, '$GOT': 'unpack2x16float(w)', '$KEPT': 'pack2x16float(clamp(v, vec2f(-65504.0), vec2f(65504.0)))'}
+
+
+def pages_code(b: GpuBuilder, cache: CacheLayout, width: int, value_width: int, parts: int, queries: int = 1) -> dict[str, str]:
+    """Marks of wgsl/snippets/pages.wgsl for heads of these widths; parts: on a GPU that is none in name only. queries: 1 or 4."""
+    pairs = (width + 1) // 2
+    row = (value_width + 1) // 2
+    step = 8
+    while pairs % step != 0:
+        step = step // 2
+    split = 1
+    while split < 8 and row * split * 2 <= PAGE:
+        split = split * 2
+    code = pairs_code(b, cache)
+    code.update({'$PAIRS': f'{pairs}', '$ROW': f'{row}', '$STEP': f'{step}', '$SPLIT': f'{split}', '$COLUMNS': f'{(row + PAGE - 1) // PAGE}',
+                 '$Q': 'f32' if queries == 1 else 'vec4f', '$P': 'vec2f' if queries == 1 else 'mat2x4f', '$PARTS': '1' if b.features.software else f'{parts}'})
+    return code
 
 
 def attend_step(b: GpuBuilder, cache: CacheLayout, a: StepAttention) -> bool:
@@ -88,7 +118,7 @@ def attend_step(b: GpuBuilder, cache: CacheLayout, a: StepAttention) -> bool:
         total = mask.shape[-1]
         strides = [0 if mask.shape[0] == 1 else mask.count() // mask.shape[0], 0 if total == 1 else 1]
     bind('table', cache.table, 'i32')
-    bind('pool', cache.pool, 'f32', 'read_write')
+    bind('pool', cache.pool, pair_type(b, cache), 'read_write')
     bind('y', a.output, 'f32', 'read_write')
     fault = 0
     if len(checks) > 0:
@@ -102,10 +132,9 @@ def attend_step(b: GpuBuilder, cache: CacheLayout, a: StepAttention) -> bool:
     words.extend(a.layers)
     words.extend([a.window, b.real(a.scale), b.real(a.softcap), a.past, strides[0], strides[1], fault, b.real(a.epsilon)])
     words.extend([0, 0, 0, 0] if turn is None else [turn.half, turn.interleaved, turn.cos.shape[0], turn.cos.shape[-1] if turn.cos.shape[0] > 1 else 0])
-    b.dispatch('cached_step', bindings, words, [a.heads, a.output.count() // (a.heads * a.width), 1], None, {
-        '$BINDINGS': '\n'.join(declared), '$HEADS': '\n'.join(heads), '$NORMS': '\n'.join(norms), '$CHECK': '\n'.join(checks), '$WIDTH': f'{a.width}',
-        '$PARTS': '1' if b.features.software else '8' if b.features.invocations >= 512 else '4', '$STEP': '8' if a.width % 8 == 0 else '4',
-        '$COLUMNS': f'{(a.width + 63) // 64}', '$V': names[2]})
+    code = pages_code(b, cache, a.width, a.width, 8 if b.features.invocations >= 512 else 4)
+    code.update({'$BINDINGS': '\n'.join(declared), '$HEADS': '\n'.join(heads), '$NORMS': '\n'.join(norms), '$CHECK': '\n'.join(checks), '$V': names[2]})
+    b.dispatch('cached_step', bindings, words, [a.heads, a.output.count() // (a.heads * a.width), 1], None, code)
     if mask is not None:
         b.checked.add(mask.number)
     return True

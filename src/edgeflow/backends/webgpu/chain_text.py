@@ -238,27 +238,3 @@ def dispatch_chain(b: GpuBuilder, chain: Chain, output: Value) -> bool:
     return writer.dispatch(count)
 
 
-def dispatch_scatter(b: GpuBuilder, chain: Chain, element: int, output: Value, combine: str) -> bool:
-    """Write every element, the result of step `element`, into `output`. The chain's last step, a load of the output, says its place.
-    combine: the new element of %0, the present one, and %1; '' to replace it."""
-    writer = ChainWriter(b, chain, chain_loops(chain), 1)
-    writer.places()
-    place = chain.ops.pop()
-    writer.steps()
-    number = len(chain.ops)
-    writer.pick(number, place, writer.address(place.read))
-    kind = b.kind(output)
-    value = f'{kind}(v{element})'
-    if combine == '':
-        name = writer.bind(output, 'read_write', kind)
-        writer.lines.append(f'{name}[a{number}] = {value};')
-    else:
-        name = writer.bind(output, 'read_write', 'atomic<u32>')
-        now = combine.replace('%0', f'bitcast<{kind}>(old)').replace('%1', value)
-        writer.lines.append(f'''var old = atomicLoad(&{name}[a{number}]);
-loop {{
-let made = atomicCompareExchangeWeak(&{name}[a{number}], old, bitcast<u32>({now}));
-if (made.exchanged) {{ break; }}
-old = made.old_value;
-}}''')
-    return writer.dispatch(element_count(chain.shape))

@@ -17,8 +17,10 @@ def features_of(device: GpuDevice) -> GpuFeatures:
     """What lowerings may use on this device."""
     has = device.features
     matrix = device.matrix if 'chromium-experimental-subgroup-matrix' in has and 'shader-f16' in has else []
+    # Apple's GPUs have no instruction for it: it is many there.
+    packed = 'packed_4x8_integer_dot_product' in has and 'apple' not in device.name
     return GpuFeatures(
-        'shader-f16' in has, device.subgroup_size if 'subgroups' in has else 0, 'packed_4x8_integer_dot_product' in has, 'timestamp-query' in has,
+        'shader-f16' in has, device.subgroup_size if 'subgroups' in has else 0, packed, 'timestamp-query' in has,
         device.limit('maxStorageBufferBindingSize'), device.limit('maxComputeWorkgroupStorageSize'),
         min(device.limit('maxComputeInvocationsPerWorkgroup'), device.limit('maxComputeWorkgroupSizeX')),
         device.limit('maxComputeWorkgroupsPerDimension'), device.limit('maxStorageBuffersPerShaderStage'), device.software, matrix,

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edgeflow.backends.contract import Feed, Held, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
+from edgeflow.backends.turnstile import flights_of
 from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.engine import failure
 from edgeflow.backends.wasm.executable import (
     MOST_PLANS, detach, expected_placement, improve, known_values, open_machine, place_arena, plan_key, run_part, shapes_of, step_failure, total_bytes,
 )
 from edgeflow.backends.wasm.kernels import Image
+from edgeflow.backends.wasm.lowerings import needs_more
 from edgeflow.backends.wasm.machine import check_operators
 from edgeflow.backends.webgpu.builder import MOST_FAULTS, Dispatch
 from edgeflow.backends.webgpu.crossings import Crossing
 from edgeflow.backends.webgpu.device import shared_gpu
-from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
+from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS, install_lowerings
 from edgeflow.backends.webgpu.machine import NO_KERNEL, NO_TYPE, GpuMachine
 from edgeflow.backends.webgpu.memory import GpuMemory
 from edgeflow.backends.webgpu.plan import (
@@ -36,8 +39,8 @@ from edgeflow.plan.builder import CacheLayout
 from edgeflow.plan.link import WORD
 from edgeflow.plan.values import Value
 
-# Runs of one model that are under way at a time: one at work, one behind it, one whose results are being read.
-FLIGHTS = 3
+if TYPE_CHECKING:
+    from edgeflow.backends.webgpu.ahead import SubmittedStep
 
 
 @dataclass
@@ -55,8 +58,7 @@ class GpuExecutable:
         _numbers.executables = _numbers.executables + 1
         # The GPU works on runs of several models; this thread only hands them over.
         self.lane: str = f'gpu {_numbers.executables}'
-        # Sessions of a decoder work on one set of pages.
-        self.flights: int = 1 if 'logits' in [info.name for info in graph.outputs] else FLIGHTS
+        self.flights: int = flights_of(graph)
         self.place: object = machine.gpu.device
         self._graph: Graph = graph
         self._machine: GpuMachine | None = machine
@@ -155,7 +157,7 @@ class GpuExecutable:
         await self._settled(machine)
         return plan
 
-    async def submit(self, feeds: dict[str, Feed], token: str, chained: bool) -> object | None:
+    async def submit(self, feeds: dict[str, Feed], token: str, chained: bool) -> SubmittedStep | None:
         """Submit a decoder's step, whose output `token` is read; chained: it takes the one of the step before, so none is fed. None: it cannot."""
         from edgeflow.backends.webgpu.ahead import submit_step
         turns = self._living().turns
@@ -326,12 +328,13 @@ class GpuExecutable:
     async def decoder(self) -> Decoder:
         from edgeflow.backends.wasm.decoder import WasmDecoder
         from edgeflow.backends.webgpu.ahead import StepsAhead
+        from edgeflow.backends.webgpu.drawing import with_draws
         from edgeflow.backends.webgpu.sessions import page_memory, session_kernels
         if self._decoder is None:
             machine = self._living()
             machine.sessions = session_kernels()
             self._decoder = WasmDecoder(
-                self._graph, lambda graph: self._sibling(machine, graph), lambda pasts: page_memory(machine, pasts), self.memory, StepsAhead())
+                self._graph, lambda graph: self._sibling(machine, with_draws(graph)), lambda pasts: page_memory(machine, pasts), self.memory, StepsAhead())
         return self._decoder
 
     def _sibling(self, machine: GpuMachine, graph: Graph) -> GpuExecutable:
@@ -405,16 +408,6 @@ def check_flags(plan: GpuPlan, flags: Bytes) -> None:
             raise failure(code, plan.failing[i], 'on the GPU')
 
 
-def is_quantized(graph: Graph) -> bool:
-    """Whether operators of the graph, or what they are made of, are in the part of quantised products."""
-    for part in all_graphs(graph):
-        for node in part.nodes:
-            for word in ['Integer', 'DynamicQuant', 'QLinear', 'QMatMul', 'QGemm', 'QAttention', 'NBits', 'Bnb4']:
-                if word in node.op:
-                    return True
-    return False
-
-
 async def load_webgpu(graph: Graph, rests: Rests, image: Image | None = None) -> GpuExecutable:
     """As wasm.executable.load_wasm(), for the GPU. EdgeflowErrors: 'platform' where there is none, too."""
     gpu = await shared_gpu()
@@ -422,11 +415,7 @@ async def load_webgpu(graph: Graph, rests: Rests, image: Image | None = None) ->
         raise EdgeflowError('platform', "there is no GPU that WebGPU could use here; device 'wasm' needs none", {})
     first = await open_machine(graph, 1, image)
     await improve(graph, first, rests)
-    # The kernel of matrix units, which hardly a browser offers, is there too.
-    if is_quantized(graph) or len(gpu.features.matrix) > 0:
-        from edgeflow.backends.webgpu.lower_quantized import install_quantized
-
-        install_quantized()
+    await install_lowerings(graph, len(first.engine.instance.added()) > 0 and needs_more(graph))
     check_operators(graph, list(GPU_LOWERINGS.keys()))
     memory = GpuMemory(gpu.device)
     gpu.device.watch()

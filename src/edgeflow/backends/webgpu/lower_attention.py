@@ -9,8 +9,7 @@ from edgeflow.backends.wasm.strides import broadcast_strides, row_major
 from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, declaration
 from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.backends.webgpu.lower_elementwise import finish
-from edgeflow.backends.webgpu.products import dispatch_product, matmul_product
-from edgeflow.ir.attributes import int_of, ints_of, number_of
+from edgeflow.ir.attributes import ints_of, number_of
 from edgeflow.ir.graph import Node
 from edgeflow.plan.values import Value, at
 
@@ -192,81 +191,6 @@ def lower_sdpa(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: l
     return attention(b, with_mask(call, mask))
 
 
-def lower_cached_attention(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
-    """Attention over the present keys and values, inputs 6 and 7."""
-    q = at(inputs, 0)
-    keys = at(inputs, 6)
-    values = at(inputs, 7)
-    mask = at(inputs, 5)
-    output = at(outputs, 0)
-    if q is None or keys is None or values is None or output is None or keys.cache >= 0 or b.cache is not None:
-        return False
-    if mask is not None and mask.dtype not in ['bool', 'float32']:
-        return False
-    dims = [q.shape[0], q.shape[1], q.shape[2], keys.shape[2], q.shape[3], values.shape[3], q.shape[1] // keys.shape[1]]
-    call = Attention(q, keys, values, output, dims, row_major(q.shape)[:3], row_major(keys.shape)[:3], row_major(values.shape)[:3],
-                     row_major(output.shape)[:3], number_of(node, 'scale', 1.0))
-    call.guard = int_of(node, 'guard') != 0
-    return attention(b, with_mask(call, mask))
-
-
-def lower_contrib_attention(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
-    """com.microsoft:Attention: one product gives Q, K and V side by side; attention reads them there by strides."""
-    source = at(inputs, 0)
-    weights = at(inputs, 1)
-    output = at(outputs, 0)
-    bias = at(inputs, 5)
-    mask = at(inputs, 3)
-    if source is None or weights is None or output is None or at(inputs, 4) is not None or at(outputs, 1) is not None:
-        return False
-    if int_of(node, 'do_rotary') != 0 or (bias is not None and (mask is not None or bias.dtype != 'float32')):
-        return False
-    batch = source.shape[0]
-    length = source.shape[1]
-    heads = int_of(node, 'num_heads', 1)
-    width = weights.shape[1]
-    sizes = ints_of(node, 'qkv_hidden_sizes') or [width // 3, width // 3, width // 3]
-    projected = b.temporary('float32', [batch, length, width])
-    product = matmul_product(source, weights, projected, False, False)
-    product.bias = at(inputs, 2)
-    if not dispatch_product(b, product):
-        return False
-    d = sizes[0] // heads
-    dv = sizes[2] // heads
-    rows = [length * width, d, width]
-    call = Attention(projected, projected, projected, output, [batch, heads, length, length, d, dv, 1], rows, rows, [length * width, dv, width],
-                     [length * sizes[2], dv, sizes[2]], number_of(node, 'scale', 0.0) or 1.0 / d ** 0.5, [0, sizes[0], sizes[0] + sizes[1]])
-    call.causal = int_of(node, 'unidirectional') != 0
-    if bias is not None:
-        call.mask = bias
-        call.mask_strides = broadcast_strides(bias.shape, call.dims[:4])
-    elif mask is not None and not set_mask(b, call, mask, number_of(node, 'mask_filter_value', -10000.0)):
-        return False
-    return attention(b, call)
-
-
-def set_mask(b: GpuBuilder, call: Attention, mask: Value, fill: float) -> bool:
-    """The integer mask: [B, T], [B, S, T] or [B, 1, S, T] with `fill` added where it is 0; or [B] numbers of keys that are seen."""
-    rank = len(mask.shape)
-    if b.kind(mask) != 'i32' or rank < 1 or (rank == 1 and mask.shape[0] != call.dims[0]):
-        return False
-    call.mask = mask
-    call.fill = fill
-    strides = row_major(mask.shape)
-    call.lengths = rank == 1
-    if rank == 1:
-        call.mask_strides = [1, 0, 0, 0]
-    elif rank == 2:
-        call.mask_strides = [strides[0], 0, 0, 1]
-    elif rank == 3:
-        call.mask_strides = [strides[0], 0, strides[1], 1]
-    else:
-        call.mask_strides = broadcast_strides(mask.shape, call.dims[:4])
-    return True
-
-
 ATTENTION_LOWERINGS: dict[str, GpuLowering] = {
     'edgeflow:Sdpa': lower_sdpa,
-    'edgeflow:CachedAttention': lower_cached_attention,
-    'com.microsoft:Attention': lower_contrib_attention,
 }

@@ -10,16 +10,24 @@ from dataclasses import dataclass
 from edgeflow.backends.wasm.rules import context_of
 from edgeflow.backends.wasm.strides import broadcast_strides, row_major
 from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, Turn
-from edgeflow.backends.webgpu.cached_step import StepAttention, attend_step
+from edgeflow.backends.webgpu.cached_step import StepAttention, attend_step, pages_code, pairs_code
 from edgeflow.ir.attributes import int_of, number_of
 from edgeflow.ir.graph import Node
 from edgeflow.ir.ops.decoder import gqa_sizes
 from edgeflow.plan.builder import CacheLayout
 from edgeflow.plan.values import Value, at
 
-FLOAT = 4
 MOST_WIDTH = 256
 ENCODER_COLUMN = 3
+QUERIES = 4
+# So many workgroups keep a GPU busy.
+MANY_GROUPS = 512
+# What cached_attend says of the rows of a workgroup.
+ONE_ROW: dict[str, str] = {'$QUERIES': '1', '$N': 'u32', '$COUNTED': '0u', '$FIRST': 'first', '$LAST': 'seen', '$AT': '', '$ELEMENT': 'q[start + d]'}
+FOUR_ROWS: dict[str, str] = {
+    '$QUERIES': '4', '$N': 'vec4u', '$COUNTED': 'vec4u(0u, 1u, 2u, 3u)', '$FIRST': 'first.x', '$LAST': 'seen.w', '$AT': '[#r]',
+    '$ELEMENT': 'vec4f(q[start.x + d], q[start.y + d], q[start.z + d], q[start.w + d])',
+}
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,9 @@ def append(b: GpuBuilder, cache: CacheLayout, keys: Heads, values: Heads, layers
     words.extend(values.strides)
     words.extend(layers)
     bindings = [keys.value, values.value] + turning.bindings(keys.value) + [cache.table, cache.pool, b.fault_flags()]
-    b.dispatch('cached_append', bindings, words + turning.words(b), [keys.dims[2], keys.dims[1], keys.dims[0]], {}, turning.code(b, keys.value))
+    code = turning.code(b, keys.value)
+    code.update(pairs_code(b, cache))
+    b.dispatch('cached_append', bindings, words + turning.words(b), [keys.dims[2], keys.dims[1], keys.dims[0]], {}, code)
 
 
 def turned(b: GpuBuilder, cache: CacheLayout, queries: Heads, turning: Turning) -> Heads:
@@ -106,7 +116,7 @@ def attend(b: GpuBuilder, cache: CacheLayout, queries: Heads, groups: int, outpu
     """Attention to what lies in the pages."""
     rows = queries.dims[2]
     scores: list[int] = [queries.dims[0], queries.dims[1], rows, seeing.past + (rows if seeing.column == 0 else 0)]
-    words: list[int] = [queries.dims[1], groups, queries.dims[3], output.dims[3]]
+    words: list[int] = [rows, queries.dims[1], groups]
     words.extend(queries.strides)
     words.extend(output.strides)
     words.extend(layers)
@@ -115,24 +125,29 @@ def attend(b: GpuBuilder, cache: CacheLayout, queries: Heads, groups: int, outpu
     strides = [0, 0, 0, 0] if mask is None else broadcast_strides(mask.shape, scores)
     words.extend([0 if mask is None else 1, strides[0], strides[2], strides[3], b.fault()])
     bias = seeing.bias
-    words.append(0 if bias is None else 1)
     words.extend([0, 0, 0, 0] if bias is None else broadcast_strides(bias.shape, scores))
     if mask is not None and rows == 1 and seeing.column == 0:
         b.checked.add(mask.number)
     keeps = mask is not None and mask.dtype == 'bool'
+    # Four rows of a head share what they read of keys and values.
+    count = QUERIES if rows >= QUERIES and bias is None else 1
+    groups_x = (rows + count - 1) // count
+    parts = 1 if groups_x * queries.dims[1] * queries.dims[0] >= MANY_GROUPS else 2 if count > 1 else 4
+    code = pages_code(b, cache, queries.dims[3], output.dims[3], parts, count)
+    code.update({'$WIDTH': f'{queries.dims[3]}', '$VALUES': f'{output.dims[3]}', '$MASK': 'u32' if keeps else 'f32', '$SHOWN': '1u' if keeps else '0.0'})
+    code.update(ONE_ROW if count == 1 else FOUR_ROWS)
+    code['$BIASED'] = '' if bias is None else 's += bias[id.z * p.f_b + id.y * p.f_h + rows * p.f_s + (column + key) * p.f_t];'
     b.dispatch('cached_attend', [
         queries.value, cache.pool, cache.table, queries.value if mask is None else mask, queries.value if bias is None else bias, output.value,
         b.fault_flags(),
-    ], words, [rows, queries.dims[1], queries.dims[0]], None, {
-        '$MASK': 'u32' if keeps else 'f32', '$SHOWN': '1u' if keeps else '0.0', '$PARTS': '1' if b.features.software else '4',
-        '$COLUMNS': f'{(output.dims[3] + 63) // 64}'})
+    ], words, [groups_x, queries.dims[1], queries.dims[0]], None, code)
 
 
 def layers_of(b: GpuBuilder, cache: CacheLayout, keys: Value, values: Value) -> list[int]:
-    """Where in a page the keys and the values of a layer begin, in elements."""
+    """Where in a page the keys and the values of a layer begin, in pairs."""
     if keys.cache < 0 or values.cache < 0:
         raise b.unsupported('past keys in the cache of a session, but not the values')
-    return [cache.offsets[keys.cache] // FLOAT, cache.offsets[values.cache] // FLOAT]
+    return [cache.offsets[keys.cache], cache.offsets[values.cache]]
 
 
 def takes(b: GpuBuilder, values: list[Value | None], width: int) -> bool:

@@ -6,9 +6,9 @@ from edgeflow.backends.wasm.rules import context_of
 from edgeflow.backends.wasm.strides import broadcast_strides, row_major
 from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, Turn
 from edgeflow.backends.webgpu.chains import Chain
-from edgeflow.backends.webgpu.lower_attention import Attention, attention
+from edgeflow.backends.webgpu.lower_attention import Attention, attention, with_mask
 from edgeflow.backends.webgpu.lower_elementwise import finish, pair, type_of
-from edgeflow.backends.webgpu.lower_norm import Rows, norm_rows
+from edgeflow.backends.webgpu.lower_norm import Rows, norm_rows, skip_norm
 from edgeflow.ir.attributes import int_of, number_of
 from edgeflow.ir.graph import Node
 from edgeflow.ir.ops.decoder import gqa_sizes
@@ -368,10 +368,37 @@ def lower_gather_blocks(b: GpuBuilder, node: Node, inputs: list[Value | None], o
     return finish(b, chain, output)
 
 
+def lower_cached_attention(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
+    """Attention over the present keys and values, inputs 6 and 7."""
+    q = at(inputs, 0)
+    keys = at(inputs, 6)
+    values = at(inputs, 7)
+    mask = at(inputs, 5)
+    output = at(outputs, 0)
+    if q is None or keys is None or values is None or output is None or keys.cache >= 0 or b.cache is not None:
+        return False
+    if mask is not None and mask.dtype not in ['bool', 'float32']:
+        return False
+    dims = [q.shape[0], q.shape[1], q.shape[2], keys.shape[2], q.shape[3], values.shape[3], q.shape[1] // keys.shape[1]]
+    call = Attention(q, keys, values, output, dims, row_major(q.shape)[:3], row_major(keys.shape)[:3], row_major(values.shape)[:3],
+                     row_major(output.shape)[:3], number_of(node, 'scale', 1.0), guard=int_of(node, 'guard') != 0)
+    return attention(b, with_mask(call, mask))
+
+
+def lower_skip_rms_norm(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
+    """X, skip, gamma, bias -> Y, mean, deviation, sum."""
+    if at(outputs, 1) is not None or at(outputs, 2) is not None:
+        return False
+    r = Rows(0, 0, False, number_of(node, 'epsilon', 1e-12), bias=at(inputs, 3), total=at(outputs, 3))
+    return skip_norm(b, inputs, at(outputs, 0), r, at(inputs, 2), None)
+
+
 DECODER_LOWERINGS: dict[str, GpuLowering] = {
     'edgeflow:Rotary': lower_rotary_halves,
     'com.microsoft:RotaryEmbedding': lower_rotary,
     'com.microsoft:GroupQueryAttention': lower_gqa,
     'com.microsoft:MultiHeadAttention': lower_multi_head_attention,
     'com.microsoft:GatherBlockQuantized': lower_gather_blocks,
+    'com.microsoft:SkipSimplifiedLayerNormalization': lower_skip_rms_norm,
+    'edgeflow:CachedAttention': lower_cached_attention,
 }

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
-from edgeflow.backends.wasm.lower_convert import scale_loops
-from edgeflow.backends.wasm.lower_elementwise import PARAMETERS, right_operand
+from edgeflow.backends.wasm.lower_elementwise import PARAMETERS, right_operand, rounds_to_half
 from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
 from edgeflow.backends.webgpu.chain_text import SIGNED, dispatch_chain
 from edgeflow.backends.webgpu.chains import MOST_OPS, Chain, View, broadcast_view, offset_through, strides_through
-from edgeflow.ir.attributes import int_of, number_of, text_of
+from edgeflow.ir.attributes import number_of, text_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
 from edgeflow.plan.values import Value, at
@@ -50,7 +48,6 @@ WRAPS: dict[str, str] = {
     'uint4': '%0 & U(15u)', 'uint8': '%0 & U(255u)', 'uint16': '%0 & U(65535u)',
     'int4': '(%0 << U(28u)) >> U(28u)', 'int8': '(%0 << U(24u)) >> U(24u)', 'int16': '(%0 << U(16u)) >> U(16u)',
 }
-LIMITS: dict[str, tuple[float, float]] = {'uint8': (0.0, 255.0), 'int8': (-128.0, 127.0)}
 
 
 def type_of(b: GpuBuilder, value: Value) -> str:
@@ -123,19 +120,6 @@ def unary_lowering(name: str) -> GpuLowering:
         return finish(b, chain, both[1])
 
     return lower
-
-
-def lower_is_inf(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
-    both = pair(inputs, outputs)
-    if both is None or type_of(b, both[0]) != 'F':
-        return False
-    low = int_of(node, 'detect_negative', 1) != 0
-    high = int_of(node, 'detect_positive', 1) != 0
-    chain = Chain(both[1].shape)
-    x = operand(b, chain, both[0])
-    bits = 'bitcast<U>(%0) & U(0x7fffffffu)' if low and high else 'bitcast<U>(%0)'
-    chain.op(f'({bits}) == U({"0x7f800000u" if high else "0xff800000u"})' if low or high else '%0 != %0 & !is_nan(%0)', 'B', [x])
-    return finish(b, chain, both[1])
 
 
 def lower_not(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
@@ -212,23 +196,6 @@ def common_power(b: GpuBuilder, chain: Chain, base: int, exponent: Value) -> boo
     return False
 
 
-def lower_mod(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
-    """Of integers: the sign is the divisor's, with fmod the dividend's."""
-    both = pair(inputs, outputs)
-    other = at(inputs, 1)
-    type = '' if both is None else type_of(b, both[0])
-    if both is None or other is None or type not in ['I', 'U']:
-        return False
-    chain = Chain(both[1].shape)
-    x = operand(b, chain, both[0])
-    y = operand(b, chain, other)
-    # Vulkan leaves % of negative numbers open.
-    rest = chain.op('%0 - %0 / %1 * %1', type, [x, y])
-    if type == 'I' and int_of(node, 'fmod') != 1:
-        chain.op('select(%0, %0 + %1, (%0 != I()) & ((%0 ^ %1) < I()))', 'I', [rest, y])
-    return finish(b, chain, both[1])
-
-
 def lower_clip(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
     both = pair(inputs, outputs)
     if both is None:
@@ -291,14 +258,17 @@ def lower_cast(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: l
     if both is None:
         return False
     source, output = both
-    if source.dtype == output.dtype and b.kind(source) == b.kind(output):
+    rounds = rounds_to_half(node) and output.dtype == 'float32'
+    if not rounds and source.dtype == output.dtype and b.kind(source) == b.kind(output):
         b.alias(output, source)
         return True
     types = (type_of(b, source), type_of(b, output))
     if types[0] == '' or types[1] == '':
         return False
     chain = Chain(output.shape)
-    cast_op(chain, operand(b, chain, source), types[0], types[1], output.dtype)
+    result = cast_op(chain, operand(b, chain, source), types[0], types[1], output.dtype)
+    if rounds:
+        chain.op('half_of(%0)', 'F', [result])
     return finish(b, chain, output)
 
 
@@ -342,62 +312,6 @@ def activation_lowering(choose: Callable[[Node], str]) -> GpuLowering:
     return lower
 
 
-def lower_quick_gelu(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
-    both = pair(inputs, outputs)
-    if both is None or type_of(b, both[0]) != 'F':
-        return False
-    chain = Chain(both[1].shape)
-    chain.op(FLOAT_UNARY['Swish'], 'F', [operand(b, chain, both[0])], [b.real(number_of(node, 'alpha', 1.702))])
-    return finish(b, chain, both[1])
-
-
-def _scaled(b: GpuBuilder, node: Node, inputs: list[Value | None], output: Value) -> tuple[Chain, list[int]] | None:
-    """A chain with x, scale and zero point (-1 without one) of QuantizeLinear or DequantizeLinear."""
-    source = at(inputs, 0)
-    scale = at(inputs, 1)
-    zero = at(inputs, 2)
-    if source is None or scale is None or type_of(b, source) == '' or type_of(b, scale) != 'F':
-        return None
-    loops = scale_loops(source.shape, scale.count(), int_of(node, 'axis', 1), int_of(node, 'block_size'))
-    if loops[6] != 1:
-        return None
-    chain = Chain(loops[:3])
-    whole = [loops[1] * loops[2], loops[2], 1]
-    numbers = [chain.load(source, type_of(b, source), 0, whole), chain.load(scale, 'F', 0, loops[3:6]), -1]
-    if zero is not None:
-        if type_of(b, zero) == '':
-            return None
-        numbers[2] = chain.load(zero, type_of(b, zero), 0, loops[3:6])
-    return (chain, numbers)
-
-
-def lower_dequantize(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
-    output = at(outputs, 0)
-    made = None if output is None else _scaled(b, node, inputs, output)
-    if output is None or made is None or type_of(b, output) != 'F':
-        return False
-    chain, numbers = made
-    if numbers[2] < 0:
-        chain.op('F(%0) * %1', 'F', [numbers[0], numbers[1]])
-    else:
-        chain.op('F(I(%0) - I(%2)) * %1', 'F', numbers)
-    return finish(b, chain, output)
-
-
-def lower_quantize(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
-    output = at(outputs, 0)
-    made = None if output is None or output.dtype not in LIMITS else _scaled(b, node, inputs, output)
-    if output is None or made is None:
-        return False
-    chain, numbers = made
-    low, high = LIMITS[output.dtype]
-    type = type_of(b, output)
-    value = chain.op('round(quotient(%0, %1))', 'F', numbers[:2]) if numbers[2] < 0 else chain.op('round(quotient(%0, %1)) + F(%2)', 'F', numbers)
-    # What is no number becomes the lower limit, as WASM has it.
-    chain.op(f'{type}(clamp(%0, F({low}), F({high})))', type, [value])
-    return finish(b, chain, output)
-
-
 def _gelu_name(node: Node) -> str:
     return 'gelu_tanh' if text_of(node, 'approximate', 'none') == 'tanh' else 'gelu'
 
@@ -405,24 +319,19 @@ def _gelu_name(node: Node) -> str:
 def _table() -> dict[str, GpuLowering]:
     gelu = activation_lowering(lambda node: 'gelu')
     table: dict[str, GpuLowering] = {
-        'IsInf': lower_is_inf,
         'Not': lower_not,
-        'Mod': lower_mod,
         'Clip': lower_clip,
         'Where': lower_where,
         'Cast': lower_cast, 'edgeflow:Copy': lower_copy,
         'CastLike': lower_cast,
         'Identity': lower_identity,
         'Dropout': lower_identity,
-        'DequantizeLinear': lower_dequantize,
-        'QuantizeLinear': lower_quantize,
         'Gelu': activation_lowering(_gelu_name),
         'edgeflow:Gelu': activation_lowering(_gelu_name),
         'edgeflow:BiasAct': activation_lowering(lambda node: text_of(node, 'activation', '')),
         'com.microsoft:BiasGelu': gelu,
         'com.microsoft:Gelu': gelu,
         'com.microsoft:FastGelu': activation_lowering(lambda node: 'gelu_tanh'),
-        'com.microsoft:QuickGelu': lower_quick_gelu,
     }
     for name in FLOAT_UNARY:
         table[name] = unary_lowering(name)

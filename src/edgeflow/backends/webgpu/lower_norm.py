@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, Norm, declaration
-from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.backends.webgpu.lanes import lanes_of, row_groups, unit_code
-from edgeflow.backends.webgpu.lower_elementwise import finish, operand, pair, type_of
-from edgeflow.backends.webgpu.lower_reduce import reduce_axes
+from edgeflow.backends.webgpu.lower_elementwise import pair
 from edgeflow.ir.attributes import int_of, number_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
@@ -59,11 +57,11 @@ def norm_rows(b: GpuBuilder, source: Value, gamma: Value | None, beta: Value | N
 
     kind = b.kind(output)
     stored = kind if width == 1 else f'vec4<{kind}>'
-    value = f'F({bind(source, "read", True)}[row * p.n + i])'
+    text = f'F({bind(source, "read", True)}[row * p.n + i])'
     if r.skip is not None:
-        value = value + f' + F({bind(r.skip, "read", True)}[(row % p.skips) * p.n + i])'
+        text = text + f' + F({bind(r.skip, "read", True)}[(row % p.skips) * p.n + i])'
     if r.bias is not None:
-        value = value + f' + F({bind(r.bias, "read", True)}[i])'
+        text = text + f' + F({bind(r.bias, "read", True)}[i])'
     factors = ''
     # Rows of gamma are read in units where its elements run with those of the row.
     along = r.run == 1
@@ -75,7 +73,7 @@ def norm_rows(b: GpuBuilder, source: Value, gamma: Value | None, beta: Value | N
     target = bind(output, 'read_write', True)
     code['$TOTAL'] = '' if r.total is None else f'{bind(r.total, "read_write", True)}[row * p.n + i] = {stored}(v);'
     code['$BINDINGS'] = '\n'.join(declared)
-    code['$VALUE'] = value
+    code['$VALUE'] = text
     code['$STORE'] = f'{target}[row * p.n + i] = {stored}((v - mean) * f{factors});'
     code['$MEAN'] = 'let mean = F();'
     if r.mean:
@@ -149,119 +147,10 @@ def lower_skip_layer_norm(b: GpuBuilder, node: Node, inputs: list[Value | None],
     return skip_norm(b, inputs, at(outputs, 0), r, at(inputs, 2), at(inputs, 3))
 
 
-def lower_skip_rms_norm(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
-    """X, skip, gamma, bias -> Y, mean, deviation, sum."""
-    if at(outputs, 1) is not None or at(outputs, 2) is not None:
-        return False
-    r = Rows(0, 0, False, number_of(node, 'epsilon', 1e-12))
-    r.bias = at(inputs, 3)
-    r.total = at(outputs, 3)
-    return skip_norm(b, inputs, at(outputs, 0), r, at(inputs, 2), None)
-
-
-def lower_instance_norm(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
-    both = pair(inputs, outputs)
-    if both is None:
-        return False
-    shape = both[0].shape
-    space = element_count(shape[2:])
-    rows = Rows(shape[0] * shape[1], space, True, number_of(node, 'epsilon', 1e-5), shape[1], 1, max(1, space))
-    return norm_rows(b, both[0], at(inputs, 1), at(inputs, 2), both[1], rows)
-
-
-def lower_group_norm(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
-    """Factors of channels; of groups before version 21."""
-    both = pair(inputs, outputs)
-    gamma = at(inputs, 1)
-    if both is None or gamma is None:
-        return False
-    shape = both[0].shape
-    groups = int_of(node, 'num_groups', 1)
-    space = max(1, element_count(shape[2:]))
-    channels = shape[1] // groups
-    of_groups = gamma.count() == groups and b.opset < 21
-    rows = Rows(shape[0] * groups, channels * space, True, number_of(node, 'epsilon', 1e-5), groups, 1 if of_groups else channels,
-                channels * space if of_groups else space)
-    return norm_rows(b, both[0], gamma, at(inputs, 2), both[1], rows)
-
-
-def lower_batch_norm(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
-    """(x - mean) / sqrt(variance + epsilon) * scale + bias, each of the channel."""
-    both = pair(inputs, outputs)
-    if both is None or int_of(node, 'training_mode') != 0 or at(outputs, 1) is not None or type_of(b, both[0]) != 'F':
-        return False
-    shape = both[1].shape
-    chain = Chain(shape)
-    channel = [1 if i == 1 else 0 for i in range(len(shape))]
-    numbers = [operand(b, chain, both[0])]
-    for i in range(1, 5):
-        value = inputs[i]
-        if value is None or type_of(b, value) != 'F':
-            return False
-        numbers.append(chain.load(value, 'F', 0, channel))
-    chain.op('(%0 - %3) / sqrt(%4 + @0) * %1 + %2', 'F', numbers, [b.real(number_of(node, 'epsilon', 1e-5))])
-    return finish(b, chain, both[1])
-
-
-def lower_embed_norm(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
-    """EmbedLayerNormalization: inputs ids, segment ids, three tables (word, position, segment), gamma, beta, mask, position ids.
-
-    The rows of the tables are added by a chain; then they are normalised.
-    """
-    ids = at(inputs, 0)
-    output = at(outputs, 0)
-    table = at(inputs, 2)
-    if ids is None or table is None or output is None:
-        return False
-    width = table.shape[1]
-    given = at(outputs, 2)
-    total = b.temporary('float32', output.shape) if given is None else given
-    chain = Chain(output.shape)
-    result = -1
-    for index, rows in [(ids, table), (at(inputs, 8), at(inputs, 3)), (at(inputs, 1), at(inputs, 4))]:
-        if rows is None:
-            continue
-        if type_of(b, rows) != 'F' or (index is not None and type_of(b, index) != 'I'):
-            return False
-        if index is None and rows is not at(inputs, 3):
-            continue
-        if index is None:
-            row = chain.load(rows, 'F', 0, [0, width, 1])
-        else:
-            one = chain.load(index, 'I', 0, [0 if index.shape[0] == 1 and ids.shape[0] > 1 else index.shape[1], 1, 0])
-            row = chain.load(rows, 'F', 0, [0, 0, 1], [one], [width, rows.shape[0]])
-        result = row if result < 0 else chain.op('%0 + %1', 'F', [result, row])
-    if not finish(b, chain, total) or not _lengths(b, at(inputs, 7), at(outputs, 1)):
-        return False
-    norm = Rows(ids.count(), width, True, number_of(node, 'epsilon', 1e-12))
-    return norm_rows(b, total, at(inputs, 5), at(inputs, 6), output, norm)
-
-
-def _lengths(b: GpuBuilder, mask: Value | None, lengths: Value | None) -> bool:
-    """lengths[b] = how many elements of row b of the mask are 1; 0 without a mask."""
-    if lengths is None:
-        return True
-    if mask is None:
-        chain = Chain(lengths.shape)
-        chain.op('I()', 'I', [])
-        return finish(b, chain, lengths)
-    if type_of(b, mask) != 'I':
-        return False
-    ones = b.temporary('int32', mask.shape)
-    chain = Chain(mask.shape)
-    chain.op('select(I(), I(1), %0 == I(1))', 'I', [operand(b, chain, mask)])
-    return finish(b, chain, ones) and reduce_axes(b, 'ReduceSum', ones, lengths, [1])
-
-
 NORM_LOWERINGS: dict[str, GpuLowering] = {
     'LayerNormalization': norm_lowering(True),
     'SimplifiedLayerNormalization': norm_lowering(False),
     'RMSNormalization': norm_lowering(False),
-    'InstanceNormalization': lower_instance_norm,
-    'GroupNormalization': lower_group_norm,
-    'BatchNormalization': lower_batch_norm,
     'edgeflow:SkipLayerNorm': lower_skip_layer_norm,
     'com.microsoft:SkipLayerNormalization': lower_skip_layer_norm,
-    'com.microsoft:SkipSimplifiedLayerNormalization': lower_skip_rms_norm,
-    'com.microsoft:EmbedLayerNormalization': lower_embed_norm,
 }

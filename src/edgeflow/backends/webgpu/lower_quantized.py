@@ -10,8 +10,9 @@ from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.backends.webgpu.integers import Bytes4, dispatch_integers, is_unsigned, pack_rows
 from edgeflow.backends.webgpu.lower_reduce import reduce_axes
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
-from edgeflow.backends.webgpu.products import Codes, Product, declare, dispatch_product, filled, matmul_product, store_code
-from edgeflow.host.gpu_quantized import bring_shaders
+from edgeflow.backends.webgpu.products import Codes, Division, Product, declare, dispatch_product, filled, matmul_product, store_code
+from edgeflow.host.gpu import add_shaders
+from edgeflow.host.shaders_quantized import SHADERS
 from edgeflow.ir.attributes import int_of, text_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
@@ -25,6 +26,11 @@ CODE = 'u32(clamp(round(quotient(f32(x[i]), scale[0])) + f32(zeros[0]), 0.0, 255
 FEW_ROWS = 4
 # Threads that share a column of a large matrix, and how often each reads without a loop.
 WORD_LANES = 256
+# Elements of activations that share a scale, where these are rounded.
+BLOCK = 32
+# As products.DIVISIONS, with the blocks of a tile for its k, for more rows than these; measured on an H100 (docs/decisions/gpu-products.md).
+ROUNDED_LEAST = 8
+ROUNDED_DIVISIONS: list[tuple[Division, int]] = [(Division(8, 1, 16, 8, 2), 256), (Division(4, 1, 16, 8, 4), 72), (Division(2, 1, 16, 8, 4), 0)]
 MOST_TURNS = 8
 
 
@@ -88,10 +94,11 @@ def quantized_rows(b: GpuBuilder, inputs: list[Value | None], product: Product) 
 
 
 def integer_weights(b: GpuBuilder, weight: Value, zero: Value | None, product: Product) -> tuple[Bytes4, bool]:
-    """A matrix [K, N] of 8 bit codes for dispatch_integers, and its `across`: as it lies if it can be read so."""
-    if b.kind(weight) == 'bytes' and product.n % 4 == 0:
+    """Matrices [K, N] of 8 bit codes for dispatch_integers, and its `across`: as they lie if they can be read so."""
+    if b.kind(weight) == 'bytes' and product.n % 4 == 0 and len(product.b_dims) == 0:
         return Bytes4(weight, 0, zero, is_unsigned(weight)), False
-    packed = pack_rows(b, weight, product.n, product.k, 1, product.n, None, '')
+    n = product.n
+    packed = pack_rows(b, weight, n * element_count(product.b_dims), product.k, 1, n, None, '', None, n, product.k * n)
     return Bytes4(packed.value, packed.words, zero, packed.unsigned), True
 
 
@@ -114,17 +121,14 @@ def lower_qmatmul(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs
 
 
 def lower_matmul_integer(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
-    """MatMulInteger of one matrix B, with one zero point for all of A."""
     source = at(inputs, 0)
     weight = at(inputs, 1)
     zero = at(inputs, 2)
     y = at(outputs, 0)
-    if source is None or weight is None or y is None or source.count() == 0 or (zero is not None and zero.count() > 1):
+    if source is None or weight is None or y is None or source.count() * weight.count() == 0:
         return False
     product = matmul_product(source, weight, y, False, False)
-    if len(product.b_dims) > 0 or len(weight.shape) < 2:
-        return False
-    a = pack_rows(b, source, product.m, product.k, product.k, 1, zero, '')
+    a = pack_rows(b, source, product.m * element_count(product.a_dims), product.k, product.k, 1, zero, '')
     w, across = integer_weights(b, weight, at(inputs, 3), product)
     return dispatch_integers(b, product, a, w, across)
 
@@ -187,6 +191,10 @@ def lower_matmul_nbits(b: GpuBuilder, node: Node, inputs: list[Value | None], ou
         return True
     if product.m <= FEW_ROWS and k == codes.b_column * 32 // bits and gpu_size(weight) <= b.features.binding:
         return dispatch_blocks(b, product, codes, bits, int_of(node, 'block_size', 32))
+    zeros = at(inputs, 3)
+    rounded = int_of(node, 'accuracy_level') == 4 and bits == 4 and int_of(node, 'block_size', 32) % BLOCK == 0 and (zeros is None or zeros.dtype == 'uint8')
+    if rounded and product.m > ROUNDED_LEAST and b.features.packed_dot and not b.features.software and dispatch_rounded(b, product, codes, int_of(node, 'block_size', 32)):
+        return True
     return dispatch_product(b, product)
 
 
@@ -327,6 +335,50 @@ def dispatch_codes(b: GpuBuilder, kernel: str, product: Product, codes: Codes, c
     return True
 
 
+def dispatch_rounded(b: GpuBuilder, product: Product, codes: Codes, block: int) -> bool:
+    """The product with activations rounded to 8 bits, as accuracy_level 4 allows (wgsl/matmul_blocks.wgsl); False if there is no kernel."""
+    m = product.m
+    blocks = codes.b_column // 4
+    if b.kind(product.a) != 'f32' or b.kind(product.y) != 'f32' or gpu_size(product.b) > b.features.binding:
+        return False
+    division = choose_rounded(m, product.n)
+    groups = division.groups(m, product.n, 1)
+    if max(groups[0], groups[1]) > b.features.groups:
+        return False
+    packed = b.temporary('uint32', [m, blocks, 8])
+    scales = b.temporary('float32', [m, blocks])
+    four = 'x[(row * p.k + k) / 4u]' if product.k % 4 == 0 else 'vec4f(' + ', '.join([f'select(0.0, x[row * p.k + k + {i}u], k + {i}u < p.k)' for i in range(4)]) + ')'
+    if product.k % 4 == 0 and product.k % BLOCK != 0:
+        four = f'select(vec4f(), {four}, k < p.k)'
+    b.dispatch('pack_blocks', [product.a, packed, scales], [m * blocks, product.k, blocks], b.spread(8 * m * blocks, 64), None, {
+        '$X': 'vec4f' if product.k % 4 == 0 else 'f32', '$FOUR': four})
+    bindings = [packed, product.b, product.y]
+    declared: list[str] = []
+    declare(b, 'scales_of_a', scales, False, bindings, declared)
+    for name, value in codes.tables:
+        declare(b, name, value, False, bindings, declared)
+    declared.append(codes.functions)
+    code: dict[str, str] = {
+        '$PARAMS': '', '$A': 'vec4u', '$B': 'vec2u', '$LOAD_A': 'return vec4f();', '$LOAD_B': 'return vec4f();', '$COLUMN': 'n', '$BLOCK': f'{block}',
+        '$TM': f'{division.rows}', '$WX': f'{division.wx}', '$WY': f'{division.wy}', '$D': f'{division.depth}',
+        '$NA': f'{max(1, 2 * division.depth * division.rows // division.wx)}', '$NB': f'{max(1, 8 * division.depth // division.wy)}'}
+    store_code(b, product, bindings, declared, code)
+    if len(bindings) > b.features.buffers:
+        return False
+    words = [m, product.n, blocks, b.real(1.0), 2 * blocks, 1, 0, 2 * blocks, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]
+    b.dispatch('matmul_blocks', bindings, words, groups, None, code)
+    return True
+
+
+def choose_rounded(m: int, n: int) -> Division:
+    """The division of such a product, as products.DIVISIONS are chosen."""
+    for division, least in ROUNDED_DIVISIONS:
+        groups = division.groups(m, n, 1)
+        if groups[0] * groups[1] >= least:
+            return division
+    raise AssertionError('the last division takes all')
+
+
 # Two columns after the other: more numbers at once leave fewer threads room.
 TURN = '''    let i#u = at + #uu * $LANESu;
     let block#u = i#u * 8u / $BLOCKu;
@@ -375,6 +427,5 @@ QUANTIZED_LOWERINGS: dict[str, GpuLowering] = {
 
 def install_quantized() -> None:
     """Have these among the lowerings."""
-    bring_shaders()
-    for key in QUANTIZED_LOWERINGS:
-        GPU_LOWERINGS[key] = QUANTIZED_LOWERINGS[key]
+    add_shaders(SHADERS)
+    GPU_LOWERINGS.update(QUANTIZED_LOWERINGS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edgeflow.backends.turnstile import Turnstile
 from edgeflow.backends.wasm.machine import WasmMachine
 from edgeflow.backends.webgpu.builder import Dispatch, GpuBuilder, GpuLowering, RowProduct, gpu_size, kind_of
 from edgeflow.backends.webgpu.crossings import Crossings, cross
@@ -15,8 +16,6 @@ from edgeflow.backends.webgpu.device import Gpu
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
 from edgeflow.backends.webgpu.memory import GpuMemory
 from edgeflow.backends.webgpu.pages import GpuPages
-from edgeflow.host.platform import new_deferred
-from edgeflow.host.port import Deferred
 from edgeflow.ir.graph import Node
 from edgeflow.plan.builder import Lowering, PackedForm, StepBuilder
 from edgeflow.plan.planner import is_eager
@@ -60,38 +59,6 @@ def lower_near(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: l
         if value is not None:
             # A chain reads scratch memory of this node, which is not written for others.
             b.chains.pop(value.number, None)
-
-
-class Turnstile:
-    """Lets one through at a time, in the order in which they came."""
-
-    def __init__(self) -> None:
-        self._taken: bool = False
-        self._waiting: list[Deferred] = []
-
-    async def enter(self) -> None:
-        if self._taken:
-            turn = new_deferred()
-            self._waiting.append(turn)
-            came = False
-            try:
-                await turn.result()
-                came = True
-            finally:
-                if not came:
-                    # Cancelled from outside, before or just after it was let in.
-                    count = len(self._waiting)
-                    self._waiting = [other for other in self._waiting if other is not turn]
-                    if len(self._waiting) == count:
-                        self.leave()
-        self._taken = True
-
-    def leave(self) -> None:
-        if len(self._waiting) > 0:
-            # It stays taken: nobody gets in before who waited.
-            self._waiting.pop(0).resolve(None)
-        else:
-            self._taken = False
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,16 @@
 """The memory of sessions' keys and values on the GPU: wasm.pages.Pages for kernels in WGSL.
 
-All pages lie in one buffer, the pool. A page holds PAGE tokens of all layers: for a layer and head the keys [width][PAGE], so that
-neighbouring threads read neighbouring tokens, and the values [PAGE][width]. The table has the 6 words of a row that wasm/cached_attention.c
-has, with places of lists within the table itself, and behind the rows these lists: where in the pool each page begins, in elements.
+All pages lie in one buffer, the pool, of pairs of elements: two float16 in a word if the model's past is float16, else two float32. A page holds
+PAGE tokens of all layers: for a layer and head the keys as pairs [width / 2][PAGE], so that neighbouring threads read neighbouring tokens, and the
+values [PAGE][width / 2]. The table has the 6 words of a row that wasm/cached_attention.c has, with places of lists within the table itself, and
+behind the rows these lists: where in the pool each page begins, in pairs. CacheLayout.offsets are in pairs, too.
 
 Buffers are made and copied in realize(), within a run, where errors are looked for.
 """
 
 from __future__ import annotations
 
-from edgeflow.backends.wasm.pages import FLOAT, MOST_ROWS, PAGE, ROW_WORDS, WORD, PageList, PastInput, TableRow
+from edgeflow.backends.wasm.pages import MOST_ROWS, PAGE, ROW_WORDS, WORD, PageList, PastInput, TableRow
 from edgeflow.backends.webgpu.builder import ROUND
 from edgeflow.backends.webgpu.memory import POOL, TABLE, GpuMemory
 from edgeflow.host.platform import new_bytes, write_i32s
@@ -34,14 +35,17 @@ class GpuPages:
         self.pasts: list[PastInput] = pasts
         self.names: dict[str, int] = {}
         self.offsets: list[int] = []
-        # Of the two kinds, by `fixed`, in elements: the size of a page, and the pages that nobody has.
+        half = all([past.half for past in pasts])
+        # Bytes of a pair.
+        self._pair: int = WORD if half else 2 * WORD
+        # Of the two kinds, by `fixed`, in pairs: the size of a page, and the pages that nobody has.
         self._sizes: list[int] = [0, 0]
         self._free: list[list[int]] = [[], []]
         self._end: int = 0
         self.used: int = 0
         # How many sessions have a page, by where it begins.
         self._owners: dict[int, int] = {}
-        # Pages to be copied: from, to, elements.
+        # Pages to be copied: from, to, pairs.
         self._copies: list[list[int]] = []
         self._words: list[int] = []
         self._old: GpuBuffer | None = None
@@ -49,10 +53,11 @@ class GpuPages:
         for past in pasts:
             self.names[past.name] = len(self.offsets)
             kind = 1 if past.fixed else 0
-            self.offsets.append(FLOAT * self._sizes[kind])
-            self._sizes[kind] = self._sizes[kind] + PAGE * past.heads * past.width
+            self.offsets.append(self._sizes[kind])
+            self._sizes[kind] = self._sizes[kind] + PAGE * past.heads * ((past.width + 1) // 2)
         self.table: Value = _constant(0, TABLE, 'int32')
         self.pool: Value = _constant(POOL_NUMBER, POOL, 'float32')
+        self.pool.half = half
 
     def layout(self, capacity: int) -> CacheLayout:
         """For a plan with so many places of tokens."""
@@ -100,13 +105,13 @@ class GpuPages:
     def lacks(self) -> bool:
         """Whether realize() has more to do than to write the table."""
         whole = self._memory.whole
-        return self._end * FLOAT > whole.get(POOL, 0) or len(self._words) * WORD > whole.get(TABLE, 0) or len(self._copies) > 0
+        return self._end * self._pair > whole.get(POOL, 0) or len(self._words) * WORD > whole.get(TABLE, 0) or len(self._copies) > 0
 
     def realize(self) -> None:
         """Make the buffers as large as is needed now, copy what is to be copied, and write the table."""
         held = self._memory.whole.get(POOL, 0)
-        if self._end * FLOAT > held:
-            size = FLOAT * max(self._end, FIRST_PAGES * max(self._sizes[0], self._sizes[1]))
+        if self._end * self._pair > held:
+            size = self._pair * max(self._end, FIRST_PAGES * max(self._sizes[0], self._sizes[1]))
             # Twice as large where the device binds so much.
             size = max(size, min(2 * held, self._device.limit('maxStorageBufferBindingSize') // 16 * 16))
             grown = self._device.buffer(size)
@@ -146,11 +151,11 @@ class GpuPages:
         commands: list[GpuCommand] = []
         between: list[GpuBuffer] = []
         for copy in self._copies:
-            size = copy[2] * FLOAT
+            size = copy[2] * self._pair
             buffer = self._device.buffer(size)
             between.append(buffer)
-            commands.append(GpuCommand(None, None, [], GpuPiece(pool, copy[0] * FLOAT, size), GpuPiece(buffer, 0, size)))
-            commands.append(GpuCommand(None, None, [], GpuPiece(buffer, 0, size), GpuPiece(pool, copy[1] * FLOAT, size)))
+            commands.append(GpuCommand(None, None, [], GpuPiece(pool, copy[0] * self._pair, size), GpuPiece(buffer, 0, size)))
+            commands.append(GpuCommand(None, None, [], GpuPiece(buffer, 0, size), GpuPiece(pool, copy[1] * self._pair, size)))
         self._device.submit(commands)
         for buffer in between:
             self._device.free(buffer)
@@ -164,7 +169,7 @@ class GpuPages:
             page = self._end
             self._end = self._end + self._sizes[kind]
         self._owners[page] = 1
-        self.used = self.used + FLOAT * self._sizes[kind]
+        self.used = self.used + self._pair * self._sizes[kind]
         return page
 
     def _let_go(self, page: int, fixed: bool) -> None:
@@ -173,7 +178,7 @@ class GpuPages:
         if self._owners[page] == 0:
             self._owners.pop(page)
             self._free[kind].append(page)
-            self.used = self.used - FLOAT * self._sizes[kind]
+            self.used = self.used - self._pair * self._sizes[kind]
 
 
 def _constant(number: int, name: str, dtype: str) -> Value:

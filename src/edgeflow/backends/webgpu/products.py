@@ -233,7 +233,7 @@ def with_norms(b: GpuBuilder, product: Product) -> list[Product]:
     for name, value, width in [('a', product.a, product.k), ('residual', product.residual, product.n)]:
         norm = None if value is None else b.layer_norms.get(value.number)
         if norm is not None and norm.source.count() == product.m * width and norm.gamma is not None and norm.gamma.count() == width:
-            fused = replace(product, norm=norm, normed=name)
+            fused: Product = replace(product, norm=norm, normed=name)
             if name == 'a':
                 fused.a = norm.source
             else:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from edgeflow.backends.wasm.pages import PageMemory, PastInput
+from edgeflow.backends.webgpu.drawing import install_drawing
 from edgeflow.backends.webgpu.lower_cached import CACHED_LOWERINGS
 from edgeflow.backends.webgpu.machine import GpuMachine, SessionKernels
 from edgeflow.backends.webgpu.pages import GpuPages
+from edgeflow.backends.webgpu.sequences import install_sequences
 from edgeflow.backends.webgpu.step_products import lower_step
-from edgeflow.host.gpu_sessions import bring_shaders
+from edgeflow.host.gpu import add_shaders
+from edgeflow.host.shaders_sessions import SHADERS
 
 
 def session_kernels() -> SessionKernels:
     """What a machine with sessions has."""
-    bring_shaders()
+    add_shaders(SHADERS)
+    install_sequences()
+    install_drawing()
     return SessionKernels(CACHED_LOWERINGS, lower_step)
 
 

@@ -60,7 +60,7 @@ def siblings(b: GpuBuilder, node: Node) -> list[tuple[Node, Matrix]]:
         if not same:
             continue
         values = [None if name == '' else b.weight(name) for name in other.inputs[1:]]
-        codes = block_codes(b, other, [None] + values)
+        codes = block_codes(b, other, [None, *values])
         weight = at(values, 0)
         n = int_of(other, 'N')
         if codes is not None and weight is not None and n % 4 == 0 and gpu_size(weight) <= b.features.binding:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from edgeflow.backends.contract import Feed, HelperLink, KernelTime, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
+from edgeflow.backends.turnstile import Turnstile, flights_of
 from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.engine import failure
 from edgeflow.backends.wasm.executable import (
@@ -23,8 +24,8 @@ from edgeflow.backends.webnn.machine import NO_OPERATOR, NnMachine
 from edgeflow.backends.webnn.partition import Partition
 from edgeflow.backends.webnn.plan import Compiled, NnPlan, free_nn_plan, make_nn_plan
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_bytes, array_copy, now
-from edgeflow.host.port import Bytes, NnTensor
+from edgeflow.host.platform import array_bytes, array_copy, new_deferred, now
+from edgeflow.host.port import Bytes, Deferred, NnTensor
 from edgeflow.ir.graph import Graph, TensorData
 from edgeflow.passes.inline_constant_if import deciding_inputs
 from edgeflow.plan.values import NodeSteps, Value
@@ -51,7 +52,7 @@ class NnExecutable:
         _numbers.executables = _numbers.executables + 1
         # WebNN works on runs of several models in a process of its own; this thread only hands them over.
         self.lane: str = f'webnn {_numbers.executables}'
-        self.flights: int = 1
+        self.flights: int = flights_of(graph)
         self.place: object = None
         self._device: str = device
         self._graph: Graph = graph
@@ -64,23 +65,33 @@ class NnExecutable:
         self._texts: dict[str, TensorData] = texts
         # Runs what has no plan.
         self._whole: WasmExecutable | None = None
+        self._turns: Turnstile = Turnstile()
+        # Runs whose results are being read, and what tells that one has ended.
+        self._ending: int = 0
+        self._ended: Deferred = new_deferred()
 
     async def run(
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
         spare: Callable[[], int] | None = None,
     ) -> dict[str, Feed]:
-        machine = self._living()
-        plan = await self._prepared_unless_interpreted(machine, feeds, outputs)
-        if plan is None:
-            return await self._interpreter(machine).run(feeds, outputs, control)
-        times = None if control is None else control.times
-        if times is not None:
-            await self._run_timed(machine, plan, times)
-        else:
-            for stage in plan.stages:
-                await self._run_graph(machine, plan, stage, control)
-                self._run_wasm(machine, plan, stage.first, stage.last)
-        return await self._end_run(machine, plan, outputs)
+        # A context works in the order in which it is told to: a run may begin while the results of others are being read.
+        await self._turns.enter()
+        try:
+            machine = self._living()
+            plan = await self._prepared_unless_interpreted(machine, feeds, outputs)
+            if plan is None:
+                return await self._interpreter(machine).run(feeds, outputs, control)
+            times = None if control is None else control.times
+            if times is not None:
+                await self._run_timed(machine, plan, times)
+            else:
+                for stage in plan.stages:
+                    await self._run_graph(machine, plan, stage, control)
+                    self._run_wasm(machine, plan, stage.first, stage.last)
+            ending = self._end_run(machine, plan, outputs)
+        finally:
+            self._turns.leave()
+        return await ending
 
     async def _run_timed(self, machine: NnMachine, plan: NnPlan, times: list[KernelTime]) -> None:
         """Graphs and WASM steps one by one."""
@@ -136,6 +147,9 @@ class NnExecutable:
         plan = self._plans.pop(key, None)
         if plan is None:
             machine.reasons = {}
+            # What is given up for it must not be in use.
+            while self._ending > 0:
+                await self._ended.result()
             plan = await make_nn_plan(self._graph, shapes, outputs, machine, known)
             self._placement = placement_of(machine, plan, self._device)
             make_room(self._plans, plan.bytes, MOST_BYTES, lambda old: free_nn_plan(machine, old))
@@ -188,22 +202,31 @@ class NnExecutable:
             if root not in found:
                 found[root] = len(tensors)
                 tensors.append(plan.tensors[root])
+        results: dict[str, Feed] = {}
+        for i in range(len(outputs)):
+            value = plan.draft.outputs[i]
+            if value.number not in plan.division.places:
+                results[outputs[i]] = Feed(value.dtype, value.shape, array_copy(value.dtype, machine.wasm.engine.view(plan.wasm.address(value), value.size)))
+        # Nothing of the plan's memory is looked at after this, when another run may have begun.
         parts: list[Bytes] = []
         if len(tensors) > 0:
-            parts = await self._read(machine, tensors)
+            self._ending = self._ending + 1
+            try:
+                parts = await self._read(machine, tensors)
+            finally:
+                self._ending = self._ending - 1
+                ended = self._ended
+                self._ended = new_deferred()
+                ended.resolve(None)
         for i in range(len(stages)):
             check_flags(stages[i], parts[i])
-        results: dict[str, Feed] = {}
         for i in range(len(outputs)):
             value = plan.draft.outputs[i]
             place = plan.division.places.get(value.number)
             if place is not None:
                 root, start = place
                 # Two outputs may be views of one tensor; results share no memory.
-                data = array_copy(value.dtype, parts[found[root]][start:start + value.size])
-            else:
-                data = array_copy(value.dtype, machine.wasm.engine.view(plan.wasm.address(value), value.size))
-            results[outputs[i]] = Feed(value.dtype, value.shape, data)
+                results[outputs[i]] = Feed(value.dtype, value.shape, array_copy(value.dtype, parts[found[root]][start:start + value.size]))
         return results
 
     async def describe_plan(self, shapes: dict[str, list[int]], outputs: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import cast
 
 from edgeflow.backends.wasm.executable import WasmPlan, free_plan, node_name, output_literals, written_plan
 from edgeflow.backends.webnn.emitter import TYPES, Emission, NnStepBuilder, repeat_call
@@ -184,7 +185,7 @@ def _repeat(machine: NnMachine, builder: NnBuilder, step: Emission, at: dict[int
         made[number] = at[value.number]
     for call in step.calls:
         if call.op == '':
-            dtype, shape, numbers = call.given
+            dtype, shape, numbers = cast('tuple[str, list[int], list[float]]', call.given)
             made[call.results[0].number] = builder.embed(dtype, shape, array_bytes(array_of(dtype, numbers)))
             continue
         found = repeat_call(builder, call, made)

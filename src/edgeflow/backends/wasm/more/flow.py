@@ -29,7 +29,7 @@ async def _loop(c: Call) -> list[Datum | None]:
     made: list[list[Value]] = [[] for _ in body.outputs[count + 1:]]
     step = 0
     while going and (step < trips or not c.has(0)):
-        results = await c.body('body', [c.t.make('int64', [], [step]), c.t.make('bool', [], [1])] + states)
+        results = await c.body('body', [c.t.make('int64', [], [step]), c.t.make('bool', [], [1]), *states])
         going = _is_true(c, results[0])
         states = results[1:count + 1]
         for i in range(len(made)):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from edgeflow.backends.contract import Feed, RunControl
+from edgeflow.backends.contract import Feed, KernelTime, RunControl
 from edgeflow.backends.wasm.machine import WasmMachine
 from edgeflow.backends.wasm.more.table import FLOW, HOST
 from edgeflow.backends.wasm.more.tensors import Tensors
@@ -91,7 +91,13 @@ class Interpreter:
                 if control.cancelled():
                     raise EdgeflowError('aborted', f'the run was cancelled before {describe(nodes[i])}', {})
                 self._slice = now()
+            times = None if control is None else control.times
+            began = now()
+            count = 0 if times is None else len(times)
             await self._node(frame, nodes[i], control, living)
+            # What a node's graphs take is told of their nodes.
+            if times is not None and len(times) == count:
+                times.append(KernelTime('wasm', nodes[i].op, describe(nodes[i]), now() - began))
             for name in drops[i]:
                 frame.values.pop(name, None)
 
@@ -120,7 +126,7 @@ class Interpreter:
             made = cast_text(call, cast_target(call))
         else:
             plain: list[Value | None] = [call.maybe(i) for i in range(len(inputs))]
-            made = self._t.compute(node, opset, plain)
+            made = [*self._t.compute(node, opset, plain)]
         frame.held = frame.held[:before]
         if len(node.outputs) > len(made):
             raise call.invalid(f'at most {len(made)} outputs', f'{len(node.outputs)}')

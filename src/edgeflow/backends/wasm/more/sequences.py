@@ -64,7 +64,7 @@ def _split(c: Call) -> list[Datum | None]:
     parts: list[Datum] = []
     start = 0
     for size in sizes:
-        bounds: list[Value | None] = [source] + [c.t.make('int64', [1], [x]) for x in [start, start + size, axis]]
+        bounds: list[Value | None] = [source, *[c.t.make('int64', [1], [x]) for x in [start, start + size, axis]]]
         part = c.t.apply('Slice', bounds)
         parts.append(part if keeps else c.t.reshaped(part, source.shape[:axis] + source.shape[axis + 1:]))
         start = start + size

@@ -5,6 +5,9 @@ Each operator runs at once, on the same lowerings and kernels as in a plan, whos
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 from edgeflow.backends.wasm.machine import WasmMachine
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_of, copy_bytes, new_bytes
@@ -85,7 +88,7 @@ class Tensors:
         held = memory_dtype(dtype)
         return value if held == dtype else self.converted(value, held)
 
-    def make(self, dtype: str, shape: list[int], numbers: list[float]) -> Value:
+    def make(self, dtype: str, shape: list[int], numbers: Sequence[float]) -> Value:
         """A tensor of these numbers."""
         return self.raw(dtype, shape, array_of(dtype, numbers))
 
@@ -129,7 +132,7 @@ class Tensors:
 
     def numbers(self, value: Value) -> list[float]:
         """The elements of a tensor of numbers; of bools 0 and 1."""
-        return self._machine.read_floats(value) if value.dtype[:5] == 'float' else self.ints(value)
+        return self._machine.read_floats(value) if value.dtype[:5] == 'float' else cast('list[float]', self.ints(value))
 
     def exact(self, value: Value) -> list[float]:
         """As numbers(), but two for an integer of 64 bits: the high half and the low one."""

@@ -1,7 +1,0 @@
-"""Kernels of sessions in CPython, which reads every kernel from its file. CPython only."""
-
-from __future__ import annotations
-
-
-def bring_shaders() -> None:
-    """They are there."""

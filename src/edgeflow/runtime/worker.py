@@ -15,7 +15,7 @@ from edgeflow.backends.wasm.helper import Helper
 from edgeflow.backends.wasm.kernels import Preparation, use_kernels
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import bytes_memory, open_port, start_task, use_part_addresses, worker_port
+from edgeflow.host.platform import bytes_memory, open_port, pause, start_task, use_part_addresses, worker_port
 from edgeflow.host.port import Bytes, WorkerPort
 from edgeflow.runtime.messages import (
     Parcel, error_fields, infos_fields, memory_fields, placement_fields, read_feeds,
@@ -73,7 +73,9 @@ class Server:
         self._executables: dict[int, GeneratingExecutable] = {}
         self._placements: dict[int, Placement] = {}
         self._arrivals: dict[int, Arrival] = {}
+        # What waits, and what is under way.
         self._orders: list[Order] = []
+        self._current: Order | None = None
         # Runs of models that take several at a time: they begin at once, in order.
         self._beside: list[Order] = []
         self._busy: bool = False
@@ -94,8 +96,8 @@ class Server:
             use_kernels(message['kernels'])
             use_part_addresses(message['parts'])
             env.wasm_location = cast('str | None', message['wasm'])
-        elif kind == 'cancel':
-            self._cancel(cast(int, message['call']))
+        elif kind == 'cancel' or kind == 'withdraw':
+            self._cancel(cast(int, message['call']), kind == 'cancel')
         elif kind in ['link', 'help', 'unlink']:
             start_task(lambda: self._relate(message))
         elif kind == 'piece':
@@ -155,20 +157,15 @@ class Server:
         self._beside = [other for other in self._beside if other is not order]
         self._reply(order, parcel)
 
-    def _cancel(self, call: int) -> None:
-        """What is under way ends at its next step, what waits at once."""
-        for order in self._beside:
-            if order.message['call'] == call:
+    def _cancel(self, call: int, begun: bool) -> None:
+        """What waits ends at once; if `begun` says so, what is under way at its next step."""
+        for order in self._beside if self._current is None else self._beside + [self._current]:
+            if order.message['call'] == call and begun:
                 order.cancel()
-                return
-        for i in range(len(self._orders)):
-            order = self._orders[i]
+        for order in self._orders:
             if order.message['call'] == call:
-                order.cancel()
-                if i > 0:
-                    self._orders.pop(i)
-                    self._reply(order, failure(EdgeflowError('aborted', 'the work was cancelled before it began', {})))
-                return
+                self._orders = [other for other in self._orders if other is not order]
+                self._reply(order, failure(EdgeflowError('aborted', 'the work was cancelled before it began', {})))
 
     def _arrival(self, message: dict[str, object]) -> Arrival:
         """Of the model that a message is about."""
@@ -214,10 +211,14 @@ class Server:
 
     async def _work(self) -> None:
         while len(self._orders) > 0:
-            order = self._orders[0]
+            order = self._orders.pop(0)
+            self._current = order
             parcel = await self._answer(order)
-            self._orders.pop(0)
+            self._current = None
             self._reply(order, parcel)
+            if len(self._orders) > 0:
+                # What has been said meanwhile may concern the next one.
+                await pause()
         self._busy = False
 
     def _reply(self, order: Order, parcel: Parcel) -> None:

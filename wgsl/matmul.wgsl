@@ -1,12 +1,12 @@
 // A matrix product in tiles that a workgroup of $WX x $WY threads shares: each makes $TM rows x $TN times 4 columns, $BK of k at a time.
-// While a tile is multiplied, the next is on its way. Arrays of arrays have one index that is not known: fewer checks of bounds. 32 threads are 8 x 4.
+// While a tile is multiplied, the next is on its way.
 // include snippets/product.wgsl
 const ROWS = $TMu * $WYu;
 const COLUMNS = $TNu * $WXu;
 const DEPTH = $BKu / 4u;
 const THREADS = $WXu * $WYu;
-var<workgroup> tile_a: array<array<array<vec4f, $WY>, $TM>, DEPTH>;
-var<workgroup> tile_b: array<array<array<vec4f, $WX>, $TN>, $BK>;
+var<workgroup> tile_a: array<vec4f, ROWS * DEPTH>;
+var<workgroup> tile_b: array<vec4f, $BKu * COLUMNS>;
 
 fn fetch_a(start: u32, m: u32, k: u32, i: u32) -> vec4f { return load_a(start + (m + i / DEPTH) * p.a_row, k + i % DEPTH * 4u); }
 
@@ -20,19 +20,17 @@ fn fetch_b(start: u32, k: u32, n: u32, t: u32, q: u32) -> vec4f {
   return load_b(start + column(n + i % COLUMNS * 4u), k + i / COLUMNS);
 }
 
-fn place_a(i: u32, v: vec4f) { tile_a[i % DEPTH][i / DEPTH / $WYu][i / DEPTH % $WYu] = v; }
-
-fn place_b(k: u32, n: u32, v: vec4f) { tile_b[k][n / $WXu][n % $WXu] = v; }
-
 fn place_four(i: u32, v: mat4x4f) {
   let turned = transpose(v);
-  for (var l = 0u; l < 4u; l++) { place_b(i % DEPTH * 4u + l, i / DEPTH, turned[l]); }
+  let at = i % DEPTH * 4u * COLUMNS + i / DEPTH;
+  tile_b[at] = turned[0];
+  tile_b[at + COLUMNS] = turned[1];
+  tile_b[at + 2u * COLUMNS] = turned[2];
+  tile_b[at + 3u * COLUMNS] = turned[3];
 }
 
-@compute @workgroup_size(THREADS)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32) {
-  let x = t / 32u % ($WXu / 8u) * 8u + t % 8u;
-  let y = t / ($WXu * 4u) * 4u + t % 32u / 8u;
+@compute @workgroup_size($WX, $WY)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u, @builtin(local_invocation_index) t: u32) {
   let start = starts(group.z);
   let m = group.y * ROWS;
   let n = $BASE + group.x * COLUMNS * 4u;
@@ -49,10 +47,10 @@ $for q $NB {
 $}
   for (var k = 0u; k < p.k; k += $BKu) {
 $for q $NA {
-    place_a(t + #qu * THREADS, a#q);
+    tile_a[t + #qu * THREADS] = a#q;
 $}
 $for q $PLACED {
-    place_b((t + #qu * THREADS) / COLUMNS, (t + #qu * THREADS) % COLUMNS, b#q);
+    tile_b[t + #qu * THREADS] = b#q;
 $}
 $for e $FOURS {
     place_four(t, mat4x4f(b0, b1, b2, b3));
@@ -67,11 +65,11 @@ $}
 $for q $NK {
     {
 $for i $TM {
-      let u#i = tile_a[#q][#i][y];
+      let u#i = tile_a[(local.y + #iu * $WYu) * DEPTH + #qu];
 $}
 $for l 4 {
 $for j $TN {
-      let v#l_#j = tile_b[#q * 4 + #l][#j][x];
+      let v#l_#j = tile_b[#qu * 4u * COLUMNS + #lu * COLUMNS + #ju * $WXu + local.x];
 $}
 $for i $TM {
 $for j $TN {
@@ -85,7 +83,7 @@ $}
   }
 $for i $TM {
 $for j $TN {
-  store(start.z, m + y + #iu * $WYu, n + (#ju * $WXu + x) * 4u, c#i_#j);
+  store(start.z, m + local.y + #iu * $WYu, n + (#ju * $WXu + local.x) * 4u, c#i_#j);
 $}
 $}
 }

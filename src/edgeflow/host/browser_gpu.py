@@ -25,6 +25,8 @@ const LIMITS = [
 const SCOPES = ['out-of-memory', 'validation', 'internal'];
 const TYPES = { u: 'uniform', r: 'read-only-storage', w: 'storage' };
 const MOST_SPARE = 4;
+// So many of many commands are submitted before the others are recorded.
+const FIRST = 16, MANY = 64;
 const kernels = new Map(), words = [];
 
 const know = more => {
@@ -160,6 +162,10 @@ class Device {
   async run(commands, reads) {
     const total = reads.reduce((sum, piece) => sum + piece.size, 0);
     this.watch();
+    if (commands.length > MANY) {
+      this.submit(commands.slice(0, FIRST));
+      commands = commands.slice(FIRST);
+    }
     const encoder = this.encode(commands);
     let staging = null, mapped = null, at = 0;
     if (total) {

@@ -26,14 +26,15 @@ MOST_ROWS = 256
 CODE = 'u32(clamp(round(quotient(f32(x[i]), scale[0])) + f32(zeros[0]), 0.0, 255.0))'
 # So many rows of activations read quantised weights anew.
 FEW_ROWS = 4
-# Threads that share a column of a large matrix, and how often each reads without a loop.
+# Threads that share a column of a large matrix, or where the last of their turns had little to do, and how often each reads without a loop.
 WORD_LANES = 256
+WIDE_LANES = 384
 # Elements of activations that share a scale, where these are rounded.
 BLOCK = 32
 # As products.DIVISIONS, with the blocks of a tile for its k, all of 16 x 8 threads, for more rows than these; measured on an H100 (docs/decisions/gpu-products.md).
 ROUNDED_LEAST = 8
 ROUNDED_DIVISIONS: list[tuple[Division, int]] = [(Division(8, 1, 16, 8, 2), 256), (Division(4, 1, 16, 8, 4), 72), (Division(2, 1, 16, 8, 4), 0)]
-MOST_TURNS = 8
+MOST_TURNS = 16
 
 
 def dynamic_range(b: GpuBuilder, source: Value, scale: Value, zero: Value) -> bool:
@@ -379,6 +380,9 @@ def dispatch_words(b: GpuBuilder, product: Product, codes: Codes, block: int) ->
     """The product with wgsl/matvec_words.wgsl; False if there is no kernel."""
     units = codes.b_column
     lanes = WORD_LANES if units > 2 * WORD_LANES else WORD_LANES // 2
+    wide = lanes == WORD_LANES and 0 < units % lanes < lanes // 2 and b.features.invocations >= WIDE_LANES
+    if wide:
+        lanes = WIDE_LANES
     turns = (units + lanes - 1) // lanes
     loop = turns > MOST_TURNS
     if loop:
@@ -391,6 +395,11 @@ def dispatch_words(b: GpuBuilder, product: Product, codes: Codes, block: int) ->
         lines.append(('    {' if whole else f'    if (at + {turn * lanes}u < p.b_column) {{') + '\n' + text.replace('#u', f'{turn}') + '\n    }')
     code.update({'$LANES': f'{lanes}', '$BLOCK': f'{block}', '$B': 'u32', '$TURNS': '\n'.join(lines),
                  '$LOOP': f'  for (var at = t; at < p.b_column; at += {turns * lanes}u) {{' if loop else '  {\n  let at = t;'})
+    code['$A_ROW'] = 'p.a_row'
+    if wide:
+        # Numbers instead of parameters, which measured better with so many threads only.
+        code['$A_ROW'] = f'{2 * units}u'
+        code['$TURNS'] = code['$TURNS'].replace('p.b_column', f'{units}u')
     return dispatch_codes(b, 'matvec_words', product, codes, code, units, [(product.n + 3) // 4, product.m, 1])
 
 

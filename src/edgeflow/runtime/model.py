@@ -14,6 +14,7 @@ from edgeflow.host.platform import gather, native_mapping, new_abort_controller,
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch, Deferred
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import check_choice, nearest, public
+from edgeflow.runtime.ahead import Ahead
 from edgeflow.runtime.batching import Batching
 from edgeflow.runtime.exchange import bring_feeds, dispose_all, given_value, nested_feed, tensor_feed
 from edgeflow.runtime.generation import Generation, GenerationSession

@@ -118,6 +118,7 @@ static void panel_rows(int M, const float *a, int lda, const float *b, int k, co
     }
     if (now) ahead += stretch;
     now = ahead + stretch <= (unsigned)end ? pace : 0;
+    if (ahead == (unsigned)end) ahead--;  // a tile that goes no further stays at a line that there is
     M -= rows;
     a += (size_t)rows * lda;
     start += (size_t)rows * start_ld;

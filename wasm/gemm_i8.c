@@ -136,6 +136,7 @@ static void panel_rows(const Tile *tiles, int most, int rows, const uint8_t *a, 
     c += r * PANEL;
     if (now) near.ahead += stretch;
     now = near.ahead + stretch <= end ? pace : 0;
+    if (pace && near.ahead == end) near.ahead--;  // a tile that goes no further stays at a line that there is
   }
   // What a whole number of steps leaves.
   FEW for (unsigned line = near.ahead / CACHE_LINE; pace && line * CACHE_LINE < end; line++) near.b[line * CACHE_LINE] = near.lines[line];

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.kernels.driver import VARIANTS, At, InOut, Kernels, Out, Packed, Scratch, kernels, real
@@ -99,6 +99,8 @@ def test_a_row_does_not_depend_on_the_tile_it_is_in(variant: str, m: int, n: int
 
 @few
 @given(m=st.integers(1, 110), n=st.integers(1, 80), k=st.integers(1, 1100), low=st.integers(0, 60), seed=seeds)
+# What is brought near ends with the weights.
+@example(m=32, n=16, k=64, low=0, seed=0)
 def test_lines_are_written_as_they_are(variant: str, m: int, n: int, k: int, low: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     a, b = floats(rng, m, k), floats(rng, k, n)

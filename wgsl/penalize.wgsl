@@ -18,7 +18,7 @@ fn times(v: f32, at: u32) -> f32 {
   let s = select(7u, 8u, high > 0x7fffffffu);
   let e = i32((bits >> 23u) & 255u) + 1 + bitcast<i32>(asked[at + 1u]) + i32(s);
   let r = f32((high >> s) + ((high >> (s - 1u)) & 1u)) * bitcast<f32>(u32(clamp(e, 1, 254)) << 23u);
-  return select(select(r, -r, v < 0.0), v, ((bits & 0x7fffffffu) >= 0x7f800000u) | (v == 0.0));
+  return select(select(r, -r, v < 0.0), v, (bits & 0x7fffffffu) >= 0x7f800000u);
 }
 
 fn penalized(v: f32, row: u32, count: u32) -> f32 {

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from edgeflow.backends.webgpu import ahead
 from edgeflow.backends.webgpu.executable import GpuExecutable
 from edgeflow.errors import EdgeflowError
 from edgeflow.pipelines.pipeline import pipeline
@@ -78,6 +79,14 @@ async def test_a_seed_gives_the_tokens_that_it_gives_where_logits_are_read(
 async def test_each_step_is_submitted_before_its_token_is_known(generator: TextGenerationPipeline, wanted: list[str]) -> None:
     await ids_of(generator, top_k=20, max_new_tokens=12)
     assert wanted == ['#drawn', '#drawn', '#drawn', *['#drawn+'] * 10]
+
+
+async def test_steps_that_cannot_be_submitted_ahead(generator: TextGenerationPipeline, wanted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = await ids_of(generator, top_k=20, max_new_tokens=8)
+    monkeypatch.setattr(ahead, 'step_commands', lambda machine, plan, chained: None)
+    wanted.clear()
+    assert await ids_of(generator, top_k=20, max_new_tokens=8) == expected
+    assert '#drawn+' not in wanted and wanted.count('#drawn') == 9
 
 
 async def test_rows_that_step_together(generator: TextGenerationPipeline, wanted: list[str]) -> None:

@@ -65,7 +65,8 @@ def run_page(browser: Browser, address: str, model: str, workers: list[str]) -> 
     page = context.new_page()
     failures: list[str] = []
     page.on('pageerror', lambda error: failures.append(str(error)))
-    page.on('worker', lambda worker: workers.append(worker.url))
+    # The cache has a worker of its own, from a blob.
+    page.on('worker', lambda worker: worker.url.startswith('blob:') or workers.append(worker.url))
     page.goto(address)
     page.wait_for_function('window.run !== undefined', timeout=60_000)
     case = read_case(CASE)

@@ -49,10 +49,6 @@ class Draw:
     counts: dict[int, int] = field(default_factory=dict)
     later: int = 0
 
-    def penalizes(self) -> bool:
-        """Whether tokens that were seen count less, or more."""
-        return self.repetition != 1 or self.presence != 0 or self.frequency != 0
-
 
 class Chooser(Protocol):
     """Chooses the tokens of one text."""

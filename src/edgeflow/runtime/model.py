@@ -14,6 +14,7 @@ from edgeflow.host.platform import gather, native_mapping, new_abort_controller,
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch, Deferred
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import check_choice, nearest, public
+from edgeflow.runtime.ahead import Ahead
 from edgeflow.runtime.batching import Batching
 from edgeflow.runtime.exchange import bring_feeds, dispose_all, given_value, nested_feed, tensor_feed
 from edgeflow.runtime.generation import Generation, GenerationSession
@@ -27,6 +28,7 @@ from edgeflow.runtime.scheduler_task import RunContext
 from edgeflow.runtime.tensor import Tensor, describe
 
 if TYPE_CHECKING:
+    from edgeflow.runtime.ahead import Ahead
     from edgeflow.runtime.chain import Chain
 
 
@@ -267,7 +269,7 @@ class Model(Resource):
         for feed in request.feeds.values():
             if feed.held is not None:
                 return None
-        sent = executable.ahead(request.feeds, request.outputs, request.pauses)
+        sent: Ahead = executable.ahead(request.feeds, request.outputs, request.pauses)
         request.sent.append(sent)
         return sent.take_back
 

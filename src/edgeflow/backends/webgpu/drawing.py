@@ -7,6 +7,7 @@ compared with than their rounding, some 1e-9 of the whole.
 from __future__ import annotations
 
 import math
+from typing import cast
 
 from edgeflow.backends.contract import Feed
 from edgeflow.backends.generation import Draw
@@ -57,16 +58,13 @@ def draw_feeds(draws: list[Draw]) -> dict[str, Feed]:
     """DRAWS and SEEN for rows that are drawn so."""
     words: list[int] = []
     seen: list[int] = []
-    most = max([len(draw.seen) if draw.penalizes() else 0 for draw in draws])
-    places = capacity_for(most, FIRST_PLACES)
-    for draw in draws:
-        words.extend(draw_words(draw))
-        if draw.penalizes():
-            for token in draw.seen:
-                seen.extend([token, draw.counts.get(token, 0)])
-            seen.extend([WORD - 1] * (2 * (places - len(draw.seen))))
-        else:
-            seen.extend([WORD - 1] * (2 * places))
+    rows = [list(draw.seen) if draw.repetition != 1 or draw.presence != 0 or draw.frequency != 0 else [] for draw in draws]
+    places = capacity_for(max([len(row) for row in rows]), FIRST_PLACES)
+    for i in range(len(draws)):
+        words.extend(draw_words(draws[i]))
+        for token in rows[i]:
+            seen.extend([token, draws[i].counts.get(token, 0)])
+        seen.extend([WORD - 1] * (2 * (places - len(rows[i]))))
     return {
         DRAWS: Feed('uint32', [len(draws), WORDS], array_of('uint32', words)),
         SEEN: Feed('uint32', [len(draws), places, 2], array_of('uint32', seen)),
@@ -106,13 +104,8 @@ def threads_for(b: GpuBuilder, units: int) -> int:
 
 
 def lower_draw(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
-    logits = inputs[0]
-    asked = inputs[1]
-    seen = inputs[2]
-    ids = inputs[3]
-    token = outputs[0]
-    if logits is None or asked is None or seen is None or ids is None or token is None:
-        return False
+    logits, asked, seen, ids = cast('list[Value]', inputs)
+    token = cast(Value, outputs[0])
     n = logits.shape[-1]
     groups = [logits.shape[0], 1, 1]
     if seen.shape[1] > 0:
@@ -120,13 +113,10 @@ def lower_draw(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: l
         b.dispatch('penalize', [logits, asked, seen, ids, changed], [n, seen.shape[1], ids.shape[1]], groups, {'GROUP': threads_for(b, n)})
         logits = changed
     width = 4 if n % 4 == 0 else 1
-    bits = 1
-    while 2 ** bits < n:
-        bits = bits + 1
-    words = [n // width, bits, 0, 0]
+    words = [n // width, math.ceil(math.log2(n)), 0, 0]
     for i in range(64):
-        # As signed words.
-        words.append((math.floor(2.0 ** (31 - i / 64) + 0.5) + WORD // 2) % WORD - WORD // 2)
+        # Words have signs.
+        words.append(min(math.floor(2.0 ** (31 - i / 64) + 0.5), 2147483647))
     b.dispatch('draw', [logits, asked, token], words, groups, {'GROUP': threads_for(b, n // width)}, {
         '$WIDTH': f'{width}', '$S': 'f32' if width == 1 else 'vec4f'})
     return True

@@ -8,8 +8,8 @@ import path from 'node:path';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const SHAPES = {
-  minilm: { name: 'all-MiniLM-L6-v2 shape, 32 tokens', file: 'minilm.onnx', batch: 1, length: 32, models: 1, turns: 6, runs: 10 },
-  four: { name: 'four of them at once', file: 'minilm.onnx', batch: 1, length: 32, models: 4, turns: 4, runs: 10 },
+  minilm: { name: 'all-MiniLM-L6-v2 shape, 32 tokens', file: 'minilm.onnx', batch: 1, length: 32, models: 1, turns: 4, runs: 60 },
+  four: { name: 'four of them at once', file: 'minilm.onnx', batch: 1, length: 32, models: 4, turns: 4, runs: 20 },
   bert128: { name: 'BERT-base shape, batch 32 x 128', file: 'bert.onnx', batch: 32, length: 128, models: 1, turns: 3, runs: 10 },
   bert512: { name: 'BERT-base shape, batch 32 x 512', file: 'bert.onnx', batch: 32, length: 512, models: 1, turns: 2, runs: 4 },
 };

@@ -21,26 +21,29 @@ _LEAST_GAIN = 6
 
 
 class Words:
-    """The words of several modules: what one has found is used by those after it."""
+    """The words of several modules. Those of the first, `common` of them, are used by all."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
+        self._common = 0
 
     def pack(self, kernels: dict[str, list[str]], snippets: list[str]) -> dict[str, str]:
         """The texts of kernels, given in pieces, with words in place of what is there often; under '' the words that are new, behind the first of
         them. snippets: pieces that are words in any case, before the pieces that have them."""
         first = len(self._texts)
-        known = {text: self.name(number) for number, text in enumerate(self._texts)}
+        known = {text: self.name(number) for number, text in enumerate(self._texts[:self._common])}
         fresh = [snippet for snippet in snippets if snippet not in known]
         known.update({snippet: self.name(first + number) for number, snippet in enumerate(fresh)})
         self._texts += fresh
-        texts = [''.join(known.get(piece, self._said(piece, first)) for piece in pieces) for pieces in kernels.values()]
-        bodies = [self._said(snippet, first) for snippet in fresh]
+        texts = [''.join(known.get(piece, self._said(piece)) for piece in pieces) for pieces in kernels.values()]
+        bodies = [self._said(snippet) for snippet in fresh]
         everything = texts + bodies
         for word in self._found(everything):
             name = self.name(len(self._texts))
             self._texts.append(word)
             everything = [text.replace(word, name) for text in everything] + [word]
+        if first == 0:
+            self._common = len(self._texts)
         made = dict(zip(kernels, everything, strict=False))
         own = everything[len(texts):]
         return {**made, **({'': BETWEEN.join([self.name(first), *own])} if own else {})}
@@ -49,9 +52,9 @@ class Words:
     def name(number: int) -> str:
         return chr(FIRST + number)
 
-    def _said(self, text: str, count: int) -> str:
-        """A text with the first `count` words in it."""
-        for number, word in enumerate(self._texts[:count]):
+    def _said(self, text: str) -> str:
+        """A text with the common words in it."""
+        for number, word in enumerate(self._texts[:self._common]):
             text = text.replace(word, self.name(number))
         return text
 

@@ -11,6 +11,7 @@ times stands there once (shader_words.py). Lines that begin with `$` are for bac
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import re
 import string
@@ -18,6 +19,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 
+from toolchain.parts import REGISTRY
 from toolchain.paths import BUILD, ROOT, SOURCE
 from toolchain.shader_words import Words
 from toolchain.stamp import when_changed
@@ -25,7 +27,7 @@ from toolchain.stamp import when_changed
 SOURCES = ROOT / 'wgsl'
 # The module of each part's kernels, and which these are; all others are in shaders.js.
 PARTS = {
-    'gpusessions': ['cached_append', 'cached_attend', 'cached_query', 'cached_step', 'draw', 'step_product'],
+    'gpusessions': ['cached_append', 'cached_attend', 'cached_query', 'cached_step', 'draw', 'penalize', 'step_product'],
     'gpusequences': ['arg', 'scan', 'topk'],
     'gpuvision': ['conv_direct'],
     'gpuquantized': ['matmul_blocks', 'matvec_blocks', 'matvec_words', 'pack_blocks', 'pack_bytes'],
@@ -177,7 +179,13 @@ def build_all() -> None:
     cache = BUILD / 'shaders.json'
     inputs = [*SOURCES.glob('**/*.wgsl'), *(SOURCE / 'backends' / 'webgpu').glob('**/*.py'), *(ROOT / 'toolchain' / name for name in ('shaders.py', 'shader_words.py'))]
     when_changed('shaders', inputs, [cache], lambda: cache.write_text(json.dumps(_modules())))
-    for part, text in json.loads(cache.read_text()).items():
+    texts = json.loads(cache.read_text())
+    # Of two releases that differ in kernels alone a page takes no part of one with the words of the other.
+    registry = BUILD / 'bundle' / REGISTRY
+    if registry.is_file():
+        digest = hashlib.sha256(cache.read_bytes()).hexdigest()[:4]
+        _write(registry, re.sub(r"build = '(\w{8})\w*'", rf"build = '\g<1>{digest}'", registry.read_text(encoding='utf-8')))
+    for part, text in texts.items():
         name = 'shaders.js' if part == 'webgpu' else f'shaders_{part.removeprefix("gpu")}.js'
         for form in ('js', f'parts/{part}'):
             _write(BUILD / form / 'edgeflow' / 'host' / name, text)

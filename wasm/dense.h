@@ -47,30 +47,25 @@ SIMD void wide_tile(const int integers, const char *a, size_t lda, const char *b
   UNROLL for (unsigned v = 0; v < VECTORS; v++) {
     sums[v][0] = sums[v][1] = wasm_v128_load((const int32_t *)start + v / 2 * start_panel + v % 2 * 4u);
   }
-#define WIDE_STEP(u)                                                                                   \
-  {                                                                                                    \
-    const v128_t x[] = {wasm_v128_load32_splat(row[0] + u * 4u), wasm_v128_load32_splat(row[1] + u * 4u)}; \
-    UNROLL for (unsigned v = 0; v < VECTORS; v++) {                                                    \
-      const v128_t y = wasm_v128_load(from[v / 2] + u * 32u + v % 2 * 16u);                            \
-      UNROLL for (unsigned r = 0; r < WIDE_ROWS; r++) {                                                \
-        sums[v][r] = integers ? wasm_i32x4_relaxed_dot_i8x16_i7x16_add(y, x[r], sums[v][r]) : madd(x[r], y, sums[v][r]); \
-        KEEP_VECTOR(sums[v][r]);                                                                       \
-      }                                                                                                \
-    }                                                                                                  \
-  }
 #pragma clang loop unroll(disable)
-  for (; steps >= 2; steps -= 2) {
-    UNROLL for (unsigned u = 0; u < 2; u++) WIDE_STEP(u)
+  for (; steps > 0; steps--) {
+    const v128_t x[] = {wasm_v128_load32_splat(row[0]), wasm_v128_load32_splat(row[1])};
+    UNROLL for (unsigned v = 0; v < VECTORS; v++) {
+      const v128_t y = wasm_v128_load(from[v / 2] + v % 2 * 16u);
+      UNROLL for (unsigned r = 0; r < WIDE_ROWS; r++) {
+        sums[v][r] = integers ? wasm_i32x4_relaxed_dot_i8x16_i7x16_add(y, x[r], sums[v][r]) : madd(x[r], y, sums[v][r]);
+        KEEP_VECTOR(sums[v][r]);
+      }
+    }
     UNROLL for (unsigned i = 0; i < WIDE_PANELS; i++) {
-      from[i] += 64;
+      from[i] += 32;
       KEEP(from[i]);
     }
     UNROLL for (unsigned r = 0; r < WIDE_ROWS; r++) {
-      row[r] += 8;
+      row[r] += 4;
       KEEP(row[r]);
     }
   }
-  if (steps) WIDE_STEP(0u)
   UNROLL for (unsigned v = 0; v < VECTORS; v++) {
     UNROLL for (unsigned r = 0; r < WIDE_ROWS; r++) wasm_v128_store((int32_t *)c + v / 2 * c_panel + r * ldc + v % 2 * 4u, sums[v][r]);
   }

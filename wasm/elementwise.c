@@ -271,21 +271,24 @@ SMALL static int map_i64(int op, int is_unsigned, const int64_t *x, int64_t *y, 
   return 0;
 }
 
-#define ROW_F32_UNARY(OP, VECTOR) \
-  case OP: \
-    for (; i + 4 <= n; i += 4) wasm_v128_store(y + i, VECTOR(wasm_v128_load(x + i))); \
-    break;
+#define VECTOR_F32(OP, VECTOR) \
+  case OP: v = VECTOR(v); break;
 
 // The cheap ones by vectors; returns how many elements are done.
 static int map_f32(int op, const float *x, float *y, int n) {
   int i = 0;
-  switch (op) {
-    ROW_F32_UNARY(ABS, wasm_f32x4_abs)
-    ROW_F32_UNARY(NEG, wasm_f32x4_neg)
-    ROW_F32_UNARY(SQRT, wasm_f32x4_sqrt)
-    ROW_F32_UNARY(CEIL, wasm_f32x4_ceil)
-    ROW_F32_UNARY(FLOOR, wasm_f32x4_floor)
-    ROW_F32_UNARY(ROUND, wasm_f32x4_nearest)
+  for (; i + 4 <= n; i += 4) {
+    v128_t v = wasm_v128_load(x + i);
+    switch (op) {
+      VECTOR_F32(ABS, wasm_f32x4_abs)
+      VECTOR_F32(NEG, wasm_f32x4_neg)
+      VECTOR_F32(SQRT, wasm_f32x4_sqrt)
+      VECTOR_F32(CEIL, wasm_f32x4_ceil)
+      VECTOR_F32(FLOOR, wasm_f32x4_floor)
+      VECTOR_F32(ROUND, wasm_f32x4_nearest)
+      default: return 0;
+    }
+    wasm_v128_store(y + i, v);
   }
   return i;
 }
@@ -345,17 +348,6 @@ KERNEL(cast) {
   return 0;
 }
 
-#define SELECT(T)                                                                      \
-  do {                                                                                 \
-    const uint8_t *c = (const uint8_t *)a[1] + w.offset[0];                            \
-    const T *x = (const T *)a[2] + w.offset[1], *y = (const T *)a[3] + w.offset[2];    \
-    T *z = (T *)a[4] + at;                                                             \
-    int i = sizeof(T) == 4 ? select_row(c, sc, (const uint32_t *)x, sx, (const uint32_t *)y, sy, (uint32_t *)z, n) : 0; \
-    _Pragma("clang loop vectorize(disable) unroll(disable)") for (; i < n; i++) z[i] = c[i * sc] ? x[i * sx] : y[i * sy];              \
-    at += n;                                                                           \
-  } while (walk_next(&w));                                                             \
-  return 0
-
 // z = c ? x : y by vectors where the strides allow it; returns how many of the n elements are done.
 static int select_row(const uint8_t *c, int sc, const uint32_t *x, int sx, const uint32_t *y, int sy, uint32_t *z, int n) {
   int i = 0;
@@ -370,17 +362,29 @@ static int select_row(const uint8_t *c, int sc, const uint32_t *x, int sx, const
 }
 
 KERNEL(where) {
-  int rank = a[5], at = 0;
+  const int size = a[0], rank = a[5];
+  int at = 0;
   const word *dims = a + 6, *strides = a + 6 + rank;
   Walk w;
   if (!walk_begin(&w, rank, dims, 3, strides)) return 0;
-  int n = dims[rank - 1], sc = strides[rank - 1], sx = strides[2 * rank - 1], sy = strides[3 * rank - 1];
-  switch (a[0]) {
-    case 1: SELECT(uint8_t);
-    case 2: SELECT(uint16_t);
-    case 4: SELECT(uint32_t);
-    default: SELECT(uint64_t);
-  }
+  const int n = dims[rank - 1], sc = strides[rank - 1], sx = strides[2 * rank - 1], sy = strides[3 * rank - 1];
+  do {
+    const uint8_t *c = (const uint8_t *)a[1] + w.offset[0];
+    const uint8_t *x = (const uint8_t *)a[2] + w.offset[1] * size, *y = (const uint8_t *)a[3] + w.offset[2] * size;
+    uint8_t *z = (uint8_t *)a[4] + at * size;
+    int i = size == 4 ? select_row(c, sc, (const uint32_t *)x, sx, (const uint32_t *)y, sy, (uint32_t *)z, n) : 0;
+    NO_VECTORS for (; i < n; i++) {
+      const uint8_t *from = c[i * sc] ? x + i * sx * size : y + i * sy * size;
+      switch (size) {
+        case 1: z[i] = *from; break;
+        case 2: ((uint16_t *)z)[i] = *(const uint16_t *)from; break;
+        case 4: ((uint32_t *)z)[i] = *(const uint32_t *)from; break;
+        default: ((uint64_t *)z)[i] = *(const uint64_t *)from;
+      }
+    }
+    at += n;
+  } while (walk_next(&w));
+  return 0;
 }
 
 END_SMALL_CODE

@@ -167,11 +167,9 @@ int k_pack_i8(const int32_t *a) {
   return 0;
 }
 
+// Four integers, to be narrowed with saturation.
 SIMD v128_t quantize(v128_t x, v128_t scales, v128_t zeros) {
-  x = wasm_f32x4_add(wasm_f32x4_nearest(wasm_f32x4_div(x, scales)), zeros);
-  x = wasm_i32x4_trunc_sat_f32x4(x);
-  x = wasm_i16x8_narrow_i32x4(x, x);
-  return wasm_u8x16_narrow_i16x8(x, x);
+  return wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_add(wasm_f32x4_nearest(wasm_f32x4_div(x, scales)), zeros));
 }
 
 // Scale and zero point from the range of X with 0 in it; a range of 0 gives scale 1 (as onnxruntime has it: the result is the same).
@@ -179,15 +177,20 @@ int k_quantize_dynamic(const int32_t *a) {
   const float *X = FLOATS(0);
   uint8_t *Y = BYTES(1);
   const int n = a[4];
-  v128_t low = splat(0), high = low;
+  v128_t least[4], most[4];
+  UNROLL for (unsigned j = 0; j < 4; j++) least[j] = most[j] = splat(0);
   int i = 0;
-  for (; i + 4 <= n; i += 4) {
-    const v128_t x = wasm_v128_load(X + i);
-    low = wasm_f32x4_pmin(low, x);
-    high = wasm_f32x4_pmax(high, x);
+  for (; i + 16 <= n; i += 16) {
+    UNROLL for (unsigned j = 0; j < 4; j++) {
+      const v128_t x = wasm_v128_load(X + i + 4u * j);
+      least[j] = wasm_f32x4_pmin(least[j], x);
+      most[j] = wasm_f32x4_pmax(most[j], x);
+    }
   }
-  if (i < n) {
-    const v128_t x = load_part(X + i, n - i);
+  v128_t low = wasm_f32x4_pmin(wasm_f32x4_pmin(least[0], least[1]), wasm_f32x4_pmin(least[2], least[3]));
+  v128_t high = wasm_f32x4_pmax(wasm_f32x4_pmax(most[0], most[1]), wasm_f32x4_pmax(most[2], most[3]));
+  for (; i < n; i += 4) {
+    const v128_t x = load_some(X + i, n - i);
     low = wasm_f32x4_pmin(low, x);
     high = wasm_f32x4_pmax(high, x);
   }
@@ -204,13 +207,16 @@ int k_quantize_dynamic(const int32_t *a) {
   FLOATS(2)[0] = scale;
   BYTES(3)[0] = (uint8_t)zero;
   const v128_t scales = splat(scale), zeros = splat(zero);
-  for (i = 0; i + 4 <= n; i += 4) {
-    const v128_t x = quantize(wasm_v128_load(X + i), scales, zeros);
-    wasm_v128_store32_lane(Y + i, x, 0);
+  for (i = 0; i + 16 <= n; i += 16) {
+    v128_t x[4];
+    UNROLL for (unsigned j = 0; j < 4; j++) x[j] = quantize(wasm_v128_load(X + i + 4u * j), scales, zeros);
+    wasm_v128_store(Y + i, wasm_u8x16_narrow_i16x8(wasm_i16x8_narrow_i32x4(x[0], x[1]), wasm_i16x8_narrow_i32x4(x[2], x[3])));
   }
-  if (i < n) {
-    const uint32_t four = (uint32_t)wasm_i32x4_extract_lane(quantize(load_part(X + i, n - i), scales, zeros), 0);
-    FEW for (int j = 0; j < n - i; j++) Y[i + j] = (uint8_t)(four >> (8 * j));
+  for (; i < n; i += 4) {
+    v128_t x = quantize(load_some(X + i, n - i), scales, zeros);
+    x = wasm_i16x8_narrow_i32x4(x, x);
+    const uint32_t four = (uint32_t)wasm_i32x4_extract_lane(wasm_u8x16_narrow_i16x8(x, x), 0);
+    FEW for (int j = 0; j < min_int(4, n - i); j++) Y[i + j] = (uint8_t)(four >> (8 * j));
   }
   return 0;
 }

@@ -4,41 +4,41 @@
 
 enum { R_SUM, R_MEAN, R_MAX, R_MIN, R_PROD, R_L1, R_L2, R_SUM_SQUARE, R_LOG_SUM, R_LOG_SUM_EXP };
 
-#define FOLD(EXPRESSION)                 \
-  for (int i = 0; i < n; i++) {          \
-    s = step ? acc[i] : s;               \
-    v = x[i];                            \
-    s = (EXPRESSION);                    \
-    if (step) acc[i] = s;                \
-  }                                      \
+// In one loop around the cases: short.
+#define FOLD(EXPRESSION) \
+  s = (EXPRESSION);      \
   break
 
 // Fold n values into one accumulator (step 0) or into n (step 1). Eight sums at a time, so that they are both fast and exact.
 static void fold_f64(int op, double *acc, const double *x, int n, int step, const double *shift) {
-  double s = acc[0], v;
-  switch (op) {
-    case R_MAX: FOLD(v > s || v != v ? v : s);
-    case R_MIN: FOLD(v < s || v != v ? v : s);
-    case R_PROD: FOLD(s * v);
-    case R_L1: FOLD(s + __builtin_fabs(v));
-    case R_L2: case R_SUM_SQUARE: FOLD(s + v * v);
-    case R_LOG_SUM_EXP: FOLD(s + exp_f64(v - shift[step ? i : 0]));
-    default: {
-      int i = 0;
-      if (!step) {
-        v128_t p = wasm_f64x2_splat(0), q = p;
+  double s = acc[0];
+  int i = 0;
+  const int sums = op <= R_MEAN || op == R_LOG_SUM;
+  if (sums && step) {
+    for (; i < n; i++) acc[i] += x[i];
+  } else if (sums) {
+    v128_t p = wasm_f64x2_splat(0), q = p;
 #pragma clang loop unroll_count(4)
-        for (; i + 4 <= n; i += 4) {
-          p = wasm_f64x2_add(p, wasm_v128_load(x + i));
-          q = wasm_f64x2_add(q, wasm_v128_load(x + i + 2));
-        }
-        p = wasm_f64x2_add(p, q);
-        s += wasm_f64x2_extract_lane(p, 0) + wasm_f64x2_extract_lane(p, 1);
-        for (; i < n; i++) s += x[i];
-      } else {
-        for (; i < n; i++) acc[i] += x[i];
-      }
+    for (; i + 4 <= n; i += 4) {
+      p = wasm_f64x2_add(p, wasm_v128_load(x + i));
+      q = wasm_f64x2_add(q, wasm_v128_load(x + i + 2));
     }
+    p = wasm_f64x2_add(p, q);
+    s += wasm_f64x2_extract_lane(p, 0) + wasm_f64x2_extract_lane(p, 1);
+  }
+  _Pragma("clang loop unroll(disable) vectorize(disable)") for (; i < n; i++) {
+    const double v = x[i];
+    if (step) s = acc[i];
+    switch (op) {
+      case R_MAX: FOLD(v > s || v != v ? v : s);
+      case R_MIN: FOLD(v < s || v != v ? v : s);
+      case R_PROD: FOLD(s * v);
+      case R_L1: FOLD(s + __builtin_fabs(v));
+      case R_L2: case R_SUM_SQUARE: FOLD(s + v * v);
+      case R_LOG_SUM_EXP: FOLD(s + exp_f64(v - shift[step ? i : 0]));
+      default: FOLD(s + v);
+    }
+    if (step) acc[i] = s;
   }
   if (!step) acc[0] = s;
 }
@@ -46,15 +46,20 @@ static void fold_f64(int op, double *acc, const double *x, int n, int step, cons
 SMALL_CODE
 
 static void fold_i64(int op, int is_unsigned, int64_t *acc, const int64_t *x, int n, int step) {
-  int64_t s = acc[0], v;
-  int64_t flip = is_unsigned ? INT64_MIN : 0;
-  switch (op) {
-    case R_MAX: FOLD((v ^ flip) > (s ^ flip) ? v : s);
-    case R_MIN: FOLD((v ^ flip) < (s ^ flip) ? v : s);
-    case R_PROD: FOLD((int64_t)((uint64_t)s * (uint64_t)v));
-    case R_L1: FOLD((int64_t)((uint64_t)s + (uint64_t)(v < 0 && !is_unsigned ? -(uint64_t)v : (uint64_t)v)));
-    case R_L2: case R_SUM_SQUARE: FOLD((int64_t)((uint64_t)s + (uint64_t)v * (uint64_t)v));
-    default: FOLD((int64_t)((uint64_t)s + (uint64_t)v));
+  int64_t s = acc[0];
+  const int64_t flip = is_unsigned ? INT64_MIN : 0;
+  _Pragma("clang loop unroll(disable) vectorize(disable)") for (int i = 0; i < n; i++) {
+    const int64_t v = x[i];
+    if (step) s = acc[i];
+    switch (op) {
+      case R_MAX: FOLD((v ^ flip) > (s ^ flip) ? v : s);
+      case R_MIN: FOLD((v ^ flip) < (s ^ flip) ? v : s);
+      case R_PROD: FOLD((int64_t)((uint64_t)s * (uint64_t)v));
+      case R_L1: FOLD((int64_t)((uint64_t)s + (uint64_t)(v < 0 && !is_unsigned ? -(uint64_t)v : (uint64_t)v)));
+      case R_L2: case R_SUM_SQUARE: FOLD((int64_t)((uint64_t)s + (uint64_t)v * (uint64_t)v));
+      default: FOLD((int64_t)((uint64_t)s + (uint64_t)v));
+    }
+    if (step) acc[i] = s;
   }
   if (!step) acc[0] = s;
 }

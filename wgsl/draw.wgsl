@@ -15,6 +15,8 @@ struct Params { units: u32, bits: u32, none0: u32, none1: u32, roots: array<vec4
 var<workgroup> low: array<atomic<u32>, 256>;
 var<workgroup> high: array<atomic<u32>, 256>;
 var<workgroup> some: array<vec2u, 16>;
+// As in the parameters, where many threads cannot read different ones at once.
+var<workgroup> roots: array<u32, 64>;
 // Distances and tokens.
 var<workgroup> list: array<vec2u, MOST>;
 var<workgroup> counter: atomic<u32>;
@@ -33,12 +35,7 @@ fn added(a: vec2u, b: vec2u) -> vec2u {
   return vec2u(sum, a.y + b.y + more(sum, a.x));
 }
 fn less(a: vec2u, b: vec2u) -> bool { return (a.y < b.y) | ((a.y == b.y) & (a.x < b.x)); }
-fn upper(a: u32, b: u32) -> u32 {
-  let c = (a & 0xffffu) * (b & 0xffffu);
-  let d = (a >> 16u) * (b & 0xffffu) + (c >> 16u);
-  let e = (a & 0xffffu) * (b >> 16u) + (d & 0xffffu);
-  return (a >> 16u) * (b >> 16u) + (d >> 16u) + (e >> 16u);
-}
+// include snippets/upper.wgsl
 // a * b / 2^32.
 fn share(a: vec2u, b: u32) -> vec2u { return added(vec2u(a.y * b, upper(a.y, b)), vec2u(upper(a.x, b), 0u)); }
 
@@ -49,6 +46,11 @@ fn fixed(v: f32) -> u32 {
   let m = (bits & 0x7fffffu) | 0x800000u;
   let n = select(select(m << u32(e & 31), 0u, e > 31), m >> u32(min(-e, 31)), e < 0);
   return select(n, 0u - n, bits > 0x7fffffffu);
+}
+
+// How far apart logits are at most whose distance is no larger, as far as floats tell.
+fn reached(distance: u32) -> f32 {
+  return min(reach, (f32(distance) + 2.0) * bitcast<f32>(u32(127 - bitcast<i32>(asked[row])) << 23u) * 1.00001);
 }
 
 fn distance_of(v: f32) -> u32 {
@@ -62,7 +64,7 @@ fn weight_of(distance: u32) -> vec2u {
   let whole = upper(distance, scale);
   let f = (whole << 7u) | ((distance * scale) >> 25u);
   let r = f << 6u;
-  let root = p.roots[f >> 28u][(f >> 26u) & 3u];
+  let root = roots[f >> 26u];
   let m = root - upper(root, upper(r, 46516320u - upper(r, 251896u - upper(r, 909u))));
   let e = whole >> 25u;
   return select(vec2u(m >> ((e - 13u) & 31u), 0u), vec2u(m << ((13u - e) & 31u), m >> ((19u + e) & 31u)), e < 13u);
@@ -70,7 +72,8 @@ fn weight_of(distance: u32) -> vec2u {
 
 @compute @workgroup_size(GROUP)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32) {
-  row = group.x * 7u;
+  row = group.x * 14u;
+  if (local < 64u) { roots[local] = p.roots[local / 4u][local % 4u]; }
   let start = group.x * p.units;
   if (local == 0u) { atomicStore(&counter, 0u); }
   workgroupBarrier();
@@ -96,7 +99,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   var unit = vec4f();
   var short = false;
   for (var stage = 0u; stage < 3u; stage++) {
-    let wish = asked[group.x * 7u + 3u + stage];
+    let wish = asked[group.x * 14u + 3u + stage];
     if (stage < 2u && wish == 0u) { continue; }
     if (stage == 2u) { limit = min(limit, asked[row + 6u]); }
     var known = 0u;
@@ -119,8 +122,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       for (; i < end; i += GROUP) {
         if (!short) { unit = vec4f(x[start + i]); }
         for (var c = 0u; c < select(WIDTH, 1u, short); c++) {
-          var one = vec2u(distance_of(unit[c]), i * WIDTH + c);
-          if (short) { one = list[i]; }
+          var one = vec2u();
+          if (short) {
+            one = list[i];
+          } else if (top - unit[c] > reach) {
+            continue;
+          } else {
+            one = vec2u(distance_of(unit[c]), i * WIDTH + c);
+          }
           let key = select(one.x, one.y, stage == 2u) >> shift;
           if ((one.x <= limit) & (key >> width == known)) {
             var sum = vec2u(1u, 0u);
@@ -166,11 +175,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
       if (stage < 2u && first && !short) {
         // All that may stay.
         let most = min(limit, ((known + 1u) << shift) - 1u);
+        reach = reached(most);
         if (local == 0u) { atomicStore(&counter, 0u); }
         workgroupBarrier();
         for (var i = local; i < p.units; i += GROUP) {
           unit = vec4f(x[start + i]);
           for (var c = 0u; c < WIDTH; c++) {
+            if (top - unit[c] > reach) { continue; }
             let distance = distance_of(unit[c]);
             if (distance <= most) {
               let at = atomicAdd(&counter, 1u);
@@ -189,6 +200,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     }
     if (stage < 2u) {
       limit = min(limit, ((known + 1u) << shift) - 1u);
+      reach = reached(limit);
     }
     token = known;
   }

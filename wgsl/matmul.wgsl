@@ -49,7 +49,12 @@ $}
 $for q $NA {
     tile_a[t + #qu * THREADS] = a#q;
 $}
-$PLACE
+$for q $PLACED {
+    tile_b[t + #qu * THREADS] = b#q;
+$}
+$for e $FOURS {
+    place_four(t, mat4x4f(b0, b1, b2, b3));
+$}
     workgroupBarrier();
 $for q $NA {
     a#q = fetch_a(start.x, m, k + $BKu, t + #qu * THREADS);

@@ -8,7 +8,7 @@ fn codes(w: u32, four: u32) -> vec4f { return $CODES; }
 @compute @workgroup_size($LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) t: u32, @builtin(subgroup_invocation_id) lane: u32, @builtin(subgroup_size) size: u32) {
   let n = group.x * 4u;
-  let row = group.y * p.a_row;
+  let row = group.y * $A_ROW;
   var c = vec4f();
 $LOOP
 $TURNS

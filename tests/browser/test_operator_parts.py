@@ -6,6 +6,7 @@ import base64
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from playwright.sync_api import Browser, Page
 
@@ -79,15 +80,33 @@ def test_on_the_gpu_a_model_fetches_what_its_operators_need(page: Page, server: 
     assert fetched(server, before) & GPU_PARTS == parts
 
 
-def test_the_first_bytes_of_a_model_tell_which_part_to_fetch(page: Page, server: Server) -> None:
-    # Of the whole file nothing ever comes, so that only its head can have told.
+def test_a_decoder_fetches_what_sessions_need_while_it_loads(page: Page, server: Server) -> None:
     before = len(server.site.log)
-    head = (MODELS / 'resnet-mini/onnx/model.onnx').read_bytes()[:4096]
-    code = page.evaluate("""async model => {
+    page.evaluate("""async url => {
       const { loadModel } = await import('/dist/edgeflow.js');
-      return loadModel(Uint8Array.from(atob(model), c => c.charCodeAt(0)), { device: 'webgpu' }).then(() => 'no error', error => error.code);
-    }""", base64.b64encode(head).decode())
-    assert code == 'invalid-model'
+      globalThis.kept = await loadModel(url, { device: 'webgpu' });
+    }""", server.url('/models/smollm2-mini/onnx/model.onnx'))
+    for _ in range(100):
+        if 'edgeflow-gpusessions.js' in fetched(server, before):
+            break
+        page.wait_for_timeout(50)
+    assert {'edgeflow-gpusessions.js', 'edgeflow-gpusequences.js'} <= fetched(server, before)
+
+
+def test_the_first_bytes_of_a_model_tell_which_part_to_fetch(page: Page, server: Server) -> None:
+    # Its weights are not to be had, so that it never comes to looking at its graph: only the head can have told.
+    before = len(server.site.log)
+    model = onnx.load(MODELS / 'resnet-mini/onnx/model.onnx')
+    onnx.external_data_helper.convert_model_to_external_data(model, location='nowhere.bin', size_threshold=64)
+    for tensor in onnx.external_data_helper._get_all_tensors(model):
+        if onnx.external_data_helper.uses_external_data(tensor):
+            tensor.ClearField('raw_data')
+    page.route('**/headed/model.onnx', lambda route: route.fulfill(body=model.SerializeToString(), content_type='application/octet-stream'))
+    code = page.evaluate("""async url => {
+      const { loadModel } = await import('/dist/edgeflow.js');
+      return loadModel(url, { device: 'webgpu' }).then(() => 'no error', error => error.code);
+    }""", server.url('/headed/model.onnx'))
+    assert code in ('http', 'file-missing')
     for _ in range(100):
         if fetched(server, before) & GPU_PARTS:
             break

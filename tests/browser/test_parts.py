@@ -38,7 +38,7 @@ def test_only_pages_that_generate_fetch_what_generates(page: Page, server: Serve
     }}""")
     assert text.startswith('Once')
     # The page's own, and its worker's, which chooses the tokens (a cache may answer the second).
-    assert set(parts_of(server, before)) == {'text', 'helpers', 'engine', 'generation'}
+    assert set(parts_of(server, before)) == {'text', 'helpers', 'engine', 'generation', 'logits'}
 
 
 @pytest.mark.parametrize(('device', 'part'), [('wasm', 'helpers'), ('webgpu', 'webgpu'), (['webnn', 'wasm'], 'devices')])

@@ -138,7 +138,7 @@ async def test_packed_weights_take_the_place_of_plain_ones() -> None:
 def test_the_head_of_the_model_is_told_once_it_is_here() -> None:
     heads: list[bytes] = []
     preparation = Preparation(lambda data: data.cast('B').__setitem__(0, 0))
-    preparation.on_head = lambda head: heads.append(bytes(head))
+    preparation.on_head.append(lambda head: heads.append(bytes(head)))
     preparation.receive('one.bin', 0, memoryview(bytearray(b'weights')), 7)
     preparation.receive(MODEL, 3, memoryview(bytearray(b'rest')), 7)
     assert heads == []

@@ -136,6 +136,14 @@ def test_casts(name: str) -> None:
         np.testing.assert_array_equal(y, (x.astype(np.int64) if name in ('uint8', 'int8') else x).astype(name))
 
 
+def test_a_cast_to_float16_keeps_its_digits() -> None:
+    x = np.array([1 / 3, -1e5, 65504, 65519.9, -65520, 2049, 2051, 0.1, 3e-5, 6.1e-5, 8.9e-8, -1e-9, np.nan, np.inf, 0], np.float32)
+    with np.errstate(over='ignore'):
+        for given in [x, np.array([2049, -4099, 7])]:
+            [y] = run_node('Cast', [given], {'to': 10})
+            np.testing.assert_array_equal(y, given.astype(np.float16).astype(np.float32))
+
+
 @settings(max_examples=30, deadline=None)
 @given(shape=st.lists(st.integers(0, 5), min_size=1, max_size=4), data=st.data())
 def test_transpose_and_slice(shape: list[int], data: st.DataObject) -> None:

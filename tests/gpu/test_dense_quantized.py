@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
+from edgeflow.backends.webgpu import lower_quantized
 from tests.gpu.driver import NotTaken, gpu, run_node
 from tests.gpu.test_dense import filled, hardware
 from tests.kernels.test_dense_quantized import run_contrib
@@ -50,7 +51,7 @@ def check_nbits(m: int, n: int, k: int, block: int, bits: int, zeros: str, bias:
     np.testing.assert_allclose(y, expected, rtol=1e-3, atol=1e-3)
 
 
-NBITS = [(1, 8, 64, 32, 4, ''), (1, 9, 2304, 32, 4, 'codes'), (3, 8, 4096, 128, 4, ''), (1, 4, 20480, 32, 4, ''), (1, 37, 96, 32, 4, 'codes'), (1, 20, 256, 16, 4, 'floats'), (1, 24, 100, 32, 4, 'codes'), (1, 16, 128, 128, 8, ''), (1, 9, 64, 32, 8, 'codes'), (1, 8, 112, 32, 4, ''), (2, 12, 2048, 32, 4, 'codes'),
+NBITS = [(1, 8, 64, 32, 4, ''), (1, 9, 2304, 32, 4, 'codes'), (3, 8, 4096, 128, 4, ''), (1, 4, 20480, 32, 4, ''), (1, 4, 36864, 32, 4, ''), (1, 37, 96, 32, 4, 'codes'), (1, 20, 256, 16, 4, 'floats'), (1, 24, 100, 32, 4, 'codes'), (1, 16, 128, 128, 8, ''), (1, 9, 64, 32, 8, 'codes'), (1, 8, 112, 32, 4, ''), (2, 12, 2048, 32, 4, 'codes'),
          (3, 16, 64, 32, 4, 'codes'), (20, 40, 96, 32, 4, ''), (33, 130, 70, 16, 8, 'floats')]
 
 
@@ -65,7 +66,14 @@ def test_weights_in_blocks_as_on_a_real_gpu(m: int, n: int, k: int, block: int, 
     check_nbits(m, n, k, block, bits, zeros, bias=n % 2 == 1)
 
 
-ROUNDED = [(9, 8, 64, 32, ''), (37, 68, 96, 32, 'codes'), (150, 70, 128, 64, ''), (9, 12, 70, 32, 'codes'), (16, 4, 100, 128, 'codes'), (700, 1300, 64, 32, '')]
+ROUNDED = [(9, 8, 64, 32, ''), (37, 68, 96, 32, 'codes'), (150, 70, 128, 64, ''), (9, 12, 76, 32, 'codes'), (16, 4, 100, 128, 'codes'), (1030, 1030, 64, 32, '')]
+
+
+@pytest.mark.usefixtures('hardware')
+def test_rows_whose_last_turn_would_have_little_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    # More threads than this adapter has are as good as fewer.
+    monkeypatch.setattr(lower_quantized, 'WIDE_LANES', 192)
+    check_nbits(2, 9, 11008, 32, 4, 'codes')
 
 
 @pytest.mark.parametrize(('m', 'n', 'k', 'block', 'zeros'), ROUNDED)

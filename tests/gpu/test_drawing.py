@@ -14,7 +14,8 @@ from edgeflow.backends.generation import Draw
 from edgeflow.backends.webgpu import drawing
 from edgeflow.errors import EdgeflowError
 from edgeflow.text.generation_options import generation_options
-from edgeflow.text.sampling import candidates, drawn
+from edgeflow.text.processors import processed
+from edgeflow.text.sampling import Sampler, candidates, drawn
 from tests.gpu.driver import run_node
 
 drawing.install_drawing()
@@ -29,9 +30,12 @@ def threads(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-def on_gpu(logits: np.ndarray, draws: list[Draw]) -> list[int]:
-    words = np.array([drawing.draw_words(draw) for draw in draws], np.uint32)
-    [tokens] = run_node(drawing.DRAW, [logits.reshape(len(draws), 1, -1), words])
+def on_gpu(logits: np.ndarray, draws: list[Draw], last: list[int] | None = None) -> list[int]:
+    """last: the token of each row that was drawn before."""
+    given = [np.array(feed.data).reshape(feed.shape) for feed in drawing.draw_feeds(draws).values()]
+    ids = np.full((len(draws), 3), 5, np.int64)
+    ids[:, -1] = 0 if last is None else last
+    [tokens] = run_node(drawing.DRAW, [logits.reshape(len(draws), 1, -1), *given, ids])
     return [int(token) for token in tokens.reshape(-1)]
 
 
@@ -41,7 +45,11 @@ def on_cpu(logits: np.ndarray, draw: Draw) -> int:
 
 
 def check(logits: np.ndarray, draws: list[Draw]) -> None:
-    for row, draw, token in zip(logits, draws, on_gpu(logits, draws), strict=True):
+    check_tokens(logits, draws, on_gpu(logits, draws))
+
+
+def check_tokens(logits: np.ndarray, draws: list[Draw], tokens: list[int]) -> None:
+    for row, draw, token in zip(logits, draws, tokens, strict=True):
         if token != on_cpu(row, draw):
             assert any(token in near(row, draw, p, m) for p in (0, NEAR, -NEAR) for m in (0, NEAR, -NEAR)), (draw, token, on_cpu(row, draw))
 
@@ -81,6 +89,38 @@ def test_of_large_vocabularies_tokens_are_the_very_same(n: int, spread: float) -
         draws = [Draw(0.9, top_k, top_p, min_p, unit) for unit in units]
         logits = normal((4, n), spread, top_k)
         assert on_gpu(logits, draws) == [on_cpu(row, draw) for row, draw in zip(logits, draws, strict=True)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    n=st.sampled_from([7, 64, 500, 4096]), seed=st.integers(0, 10**6), repetition=st.sampled_from([1.0, 1.1, 1.3, 0.8, 3.0]), presence=st.sampled_from([0.0, 0.5, -1.0]),
+    frequency=st.sampled_from([0.0, 0.25]), length=st.sampled_from([0, 1, 30, 400]), later=st.sampled_from([0, 1]), top_k=st.sampled_from([0, 5]),
+)
+def test_penalties_are_those_of_the_cpu(
+    n: int, seed: int, repetition: float, presence: float, frequency: float, length: int, later: int, top_k: int,
+) -> None:
+    source = np.random.default_rng(seed)
+    logits = normal((3, n), 3.0, seed)
+    options = generation_options({}, top_k=top_k, seed=1, repetition_penalty=repetition, presence_penalty=presence, frequency_penalty=frequency)
+    draws: list[Draw] = []
+    last: list[int] = []
+    changed: list[np.ndarray] = []
+    for row in logits:
+        # Likely and unlikely tokens are among those that were seen.
+        likely = np.argsort(row)[[-1, -2, 0]].tolist()
+        sampler = Sampler(options, [*source.integers(0, n, length).tolist(), likely[1]])
+        for token in [*source.integers(0, n, length // 2).tolist(), likely[2]]:
+            sampler.repeat(token)
+        last.append(int(source.choice([likely[0], likely[2], source.integers(0, n)])))
+        if later == 0:
+            sampler.repeat(last[-1])
+        draw = sampler.draw(later)
+        assert draw is not None and draw.later == later
+        draws.append(replace(draw, seen=set(draw.seen), counts=dict(draw.counts), unit=float(source.random())))
+        if later == 1:
+            sampler.repeat(last[-1])
+        changed.append(processed(row, sampler.history, options))
+    check_tokens(np.array(changed), draws, on_gpu(logits, draws, last))
 
 
 def test_frequencies_are_those_of_the_softmax() -> None:

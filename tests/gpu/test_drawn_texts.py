@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from edgeflow.backends.webgpu import ahead
 from edgeflow.backends.webgpu.executable import GpuExecutable
 from edgeflow.errors import EdgeflowError
 from edgeflow.pipelines.pipeline import pipeline
@@ -18,6 +19,7 @@ from tests.engine.cases import MODELS
 PROMPT = 'Once upon a time there was'
 SETTINGS: list[dict[str, object]] = [
     {'temperature': 0.8, 'top_k': 50, 'top_p': 0.9}, {'temperature': 1.3}, {'top_p': 0.95, 'min_p': 0.02}, {'top_k': 5, 'min_new_tokens': 4, 'eos_token_id': 3},
+    {'top_k': 40, 'repetition_penalty': 1.3}, {'temperature': 1.1, 'presence_penalty': 0.5, 'frequency_penalty': 0.3},
 ]
 
 
@@ -79,6 +81,14 @@ async def test_each_step_is_submitted_before_its_token_is_known(generator: TextG
     assert wanted == ['#drawn', '#drawn', '#drawn', *['#drawn+'] * 10]
 
 
+async def test_steps_that_cannot_be_submitted_ahead(generator: TextGenerationPipeline, wanted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = await ids_of(generator, top_k=20, max_new_tokens=8)
+    monkeypatch.setattr(ahead, 'step_commands', lambda machine, plan, chained: None)
+    wanted.clear()
+    assert await ids_of(generator, top_k=20, max_new_tokens=8) == expected
+    assert '#drawn+' not in wanted and wanted.count('#drawn') == 9
+
+
 async def test_rows_that_step_together(generator: TextGenerationPipeline, wanted: list[str]) -> None:
     rows = await ids_of(generator, [PROMPT, 'Another text'], top_k=30, num_return_sequences=2)
     assert len({tuple(row) for row in rows}) == 4
@@ -86,7 +96,7 @@ async def test_rows_that_step_together(generator: TextGenerationPipeline, wanted
     assert rows == await chosen_here(generator, [PROMPT, 'Another text'], top_k=30, num_return_sequences=2)
 
 
-@pytest.mark.parametrize('options', [{'repetition_penalty': 1.2}, {'typical_p': 0.5}, {'logprobs': 1}, {'no_repeat_ngram_size': 2}], ids=str)
+@pytest.mark.parametrize('options', [{'logit_bias': {7: 1.5}}, {'typical_p': 0.5}, {'logprobs': 1}, {'no_repeat_ngram_size': 2}], ids=str)
 async def test_what_has_to_see_logits_sees_them(generator: TextGenerationPipeline, wanted: list[str], options: dict[str, object]) -> None:
     await ids_of(generator, temperature=0.9, max_new_tokens=4, **options)
     assert not any('#drawn' in outputs for outputs in wanted)

@@ -9,6 +9,7 @@ import pytest
 from edgeflow.backends.webgpu import lowerings, rare, sequences, vision
 from edgeflow.backends.webgpu.lower_quantized import QUANTIZED_LOWERINGS
 from edgeflow.backends.webgpu.lowerings import OTHERS, expect_lowerings, install_lowerings
+from edgeflow.host.gpu import ops_named
 from edgeflow.ir.graph import Graph, Node
 
 TABLES = [
@@ -65,3 +66,7 @@ def test_the_first_bytes_of_a_file_tell_what_to_expect(monkeypatch: pytest.Monke
     assert record.asked == []
     asyncio.run(expect_lowerings(memoryview(node + b'\x0a\x01x\x12\x01y\x1a\x01n"\x0dMatMulInteger*\x00')))
     assert record.asked == [2]
+
+
+def test_a_past_of_keys_and_values_is_told_too() -> None:
+    assert ops_named(memoryview(b'\x0a\x19past_key_values.0.key"\x06Concat*')) == ['past_key_values', 'Concat']

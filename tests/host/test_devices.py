@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -225,6 +227,22 @@ async def test_a_device_that_failed_is_not_tried_at_the_next_visit(slow_wasm: Pl
     next_visit()
     loads = slow_wasm.loads
     assert [await device_of('fastest'), slow_wasm.loads] == ['wasm', loads]
+
+
+async def test_bytes_that_are_gone_say_nothing_of_a_device(slow_wasm: Played) -> None:
+    slow_wasm.device = 'webgpu'
+    for kept in (False, True):
+        data = memoryview(Path(MODEL).read_bytes())
+        model = await load_model(data, device='fastest')
+        if not kept:
+            del data
+            gc.collect()
+        first = model.device
+        await states(model)
+        assert model.device == ('webgpu' if kept else first)
+        model.dispose()
+        next_visit()
+        assert len(await tried.trial_keys('bytes')) == int(kept)
 
 
 async def test_wrong_numbers_are_noticed(played: Played) -> None:

@@ -78,9 +78,10 @@ def test_gemm_blocks_large_dims(variant: str, m: int, n: int, k: int) -> None:
 
 
 @few
-@given(m=st.integers(4, 70), n=st.integers(1, 80), k=st.integers(1, 1100), name=st.sampled_from(['none', 'gelu']), alpha=st.sampled_from([1.0, 0.25]), seed=seeds)
+@given(m=st.integers(4, 70), n=st.integers(1, 80), k=st.integers(1, 600), name=st.sampled_from(['none', 'gelu']), alpha=st.sampled_from([1.0, 0.25]), seed=seeds)
 def test_a_row_does_not_depend_on_the_tile_it_is_in(variant: str, m: int, n: int, k: int, name: str, alpha: float, seed: int) -> None:
-    if variant == 'simd':  # whose tiles of 2 rows have two sums for each element
+    # All rows are in one block. A tile of 2 rows, which only the simple binary makes of the rest, has two sums for each element.
+    if variant == 'simd':
         m -= m % 4
     rng = np.random.default_rng(seed)
     a, b, bias = floats(rng, m, k), floats(rng, k, n), floats(rng, n)

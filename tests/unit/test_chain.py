@@ -201,4 +201,6 @@ def test_small_models_stay_on_wasm() -> None:
     minilm = [1.4e9, 90e6, 400.0]
     assert by_cost(['webgpu', 'wasm'], small, HERE) == ['wasm', 'webgpu']
     assert by_cost(['webgpu', 'wasm'], minilm, HERE) == ['webgpu', 'wasm']
+    # A token of SmolLM2-135M: many nodes, most of which are fused.
+    assert by_cost(['webgpu', 'wasm'], [212e6, 180e6, 7360.0], HERE) == ['webgpu', 'wasm']
     assert cost('wasm', minilm, HERE) < cost('wasm', minilm, Machine('', False, [], {}, [], 1, ''))

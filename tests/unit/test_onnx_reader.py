@@ -7,7 +7,7 @@ from edgeflow.host.platform import bytes_of, utf8_encode
 from edgeflow.host.port import Bytes
 from edgeflow.ir.elements import elements
 from edgeflow.ir.printer import print_graph
-from edgeflow.onnx.reader import external_files, read_model
+from edgeflow.onnx.reader import external_files, read_head, read_model
 
 
 def listed(data: Bytes) -> list[int]:
@@ -152,6 +152,27 @@ def test_a_file_that_is_cut_off() -> None:
         assert error.value.code == 'invalid-model'
     with pytest.raises(EdgeflowError, match='no opset in'):
         read_model(whole[:len(whole) - 4], None)
+
+
+def test_nodes_are_read_before_the_rest_is_here() -> None:
+    constant = part(5, text(1, 'value') + [160, 1, 4] + part(5, tensor('', 1, [1, 3], [0, 0, 128, 63, 0, 0, 0, 64, 0, 0, 0, 192])))
+    nodes = node('Constant', [], ['w'], constant) + node('Add', ['x', 'w'], ['h'], []) + node('Neg', ['h'], ['y'], [])
+    data = model(nodes + text(2, 'main') + info(11, 'x') + info(12, 'y'))
+    expected = print_graph(read_model(data, None).graph)
+    counts: set[int] = set()
+    for end in range(len(data) + 1):
+        head = read_head(data[:end])
+        counts.add(len(head.nodes))
+        assert print_graph(read_model(data, None, head).graph) == expected
+    assert counts == {0, 1, 2, 3}
+
+
+def test_a_beginning_that_is_none_is_left_to_who_reads_the_whole() -> None:
+    far = part(5, text(1, 'value') + [160, 1, 4] + part(5, [16, 1, 112, 1] + part(13, text(1, 'location') + text(2, 'far'))))
+    head = read_head(model(node('Neg', ['x'], ['h'], []) + node('Constant', [], ['w'], far)))
+    assert [node.op for node in head.nodes] == ['Neg']
+    for data in [[], [255, 255, 255], [56, 1], [0]]:
+        assert len(read_head(bytes_of(data)).nodes) == 0
 
 
 def test_nodes_out_of_order_are_sorted() -> None:

@@ -88,7 +88,7 @@ def test_a_token_drawn_elsewhere_takes_the_number_that_choose_would_have_taken()
 
 def test_what_looks_at_logits_is_not_drawn_elsewhere() -> None:
     for options in [
-        generation_options({}), generation_options({}, typical_p=0.9), generation_options({}, top_k=3, repetition_penalty=1.1),
+        generation_options({}), generation_options({}, typical_p=0.9), generation_options({}, top_k=3, no_repeat_ngram_size=2),
         generation_options({}, top_k=3, logprobs=0), generation_options({}, top_k=3, min_new_tokens=2, eos_token_id=4), generation_options({}, top_k=3, logit_bias={'3': 1}),
     ]:
         assert Sampler(options, [1, 2]).draw(0) is None

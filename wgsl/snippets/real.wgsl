@@ -20,6 +20,14 @@ fn most(x: F, y: F) -> F { return select(select(y, x, x > y), x, is_nan(x)); }
 // A compiler may make min and max, which lose NaN, of the inner two.
 fn limit(x: F, low: F, high: F) -> F { return select(select(select(x, low, x < low), high, x > high), x, is_nan(x)); }
 
+// The nearest float16, half to even; the builtin may cut digits off. Below 2^-13 they are multiples of 2^-24.
+fn half_of(x: F) -> F {
+  let u = bitcast<U>(x);
+  let normal = bitcast<F>((u + U(4095u) + ((u >> U(13u)) & U(1u))) & U(0xffffe000u));
+  let y = select(normal, round(x * 16777216.0) / 16777216.0, abs(x) < F(0.0001));
+  return select(select(y, bitcast<F>((u & U(0x80000000u)) | U(0x7f800000u)), abs(y) > F(65504.0)), x, is_nan(x));
+}
+
 // x * P(x^2) / Q(x^2), as in wasm/simd_math.h; 3.7e-7. NaN stays, as limit() lets it.
 fn erf(x: F) -> F {
   let a = limit(x, F(-3.939), F(3.939));

@@ -1,5 +1,8 @@
 const THREADS = $WXu * $WYu;
-$SHARED
+$for e $SLICED {
+const MADE = THREADS * $TMu * $TNu;
+var<workgroup> part: array<$ACC, MADE * $KSu>;
+$}
 
 @compute @workgroup_size($SIZE)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
@@ -39,5 +42,31 @@ $}
 $}
 $}
   }
-$END
+$for e $ALONE {
+  var made: array<$ACC, $TM * $TN>;
+$for i $TM {
+$for j $TN {
+  made[#i * $TN + #j] = c#i_#j;
+$}
+$}
+  for (var o = 0u; o < $TMu * $TNu; o++) { store(start.z, m + o / $TNu, n + o % $TNu * $WXu * 4u, made[o]); }
+$}
+$for e $SLICED {
+  let t = local.y * $WXu + x;
+$for i $TM {
+$for j $TN {
+  part[slice * MADE + (#iu * $TNu + #ju) * THREADS + t] = c#i_#j;
+$}
+$}
+  workgroupBarrier();
+  for (var o = slice * THREADS + t; o < MADE; o += THREADS * $KSu) {
+    var v = $ACC();
+$for z $KS {
+    v += part[#zu * MADE + o];
+$}
+    let q = o % THREADS;
+    let at = o / THREADS;
+    store(start.z, (group.y * $WYu + q / $WXu) * $TMu + at / $TNu, $BASE + ((group.x * $TNu + at % $TNu) * $WXu + q % $WXu) * 4u, v);
+  }
+$}
 }

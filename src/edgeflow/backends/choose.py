@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
+from edgeflow.backends.ahead import start_ahead
 from edgeflow.backends.generation import GeneratingExecutable
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.tried import trial_keys
 from edgeflow.backends.wasm.kernels import Image, Preparation
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import accelerators, start_task
+from edgeflow.host.platform import accelerators
 from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Graph
 from edgeflow.options import check_choice
@@ -63,29 +64,23 @@ async def candidates(device: str, model: str = '') -> list[str]:
 async def fetch_backend(device: str, shares: int, preparation: Preparation) -> None:
     """Fetch what runs a model on choose_device()'s `device`, or divides its plans among `shares` threads, beside its files, which come to `preparation`.
 
-    A failure is not raised here but by load_executable(), which meets it again.
+    For start_ahead(): load_executable() meets what fails.
     """
-    try:
-        if device.startswith('webgpu'):
-            preparation.on_head = lambda head: start_task(lambda: _expect(head))
-            from edgeflow.backends.webgpu.executable import load_webgpu  # noqa: F401
-        elif device.startswith('webnn'):
-            from edgeflow.backends.webnn.executable import load_webnn  # noqa: F401
-        elif shares > 1:
-            from edgeflow.backends.wasm.shares import share_groups  # noqa: F401
-        else:
-            from edgeflow.backends.wasm.executable import load_wasm  # noqa: F401
-    except EdgeflowError:
-        return
+    if device.startswith('webgpu'):
+        preparation.on_head.append(lambda head: start_ahead(lambda: _expect(head)))
+        from edgeflow.backends.webgpu.executable import load_webgpu  # noqa: F401
+    elif device.startswith('webnn'):
+        from edgeflow.backends.webnn.executable import load_webnn  # noqa: F401
+    elif shares > 1:
+        from edgeflow.backends.wasm.shares import share_groups  # noqa: F401
+    else:
+        from edgeflow.backends.wasm.executable import load_wasm  # noqa: F401
 
 
 async def _expect(head: Bytes) -> None:
     """Fetch what the GPU needs for the operators that a model's head names."""
-    try:
-        from edgeflow.backends.webgpu.lowerings import expect_lowerings
-        await expect_lowerings(head)
-    except EdgeflowError:
-        return
+    from edgeflow.backends.webgpu.lowerings import expect_lowerings
+    await expect_lowerings(head)
 
 
 async def load_executable(graph: Graph, device: str, rests: Rests, shares: int = 1, image: Image | None = None) -> GeneratingExecutable:

@@ -31,13 +31,23 @@ class NextToken:
 
 @dataclass(frozen=True)
 class Draw:
-    """How a token is drawn from its logits as they are, by whoever can; as generation_options() has them. unit: a random number of [0, 1)."""
+    """How a token is drawn from its logits, by whoever can; as generation_options() has it. unit: a random number of [0, 1).
+
+    repetition, presence, frequency: penalties of tokens: those of `seen`, and those made, with how often, of `counts`. later: so many that come before it
+    are not among them yet.
+    """
 
     temperature: float
     top_k: int
     top_p: float
     min_p: float
     unit: float
+    repetition: float = 1.0
+    presence: float = 0.0
+    frequency: float = 0.0
+    seen: set[int] = field(default_factory=set)
+    counts: dict[int, int] = field(default_factory=dict)
+    later: int = 0
 
 
 class Chooser(Protocol):

@@ -25,6 +25,8 @@ const LIMITS = [
 const SCOPES = ['out-of-memory', 'validation', 'internal'];
 const TYPES = { u: 'uniform', r: 'read-only-storage', w: 'storage' };
 const MOST_SPARE = 4;
+// So many of many commands are submitted before the others are recorded.
+const FIRST = 16, MANY = 64;
 const kernels = new Map(), words = [];
 
 const know = more => {
@@ -160,6 +162,10 @@ class Device {
   async run(commands, reads) {
     const total = reads.reduce((sum, piece) => sum + piece.size, 0);
     this.watch();
+    if (commands.length > MANY) {
+      this.submit(commands.slice(0, FIRST));
+      commands = commands.slice(FIRST);
+    }
     const encoder = this.encode(commands);
     let staging = null, mapped = null, at = 0;
     if (total) {
@@ -242,9 +248,9 @@ def shader_source(name: str) -> str:
 
 
 def ops_named(head: Bytes) -> list[str]:
-    """The operators of the nodes (NodeProto.op_type) in the first bytes of an ONNX file, and perhaps a few names more."""
+    """The operators of the nodes (NodeProto.op_type) in the first bytes of an ONNX file, perhaps a few names more, and 'past_key_values' if that is there."""
     __pragma__('js', r'''
-    return [...new TextDecoder('latin1').decode(head).matchAll(/"([\x02-\x3f])(?=(\w+))/g)].map(([, size, name]) => name.slice(0, size.charCodeAt()));
+    return [...new TextDecoder('latin1').decode(head).matchAll(/"([\x02-\x3f])(?=(\w+))|past_key_values/g)].map(([all, size, name]) => size ? name.slice(0, size.charCodeAt()) : all);
     ''')
 
 

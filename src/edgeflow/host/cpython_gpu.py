@@ -234,9 +234,9 @@ WIDE: dict[str, Any] = {
 
 
 def ops_named(head: memoryview) -> list[str]:
-    """The operators of the nodes (NodeProto.op_type) in the first bytes of an ONNX file, and perhaps a few names more."""
-    found = re.finditer(r'"([\x02-\x3f])(?=(\w+))', bytes(head).decode('latin1'), re.ASCII)
-    return [match[2][:ord(match[1])] for match in found]
+    """The operators of the nodes (NodeProto.op_type) in the first bytes of an ONNX file, perhaps a few names more, and 'past_key_values' if that is there."""
+    found = re.finditer(r'"([\x02-\x3f])(?=(\w+))|past_key_values', bytes(head).decode('latin1'), re.ASCII)
+    return [match[2][:ord(match[1])] if match[1] else match[0] for match in found]
 
 
 def narrowed(dtype: str, data: memoryview) -> memoryview | None:

@@ -334,7 +334,7 @@ class _SqliteStore:
             )
         await self._run(work)
 
-    async def fetch(self, url: str, headers: dict[str, str], signal: AbortSignal | None, cache: str) -> None:
+    async def fetch(self, url: str, headers: dict[str, str], signal: port.AbortSignal | None, cache: str) -> None:
         return None
 
     async def delete(self, key: str) -> None:

@@ -46,10 +46,21 @@ def plain_domain(domain: str) -> str:
     return '' if domain == 'ai.onnx' else domain
 
 
-def read_graph(reader: WireReader, context: Context) -> Graph:
-    """A graph. Inputs that have an initializer are constants here, no inputs (as IR version 3 lists them)."""
+@dataclass(frozen=True)
+class Head:
+    """Nodes with which a graph begins, and how many of its bytes they are."""
+
+    nodes: list[Node]
+    size: int
+
+
+def read_graph(reader: WireReader, context: Context, head: Head | None = None) -> Graph:
+    """A graph. Inputs that have an initializer are constants here, no inputs (as IR version 3 lists them). head: what was read of it before."""
     name: str = ''
     nodes: list[Node] = []
+    if head is not None:
+        nodes = head.nodes
+        reader.position += head.size
     inputs: list[ValueInfo] = []
     outputs: list[ValueInfo] = []
     initializers: dict[str, TensorData] = {}

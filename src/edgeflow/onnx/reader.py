@@ -7,21 +7,40 @@ from __future__ import annotations
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import Bytes
-from edgeflow.ir.graph import Graph
+from edgeflow.ir.graph import Graph, Node
 from edgeflow.ir.order import sort_nodes
 from edgeflow.onnx import records
-from edgeflow.onnx.graphs import Context, plain_domain, read_graph, read_opset
+from edgeflow.onnx.graphs import Context, Head, plain_domain, read_graph, read_node, read_opset
 from edgeflow.onnx.records import FunctionBody, Model
 from edgeflow.onnx.tensors import EXTERNAL, External, external_location, read_entry, read_parts
-from edgeflow.onnx.wire import LENGTH, WireReader, invalid
+from edgeflow.onnx.wire import LENGTH, MAX_EXACT, WireReader, invalid
 
 MAX_IR_VERSION = 14
 # From here on a model must say its opsets (onnx.proto, ModelProto.opset_import).
 IR_WITH_OPSETS = 3
 
 
-def read_model(data: Bytes, external: External | None = None) -> Model:
-    """The model in `data`.
+def read_head(data: Bytes) -> Head:
+    """The nodes at the beginning of a model of which `data` is the beginning. Whoever reads the whole meets its errors."""
+    nodes: list[Node] = []
+    size: int = 0
+    try:
+        reader = WireReader(data, 0, MAX_EXACT, 0)
+        while reader.next_field() != records.MODEL_GRAPH:
+            reader.skip()
+        body: WireReader = reader.message()
+        start: int = body.position
+        while body.next_field() == records.GRAPH_NODE and body.stop <= len(data):
+            nodes.append(read_node(body.message(), Context(None)))
+            size = body.position - start
+    except Exception:
+        # The bytes end, or are no model, or what they name is elsewhere.
+        return Head(nodes, size)
+    return Head(nodes, size)
+
+
+def read_model(data: Bytes, external: External | None = None, head: Head | None = None) -> Model:
+    """The model in `data`. head: what read_head() gave for it.
 
     external: gives the bytes of a file that lies beside the model, or raises EdgeflowError 'file-missing'
     (external_files tells which files these are). Errors: invalid-model, invalid-graph, unsupported-op, file-missing.
@@ -61,7 +80,7 @@ def read_model(data: Bytes, external: External | None = None) -> Model:
         raise EdgeflowError(
             'invalid-model', f'IR version {ir_version}; expected 1 to {MAX_IR_VERSION}', {'got': ir_version},
         )
-    graph: Graph = read_graph(body, Context(external))
+    graph: Graph = read_graph(body, Context(external), head)
     if len(opsets) == 0 and ir_version >= IR_WITH_OPSETS:
         # The field comes after the graph: the file may be cut off.
         raise invalid(f'no opset in {len(data)} bytes', reader.position)
@@ -91,58 +110,35 @@ def read_signature(reader: WireReader) -> FunctionBody:
             reader.skip()
 
 
+# By kind of message: the fields that lead to tensors, and what they hold.
+PATHS: dict[str, dict[int, str]] = {
+    'model': {records.MODEL_GRAPH: 'graph', records.MODEL_FUNCTION: 'function'},
+    'graph': {records.GRAPH_INITIALIZER: 'tensor', records.GRAPH_NODE: 'node'},
+    'function': {records.FUNCTION_NODE: 'node'},
+    'node': {records.NODE_ATTRIBUTE: 'attribute'},
+    'attribute': {records.ATTRIBUTE_TENSOR: 'tensor', records.ATTRIBUTE_GRAPH: 'graph'},
+}
+
+
 def external_files(data: Bytes) -> list[str]:
     """The files beside the model that hold its external data, each once, in the order of their first use."""
     found: list[str] = []
-    reader = WireReader(data, 0, len(data), 0)
-    while True:
-        number: int = reader.next_field()
-        if number == 0:
-            return found
-        if number == records.MODEL_GRAPH and reader.wire == LENGTH:
-            _scan_graph(reader.message(), found)
-        elif number == records.MODEL_FUNCTION and reader.wire == LENGTH:
-            _scan_nodes(reader.message(), records.FUNCTION_NODE, found)
-        else:
-            reader.skip()
+    _scan(WireReader(data, 0, len(data), 0), 'model', found)
+    return found
 
 
-def _scan_graph(reader: WireReader, found: list[str]) -> None:
+def _scan(reader: WireReader, kind: str, found: list[str]) -> None:
+    """Look into a message."""
+    if kind == 'tensor':
+        _scan_tensor(reader, found)
+        return
+    fields: dict[int, str] = PATHS[kind]
     while True:
         number: int = reader.next_field()
         if number == 0:
             return
-        if number == records.GRAPH_INITIALIZER and reader.wire == LENGTH:
-            _scan_tensor(reader.message(), found)
-        elif number == records.GRAPH_NODE and reader.wire == LENGTH:
-            _scan_nodes(reader.message(), records.NODE_ATTRIBUTE, found)
-        else:
-            reader.skip()
-
-
-def _scan_nodes(reader: WireReader, inner: int, found: list[str]) -> None:
-    """Look into field `inner` of a message: the nodes of a function, or the attributes of a node."""
-    while True:
-        number: int = reader.next_field()
-        if number == 0:
-            return
-        if number != inner or reader.wire != LENGTH:
-            reader.skip()
-        elif inner == records.FUNCTION_NODE:
-            _scan_nodes(reader.message(), records.NODE_ATTRIBUTE, found)
-        else:
-            _scan_attribute(reader.message(), found)
-
-
-def _scan_attribute(reader: WireReader, found: list[str]) -> None:
-    while True:
-        number: int = reader.next_field()
-        if number == 0:
-            return
-        if number == records.ATTRIBUTE_TENSOR and reader.wire == LENGTH:
-            _scan_tensor(reader.message(), found)
-        elif number == records.ATTRIBUTE_GRAPH and reader.wire == LENGTH:
-            _scan_graph(reader.message(), found)
+        if number in fields and reader.wire == LENGTH:
+            _scan(reader.message(), fields[number], found)
         else:
             reader.skip()
 

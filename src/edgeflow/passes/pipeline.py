@@ -71,8 +71,9 @@ class PassRun:
             part.outer = self.graph
         self.tables = [shapes_of(part, self.opset) for part in self.parts]
 
-    def run_one(self, name: str, run: Pass) -> bool:
-        """Run one pass. An error says which passes had already run."""
+    def run_one(self, one: tuple[str, Pass]) -> bool:
+        """Run one pass, with its name. An error says which passes had already run."""
+        name, run = one
         changed: bool = False
         try:
             for i in range(len(self.parts)):
@@ -103,32 +104,32 @@ def run_passes(graph: Graph, after: Callable[[str], None] | None = None) -> bool
 def pass_steps(graph: Graph, after: Callable[[str], None] | None = None) -> Iterator[bool]:
     """run_passes() with a halt after each pass, which gives whether it changed anything."""
     passes = PassRun(graph, after)
-    yield passes.run_one(FIRST[0][0], FIRST[0][1])
+    yield passes.run_one(FIRST[0])
     if graph.opsets.get('', NUMPY_BROADCASTING) < NUMPY_BROADCASTING:
         return
-    yield passes.run_one(MERGE[0], MERGE[1])
+    yield passes.run_one(MERGE)
     for one in _simplified(passes):
         yield one
-    while passes.run_one(INLINING[0], INLINING[1]):
+    while passes.run_one(INLINING):
         yield True
         passes.find_shapes()
-        for name, run in FIRST:
-            passes.run_one(name, run)
+        for step in FIRST:
+            passes.run_one(step)
         for one in _simplified(passes):
             yield one
     changed: bool = False
-    for name, run in ATTENTION:
-        changed = passes.run_one(name, run)
+    for step in ATTENTION:
+        changed = passes.run_one(step)
         yield changed
     if changed:
         for one in _simplified(passes):
             yield one
-    for name, run in FUSIONS:
-        yield passes.run_one(name, run)
+    for step in FUSIONS:
+        yield passes.run_one(step)
 
 
 def _simplified(passes: PassRun) -> Iterator[bool]:
     """What the shapes as they are known now allow."""
     passes.find_shapes()
-    for name, run in SIMPLIFICATIONS:
-        yield passes.run_one(name, run)
+    for step in SIMPLIFICATIONS:
+        yield passes.run_one(step)

@@ -134,10 +134,10 @@ async def load_parts(
             await load_onnx(repository, parts.config, file, dtype, device, subfolder, place, progress, controller.signal)
             return
         loaded = await gather([
-            load_config(repository, progress, controller.signal),
             load_onnx(repository, {}, file, dtype, device, subfolder, place, progress, controller.signal),
+            load_config(repository, progress, controller.signal),
         ])
-        parts.config = loaded[0]
+        parts.config = loaded[1]
 
     async def fetch_again(other: Place) -> None:
         await load_onnx(repository, parts.config, file, dtype, device, subfolder, other, Progress(None), None)
@@ -192,7 +192,8 @@ async def load_parts(
             controller.abort()
 
     try:
-        await gather([place.prepare(repository.address('')), load_all()])
+        # What takes longest is asked for first.
+        await gather([load_all(), place.prepare(repository.address(''))])
     finally:
         stop_listening()
     if len(failures) == 0 and signal_aborted(signal):

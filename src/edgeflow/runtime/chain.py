@@ -172,14 +172,16 @@ class Chain:
                 # The device that they are on may be left.
                 while self._running > 0:
                     await self._ended.result()
-                await self._measure_all(model, measured)
-                await due.remember([self.device, *self._rest], self._devices)
+                if await self._measure_all(model, measured):
+                    await due.remember([self.device, *self._rest], self._devices)
             finally:
                 self._trying = None
                 trying.resolve(None)
 
-    async def _measure_all(self, model: Model, measured: Callable[[GeneratingExecutable], Awaitable[float]]) -> None:
+    async def _measure_all(self, model: Model, measured: Callable[[GeneratingExecutable], Awaitable[float]]) -> bool:
+        """Whether every device was there to be tried: not if the caller's bytes are gone, of which the model would be loaded there."""
         times: dict[str, float] = {}
+        whole = True
 
         async def measure_current() -> None:
             times[self.device] = await measured(await model.ready())
@@ -198,6 +200,8 @@ class Chain:
                     raise
                 self._rest.remove(device)
                 self._tell(device, error)
+                # A worker that is really lost has a reason.
+                whole = whole and not (isinstance(error, EdgeflowError) and error.code == 'worker-lost' and 'reason' not in error.details)
                 continue
             if times[device] < times[self.device]:
                 model.adopt(made, device)
@@ -206,6 +210,7 @@ class Chain:
             else:
                 made.dispose()
         self._rest = sorted(self._rest, key=lambda device: times[device])
+        return whole
 
 
 async def open_chain(devices: list[str], place: Place, name: str, open_on: Open) -> Chain:

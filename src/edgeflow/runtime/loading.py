@@ -35,7 +35,9 @@ async def read_graph(files: ModelFiles) -> Graph:
         found = model if location == MODEL else files.pieces(location)
         return found if len(found.parts) > 1 or found.memory is not None else found.parts[0]
 
-    read = read_model(skeleton_of(files), find)
+    head = files.head
+    files.head = None
+    read = read_model(skeleton_of(files), find, head)
     if len(read.functions) > 0:
         from edgeflow.onnx.functions import expand_functions
         expand_functions(read, skeleton_of(files), find)

@@ -1,6 +1,6 @@
 """What a page and its workers say to each other: dicts of plain values, which structured clone carries as they are.
 
-The page says: start, piece, stored, reset, external, work, load, run, describe, cancel, dispose; link, help and unlink, of a worker that takes
+The page says: start, piece, stored, reset, external, work, load, run, describe, cancel, withdraw, dispose; link, help and unlink, of a worker that takes
 shares of another's runs. The worker says: ready, settled (its end will be noticed), spent (memory of a piece, to be used again), answer, failure. `call` numbers a question and its
 answer. Numbers of tensors travel as bytes; memory that the sender does not need any more is moved, the rest is copied.
 """

@@ -14,19 +14,21 @@ from edgeflow.host.platform import gather, native_mapping, new_abort_controller,
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch, Deferred
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.options import check_choice, nearest, public
+from edgeflow.runtime.ahead import Ahead
 from edgeflow.runtime.batching import Batching
 from edgeflow.runtime.exchange import bring_feeds, dispose_all, given_value, nested_feed, tensor_feed
 from edgeflow.runtime.generation import Generation, GenerationSession
 from edgeflow.runtime.memory import ModelEntry, Resource, with_room
 from edgeflow.runtime.opening import MODEL, ModelFiles, Opened
 from edgeflow.runtime.page import page_scheduler
-from edgeflow.runtime.proxy import Place
+from edgeflow.runtime.proxy import Place, RemoteExecutable
 from edgeflow.runtime.requests import RunRequest
 from edgeflow.runtime.scheduler_records import Batcher
 from edgeflow.runtime.scheduler_task import RunContext
 from edgeflow.runtime.tensor import Tensor, describe
 
 if TYPE_CHECKING:
+    from edgeflow.runtime.ahead import Ahead
     from edgeflow.runtime.chain import Chain
 
 
@@ -167,7 +169,8 @@ class Model(Resource):
         try:
             if self._batcher is None:
                 task = scheduler.schedule(
-                    self.id, lambda context: work(request, context), priority=asked.priority, signal=asked.signal, deadline=asked.deadline)
+                    self.id, lambda context: work(request, context), priority=asked.priority, signal=asked.signal, deadline=asked.deadline,
+                    ahead=lambda: self._send_ahead(request))
             else:
                 task = scheduler.schedule_batch(self.id, request, priority=asked.priority, signal=asked.signal, deadline=asked.deadline)
             results = cast('dict[str, Feed]', await task.result())
@@ -252,7 +255,23 @@ class Model(Resource):
         pauses = executable.lane == HERE or request.pauses
         control.keeps = request.keeps
         await bring_feeds(request.feeds, executable.place)
-        return await executable.run(request.feeds, request.outputs, control if pauses else None, request.give and self._chain is None, control.spare_slots)
+        give = request.give and self._chain is None
+        if len(request.sent) > 0 and isinstance(executable, RemoteExecutable):
+            return await executable.run(request.feeds, request.outputs, control if pauses else None, give, control.spare_slots, request.sent[0])
+        return await executable.run(request.feeds, request.outputs, control if pauses else None, give, control.spare_slots)
+
+    def _send_ahead(self, request: RunRequest) -> Callable[[], None] | None:
+        """Send a run that is next to its worker, if it has one that takes runs one by one; what takes it back."""
+        executable = self._executable
+        given_up = request.give or request.keeps or self._chain is not None
+        if given_up or not isinstance(executable, RemoteExecutable) or executable.flights > 1 or executable.lost():
+            return None
+        for feed in request.feeds.values():
+            if feed.held is not None:
+                return None
+        sent: Ahead = executable.ahead(request.feeds, request.outputs, request.pauses)
+        request.sent.append(sent)
+        return sent.take_back
 
     async def _ready(self, control: RunControl | None) -> GeneratingExecutable:
         """The executable, loaded again if it was lost or has given up its memory."""

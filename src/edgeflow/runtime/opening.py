@@ -11,6 +11,7 @@ from edgeflow.backends.wasm.kernels import Image, file_size
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Graph, ValueInfo
+from edgeflow.onnx.graphs import Head
 from edgeflow.onnx.pieces import Pieces
 
 # The .onnx file among the files of a model; the others have the locations that it gives.
@@ -51,6 +52,8 @@ class ModelFiles:
         # As loading.read_graph() gives it: estimating what a model costs reads it before loading does.
         self.graph: Graph | None = None
         self.image: Image | None = None
+        # What was read of the .onnx file before all of it came.
+        self.head: Head | None = None
         self.on_invalid: Callable[[], Awaitable[None]] | None = None
         self.size: int = 0
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+from edgeflow.backends.contract import RunControl
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import new_channel, new_deferred, part_addresses, reuse_memory_of
@@ -48,6 +49,9 @@ class PoolWorker:
         self._version: str = version
         self._calls: dict[int, Call] = {}
         self._numbers: int = 0
+        # How many runs it works on, and what sends the one behind them.
+        self._working: int = 0
+        self._follower: Callable[[], None] | None = None
         self._ready: Deferred = new_deferred()
         self._has_kernels: bool = False
         self._linked: list[PoolWorker] = []
@@ -130,11 +134,36 @@ class PoolWorker:
         self._spent = new_deferred()
         spent.resolve(None)
 
-    def cancel(self, call: Call) -> None:
+    async def work_on(self, call: Call, control: RunControl | None) -> dict[str, object]:
+        """The answer to a question that the worker is working on, which `control` may cancel."""
+        if control is not None:
+            control.on_cancel(lambda: self.cancel(call))
+        self._working = self._working + 1
+        follower = self._follower
+        self._follower = None
+        if follower is not None:
+            follower()
+        try:
+            return await call.answer()
+        finally:
+            self._working = self._working - 1
+
+    def follow(self, send: Callable[[], None]) -> None:
+        """Have a run sent that comes next: now, if the worker is at work, else as soon as it is."""
+        if self._working > 0:
+            send()
+        else:
+            self._follower = send
+
+    def cancel(self, call: Call, kind: str = 'cancel') -> None:
         """The answer to a question is not wanted any more: the worker may end it with 'aborted'."""
-        parcel = Parcel('cancel')
+        parcel = Parcel(kind)
         parcel.fields['call'] = call.number
         self.tell(parcel)
+
+    def withdraw(self, call: Call) -> None:
+        """As cancel(), unless the worker has begun."""
+        self.cancel(call, 'withdraw')
 
     def lose(self, reason: str) -> None:
         """The worker is gone, or is ended here: what it was working on fails."""

@@ -13,6 +13,7 @@ from edgeflow.backends.wasm.kernels import kernel_module
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import forget_spare_memory, gather, new_deferred, now, on_abort, pause, signal_aborted, watch_collection
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch, Deferred
+from edgeflow.runtime.ahead import Ahead
 from edgeflow.runtime.decoding import RemoteDecoder
 from edgeflow.runtime.messages import Parcel, read_feeds, read_infos, read_memory, read_placement
 from edgeflow.runtime.opening import ModelFiles, Opened
@@ -61,25 +62,16 @@ class RemoteExecutable:
 
     async def run(
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
-        spare: Callable[[], int] | None = None,
+        spare: Callable[[], int] | None = None, sent: Ahead | None = None,
     ) -> dict[str, Feed]:
+        """sent: what ahead() gave for this run, if it was called."""
         worker = self._living().worker
-        helpers: list[object] = []
-        if spare is not None and self._runs_worth_help >= RUNS_BEFORE_HELP and spare() > 0:
-            # Those who ask for several runs at once get to ask for the others: they may need the cores.
-            await pause()
-            for helper in take_helpers(worker, spare()):
-                helper.give_kernels(await kernel_module())
-                worker.link(helper)
-                helpers.append(helper.number)
-        parcel = Parcel('run')
-        parcel.fields['outputs'] = outputs
-        parcel.fields['helpers'] = helpers
-        parcel.fields['cancellable'] = control is not None
-        parcel.fields['keeps'] = control is not None and control.keeps
-        parcel.add_feeds(feeds, give)
         began = now()
-        answer = await self._ask(parcel, control)
+        answer: dict[str, object] | None = None
+        if sent is not None and sent.worker is worker:
+            answer = await sent.answer(control)
+        if answer is None:
+            answer = await self._ask_run(worker, feeds, outputs, control, give, spare)
         if answer['divisible'] and (self._runs_worth_help > 0 or now() - began >= LONG_RUN_MS):
             self._runs_worth_help = self._runs_worth_help + 1
         self._memory = read_memory(answer['memory'])
@@ -90,6 +82,29 @@ class RemoteExecutable:
             from edgeflow.runtime.resident import held_there
             held_there(results, answer, self._living())
         return results
+
+    def ahead(self, feeds: dict[str, Feed], outputs: list[str], cancellable: bool) -> Ahead:
+        """Send a run that is to come next, so that the worker begins it by itself."""
+        tenancy = self._living()
+        parcel = run_parcel(feeds, outputs, [], cancellable, False)
+        parcel.fields['number'] = tenancy.number
+        parcel.fields['timed'] = False
+        return Ahead(tenancy.worker, parcel)
+
+    async def _ask_run(
+        self, worker: PoolWorker, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None, give: bool, spare: Callable[[], int] | None,
+    ) -> dict[str, object]:
+        helpers: list[object] = []
+        if spare is not None and self._runs_worth_help >= RUNS_BEFORE_HELP and spare() > 0:
+            # Those who ask for several runs at once get to ask for the others: they may need the cores.
+            await pause()
+            for helper in take_helpers(worker, spare()):
+                helper.give_kernels(await kernel_module())
+                worker.link(helper)
+                helpers.append(helper.number)
+        parcel = run_parcel(feeds, outputs, helpers, control is not None, give)
+        parcel.fields['keeps'] = control is not None and control.keeps
+        return await self._ask(parcel, control)
 
     async def decoder(self) -> Decoder:
         from edgeflow.runtime.decoding import RemoteDecoder
@@ -104,10 +119,7 @@ class RemoteExecutable:
         parcel.fields['number'] = tenancy.number
         times = None if control is None else control.times
         parcel.fields['timed'] = times is not None
-        call = worker.ask(parcel)
-        if control is not None:
-            control.on_cancel(lambda: worker.cancel(call))
-        answer = await call.answer()
+        answer = await worker.work_on(worker.ask(parcel), control)
         if times is not None:
             times.extend([KernelTime(row[0], row[1], row[2], row[3]) for row in cast('list[list]', answer['times'])])
         return answer
@@ -152,6 +164,17 @@ class RemoteExecutable:
         if self._tenancy is None:
             raise EdgeflowError('disposed', 'expected a living model; this one was disposed', {})
         return self._tenancy
+
+
+def run_parcel(feeds: dict[str, Feed], outputs: list[str], helpers: list[object], cancellable: bool, give: bool) -> Parcel:
+    """The question for a run."""
+    parcel = Parcel('run')
+    parcel.fields['outputs'] = outputs
+    parcel.fields['helpers'] = helpers
+    parcel.fields['cancellable'] = cancellable
+    parcel.fields['keeps'] = False
+    parcel.add_feeds(feeds, give)
+    return parcel
 
 
 def end_tenancy(tenancy: Tenancy) -> None:

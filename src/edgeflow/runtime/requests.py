@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgeflow.backends.contract import Feed
+from edgeflow.runtime.ahead import Ahead
 from edgeflow.runtime.scheduler_task import RunContext
 
 
@@ -14,7 +15,7 @@ class RunRequest:
     """One run of a model, or several that were merged.
 
     work: does it. pauses: whether it lets go of its thread now and then. give: the memory of the feeds is given up.
-    keeps: outputs that a GPU has made stay there.
+    keeps: outputs that a GPU has made stay there. sent: the run, if it was sent to its worker before its turn.
     """
 
     work: Callable[[RunRequest, RunContext], Awaitable[dict[str, Feed]]]
@@ -23,3 +24,4 @@ class RunRequest:
     pauses: bool
     give: bool
     keeps: bool
+    sent: list[Ahead] = field(default_factory=list)

@@ -67,15 +67,20 @@ class Scheduler:
     def schedule(
         self, model_id: str, run: Callable[[RunContext], Awaitable[object]], *, priority: Priority = 'normal',
         signal: AbortSignal | None = None, deadline: float | None = None, discard: Callable[[object], None] | None = None,
+        ahead: Callable[[], Callable[[], None] | None] | None = None,
     ) -> Task:
         """Let `run` do a model's work as soon as it is its turn, which may be at once.
 
         signal: an AbortSignal that cancels the task. deadline: the time of the clock (ms) by which the task must have ended;
         None: `timeout` of the options after now. discard: is given a result that came though the task was cancelled, to free it.
+        ahead: called while the task waits, once it is sure to be next in its full lane: hands it over to where it will run, so that it can begin
+        there the moment the lane is free, and gives what takes it back; that is called if the task is not next any more, for whatever reason.
         EdgeflowError: 'closed', 'disposed' (a model that is being removed), 'invalid-argument' (priority).
         """
         model = self._enter(model_id)
-        return self._submit(Job(self._new_task(model, priority), model, run, discard), signal, deadline)
+        job = Job(self._new_task(model, priority), model, run, discard)
+        job.ahead = ahead
+        return self._submit(job, signal, deadline)
 
     def schedule_batch(
         self, model_id: str, request: object, *, priority: Priority = 'normal', signal: AbortSignal | None = None, deadline: float | None = None,
@@ -210,6 +215,7 @@ class Scheduler:
                     continue
                 self._ledger.deliver()
                 self._begin_work()
+            self._hand_over()
         finally:
             self._advancing = False
         self._turns.set_alarm(self._wake)
@@ -242,6 +248,12 @@ class Scheduler:
         self._turns.refresh(lane)
         self._starting.append(run)
         return True
+
+    def _hand_over(self) -> None:
+        """Where a lane's next job is sure to follow what runs there, hand it over; with an idle slot it might get that one's help instead."""
+        busy = len(self._runs) >= self.options.max_concurrent and not self._turns.waiting()
+        for run in self._runs.values():
+            run.lane.hand_over(busy)
 
     def _begin_work(self) -> None:
         starting = self._starting

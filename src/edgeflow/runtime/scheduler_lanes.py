@@ -50,6 +50,9 @@ class Job:
         self.place: Entry = Entry(self)
         self.alarm: Entry = Entry(self)
         self.stop_listening: Callable[[], None] | None = None
+        # Hands it over before it starts; then, what takes it back.
+        self.ahead: Callable[[], Callable[[], None] | None] | None = None
+        self.take_back: Callable[[], None] | None = None
         self.run: Run | None = None
         self.reason: EdgeflowError | None = None
 
@@ -82,6 +85,7 @@ class Lane:
         self.alarm: Entry = Entry(self)
         self._queue: Heap = Heap()
         self._alike: dict[str, int] = {}
+        self._handed: Job | None = None
 
     def add(self, job: Job) -> None:
         """Let a job wait at its place."""
@@ -99,6 +103,30 @@ class Lane:
                 self._alike[alike] = left
             else:
                 del self._alike[alike]
+
+        if self._handed is job:
+            self._recall()
+
+    def hand_over(self, sure: bool) -> None:
+        """If the lane is full and it is sure what will follow, hand that over, each job once; take back what was handed over and will not."""
+        job = self.first() if sure and self.running >= self.limit else None
+        if self._handed is not None and self._handed is not job:
+            self._recall()
+        if job is not None and job.ahead is not None:
+            ahead = job.ahead
+            job.ahead = None
+            self._handed = job
+
+            def hand() -> None:
+                job.take_back = ahead()
+
+            call_safely(hand, 'handing a task over')
+
+    def _recall(self) -> None:
+        job = self._handed
+        self._handed = None
+        if job is not None and job.take_back is not None:
+            job.take_back()
 
     def first(self) -> Job | None:
         """The job that is next, which stays."""
@@ -132,6 +160,8 @@ class Lane:
             job = self.first()
             if job is None or (len(taken) > 0 and not can_merge(taken[0], job)):
                 break
+            if self._handed is job:
+                self._handed = None
             self.remove(job)
             taken.append(job)
         return taken

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
+from edgeflow.backends.ahead import start_ahead
 from edgeflow.backends.choose import fetch_backend
 from edgeflow.backends.contract import HelperLink, KernelTime, Placement
 from edgeflow.backends.generation import GeneratingExecutable
@@ -14,7 +15,7 @@ from edgeflow.backends.wasm.helper import Helper
 from edgeflow.backends.wasm.kernels import Preparation, use_kernels
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import bytes_memory, open_port, start_task, use_part_addresses, worker_port
+from edgeflow.host.platform import bytes_memory, open_port, pause, start_task, use_part_addresses, worker_port
 from edgeflow.host.port import Bytes, WorkerPort
 from edgeflow.runtime.messages import (
     Parcel, error_fields, infos_fields, memory_fields, placement_fields, read_feeds,
@@ -57,6 +58,12 @@ class Arrival:
     files: ModelFiles
 
 
+async def begin_reading(files: ModelFiles, head: Bytes) -> None:
+    """Read the nodes with which a model begins: while its weights come, there is time for it."""
+    from edgeflow.onnx.reader import read_head
+    files.head = read_head(head)
+
+
 class Server:
     """Answers what comes through `port`."""
 
@@ -66,7 +73,9 @@ class Server:
         self._executables: dict[int, GeneratingExecutable] = {}
         self._placements: dict[int, Placement] = {}
         self._arrivals: dict[int, Arrival] = {}
+        # What waits, and what is under way.
         self._orders: list[Order] = []
+        self._current: Order | None = None
         # Runs of models that take several at a time: they begin at once, in order.
         self._beside: list[Order] = []
         self._busy: bool = False
@@ -87,8 +96,8 @@ class Server:
             use_kernels(message['kernels'])
             use_part_addresses(message['parts'])
             env.wasm_location = cast('str | None', message['wasm'])
-        elif kind == 'cancel':
-            self._cancel(cast(int, message['call']))
+        elif kind == 'cancel' or kind == 'withdraw':
+            self._cancel(cast(int, message['call']), kind == 'cancel')
         elif kind in ['link', 'help', 'unlink']:
             start_task(lambda: self._relate(message))
         elif kind == 'piece':
@@ -99,7 +108,9 @@ class Server:
         elif kind == 'external' or kind == 'work':
             start_task(lambda: self._survey(Order(message)))
         elif kind == 'reset':
-            self._arrival(message).preparation.reset(cast(str, message['location']))
+            arrival = self._arrival(message)
+            arrival.preparation.reset(cast(str, message['location']))
+            arrival.files = ModelFiles()
         elif kind == 'dispose':
             self._arrivals.pop(cast(int, message['number']), None)
             self._placements.pop(cast(int, message['number']), None)
@@ -146,28 +157,25 @@ class Server:
         self._beside = [other for other in self._beside if other is not order]
         self._reply(order, parcel)
 
-    def _cancel(self, call: int) -> None:
-        """What is under way ends at its next step, what waits at once."""
-        for order in self._beside:
-            if order.message['call'] == call:
+    def _cancel(self, call: int, begun: bool) -> None:
+        """What waits ends at once; if `begun` says so, what is under way at its next step."""
+        for order in self._beside if self._current is None else self._beside + [self._current]:
+            if order.message['call'] == call and begun:
                 order.cancel()
-                return
-        for i in range(len(self._orders)):
-            order = self._orders[i]
+        for order in self._orders:
             if order.message['call'] == call:
-                order.cancel()
-                if i > 0:
-                    self._orders.pop(i)
-                    self._reply(order, failure(EdgeflowError('aborted', 'the work was cancelled before it began', {})))
-                return
+                self._orders = [other for other in self._orders if other is not order]
+                self._reply(order, failure(EdgeflowError('aborted', 'the work was cancelled before it began', {})))
 
     def _arrival(self, message: dict[str, object]) -> Arrival:
         """Of the model that a message is about."""
         number = cast(int, message['number'])
         if number not in self._arrivals:
             preparation = Preparation(self._give_back)
-            self._arrivals[number] = Arrival(preparation, ModelFiles())
-            start_task(lambda: fetch_backend(cast(str, message['device']), cast(int, message['shares']), preparation))
+            arrival = Arrival(preparation, ModelFiles())
+            preparation.on_head.append(lambda head: start_ahead(lambda: begin_reading(arrival.files, head)))
+            self._arrivals[number] = arrival
+            start_ahead(lambda: fetch_backend(cast(str, message['device']), cast(int, message['shares']), preparation))
         return self._arrivals[number]
 
     def _give_back(self, data: Bytes) -> None:
@@ -203,10 +211,14 @@ class Server:
 
     async def _work(self) -> None:
         while len(self._orders) > 0:
-            order = self._orders[0]
+            order = self._orders.pop(0)
+            self._current = order
             parcel = await self._answer(order)
-            self._orders.pop(0)
+            self._current = None
             self._reply(order, parcel)
+            if len(self._orders) > 0:
+                # What has been said meanwhile may concern the next one.
+                await pause()
         self._busy = False
 
     def _reply(self, order: Order, parcel: Parcel) -> None:

@@ -43,9 +43,13 @@ class History:
 
 def changes_logits(history: History, options: GenerationOptions) -> bool:
     """Whether any processor has something to do."""
+    return penalizes(options) or options.repetition_penalty != 1 or changes_otherwise(history, options)
+
+
+def changes_otherwise(history: History, options: GenerationOptions) -> bool:
+    """Whether any but the penalties of tokens has something to do."""
     return (
-        ends_too_early(history, options) or penalizes(options) or options.repetition_penalty != 1 or options.no_repeat_ngram_size > 0
-        or len(options.logit_bias) > 0 or len(options.bad_words_ids) > 0)
+        ends_too_early(history, options) or options.no_repeat_ngram_size > 0 or len(options.logit_bias) > 0 or len(options.bad_words_ids) > 0)
 
 
 def ends_too_early(history: History, options: GenerationOptions) -> bool:

@@ -15,7 +15,7 @@ from edgeflow.host.logits import at_least, cut, draw, exp_weights, highest, take
 from edgeflow.host.platform import array_ints, array_size, random_bytes, read_u32
 from edgeflow.host.port import NumericArray
 from edgeflow.text.generation_options import GenerationOptions
-from edgeflow.text.processors import History, changes_logits, processed
+from edgeflow.text.processors import History, changes_otherwise, processed
 from edgeflow.text.xoshiro import Xoshiro
 
 
@@ -74,13 +74,15 @@ class Sampler:
         return with_logprobs(token, logits, self.options.logprobs)
 
     def draw(self, later: int) -> Draw | None:
-        """How to draw the next token, or the one `later` tokens behind it, where nothing but its logits decides; else None. repeat() says what it was."""
+        """How to draw the next token, or the one `later` tokens behind it, where nothing but its logits and penalties decides; else None. repeat() says what it was."""
         options = self.options
-        if not options.do_sample or options.typical_p < 1 or options.logprobs is not None or changes_logits(self.history, options):
+        if not options.do_sample or options.typical_p < 1 or options.logprobs is not None or changes_otherwise(self.history, options):
             return None
         while len(self._told) <= later:
             self._told.append(self._random.unit())
-        return Draw(options.temperature, options.top_k, options.top_p, options.min_p, self._told[later])
+        return Draw(
+            options.temperature, options.top_k, options.top_p, options.min_p, self._told[later], options.repetition_penalty, options.presence_penalty,
+            options.frequency_penalty, self.history.seen, self.history.counts, later)
 
     def repeat(self, token: int) -> None:
         """As choose(), of a token that was chosen elsewhere."""

@@ -96,6 +96,7 @@ class WasmDecoder:
     ) -> None:
         """runner: runs graphs on the model's weights. pages: the pages that its plans work on. memory: of the model."""
         self._ahead: Ahead | None = ahead
+        self._goes_ahead: bool = True
         self._memory: Callable[[], MemoryUse] = memory
         self._sessions: dict[int, _Session] = {}
         self._numbers: int = 0
@@ -117,6 +118,7 @@ class WasmDecoder:
         except EdgeflowError as error:
             if error.code != 'unsupported-op':
                 raise
+            self._ahead = None
 
     def _appending(self, graph: Graph, pages: PageMemory) -> Graph:
         """The graph with results whose computing appends the keys and values of an encoder's states to the cache."""
@@ -261,7 +263,7 @@ class WasmDecoder:
             ahead = self._ahead
             if ahead is not None:
                 timed = control is not None and control.times is not None
-                if len(rows) == 1 and fresh == 1 and lengths[0] > 0 and outputs[0] != LOGITS and len(self._appended) == 0 and not timed:
+                if self._goes_ahead and len(rows) == 1 and fresh == 1 and lengths[0] > 0 and outputs[0] != LOGITS and len(self._appended) == 0 and not timed:
                     # Another plan is made when it is certain that it is needed.
                     more = capacity_for(lengths[0] + 2, FIRST_CAPACITY) == capacity + 1
                     output = outputs[0]
@@ -272,7 +274,7 @@ class WasmDecoder:
                     token = await ahead.following(self._run, rows[0], rows[0].chooser, output, ids[0], lengths[0], lay, more)
                     if token is not None:
                         return {output: Feed('int32', [1, 1], array_of('int32', [token]))}
-                    self._ahead = None
+                    self._goes_ahead = False
                 else:
                     ahead.forget()
             feeds = self._drawing(rows, outputs[0], 0, self._laid(pages, rows, ids, lengths, capacity))
@@ -320,26 +322,27 @@ class WasmDecoder:
 
     def _wanted(self, rows: list[_Session], last: bool) -> list[str]:
         """The outputs of a run: logits and the likeliest tokens, or only these, or tokens that are drawn there."""
-        chosen = 0
-        drawn = 0
+        if self._ahead is not None and last and len(self._draws(rows, 0)) == len(rows):
+            return [DRAWN]
         for session in rows:
             if last and session.chooser is not None:
-                chosen = chosen + 1
-                drawn = drawn + (0 if session.chooser.draw(0) is None else 1)
-        if chosen == 0:
-            return [TOKEN]
-        return [DRAWN] if drawn == len(rows) and self._ahead is not None and self._pages is not None else [LOGITS, TOKEN]
+                return [LOGITS, TOKEN]
+        return [TOKEN]
 
-    def _drawing(self, rows: list[_Session], output: str, later: int, feeds: dict[str, Feed]) -> dict[str, Feed]:
-        """The feeds, with what it takes to draw tokens, so many behind the next ones, if `output` are such."""
-        ahead = self._ahead
+    def _draws(self, rows: list[_Session], later: int) -> list[Draw]:
+        """How the tokens of these sessions are drawn, so many behind the next ones; only of those that can be."""
         draws: list[Draw] = []
         for session in rows:
             draw = None if session.chooser is None else session.chooser.draw(later)
             if draw is not None:
                 draws.append(draw)
+        return draws
+
+    def _drawing(self, rows: list[_Session], output: str, later: int, feeds: dict[str, Feed]) -> dict[str, Feed]:
+        """The feeds, with what it takes to draw tokens if `output` are such."""
+        ahead = self._ahead
         if ahead is not None and output == DRAWN:
-            ahead.feed_draws(draws, feeds)
+            ahead.feed_draws(self._draws(rows, later), feeds)
         return feeds
 
     async def _feed_whole(self, session: _Session, ids: list[int], control: RunControl | None) -> NextToken:

@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from edgeflow.backends.ahead import start_ahead
 from edgeflow.backends.contract import HERE, Feed, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.engine import failure
-from edgeflow.backends.wasm.kernels import Image, add_more, fetch_more, start_instance
+from edgeflow.backends.wasm.kernels import Image, add_more, kernel_module, start_instance
 from edgeflow.backends.wasm.lowerings import VISION_OPS, lacks, needs_more
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
 from edgeflow.backends.wasm.more.interpreter import Interpreter
@@ -423,10 +424,10 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
 async def fetch_operators(graph: Graph) -> None:
     """Fetch the parts that know the graph's operators. 'file-missing' if they cannot be had."""
     if lacks(graph, None):
-        start_task(fetch_more)
+        start_ahead(lambda: kernel_module(True))
         await fetch_rare()
     elif lacks(graph, VISION_OPS):
-        start_task(fetch_more)
+        start_ahead(lambda: kernel_module(True))
         from edgeflow.backends.wasm.lower_spatial import install_spatial
 
         install_spatial()

@@ -68,14 +68,6 @@ async def start_instance(memory: object | None = None) -> WasmInstance:
     return await start_wasm(await kernel_module(), memory)
 
 
-async def fetch_more() -> None:
-    """Fetch the second binary, beside other things. If that fails, add_more() meets it again."""
-    try:
-        await kernel_module(True)
-    except EdgeflowError:
-        return
-
-
 async def add_more(instance: WasmInstance) -> WasmInstance:
     """The instance, with the kernels of images and rare operators."""
     await instance.add(await kernel_module(True))
@@ -102,13 +94,14 @@ class Preparation:
         self._files: dict[str, Extent] = {}
         self._end: int = 0
         self._failure: Exception | None = None
-        # Is given a copy of the first bytes of the .onnx file, once they are here.
-        self.on_head: Callable[[Bytes], None] | None = None
+        # Are given a copy of the first bytes of the .onnx file, once they are here.
+        self.on_head: list[Callable[[Bytes], None]] = []
 
     def _tell_head(self, location: str, start: int, data: Bytes) -> None:
-        on_head = self.on_head
-        if on_head is not None and start == 0 and location == '':
-            on_head(join_bytes([data[:HEAD]]))
+        if len(self.on_head) > 0 and start == 0 and location == '':
+            head = join_bytes([data[:HEAD]])
+            for callback in self.on_head:
+                callback(head)
 
     def _file(self, location: str) -> Extent:
         if location not in self._files:

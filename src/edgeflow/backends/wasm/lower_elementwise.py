@@ -221,10 +221,21 @@ def cast_step(b: StepBuilder, source: Value, output: Value, flags: int = 0) -> N
     b.step('cast', [dtype_code(source), dtype_code(output) + flags, b.pointer(source), b.pointer(output), output.count()])
 
 
+def rounds_to_half(node: Node) -> bool:
+    """Whether this is a Cast to float16."""
+    return int_of(node, 'to') == DTYPE_CODES['float16']
+
+
 def lower_cast(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     source = given(b, inputs)
     output = given(b, outputs)
-    if same_bits(source.dtype, output.dtype):
+    if rounds_to_half(node) and output.dtype == 'float32' and source.dtype != 'string':
+        # What is held as float32 keeps the digits that float16 has.
+        half = b.typed_scratch('uint16', output.shape)
+        code = DTYPE_CODES['float16']
+        b.step('cast', [dtype_code(source), code, b.pointer(source), b.pointer(half), output.count()])
+        b.step('cast', [code, dtype_code(output), b.pointer(half), b.pointer(output), output.count()])
+    elif same_bits(source.dtype, output.dtype):
         b.alias(output, source)
     else:
         if source.dtype == 'string' or output.dtype == 'string':

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from edgeflow.backends.contract import Feed
 from edgeflow.backends.generation import Draw
-from edgeflow.backends.webgpu.drawing import DRAWS, draw_feed
+from edgeflow.backends.webgpu.drawing import draw_feeds
 from edgeflow.backends.webgpu.executable import GpuExecutable, check_flags, flag_bytes
 from edgeflow.backends.webgpu.machine import GpuMachine
 from edgeflow.backends.webgpu.pages import CHOSEN
@@ -98,7 +98,7 @@ class StepsAhead:
 
     def feed_draws(self, draws: list[Draw], feeds: dict[str, Feed]) -> None:
         """Feed what a run takes whose output DRAWN are tokens drawn so, one for each row."""
-        feeds[DRAWS] = draw_feed(draws)
+        feeds.update(draw_feeds(draws))
 
     def forget(self) -> None:
         """Another run comes next."""

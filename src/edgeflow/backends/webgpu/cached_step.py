@@ -55,12 +55,8 @@ def pages_code(b: GpuBuilder, cache: CacheLayout, width: int, value_width: int, 
     """Marks of wgsl/snippets/pages.wgsl for heads of these widths; parts: on a GPU that is none in name only. queries: 1 or 4."""
     pairs = (width + 1) // 2
     row = (value_width + 1) // 2
-    step = 8
-    while pairs % step != 0:
-        step = step // 2
-    split = 1
-    while split < 8 and row * split * 2 <= PAGE:
-        split = split * 2
+    step = 8 if pairs % 8 == 0 else 2 if pairs % 2 == 0 else 1
+    split = 8 if row <= 8 else 4 if row <= 16 else 2 if row <= 32 else 1
     code = pairs_code(b, cache)
     code.update({'$PAIRS': f'{pairs}', '$ROW': f'{row}', '$STEP': f'{step}', '$SPLIT': f'{split}', '$COLUMNS': f'{(row + PAGE - 1) // PAGE}',
                  '$Q': 'f32' if queries == 1 else 'vec4f', '$P': 'vec2f' if queries == 1 else 'mat2x4f', '$PARTS': '1' if b.features.software else f'{parts}'})

@@ -113,8 +113,8 @@ def dispatch_integers(b: GpuBuilder, product: Product, a: Bytes4, w: Bytes4, acr
     for name, zero in [('zero_a', a.zero), ('zero_w', w.zero)]:
         if zero is not None:
             declare(b, name, zero, False, bindings, declared)
-    column = 'first#j + {}u' + (' + start.y / p.b_column' if across else '')
-    zeros = ', '.join([zero_of(b, w, 'zero_w', column.format(i)) for i in range(4)])
+    matrix = ' + start.y / p.b_column' if across else ''
+    zeros = ', '.join([zero_of(b, w, 'zero_w', f'first#j + {i}u{matrix}') for i in range(4)])
     head = f'''$for j $TN {{
 let first#j = n + #ju * $WXu * 4u;
 let zw#j = vec4i({zeros});

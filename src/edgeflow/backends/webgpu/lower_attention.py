@@ -14,8 +14,10 @@ from edgeflow.ir.graph import Node
 from edgeflow.plan.values import Value, at
 
 MINUS_INFINITY = -8388608
-# Fours of a result that a thread has for its rows, at most, and the rows and keys of a tile less each eighth.
-MOST_FOURS = 16
+THREADS = 64
+# Elements of a query that a thread holds in registers.
+HELD = 64
+STORAGE = 16384
 ROW_UNITS = 256
 # With fewer queries than this in all, each has a workgroup: on a GPU, on a CPU.
 FEW = 4096
@@ -54,6 +56,11 @@ class Attention:
     past: Value | None = None
 
 
+def lines(text: str, count: int) -> str:
+    """The text once for each number below `count`, which stands for #."""
+    return '\n'.join([text.replace('#', str(i)) for i in range(count)])
+
+
 def attention(b: GpuBuilder, a: Attention) -> bool:
     """Write the dispatch; False if a type or width has no kernel."""
     for value in [a.q, a.k, a.v, a.out]:
@@ -67,18 +74,12 @@ def attention(b: GpuBuilder, a: Attention) -> bool:
     width = 4 if d % 4 == 0 and e % 4 == 0 else 1
     for number in a.q_strides + a.k_strides + a.v_strides + a.out_strides + a.starts:
         width = width if number % 4 == 0 else 1
-    # As many sums as stay in registers, and keys as fit the workgroup's memory.
-    columns = (e + 31) // 32
-    rows = 8
-    while rows > 1 and rows * columns > MOST_FOURS:
-        rows = rows // 2
-    high = max(d // 4, e // 4) + 1
-    keys = 4
-    while keys > 0 and 16 * (8 * keys * high + 8 * rows * (2 * keys + 1)) + 32 * rows > b.features.storage:
-        keys = keys // 2
+    parts = 1
+    while d // parts > HELD or e // parts > HELD:
+        parts = parts * 2
     few = s * heads * batch < (FEW_OF_SOFTWARE if b.features.software else FEW)
-    row = few or width == 1 or keys == 0 or columns > MOST_FOURS
-    if row and e // width > ROW_UNITS:
+    row = e // width <= ROW_UNITS and (few or (d // width) % parts != 0 or (e // width) % parts != 0 or parts > 8)
+    if not row and ((d // width) % parts != 0 or (e // width) % parts != 0 or parts > 8):
         return False
     code = _texts(b, a, width)
     words = [s, t, group, b.real(a.scale), b.real(a.softcap), b.real(a.fill), MINUS_INFINITY, a.offset, a.window]
@@ -96,8 +97,22 @@ def attention(b: GpuBuilder, a: Attention) -> bool:
         code['$DOT'] = 'dot(queries[i], vec4f(k[at + i]))' if width == 4 else 'queries[i] * f32(k[at + i])'
         b.dispatch('attention_row', bindings, words, [s, heads, batch], {'GROUP': size}, code)
         return True
-    code.update({'$TM': f'{rows}', '$J': f'{keys}', '$C': f'{columns}', '$HIGH': f'{high - 1}'})
-    b.dispatch('attention', bindings, words, [(s + 8 * rows - 1) // (8 * rows), heads, batch], None, code)
+    keys = 32
+    while keys > 1 and keys * (d + e + THREADS) * 4 > STORAGE:
+        keys = keys // 2
+    code['$PARTS'] = str(parts)
+    code['$KEYS'] = str(keys)
+    held = d // width // parts
+    made = e // width // parts
+    dot = 'dot(q#, keys[at + #u])' if width == 4 else 'q# * keys[at + #u]'
+    code['$QUERY'] = lines(f'let q# = {code["$V"]}(q[from_q + #u]) * p.scale;', held)
+    code['$PRODUCT'] = ' + '.join([dot.replace('#', str(i)) for i in range(held)])
+    code['$START'] = lines(f'var r# = {code["$V"]}();', made)
+    code['$SHRINK'] = lines('r# *= shrink;', made)
+    code['$ADD'] = lines('r# += weight * values[at + #u];', made)
+    code['$RESULT'] = lines(f'o[to + #u] = {code["$S"]}(r# * share);', made)
+    rows = THREADS // parts
+    b.dispatch('attention', bindings, words, [(s + rows - 1) // rows, heads, batch], None, code)
     return True
 
 

@@ -25,8 +25,8 @@ MANY_GROUPS = 512
 # What cached_attend says of the rows of a workgroup.
 ONE_ROW: dict[str, str] = {'$QUERIES': '1', '$N': 'u32', '$COUNTED': '0u', '$FIRST': 'first', '$LAST': 'seen', '$AT': '', '$ELEMENT': 'q[start + d]'}
 FOUR_ROWS: dict[str, str] = {
-    '$QUERIES': '4', '$N': 'vec4u', '$COUNTED': 'vec4u(0u, 1u, 2u, 3u)', '$FIRST': 'first.x', '$LAST': 'seen.w', '$AT': '[#r]',
-    '$ELEMENT': 'vec4f(q[start.x + d], q[start.y + d], q[start.z + d], q[start.w + d])',
+    '$QUERIES': '4', '$N': 'vec4u', '$COUNTED': 'vec4u(0,1,2,3)', '$FIRST': 'first.x', '$LAST': 'seen.w', '$AT': '[#r]',
+    '$ELEMENT': 'vec4f(q[start.x+d],q[start.y+d],q[start.z+d],q[start.w+d])',
 }
 
 
@@ -136,7 +136,7 @@ def attend(b: GpuBuilder, cache: CacheLayout, queries: Heads, groups: int, outpu
     code = pages_code(b, cache, queries.dims[3], output.dims[3], parts, count)
     code.update({'$WIDTH': f'{queries.dims[3]}', '$VALUES': f'{output.dims[3]}', '$MASK': 'u32' if keeps else 'f32', '$SHOWN': '1u' if keeps else '0.0'})
     code.update(ONE_ROW if count == 1 else FOUR_ROWS)
-    code['$BIASED'] = '' if bias is None else 's += bias[id.z * p.f_b + id.y * p.f_h + rows * p.f_s + (column + key) * p.f_t];'
+    code['$BIASED'] = '' if bias is None else 's+=bias[id.z*p.f_b+id.y*p.f_h+rows*p.f_s+(column+key)*p.f_t];'
     b.dispatch('cached_attend', [
         queries.value, cache.pool, cache.table, queries.value if mask is None else mask, queries.value if bias is None else bias, output.value,
         b.fault_flags(),

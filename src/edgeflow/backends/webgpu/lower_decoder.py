@@ -250,11 +250,16 @@ def lower_gqa(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: li
     if not joined(b, past_v, Turned(b, v, v_start, [rows * side, width, side], width, None, None, False), dims, rows, lengths, present_v):
         return False
     by_group = row_major([batch, groups, total, width])[:3]
-    return attention(b, Attention(
+    call = Attention(
         q, present_k, present_v, output, [batch, heads, rows, total, width, width, heads // groups], q_strides, by_group, by_group,
-        [rows * heads * width, width, heads * width], number_of(node, 'scale', 0.0) or 1.0 / width ** 0.5, [q_start, 0, 0],
-        softcap=number_of(node, 'softcap', 0.0), causal=True, offset=0 if first else 1 - rows, window=max(0, int_of(node, 'local_window_size', -1)),
-        past=None if first else lengths))
+        [rows * heads * width, width, heads * width], number_of(node, 'scale', 0.0) or 1.0 / width ** 0.5, [q_start, 0, 0])
+    call.softcap = number_of(node, 'softcap', 0.0)
+    call.causal = True
+    call.window = max(0, int_of(node, 'local_window_size', -1))
+    if not first:
+        call.offset = 1 - rows
+        call.past = lengths
+    return attention(b, call)
 
 
 def lower_multi_head_attention(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
@@ -297,7 +302,10 @@ def lower_multi_head_attention(b: GpuBuilder, node: Node, inputs: list[Value | N
         strides.append([heads * total * width, total * width, width])
     causal = int_of(node, 'unidirectional') != 0
     call = Attention(q, held[0], held[1], output, [batch, heads, rows, total, d, dv, 1], [rows * heads * d, d, heads * d], strides[0], strides[1],
-                     [rows * heads * dv, dv, heads * dv], number_of(node, 'scale', 0.0) or 1.0 / d ** 0.5, causal=causal, offset=total - rows if causal else 0)
+                     [rows * heads * dv, dv, heads * dv], number_of(node, 'scale', 0.0) or 1.0 / d ** 0.5)
+    if causal:
+        call.causal = True
+        call.offset = total - rows
     if bias is not None:
         call.mask = bias
         call.mask_strides = broadcast_strides(bias.shape, call.dims[:4])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edgeflow.backends.wasm.lower_elementwise import PARAMETERS, right_operand
+from edgeflow.backends.wasm.lower_elementwise import PARAMETERS, right_operand, rounds_to_half
 from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
 from edgeflow.backends.webgpu.chain_text import SIGNED, dispatch_chain
 from edgeflow.backends.webgpu.chains import MOST_OPS, Chain, View, broadcast_view, offset_through, strides_through
@@ -258,14 +258,17 @@ def lower_cast(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: l
     if both is None:
         return False
     source, output = both
-    if source.dtype == output.dtype and b.kind(source) == b.kind(output):
+    rounds = rounds_to_half(node) and output.dtype == 'float32'
+    if not rounds and source.dtype == output.dtype and b.kind(source) == b.kind(output):
         b.alias(output, source)
         return True
     types = (type_of(b, source), type_of(b, output))
     if types[0] == '' or types[1] == '':
         return False
     chain = Chain(output.shape)
-    cast_op(chain, operand(b, chain, source), types[0], types[1], output.dtype)
+    result = cast_op(chain, operand(b, chain, source), types[0], types[1], output.dtype)
+    if rounds:
+        chain.op('half_of(%0)', 'F', [result])
     return finish(b, chain, output)
 
 

@@ -141,7 +141,9 @@ def lower_skip_layer_norm(b: GpuBuilder, node: Node, inputs: list[Value | None],
     ours = node.domain == 'edgeflow'
     if not ours and (at(outputs, 1) is not None or at(outputs, 2) is not None):
         return False
-    r = Rows(0, 0, True, number_of(node, 'epsilon', 1e-5 if ours else 1e-12), bias=at(inputs, 4), total=at(outputs, 1 if ours else 3))
+    r = Rows(0, 0, True, number_of(node, 'epsilon', 1e-5 if ours else 1e-12))
+    r.bias = at(inputs, 4)
+    r.total = at(outputs, 1 if ours else 3)
     return skip_norm(b, inputs, at(outputs, 0), r, at(inputs, 2), at(inputs, 3))
 
 

@@ -4,6 +4,8 @@ codes become floats while they are read.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, gpu_size
 from edgeflow.backends.webgpu.chain_text import dispatch_chain
 from edgeflow.backends.webgpu.chains import Chain
@@ -24,14 +26,15 @@ MOST_ROWS = 256
 CODE = 'u32(clamp(round(quotient(f32(x[i]), scale[0])) + f32(zeros[0]), 0.0, 255.0))'
 # So many rows of activations read quantised weights anew.
 FEW_ROWS = 4
-# Threads that share a column of a large matrix, and how often each reads without a loop.
+# Threads that share a column of a large matrix, or where the last of their turns had little to do, and how often each reads without a loop.
 WORD_LANES = 256
+WIDE_LANES = 384
 # Elements of activations that share a scale, where these are rounded.
 BLOCK = 32
-# As products.DIVISIONS, with the blocks of a tile for its k, for more rows than these; measured on an H100 (docs/decisions/gpu-products.md).
+# As products.DIVISIONS, with the blocks of a tile for its k, all of 16 x 8 threads, for more rows than these; measured on an H100 (docs/decisions/gpu-products.md).
 ROUNDED_LEAST = 8
-ROUNDED_DIVISIONS: list[tuple[Division, int]] = [(Division(8, 1, 16, 8, 1), 72), (Division(4, 1, 16, 8, 1), 96), (Division(2, 1, 16, 8, 4), 0)]
-MOST_TURNS = 8
+ROUNDED_DIVISIONS: list[tuple[Division, int]] = [(Division(8, 1, 16, 8, 2), 256), (Division(4, 1, 16, 8, 4), 72), (Division(2, 1, 16, 8, 4), 0)]
+MOST_TURNS = 16
 
 
 def dynamic_range(b: GpuBuilder, source: Value, scale: Value, zero: Value) -> bool:
@@ -186,15 +189,16 @@ def lower_matmul_nbits(b: GpuBuilder, node: Node, inputs: list[Value | None], ou
     product.codes = codes
     product.bias = at(inputs, 5)
     bits = int_of(node, 'bits', 4)
+    block = int_of(node, 'block_size', 32)
     by_row = b.row_product
     if product.m == 1 and by_row is not None and by_row(b, node, inputs, y):
         return True
     if product.m <= FEW_ROWS and k == codes.b_column * 32 // bits and gpu_size(weight) <= b.features.binding:
-        return dispatch_blocks(b, product, codes, bits, int_of(node, 'block_size', 32))
+        return dispatch_blocks(b, product, codes, bits, block)
     zeros = at(inputs, 3)
-    rounded = int_of(node, 'accuracy_level') == 4 and bits == 4 and int_of(node, 'block_size', 32) % BLOCK == 0 and (zeros is None or zeros.dtype == 'uint8')
-    if rounded and product.m > ROUNDED_LEAST and b.features.packed_dot and not b.features.software and dispatch_rounded(b, product, codes, int_of(node, 'block_size', 32)):
-        return True
+    if int_of(node, 'accuracy_level') == 4 and bits == 4 and block % BLOCK == 0 and (zeros is None or zeros.dtype == 'uint8'):
+        if product.m > ROUNDED_LEAST and b.features.packed_dot and not b.features.software and dispatch_rounded(b, product, codes, block):
+            return True
     return dispatch_product(b, product)
 
 
@@ -328,7 +332,7 @@ def dispatch_codes(b: GpuBuilder, kernel: str, product: Product, codes: Codes, c
     declared.append(codes.functions)
     code.update({'$A': f'vec4<{b.kind(product.a)}>', '$LOAD_A': 'return vec4f(a[at + k / 4u]);', '$LOAD_B': 'return vec4f();', '$COLUMN': 'n', '$PARAMS': ''})
     store_code(b, product, bindings, declared, code)
-    if groups[0] > b.features.groups:
+    if max(groups[0], groups[1]) > b.features.groups:
         return False
     words = [product.m, product.n, product.k, b.real(1.0), product.k // 4, 1, 0, units, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]
     b.dispatch(kernel, bindings, words, groups, None, code)
@@ -339,44 +343,19 @@ def dispatch_rounded(b: GpuBuilder, product: Product, codes: Codes, block: int) 
     """The product with activations rounded to 8 bits, as accuracy_level 4 allows (wgsl/matmul_blocks.wgsl); False if there is no kernel."""
     m = product.m
     blocks = codes.b_column // 4
-    if b.kind(product.a) != 'f32' or b.kind(product.y) != 'f32' or gpu_size(product.b) > b.features.binding:
+    if b.kind(product.a) != 'f32' or product.k % 4 != 0 or gpu_size(product.b) > b.features.binding:
         return False
-    division = choose_rounded(m, product.n)
-    groups = division.groups(m, product.n, 1)
-    if max(groups[0], groups[1]) > b.features.groups:
-        return False
+    for division, least in ROUNDED_DIVISIONS:
+        groups = division.groups(m, product.n, 1)
+        if groups[0] * groups[1] >= least:
+            break
     packed = b.temporary('uint32', [m, blocks, 8])
     scales = b.temporary('float32', [m, blocks])
-    four = 'x[(row * p.k + k) / 4u]' if product.k % 4 == 0 else 'vec4f(' + ', '.join([f'select(0.0, x[row * p.k + k + {i}u], k + {i}u < p.k)' for i in range(4)]) + ')'
-    if product.k % 4 == 0 and product.k % BLOCK != 0:
-        four = f'select(vec4f(), {four}, k < p.k)'
-    b.dispatch('pack_blocks', [product.a, packed, scales], [m * blocks, product.k, blocks], b.spread(m * blocks, 64), None, {
-        '$X': 'vec4f' if product.k % 4 == 0 else 'f32', '$FOUR': four})
-    bindings = [packed, product.b, product.y]
-    declared: list[str] = []
-    declare(b, 'scales_of_a', scales, False, bindings, declared)
-    for name, value in codes.tables:
-        declare(b, name, value, False, bindings, declared)
-    declared.append(codes.functions)
-    code: dict[str, str] = {
-        '$PARAMS': '', '$A': 'vec4u', '$B': 'vec2u', '$LOAD_A': 'return vec4f();', '$LOAD_B': 'return vec4f();', '$COLUMN': 'n', '$BLOCK': f'{block}',
-        '$TM': f'{division.rows}', '$WX': f'{division.wx}', '$WY': f'{division.wy}', '$D': f'{division.depth}',
-        '$NA': f'{max(1, 2 * division.depth * division.rows // division.wx)}', '$NB': f'{max(1, 8 * division.depth // division.wy)}'}
-    store_code(b, product, bindings, declared, code)
-    if len(bindings) > b.features.buffers:
-        return False
-    words = [m, product.n, blocks, b.real(1.0), 2 * blocks, 1, 0, 2 * blocks, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]
-    b.dispatch('matmul_blocks', bindings, words, groups, None, code)
-    return True
-
-
-def choose_rounded(m: int, n: int) -> Division:
-    """The division of such a product, as products.DIVISIONS are chosen."""
-    for division, least in ROUNDED_DIVISIONS:
-        groups = division.groups(m, n, 1)
-        if groups[0] * groups[1] >= least:
-            return division
-    raise AssertionError('the last division takes all')
+    b.dispatch('pack_blocks', [product.a, packed, scales], [m * blocks, product.k, blocks], b.spread(8 * m * blocks, 64))
+    depth = division.depth
+    code: dict[str, str] = {'$BLOCK': f'{block}', '$TM': f'{division.rows}', '$D': f'{depth}', '$NA': f'{depth * division.rows // 8}', '$B': 'vec2u'}
+    tables = codes.tables + [('scales_of_a', scales)]
+    return dispatch_codes(b, 'matmul_blocks', replace(product, a=packed, k=8 * blocks), replace(codes, tables=tables), code, 2 * blocks, groups)
 
 
 # Two columns after the other: more numbers at once leave fewer threads room.
@@ -401,6 +380,9 @@ def dispatch_words(b: GpuBuilder, product: Product, codes: Codes, block: int) ->
     """The product with wgsl/matvec_words.wgsl; False if there is no kernel."""
     units = codes.b_column
     lanes = WORD_LANES if units > 2 * WORD_LANES else WORD_LANES // 2
+    wide = lanes == WORD_LANES and 0 < units % lanes < lanes // 2 and b.features.invocations >= WIDE_LANES
+    if wide:
+        lanes = WIDE_LANES
     turns = (units + lanes - 1) // lanes
     loop = turns > MOST_TURNS
     if loop:
@@ -413,6 +395,11 @@ def dispatch_words(b: GpuBuilder, product: Product, codes: Codes, block: int) ->
         lines.append(('    {' if whole else f'    if (at + {turn * lanes}u < p.b_column) {{') + '\n' + text.replace('#u', f'{turn}') + '\n    }')
     code.update({'$LANES': f'{lanes}', '$BLOCK': f'{block}', '$B': 'u32', '$TURNS': '\n'.join(lines),
                  '$LOOP': f'  for (var at = t; at < p.b_column; at += {turns * lanes}u) {{' if loop else '  {\n  let at = t;'})
+    code['$A_ROW'] = 'p.a_row'
+    if wide:
+        # Numbers instead of parameters, which measured better with so many threads only.
+        code['$A_ROW'] = f'{2 * units}u'
+        code['$TURNS'] = code['$TURNS'].replace('p.b_column', f'{units}u')
     return dispatch_codes(b, 'matvec_words', product, codes, code, units, [(product.n + 3) // 4, product.m, 1])
 
 

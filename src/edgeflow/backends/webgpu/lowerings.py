@@ -13,8 +13,9 @@ from edgeflow.backends.webgpu.lower_indexing import INDEXING_LOWERINGS
 from edgeflow.backends.webgpu.lower_movement import MOVEMENT_LOWERINGS
 from edgeflow.backends.webgpu.lower_norm import NORM_LOWERINGS
 from edgeflow.backends.webgpu.lower_reduce import REDUCE_LOWERINGS
+from edgeflow.errors import EdgeflowError
 from edgeflow.host.gpu import ops_named
-from edgeflow.host.platform import gather
+from edgeflow.host.platform import gather, start_task
 from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Graph
 from edgeflow.passes.rename import all_graphs
@@ -85,4 +86,14 @@ async def expect_lowerings(head: Bytes) -> None:
     if 'Cos' in names:
         # What passes make of it.
         names.add('Rotary')
+    if 'past_key_values' in names:
+        start_task(_fetch_sessions)
     await _install(names, False)
+
+
+async def _fetch_sessions() -> None:
+    """Fetch what a decoder's first session waits for, which meets a failure again."""
+    try:
+        from edgeflow.backends.webgpu.sessions import session_kernels  # noqa: F401
+    except EdgeflowError:
+        return

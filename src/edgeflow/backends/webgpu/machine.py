@@ -57,8 +57,9 @@ def lower_near(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: l
             b.near = False
     for value in outputs:
         if value is not None:
-            # A chain reads scratch memory of this node, which is not written for others.
+            # A chain, or a product with a norm, reads scratch memory of this node, which is not written for others.
             b.chains.pop(value.number, None)
+            b.layer_norms.pop(value.number, None)
 
 
 @dataclass(frozen=True)

@@ -219,8 +219,9 @@ def dispatch_parts(b: GpuBuilder, product: Product) -> bool:
         if part is parts[-1]:
             return dispatch_product(b, replace(product, a=a, b=some_b, k=part[1], partial=partial))
         y = b.temporary('float32', product.y.shape)
-        if not dispatch_product(b, Product(a, some_b, y, product.m, product.n, part[1], product.a_row, product.a_column, product.b_row, product.b_column, product.a_dims,
-                                           product.b_dims, product.alpha, partial=partial)):
+        summed = Product(a, some_b, y, product.m, product.n, part[1], product.a_row, product.a_column, product.b_row, product.b_column, product.a_dims, product.b_dims, product.alpha)
+        summed.partial = partial
+        if not dispatch_product(b, summed):
             return False
         partial = y
     return False
@@ -335,38 +336,10 @@ def part_words(part: Batch, a: int, b: int, y: int) -> list[int]:
 
 # No branches in what is inlined often: SwiftShader compiles many of them for minutes.
 LOAD_ONES = 'return vec4f(' + ', '.join([f'select(0.0, f32(a[at + (k + {i}u) * p.a_column]), k + {i}u < p.k)' for i in range(4)]) + ');'
-PLACE_ROWS = '''$for q $NB {
-    tile_b[t + #qu * THREADS] = b#q;
-$}'''
-PLACE_ACROSS = '''    place_four(t, mat4x4f(b0, b1, b2, b3));'''
 SUM_ROWS = '''$for l 4 {
     c#i_#j = $FMA(vec4f(a#u_#i[#l]), b#u_#l_#j, c#i_#j);
 $}'''
 SUM_ACROSS = 'c#i_#j += vec4f(dot(a#u_#i, b#u_0_#j), dot(a#u_#i, b#u_1_#j), dot(a#u_#i, b#u_2_#j), dot(a#u_#i, b#u_3_#j));'
-SHARED = 'const MADE = THREADS * $TMu * $TNu;\nvar<workgroup> part: array<$ACC, MADE * $KSu>;'
-END_ALONE = '''  var made: array<$ACC, $TM * $TN>;
-$for i $TM {
-$for j $TN {
-  made[#i * $TN + #j] = c#i_#j;
-$}
-$}
-  for (var o = 0u; o < $TMu * $TNu; o++) { store(start.z, m + o / $TNu, n + o % $TNu * $WXu * 4u, made[o]); }'''
-END_SHARED = '''  let t = local.y * $WXu + x;
-$for i $TM {
-$for j $TN {
-  part[slice * MADE + (#iu * $TNu + #ju) * THREADS + t] = c#i_#j;
-$}
-$}
-  workgroupBarrier();
-  for (var o = slice * THREADS + t; o < MADE; o += THREADS * $KSu) {
-    var v = $ACC();
-$for z $KS {
-    v += part[#zu * MADE + o];
-$}
-    let q = o % THREADS;
-    let at = o / THREADS;
-    store(start.z, (group.y * $WYu + q / $WXu) * $TMu + at / $TNu, $BASE + ((group.x * $TNu + at % $TNu) * $WXu + q % $WXu) * 4u, v);
-  }'''
 
 
 def division_code(division: Division, k: int, across: bool) -> dict[str, str]:
@@ -380,15 +353,16 @@ def division_code(division: Division, k: int, across: bool) -> dict[str, str]:
         code['$NB'] = f'{division.columns * division.wx * depth // threads}'
         code['$NK'] = f'{depth // 4}'
         code['$ACROSS'] = 'true' if across else 'false'
-        code['$PLACE'] = PLACE_ACROSS if across else filled(PLACE_ROWS, code)
+        code['$FOURS'] = '1' if across else '0'
+        code['$PLACED'] = '0' if across else code['$NB']
         return code
     slices = division.slices
     code['$KS'] = f'{slices}'
     code['$U'] = '2' if division.rows < 4 and slices > 1 and k % (8 * slices) == 0 else '1'
     code['$SUM'] = SUM_ACROSS if across else SUM_ROWS
     code['$HEAD'] = ''
-    code['$SHARED'] = filled(SHARED, code) if slices > 1 else ''
-    code['$END'] = filled(END_SHARED if slices > 1 else END_ALONE, code)
+    code['$SLICED'] = '1' if slices > 1 else '0'
+    code['$ALONE'] = '0' if slices > 1 else '1'
     # Neighbouring threads read neighbouring memory: along columns, or along k where B lies by columns.
     code['$X'] = 'z' if across else 'x'
     code['$S'] = 'x' if across else 'z'

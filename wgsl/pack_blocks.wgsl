@@ -28,6 +28,6 @@ $}
   workgroupBarrier();
   if (block >= p.count) { return; }
   let shift = u % 2u * 16u;
-  y[u] = ((codes[local & ~1u] >> shift) & 0xffffu) | (codes[local | 1u] >> shift << 16u);
+  y[u] = ((codes[local & ~1u] >> shift) & 0xffffu) | ((codes[local | 1u] >> shift) << 16u);
   if (u % 8u == 0u) { scales[block] = top / 127.0; }
 }

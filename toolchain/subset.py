@@ -200,7 +200,7 @@ class Gate(ast.NodeVisitor):
         function = node.func
         if isinstance(function, ast.Name) and function.id in self.bans and self.project.resolve(self.module.name, function.id) is None:
             self.reject(node, f"{function.id}(); {self.bans[function.id]}")
-        if isinstance(function, ast.Attribute) and function.attr == "format" and isinstance(function.value, ast.Constant):
+        if isinstance(function, ast.Attribute) and function.attr == "format":
             self.reject(node, "str.format; write an f-string")
         if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == "object" \
                 and function.attr == "__setattr__" and not (len(node.args) == 3 and isinstance(node.args[1], ast.Constant)):

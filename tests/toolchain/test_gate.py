@@ -29,6 +29,7 @@ REFUSED = [
     ("try:\n    pass\nexcept:\n    pass\n", 3, "bare except"),
     ("x = 'a %s' % 1\n", 1, "f-string"),
     ("x = '{}'.format(1)\n", 1, "f-string"),
+    ("def f(x: str) -> str:\n    return x.format(1)\n", 2, "f-string"),
     ("x = {(1, 2): 3}\n", 1, "tuple as a dict key"),
     ("def f(x: object) -> object:\n    return getattr(x, 'y')\n", 2, "getattr"),
     ("def f() -> None:\n    x = 1\n    del x\n", 3, "del of a name"),

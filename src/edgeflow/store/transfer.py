@@ -93,11 +93,13 @@ class Transfer:
             self.ended.reject(error)
 
     async def _attempts(self) -> None:
+        # What was given up is not over while it is being written: another transfer would fetch that again. Unless the loop itself ends.
         try:
             await self._attempt_some()
-        finally:
-            # What was given up is not over while it is being written: another transfer would fetch that again.
+        except Exception:
             await self.chunks.written()
+            raise
+        await self.chunks.written()
 
     async def _attempt_some(self) -> None:
         for _ in range(MOST_RESTARTS):

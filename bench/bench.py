@@ -63,7 +63,7 @@ def open_side(browser: Browser, base: str, side: str, dtype: str, instances: int
     page.on('pageerror', lambda error: print(f'{side}: {error}', file=sys.stderr))
     query = urlencode({'side': side, 'dtype': dtype, 'model': MODEL, 'text': SENTENCE, 'instances': instances})
     page.goto(f'{base}/bench/index.html?{query}')
-    page.wait_for_function('window.bench !== undefined', timeout=120_000)
+    page.evaluate('window.ready')
     if page.evaluate('window.bench.isolated'):
         raise SystemExit('bench: the page is cross-origin isolated, the figures are for pages that are not')
     return page

@@ -103,7 +103,7 @@ def open_side(context: BrowserContext, site: Server, side: str, **more: str) -> 
 
 
 def first_result(page: Page) -> float:
-    page.wait_for_function('window.bench !== undefined', timeout=120_000)
+    page.evaluate('window.ready')
     return page.evaluate('window.bench.firstEmbeddingMs')
 
 

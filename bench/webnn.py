@@ -43,7 +43,7 @@ def open_side(browser: Browser, base: str, side: str, tokens: int, text: str) ->
     page = browser.new_context().new_page()
     page.on('pageerror', lambda error: print(f'{side}: {error}', file=sys.stderr))
     page.goto(f'{base}/bench/index.html?{urlencode({"side": library, "device": device, "tokens": tokens, "dtype": "fp32", "model": MODEL, "text": text})}')
-    page.wait_for_function('window.bench !== undefined', timeout=120_000)
+    page.evaluate('window.ready')
     return page
 
 

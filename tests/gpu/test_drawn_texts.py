@@ -23,9 +23,11 @@ SETTINGS: list[dict[str, object]] = [
 ]
 
 
+# Accuracy level 4 of the q4 file rounds the rows of a prompt and not those of steps, on GPUs that are none in name only: there logits depend on how
+# many rows are computed at once, so on what is kept of an earlier text. The q4f16 file asks for no level.
 @pytest.fixture
 async def generator() -> AsyncIterator[TextGenerationPipeline]:
-    made = await pipeline('text-generation', str(MODELS / 'smollm2-mini'), dtype='q4', device='webgpu')
+    made = await pipeline('text-generation', str(MODELS / 'smollm2-mini'), dtype='q4f16', device='webgpu')
     yield made
     made.dispose()
 

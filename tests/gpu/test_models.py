@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -20,7 +21,11 @@ CASES = [*text_encoder_cases(), *decoder_cases(), *vision_audio_cases()]
 # What may run on WASM in the middle of a plan. A Cast only where the model's inputs and outputs are float16.
 ON_WASM = {'Cast'}
 # Products of quantised activations one after the other: where a sum is rounded otherwise, codes are one off, and then those behind them.
-MANY_CODES = 'wav2vec2-ctc-mini/onnx/model_quantized.onnx'
+MANY_CODES = ['wav2vec2-ctc-mini/onnx/model_quantized.onnx']
+# Sums, divisions and powers of a GPU are its own, within what WGSL allows.
+HARDWARE = os.environ.get('EDGEFLOW_GPU') == 'hardware'
+if HARDWARE:
+    MANY_CODES.append('whisper-mini/onnx/encoder_model_quantized.onnx')
 
 
 async def load(path: str) -> Model:
@@ -57,7 +62,7 @@ async def test_outputs_are_those_of_onnxruntime(case: Case) -> None:
         assert sorted(results) == sorted(expected)
         for name, array in expected.items():
             assert results[name].shape == list(array.shape)
-            tolerance = case.variant if rounded else 'rounded_fp16' if case.model == MANY_CODES else tolerance_of(case)
+            tolerance = case.variant if rounded else 'rounded_fp16' if case.model in MANY_CODES else tolerance_of(case)
             assert_close(tolerance, results[name].data.reshape(array.shape), array)
         placement = model.placement()
         assert placement.device == 'webgpu' and placement.nodes
@@ -78,5 +83,9 @@ async def test_rounded_activations_give_what_onnxruntime_gives_with_them(monkeyp
         results = await model.run(case.inputs())
         assert rounded_products(model) == 14
         wanted = case.arrays('out:')['logits']
-        np.testing.assert_allclose(results['logits'].data.reshape(wanted.shape), wanted, rtol=0, atol=1e-4)
+        logits = results['logits'].data.reshape(wanted.shape)
+        if HARDWARE:
+            assert_close('rounded', logits, wanted)
+        else:
+            np.testing.assert_allclose(logits, wanted, rtol=0, atol=1e-4)
         model.dispose()

@@ -160,7 +160,7 @@ def test_the_port_is_kept() -> None:
     assert len(names) > 40 and {'read_u32', 'read_f64', 'on_abort', 'load_tokenizer', 'check_calls'} <= set(names)
     for side in ('cpython', 'browser'):
         given: set[str] = set()
-        for seam in ('', '_gpu', '_strings', '_images', '_text', '_machine'):
+        for seam in ('', '_gpu', '_strings', '_images', '_text', '_machine', '_logits'):
             for node in ast.parse(Path(cpython.__file__).with_name(f'{side}{seam}.py').read_text()).body:
                 if isinstance(node, ast.ImportFrom):
                     given.update(alias.name for alias in node.names)

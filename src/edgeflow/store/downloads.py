@@ -80,8 +80,10 @@ def _start(source: Source, client: Client) -> Transfer:
         except Exception:
             # Its clients hear of it.
             pass
-        if _running.get(source.url) is transfer:
-            _running.pop(source.url)
+        finally:
+            # Also where the loop ends before it.
+            if _running.get(source.url) is transfer:
+                _running.pop(source.url)
 
     start_task(forget)
     transfer.start()

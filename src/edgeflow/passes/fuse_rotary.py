@@ -56,7 +56,8 @@ def _bounds(index: GraphIndex, node: Node) -> list[int] | None:
     for i in range(1, len(node.inputs)):
         tensor = index.constant(node.inputs[i])
         values = [] if tensor is None else elements(tensor)
-        if len(values) != 1:
+        # Broken models have fractions there, or NaN.
+        if len(values) != 1 or values[0] % 1 != 0:
             return None
         found.append(int(values[0]))
     if len(found) < 3 or (len(found) == 4 and found[3] != 1):

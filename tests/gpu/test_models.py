@@ -20,12 +20,10 @@ CASES = [*text_encoder_cases(), *decoder_cases(), *vision_audio_cases()]
 
 # What may run on WASM in the middle of a plan. A Cast only where the model's inputs and outputs are float16.
 ON_WASM = {'Cast'}
-# Products of quantised activations one after the other: where a sum is rounded otherwise, codes are one off, and then those behind them.
-MANY_CODES = ['wav2vec2-ctc-mini/onnx/model_quantized.onnx']
-# Sums, divisions and powers of a GPU are its own, within what WGSL allows.
+# Sums, divisions and powers of a GPU are its own, within what WGSL allows. Where that moves one activation of this file to the next code, 5 of 3,600 results
+# are up to 2.4 % of the largest off, on an H100.
 HARDWARE = os.environ.get('EDGEFLOW_GPU') == 'hardware'
-if HARDWARE:
-    MANY_CODES.append('whisper-mini/onnx/encoder_model_quantized.onnx')
+MOVED = 'whisper-mini/onnx/encoder_model_quantized.onnx'
 
 
 async def load(path: str) -> Model:
@@ -62,7 +60,7 @@ async def test_outputs_are_those_of_onnxruntime(case: Case) -> None:
         assert sorted(results) == sorted(expected)
         for name, array in expected.items():
             assert results[name].shape == list(array.shape)
-            tolerance = case.variant if rounded else 'rounded_fp16' if case.model in MANY_CODES else tolerance_of(case)
+            tolerance = case.variant if rounded else 'rounded_fp16' if HARDWARE and case.model == MOVED else tolerance_of(case)
             assert_close(tolerance, results[name].data.reshape(array.shape), array)
         placement = model.placement()
         assert placement.device == 'webgpu' and placement.nodes

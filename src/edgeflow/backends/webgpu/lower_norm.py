@@ -78,7 +78,13 @@ def norm_rows(b: GpuBuilder, source: Value, gamma: Value | None, beta: Value | N
     code['$MEAN'] = 'let mean = F();'
     if r.mean:
         code['$MEAN'] = '''var sums = F();
-for (var i = lane; i < n; i += LANES) { sums += value(row, i); }
+var rest = F();
+for (var i = lane; i < n; i += LANES) {
+  let more = value(row, i) - rest;
+  let next = sums + more;
+  rest = (next - sums) - more;
+  sums = next;
+}
 let mean = F(lanes_sum(local, sum_of(sums)) * p.share);'''
     lanes = lanes_of(b, r.rows, units)
     words = [r.rows, units, b.real(1.0 / max(1, r.n)), b.real(r.epsilon), r.skips, r.turn, r.each // width if along else r.each,

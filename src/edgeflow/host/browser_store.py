@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edgeflow.host.browser_files import StoredResponse, fetch_into, store_failure
+from edgeflow.host.browser_files import StoredResponse, fetch_into
 from edgeflow.host.browser_io import reads_files
 from edgeflow.host.port import AbortSignal, Bytes, KeyValueStore
 
@@ -17,7 +17,7 @@ async def open_store(name: str) -> KeyValueStore:
 
 
 __pragma__('js', r'''
-import { change, filesOf, readFile, transaction } from './browser_files.js';
+import { change, filesOf, readFile, storeFailure, transaction } from './browser_files.js';
 
 function settled(request) {
   return new Promise((resolve, reject) => {

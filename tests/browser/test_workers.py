@@ -241,6 +241,8 @@ def cdn_page(page: Page) -> Callable[[str], list[str]]:
 
 def run_once(page: Page, server: Server, library: str) -> None:
     case = read_case(CASE)
+    # The cache has a worker of its own.
+    page.evaluate("async library => { (library === 'global' ? edgeflow : await import(library)).env.cache = false; }", library)
     [outputs] = run_in_page(page, server.url(f'/models/{MODEL}'), [case.inputs], library)
     check_output(outputs['last_hidden_state'], case.outputs['last_hidden_state'], 'fp32')
 
@@ -287,6 +289,7 @@ def guarded(browser: Browser, dist: Path, other_origin: Server) -> Iterator[tupl
 GUARDED = """async ([address, workerUrl]) => {
   const { loadModel, tensor, env } = await import(address);
   env.workerUrl = workerUrl;
+  env.cache = false;
   const model = await loadModel(new URL('/models/bert-mini-sentence/onnx/model.onnx', location.href).href);
   const inputs = {};
   for (const { name } of model.inputs) inputs[name] = tensor([[1, 1, 1]], undefined, 'int64');

@@ -84,7 +84,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
 def next_visit() -> None:
     """The page forgets, the store does not."""
     trials.forget_found()
-    tried.forget_keys()
+    tried._keys.clear()
 
 
 def inputs() -> dict:

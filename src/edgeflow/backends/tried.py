@@ -28,8 +28,3 @@ async def trial_keys(name: str) -> list[str]:
 async def trial_store() -> KeyValueStore | None:
     """Where trials are kept; None where nothing is to be. Raises what the platform does."""
     return await open_store('devices') if env.cache else None
-
-
-def forget_keys() -> None:
-    """Internal: as at a new visit."""
-    _keys.clear()

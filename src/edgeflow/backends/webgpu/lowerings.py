@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from edgeflow.backends.ahead import start_ahead
 from edgeflow.backends.wasm.lowerings import VISION_OPS, merged
 from edgeflow.backends.webgpu.builder import GpuLowering
 from edgeflow.backends.webgpu.lower_attention import ATTENTION_LOWERINGS
@@ -13,9 +14,8 @@ from edgeflow.backends.webgpu.lower_indexing import INDEXING_LOWERINGS
 from edgeflow.backends.webgpu.lower_movement import MOVEMENT_LOWERINGS
 from edgeflow.backends.webgpu.lower_norm import NORM_LOWERINGS
 from edgeflow.backends.webgpu.lower_reduce import REDUCE_LOWERINGS
-from edgeflow.errors import EdgeflowError
 from edgeflow.host.gpu import ops_named
-from edgeflow.host.platform import gather, start_task
+from edgeflow.host.platform import gather
 from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Graph
 from edgeflow.passes.rename import all_graphs
@@ -87,13 +87,10 @@ async def expect_lowerings(head: Bytes) -> None:
         # What passes make of it.
         names.add('Rotary')
     if 'past_key_values' in names:
-        start_task(_fetch_sessions)
+        start_ahead(_fetch_sessions)
     await _install(names, False)
 
 
 async def _fetch_sessions() -> None:
-    """Fetch what a decoder's first session waits for, which meets a failure again."""
-    try:
-        from edgeflow.backends.webgpu.sessions import session_kernels  # noqa: F401
-    except EdgeflowError:
-        return
+    """Fetch what a decoder's first session waits for."""
+    from edgeflow.backends.webgpu.sessions import session_kernels  # noqa: F401

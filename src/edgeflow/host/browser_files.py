@@ -59,14 +59,14 @@ function fetchFiles(hashPart) {
     // filling it: some are opened for the `more` that will follow; -1: no file is wanted. Bytes are written as they come: the
     // network goes on meanwhile.
     async take(call, number, size, give, more) {
-      const { folder, reader, spares, memory: spare } = answers[number];
+      const source = answers[number], { folder, reader, spares, memory: spare } = source;
       while (spares.length <= Math.min(more, AHEAD)) {
         const name = crypto.randomUUID();
         spares.push([name, open(folder, name, true).catch(() => {})]);
       }
       const [name, opening] = more < 0 ? [] : spares.shift(), file = await opening;
       let memory = spare.byteLength < size ? new ArrayBuffer(size) : spare, filled = 0, told = performance.now(), kept = !!file;
-      answers[number].memory = new ArrayBuffer(0);
+      source.memory = new ArrayBuffer(0);
       try {
         while (filled < size) {
           const { done, value } = await reader?.read(new Uint8Array(memory, filled, size - filled)) ?? { done: true };
@@ -86,7 +86,7 @@ function fetchFiles(hashPart) {
         }
         kept &&= filled === size;
         if (!kept || give) return [kept && name, filled, new Uint8Array(memory, 0, filled)];
-        answers[number].memory = memory;
+        source.memory = memory;
         return [name, filled];
       } finally {
         file?.close();
@@ -100,7 +100,11 @@ function fetchFiles(hashPart) {
       return sha;
     },
     async end(call, number) {
+      // It is told once by a signal and once at the end of a body.
+      if (!answers[number]) return;
       const { stop, folder, spares } = answers[number];
+      // With its memory: the worker may live for as long as a page downloads.
+      delete answers[number];
       stop.abort();
       for (const [name, opening] of spares.splice(0)) {
         (await opening)?.close();

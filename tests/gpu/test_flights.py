@@ -12,20 +12,9 @@ from edgeflow.backends.webgpu.device import shared_gpu
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
 from edgeflow.errors import EdgeflowError
 from edgeflow.runtime.model import Model
-from edgeflow.runtime.tensor import Tensor, tensor
 from tests.engine.cases import load as load_on_wasm
+from tests.engine.flights import PATH, answer, check_runs_together
 from tests.gpu.test_models import load
-
-PATH = 'bert-mini-sentence/onnx/model.onnx'
-
-
-def inputs(seed: int, length: int = 7) -> dict[str, Tensor]:
-    ids = np.random.default_rng(seed).integers(3, 90, (1, length))
-    return {'input_ids': tensor(ids), 'attention_mask': tensor(np.ones_like(ids)), 'token_type_ids': tensor(np.zeros_like(ids))}
-
-
-async def answer(model: Model, seed: int, length: int = 7) -> np.ndarray:
-    return next(iter((await model.run(inputs(seed, length))).values())).data
 
 
 @pytest.mark.parametrize('on_wasm', ['', 'edgeflow:Sdpa'])
@@ -34,11 +23,7 @@ async def test_the_results_are_those_of_single_runs(on_wasm: str, monkeypatch: p
     if on_wasm:
         monkeypatch.delitem(GPU_LOWERINGS, on_wasm)
     model = await load(PATH)
-    lengths = [5 + seed % 3 for seed in range(9)]
-    single = [await answer(model, seed, length) for seed, length in enumerate(lengths)]
-    at_once = await asyncio.gather(*[answer(model, seed, length) for seed, length in enumerate(lengths)])
-    for one, other in zip(single, at_once, strict=True):
-        np.testing.assert_array_equal(one, other)
+    await check_runs_together(model)
     model.dispose()
 
 

@@ -14,16 +14,11 @@ from edgeflow.backends.webnn import executable
 from edgeflow.errors import EdgeflowError
 from edgeflow.runtime.model import Model, create_model
 from tests.engine.cases import MODELS
+from tests.engine.flights import PATH, answer, check_runs_together
 from tests.webnn.recorder import Context
 from tests.webnn.test_adapter import CUT, WEIGHT, made
 
-BERT = str(MODELS / 'bert-mini-sentence/onnx/model.onnx')
-
-
-async def answer(model: Model, seed: int, length: int) -> np.ndarray:
-    ids = np.random.default_rng(seed).integers(3, 90, (1, length))
-    given = {'input_ids': tensor(ids), 'attention_mask': tensor(np.ones_like(ids)), 'token_type_ids': tensor(np.zeros_like(ids))}
-    return next(iter((await model.run(given)).values())).data
+BERT = str(MODELS / PATH)
 
 
 async def open_cut() -> Model:
@@ -60,11 +55,7 @@ async def test_the_results_are_those_of_single_runs(contexts: list[Context], mon
     # Lengths in turns, with room for the plan of one at a time: what is given up is not in use.
     monkeypatch.setattr(executable, 'MOST_BYTES', 1)
     model = await load_model(BERT, device='webnn')
-    lengths = [5 + seed % 3 for seed in range(9)]
-    single = [await answer(model, seed, length) for seed, length in enumerate(lengths)]
-    at_once = await asyncio.gather(*[answer(model, seed, length) for seed, length in enumerate(lengths)])
-    for one, other in zip(single, at_once, strict=True):
-        np.testing.assert_array_equal(one, other)
+    await check_runs_together(model)
     model.dispose()
     assert contexts[0].alive() == 0
 

@@ -29,9 +29,9 @@ TOKENS = 'input_ids'
 DRAW = 'edgeflow:Draw'
 WORDS = 14
 WORD = 4294967296
-# Tokens of less than 2^-44 of the likeliest one's probability are left out.
 # Places of a plan for tokens seen, at first.
 FIRST_PLACES = 256
+# Tokens of less than 2^-44 of the likeliest one's probability are left out.
 RANGE = 44 * math.log(2)
 
 

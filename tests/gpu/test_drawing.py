@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from edgeflow.backends.generation import Draw
 from edgeflow.backends.webgpu import drawing
-from edgeflow.errors import EdgeflowError
 from edgeflow.text.generation_options import generation_options
 from edgeflow.text.processors import processed
 from edgeflow.text.sampling import Sampler, candidates, drawn

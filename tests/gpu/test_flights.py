@@ -11,7 +11,6 @@ from edgeflow.backends.turnstile import FLIGHTS, Turnstile
 from edgeflow.backends.webgpu.device import shared_gpu
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS
 from edgeflow.errors import EdgeflowError
-from edgeflow.runtime.model import Model
 from tests.engine.cases import load as load_on_wasm
 from tests.engine.flights import PATH, answer, check_runs_together
 from tests.gpu.test_models import load

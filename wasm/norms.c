@@ -188,3 +188,34 @@ int k_embed_norm_f32(const int32_t *a) {
   }
   return 0;
 }
+
+SMALL_CODE
+int k_pool_tokens(const int32_t *a) {
+  const float *x = FLOATS(0), *mask = FLOATS(1);
+  float *y = FLOATS(2);
+  const int s = a[4], w = a[5], flags = a[6];
+  for (int b = a[3]; b > 0; b--, x += (size_t)s * w, mask += s, y += w) {
+    double squares = 0;
+    int first = 0;
+    while (first < s && mask[first] == 0.0f) first++;
+    const int from = first < s ? first : 0, to = flags & 1 ? from + 1 : s;
+    for (int i = 0; i < w; i++) {
+      double sum = 0;
+      int count = 0;
+      for (int r = from; r < to; r++) {
+        if (mask[r] != 0.0f || flags & 1) {
+          sum += x[(size_t)r * w + i];
+          count++;
+        }
+      }
+      y[i] = (float)(count ? sum / count : 0.0);
+      squares += (double)y[i] * y[i];
+    }
+    if (flags & 2 && squares > 0) {
+      const double length = __builtin_sqrt(squares);
+      FEW for (int i = 0; i < w; i++) y[i] = (float)(y[i] / length);
+    }
+  }
+  return 0;
+}
+END_SMALL_CODE

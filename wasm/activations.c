@@ -43,26 +43,31 @@ void activate(int activation, float *x, int rows, int columns, int ld) {
   switch (activation) {
     case ACT_RELU: ROWS(relu_f32x4(v))
     case ACT_EXP: ROWS(exp_f32x4(v))
+    // Two vectors at a time, with coefficients from memory: V8 makes a constant in three instructions, wherever it is used.
     case ACT_GELU:
-      // Two vectors at a time, with coefficients from memory: V8 makes a constant in three instructions, each time.
-      if (rows == 1) {
-        const float(*c)[2] = ERF;
-        for (; columns >= 8; columns -= 8, x += 8) {
-          v128_t e[2], half[2];
+    case ACT_ERF: {
+      const v128_t factor = splat(activation == ACT_GELU ? 0.70710678f : 1.0f);
+      const float(*c)[2] = ERF;
+      for (; rows > 0; rows--, x += ld) {
+        for (int i = 0; i < columns; i += 8) {
+          float last[8] = {0}, *at = x + i;
+          const size_t bytes = (size_t)(columns - i) * 4;
+          if (bytes < 32) copy_bytes(at = last, x + i, bytes);
+          v128_t given[2], e[2];
           KEEP(c);
           UNROLL for (unsigned v = 0; v < 2; v++) {
-            e[v] = wasm_v128_load(x + 4 * v);
-            half[v] = wasm_f32x4_mul(e[v], splat(0.5f));
-            e[v] = wasm_f32x4_mul(e[v], splat(0.70710678f));
+            given[v] = wasm_v128_load(at + 4 * v);
+            e[v] = wasm_f32x4_mul(given[v], factor);
           }
           erf_vectors(e, 2, c);
-          UNROLL for (unsigned v = 0; v < 2; v++) wasm_v128_store(x + 4 * v, wasm_f32x4_mul(half[v], wasm_f32x4_add(e[v], splat(1.0f))));
+          if (activation == ACT_GELU) {
+            UNROLL for (unsigned v = 0; v < 2; v++) e[v] = wasm_f32x4_mul(wasm_f32x4_mul(given[v], splat(0.5f)), wasm_f32x4_add(e[v], splat(1.0f)));
+          }
+          UNROLL for (unsigned v = 0; v < 2; v++) wasm_v128_store(at + 4 * v, e[v]);
+          if (bytes < 32) copy_bytes(x + i, at, bytes);
         }
       }
-      __attribute__((fallthrough));
-    case ACT_ERF: {
-      const v128_t gelu = all_if(activation == ACT_GELU), factor = splat(activation == ACT_GELU ? 0.70710678f : 1.0f);
-      ROWS(gate(v, erf_f32x4(wasm_f32x4_mul(v, factor)), gelu))
+      break;
     }
     case ACT_GELU_TANH:
     case ACT_TANH: {

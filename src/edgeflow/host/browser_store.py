@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from edgeflow.host.browser_files import StoredResponse, fetch_into
 from edgeflow.host.browser_io import reads_files
 from edgeflow.host.port import AbortSignal, Bytes, KeyValueStore
@@ -90,17 +88,42 @@ async def _place_of(base: object, key: str) -> object | None:
     ''')
 
 
-async def read_place(place: object, size: int, memory: Callable[[], Bytes]) -> bool:
+async def open_place(place: object, size: int) -> OpenedFile | None:
+    file = await _open_file(place, size)
+    return None if file is None else OpenedFile(file)
+
+
+async def _open_file(place: object, size: int) -> object | None:
     # Only workers have such handles; another tab may have one for itself alone.
     __pragma__('js', r'''
-    let file;
     try {
-      file = await (await (await filesOf(place[0])).getFileHandle(place[1])).createSyncAccessHandle({ mode: 'read-only' });
-      return file.getSize() === size && file.read(memory()) === size;
+      const file = await (await (await filesOf(place[0])).getFileHandle(place[1])).createSyncAccessHandle({ mode: 'read-only' });
+      if (file.getSize() === size) return file;
+      file.close();
+    } catch {}
+    return null;
+    ''')
+
+
+class OpenedFile:
+    """host.port.StoredPiece."""
+
+    def __init__(self, file: object) -> None:
+        self._file = file
+
+    def read(self, memory: Bytes) -> bool:
+        return _read_file(self._file, memory)
+
+    def close(self) -> None:
+        _close_base(self._file)
+
+
+def _read_file(file: object, memory: Bytes) -> bool:
+    __pragma__('js', r'''
+    try {
+      return file.read(memory) === memory.length;
     } catch {
       return false;
-    } finally {
-      file?.close();
     }
     ''')
 

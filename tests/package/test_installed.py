@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,12 +44,11 @@ process.stdout.write(JSON.stringify(await runModel(edgeflow, path, cases)));
 
 @pytest.fixture(scope='module')
 def app(project: Path) -> Path:
-    """The empty project with a page that uses edgeflow, and nothing configured but what dist/README.md asks for."""
+    """The empty project with a page that uses edgeflow, and nothing configured."""
     (project / 'index.html').write_text('<!doctype html><link rel="icon" href="data:,"><script type="module" src="/main.js"></script>')
     (project / 'main.js').write_text(MAIN)
     (project / 'run_model.js').write_text(RUN_MODEL.read_text())
     (project / 'node.mjs').write_text(NODE)
-    (project / 'vite.config.js').write_text("export default { optimizeDeps: { exclude: ['edgeflow'] } };\n")
     return project
 
 
@@ -142,9 +142,22 @@ def test_parts_are_found_in_what_vite_built(app: Path, browser: Browser, server:
     assert text.startswith('Once')
 
 
-@pytest.fixture
-def vite(app: Path) -> Iterator[str]:
+def test_a_bundler_that_copies_nothing_needs_the_folder_beside_the_bundle(app: Path, browser: Browser, server: Server) -> None:
+    """esbuild, as dist/README.md says it."""
+    shutil.copytree(app / 'node_modules' / 'edgeflow' / 'dist', app / 'bundled')
+    program = NODE_MODULES / '.bin' / 'esbuild'
+    subprocess.run([str(program), 'main.js', '--bundle', '--format=esm', '--outdir=bundled', '--log-level=warning'], cwd=app, check=True)
+    (app / 'bundled' / 'index.html').write_text('<!doctype html><link rel="icon" href="data:,"><script type="module" src="/main.js"></script>')
+    workers: list[str] = []
+    with Server({'/': app / 'bundled'}) as built:
+        check(run_page(browser, built.url('/'), server.url(f'/models/{MODEL}'), workers), read_case(CASE).outputs)
+        assert workers == [built.url('/edgeflow.js')]
+
+
+@pytest.fixture(params=['export default {};', "export default { optimizeDeps: { exclude: ['edgeflow'] } };"], ids=['as it is', 'excluded'])
+def vite(app: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """Vite's development server; its address."""
+    (app / 'vite.config.js').write_text(request.param)
     environment = {**os.environ, 'NO_COLOR': '1'}
     command = ['node', str(VITE), '--host', '127.0.0.1', '--port', '0']
     with subprocess.Popen(command, cwd=app, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
@@ -163,4 +176,5 @@ def vite(app: Path) -> Iterator[str]:
 def test_vite_serves_it_while_developing(vite: str, browser: Browser, server: Server) -> None:
     workers: list[str] = []
     check(run_page(browser, vite, server.url(f'/models/{MODEL}'), workers), read_case(CASE).outputs)
-    assert [address.split('?')[0] for address in workers] == [f'{vite}node_modules/edgeflow/dist/edgeflow.js']
+    [worker] = workers
+    assert re.fullmatch(r'node_modules/(edgeflow/dist|\.vite/deps)/edgeflow\.js', worker.split('?')[0].removeprefix(vite))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import to_dict
+from edgeflow.host.platform import native_mapping, to_dict
 from edgeflow.host.port import AbortSignal
 from edgeflow.options import public
 from edgeflow.pipelines.base import Pipeline, text_list
@@ -131,7 +131,7 @@ class TextGenerationPipeline(Pipeline):
         for i in range(len(written)):
             at = i * len(asked.texts) // len(written)
             chat = asked.chats[at]
-            whole: object = asked.texts[at] + written[i] if chat is None else [*chat, {'role': 'assistant', 'content': written[i]}]
+            whole: object = asked.texts[at] + written[i] if chat is None else [*chat, native_mapping({'role': 'assistant', 'content': written[i]})]
             results[at].append(GeneratedText(whole if full else written[i]))
         return results if several else results[0]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeflow.host.browser_files import StoredResponse, fetch_into
 from edgeflow.host.browser_io import reads_files
-from edgeflow.host.port import AbortSignal, Bytes, KeyValueStore
+from edgeflow.host.port import AbortSignal, Bytes, KeyValueStore, StoredPiece
 
 
 async def open_store(name: str) -> KeyValueStore:
@@ -88,12 +88,7 @@ async def _place_of(base: object, key: str) -> object | None:
     ''')
 
 
-async def open_place(place: object, size: int) -> OpenedFile | None:
-    file = await _open_file(place, size)
-    return None if file is None else OpenedFile(file)
-
-
-async def _open_file(place: object, size: int) -> object | None:
+async def open_place(place: object, size: int) -> StoredPiece | None:
     # Only workers have such handles; another tab may have one for itself alone.
     __pragma__('js', r'''
     try {
@@ -102,29 +97,6 @@ async def _open_file(place: object, size: int) -> object | None:
       file.close();
     } catch {}
     return null;
-    ''')
-
-
-class OpenedFile:
-    """host.port.StoredPiece."""
-
-    def __init__(self, file: object) -> None:
-        self._file = file
-
-    def read(self, memory: Bytes) -> bool:
-        return _read_file(self._file, memory)
-
-    def close(self) -> None:
-        _close_base(self._file)
-
-
-def _read_file(file: object, memory: Bytes) -> bool:
-    __pragma__('js', r'''
-    try {
-      return file.read(memory) === memory.length;
-    } catch {
-      return false;
-    }
     ''')
 
 

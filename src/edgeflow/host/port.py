@@ -274,8 +274,8 @@ class Draft(Protocol):
 class StoredPiece(Protocol):
     """A stored value, opened. Until it is closed it stays."""
 
-    def read(self, memory: Bytes) -> bool:
-        """Fill `memory` with it, now; whether that was possible."""
+    def read(self, memory: Bytes) -> int:
+        """Fill `memory` with its bytes, now: how many they were. The platform's errors."""
 
     def close(self) -> None: ...
 

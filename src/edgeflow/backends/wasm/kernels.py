@@ -51,27 +51,27 @@ class Image:
         self.complete(address, size)
         return self.instance.view(address, size)
 
-    def complete(self, address: int, size: int) -> None:
-        """Read what is late of these bytes. 'file-missing' if that is not possible any more."""
+    def complete(self, address: int, size: int, wanted: bool = True) -> None:
+        """Read what is late of these bytes, if they are `wanted`. 'file-missing' if that is not possible any more."""
         read = True
-        for piece in self._take_late(address, size):
-            read = piece.stored.read(self.instance.view(self.files[''].address + piece.start, piece.size)) and read
-            piece.stored.close()
+        for i in range(len(self.late) - 1, -1, -1):
+            piece = self.late[i]
+            start = self.files[''].address + piece.start
+            if start < address + size and address < start + piece.size:
+                self.late.pop(i)
+                read = fill_from(piece.stored, self.instance.view(start, piece.size if wanted else 0)) and read
         if not read:
             raise EdgeflowError('file-missing', 'stored bytes of the model cannot be read any more', {})
 
-    def forget(self, address: int, size: int) -> None:
-        """Nobody will want these bytes: what is late of them will not be read."""
-        for piece in self._take_late(address, size):
-            piece.stored.close()
 
-    def _take_late(self, address: int, size: int) -> list[LatePiece]:
-        found: list[LatePiece] = []
-        for i in range(len(self.late) - 1, -1, -1):
-            start = self.files[''].address + self.late[i].start
-            if start < address + size and address < start + self.late[i].size:
-                found.append(self.late.pop(i))
-        return found
+def fill_from(stored: StoredPiece, memory: Bytes) -> bool:
+    """Read a stored piece and close it; whether `memory` has its bytes."""
+    try:
+        return stored.read(memory) == len(memory)
+    except Exception:
+        return False
+    finally:
+        stored.close()
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ async def add_more(instance: WasmInstance) -> WasmInstance:
     return instance
 
 
-# Most bytes that are late.
-MOST_LATE = 1 << 24
+# Most pieces that are late.
+MOST_LATE = 4
 
 # Most bytes of a file's head, which has the nodes of the graph, as ONNX's libraries write it.
 HEAD = 262144
@@ -167,23 +167,16 @@ class Preparation:
             self._failure = error
             stored.close()
             return True
-        if location == '' and self._may_be_late(start, size):
+        table = self.table
+        if location == '' and len(table) > 0 and table[0] <= start and start + size <= table[1] and len(self._late) < MOST_LATE:
             file.sizes[start] = size
             self._late.append(LatePiece(start, size, stored))
             return True
-        read = stored.read(image.instance.view(file.address + start, size))
-        stored.close()
-        if read:
+        if fill_from(stored, image.instance.view(file.address + start, size)):
             file.sizes[start] = size
             self._tell_head(location, start, image.instance.view(file.address, size))
-        return read
-
-    def _may_be_late(self, start: int, size: int) -> bool:
-        table = self.table
-        late = size
-        for piece in self._late:
-            late += piece.size
-        return len(table) > 0 and table[0] <= start and start + size <= table[1] and late <= MOST_LATE
+            return True
+        return False
 
     def leave(self) -> None:
         """What is late is not wanted any more."""

@@ -220,7 +220,7 @@ class Weights:
 
     def _give_gap(self, image: Image, start: int, end: int) -> None:
         if start < end:
-            image.forget(start, end - start)
+            image.complete(start, end - start, False)
             self._engine.heap.give(start, end - start)
 
     def _fill(self) -> Iterator[None]:

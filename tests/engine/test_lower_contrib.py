@@ -64,6 +64,15 @@ async def test_embed_layer_norm(with_mask: bool, with_segments: bool) -> None:
     await check_node(**contrib('EmbedLayerNormalization'), inputs=inputs, outputs=['float32', 'int32'], constant=[2, 3, 4, 5, 6], epsilon=1e-12)
 
 
+@pytest.mark.parametrize('batch', [1, 3])
+async def test_embed_layer_norm_with_the_same_positions_in_every_row(batch: int) -> None:
+    """As the optimizer of onnxruntime writes DistilBERT."""
+    ids = RANDOM.integers(0, 20, (3, 5)).astype(np.int32)
+    positions = RANDOM.integers(0, 16, (batch, 5)).astype(np.int32)
+    inputs = [ids, None, real(20, 8), real(16, 8), None, real(8), real(8), None, positions]
+    await check_node(**contrib('EmbedLayerNormalization'), inputs=inputs, outputs=['float32', 'int32'], constant=[2, 3, 5, 6], epsilon=1e-12)
+
+
 @pytest.mark.parametrize('with_beta', [True, False])
 @pytest.mark.parametrize('with_bias', [True, False])
 @pytest.mark.parametrize('skip', [[2, 5, 8], [1, 5, 8], [5, 8]], ids=str)

@@ -85,6 +85,12 @@ async def test_skip_layer_norm(with_beta: bool, with_bias: bool, skip: list[int]
     await check_node(**contrib('SkipLayerNormalization'), inputs=inputs, outputs=outputs, constant=[2, 3, 4], epsilon=1e-5)
 
 
+@pytest.mark.parametrize('alpha', [1.0, 1.702, 0.5])
+async def test_quick_gelu(alpha: float) -> None:
+    """With 1 it is SiLU, which onnxruntime's optimizer writes so."""
+    await check_node(**contrib('QuickGelu'), inputs=[real(3, 17)], outputs=['float32'], alpha=alpha)
+
+
 @pytest.mark.parametrize('op, with_bias', [('BiasGelu', True), ('FastGelu', True), ('FastGelu', False), ('Gelu', False), ('QuickGelu', False)])
 async def test_gelus(op: str, with_bias: bool) -> None:
     await check_node(**contrib(op), inputs=[real(3, 9) * 3] + ([real(9)] if with_bias else []), outputs=['float32'], atol=5e-5)

@@ -85,9 +85,10 @@ def lower_fast_gelu(b: StepBuilder, node: Node, inputs: list[Value | None], outp
 
 def lower_quick_gelu(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     alpha = number_of(node, 'alpha', QUICK_GELU_ALPHA)
-    if abs(alpha - QUICK_GELU_ALPHA) > 1e-6:
-        raise b.unsupported(f'alpha {alpha}; it runs with {QUICK_GELU_ALPHA}')
-    activation_steps(b, ACTIVATION_IDS['quick_gelu'], given(b, inputs), None, given(b, outputs))
+    if alpha != 1 and abs(alpha - QUICK_GELU_ALPHA) > 1e-6:
+        b.lowering('Swish')(b, node, inputs, outputs)
+    else:
+        activation_steps(b, ACTIVATION_IDS['silu' if alpha == 1 else 'quick_gelu'], given(b, inputs), None, given(b, outputs))
 
 
 # Without 'com.microsoft:', which lowerings.py puts before them.

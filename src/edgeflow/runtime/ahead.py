@@ -13,19 +13,15 @@ from edgeflow.runtime.pool import Call, PoolWorker
 
 
 class Ahead:
-    """The run that `parcel` asks for. starting: its turn has come, so that it is sent at once."""
+    """The run that `parcel` asks for."""
 
-    def __init__(self, worker: PoolWorker, parcel: Parcel, starting: bool = False) -> None:
+    def __init__(self, worker: PoolWorker, parcel: Parcel) -> None:
         self.worker: PoolWorker = worker
         self._parcel: Parcel = parcel
         self._call: Call | None = None
         # Nothing is to be sent any more.
         self._over: bool = False
-        self.starting: bool = starting
-        if starting:
-            self._send()
-        else:
-            worker.follow(self._send)
+        worker.follow(self._send)
 
     def _send(self) -> None:
         if not self._over:

@@ -240,14 +240,15 @@ def new_array(dtype: str, size: int) -> NumericArray:
 
 def array_of(dtype: str, values: list) -> NumericArray:
     __pragma__('js', r'''
-    const type = arrayType(dtype);
-    for (const value of values) {
+    const type = arrayType(dtype), array = new type(values.length), convert = CONVERSIONS[dtype] ?? Number;
+    values.forEach((value, i) => {
       const kind = typeof value;
       if (kind !== 'number' && kind !== 'boolean' && kind !== 'bigint') {
         throw _fail('invalid-argument', `values for a ${dtype} array: expected numbers, got ${value === null ? 'null' : kind}`);
       }
-    }
-    return type.from(values, CONVERSIONS[dtype] ?? Number);
+      array[i] = convert(value);
+    });
+    return array;
     ''')
 
 

@@ -89,6 +89,22 @@ def test_equal_nodes_and_equal_constants_merge() -> None:
     assert list(graph.initializers.keys()) == ['a', 'c']
 
 
+def test_nodes_with_the_same_inputs_merge_by_their_attributes() -> None:
+    """Also two of which neither is the first of these inputs; a subgraph, or fewer outputs, keeps a node apart."""
+    branch = Graph('then', [], [ValueInfo('i', '', None)], [Node('Neg', '', '', ['x'], ['i'])], {})
+    nodes = [
+        Node('If', '', '', ['w'], ['a'], {'then_branch': branch}), Node('If', '', '', ['w'], ['b'], {'then_branch': branch}),
+        Node('Softmax', '', '', ['x'], ['c'], {'axis': 0}), Node('Softmax', '', '', ['x'], ['d'], {'axis': 1}),
+        Node('Softmax', '', '', ['x'], ['e'], {'axis': 1}), Node('Softmax', '', '', ['x'], ['f'], {'axis': 0}),
+        Node('Dropout', '', '', ['x'], ['g']), Node('Split', '', '', ['x'], ['h', 'i'], {'axis': 0}),
+        Node('Split', '', '', ['x'], ['j'], {'axis': 0}), Node('Split', '', '', ['x'], ['k', 'l'], {'axis': 0}),
+        Node('Sum', '', '', ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l'], ['y']),
+    ]
+    graph = graph_of(nodes, {'w': ints([1], [])}, 'y')
+    assert merge_equal_nodes.run(graph)
+    assert graph.nodes[-1].inputs == ['a', 'b', 'c', 'd', 'd', 'c', 'g', 'h', 'i', 'j', 'h', 'i']
+
+
 def test_random_nodes_do_not_merge() -> None:
     nodes = [Node('RandomNormal', '', '', [], ['a']), Node('RandomNormal', '', '', [], ['b']), Node('Sub', '', '', ['a', 'b'], ['y'])]
     assert not merge_equal_nodes.run(graph_of(nodes, {}, 'y'))

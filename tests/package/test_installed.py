@@ -110,6 +110,49 @@ def test_node_ends_though_a_model_in_a_thread_still_lives(app: Path, node: Calla
     assert (done.stdout.strip(), done.stderr) == ('true invalid-input true', '')
 
 
+def test_answers_have_the_forms_that_the_declarations_say(app: Path, node: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """toolchain/answers.py: an object is named by its fields, a list by the form of its first item."""
+    program = f"""
+      const {{ pipeline, schedulerStatistics }} = await import('edgeflow');
+      const form = x => Array.isArray(x) ? [form(x[0])] : x?.constructor === Object || x?.generatedText || x?.score != null || x?.scores ? Object.keys(x).sort().join() : x?.constructor.name;
+      const open = (task, name) => pipeline(task, {json.dumps(str(MODELS))} + '/' + name, {{ dtype: 'fp32' }});
+      const few = {{ maxNewTokens: 2 }}, one = 'Rex', two = [one, one], said = [{{ role: 'user', content: one }}];
+      const of = async answer => form(await answer);
+      const classify = await open('text-classification', 'distilbert-sst2-mini'), tag = await open('ner', 'bert-ner-mini');
+      const read = await open('question-answering', 'bert-qa-mini'), judge = await open('zero-shot-classification', 'deberta-v2-nli-mini');
+      const write = await open('text-generation', 'smollm2-mini'), turn = await open('translation', 'marian-mini');
+      const fill = await open('fill-mask', 'modernbert-mlm-mini');
+      const [chat] = await write(said, few);
+      console.log(JSON.stringify({{
+        classify: [await of(classify(one)), await of(classify(one, {{ topK: 2 }})), await of(classify(two)), await of(classify(two, {{ topK: 2 }}))],
+        tag: [await of(tag(one, {{ ignoreLabels: [] }})), await of(tag(two, {{ ignoreLabels: [], aggregationStrategy: 'simple' }}))],
+        read: [await of(read(one, one)), await of(read(one, one, {{ topK: 2 }})), await of(read(two, two)), await of(read(two, two, {{ topK: 2 }}))],
+        judge: [await of(judge(one, 'a, b')), await of(judge(two, 'a, b'))],
+        fill: [await of(fill('A [MASK].')), await of(fill('A [MASK] [MASK].')), await of(fill(['A [MASK].']))],
+        write: [await of(write(one, few)), await of(write(two, few)), form(chat.generatedText), await of(write([said], few))],
+        roles: chat.generatedText.map(message => message.role), again: (await write(chat.generatedText, few))[0].generatedText.length,
+        bare: typeof (await write(said, {{ ...few, returnFullText: false }}))[0].generatedText,
+        turn: [Object.keys((await turn(one, few))[0]), (await turn(two, few)).length],
+        maps: [write.config, write.tokenizer.config, schedulerStatistics().models].map(form),
+      }}));
+    """
+    done = node('--input-type=module', '-e', program, cwd=app)
+    assert done.returncode == 0, done.stderr
+    label, entity, answer = 'label,score', 'end,entity,index,score,start,word', 'answer,end,score,start'
+    filled, judged = 'score,sequence,token,tokenStr', 'labels,scores,sequence'
+    assert json.loads(done.stdout) == {
+        'classify': [[label], [label], [label], [[label]]],
+        'tag': [[entity], [['end,entityGroup,score,start,word']]],
+        'read': [answer, [answer], [answer], [[answer]]],
+        'judge': [judged, [judged]],
+        'fill': [[filled], [[filled]], [[filled]]],
+        'write': [['generatedText'], [['generatedText']], ['content,role'], [['generatedText']]],
+        'roles': ['user', 'assistant'], 'again': 3, 'bare': 'string',
+        'turn': [['translationText'], 2],
+        'maps': ['Map', 'Map', 'Map'],
+    }
+
+
 def test_node_imports_by_name(app: Path, node: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     done = node('-e', "import('edgeflow').then(m => console.log(typeof m.loadModel))", cwd=app)
     assert done.stdout.strip() == 'function', done.stderr

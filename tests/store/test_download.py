@@ -44,6 +44,21 @@ async def test_a_file_comes_whole_and_stays(faults: FaultServer) -> None:
     assert len(file.requests) == 1 and again.progress().reused == len(DATA)
 
 
+async def test_what_is_not_stored_comes_in_smaller_chunks(faults: FaultServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = DATA * 25
+    assert [(await sized(faults, data)).chunks, (await sized(faults, data, chunk_size=CHUNK)).chunks] == [2, 306]
+    monkeypatch.setattr(env, 'cache', False)
+    assert [(await sized(faults, data)).chunks, (await sized(faults, data, chunk_size=CHUNK)).chunks] == [3, 306]
+
+
+async def sized(faults: FaultServer, data: bytes, **options: int) -> DownloadProgress:
+    """How a download of `data` ends."""
+    loading = download(faults.add(ServedFile(data)), **options)
+    assert bytes(await loading.bytes()) == data
+    await loading.done()
+    return loading.progress()
+
+
 async def test_slow_servers_get_more_connections(faults: FaultServer) -> None:
     file = ServedFile(DATA, rate=400_000)
     assert bytes(await sliced(faults.add(file)).bytes()) == DATA

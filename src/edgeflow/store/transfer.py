@@ -25,6 +25,8 @@ from edgeflow.store.ranges import content_range, validator, whole_number
 from edgeflow.store.transfer_records import Client, Source, source_headers
 
 MOST_RESTARTS = 4
+# Most bytes of a chunk that is not stored: several are in memory beside the whole.
+MOST_UNSTORED = 2097152
 
 
 class Transfer:
@@ -161,7 +163,8 @@ class Transfer:
             if not usable:
                 await files.drop(record)
                 record = None
-        self.chunks.take_record(new_record(self.course.source.url, self.course.source.limits.chunk_size) if record is None else touched(record))
+        size = self.course.source.limits.chunk_size
+        self.chunks.take_record(new_record(self.course.source.url, size if files is not None else min(size, MOST_UNSTORED)) if record is None else touched(record))
         if record is None or files is None:
             return
         self.chunks.total = record.size

@@ -39,8 +39,11 @@ function edited(code, map, edits) {
 /** The comments in the code without which bundlers take an import for one of the application's own modules. */
 const marks = code => Array.from(code.matchAll(COMPUTED), ({ index, 0: found }) => [index + found.length, index + found.length, NOT_BUNDLED]);
 
-/** `this` as a variable in functions that say it often: the generator does that for our classes, libraries and hand-written JS do not. */
-function aliases(file, code) {
+/**
+ * Edits by which `this` is a variable in functions that say it often: the generator does that for our classes, libraries and hand-written JS
+ * do not. And brackets around the function of a part (parts.py), which terser drops.
+ */
+function improvements(file, code) {
   const edits = [];
   const hasThis = node => ts.isFunctionLike(node) && !ts.isArrowFunction(node) || ts.isClassLike(node);
   const visit = node => {
@@ -58,6 +61,10 @@ function aliases(file, code) {
         edits.push([start, start + taken, taken ? 'let $this=this,' : 'let $this=this;'], ...found.map(place => [place.getStart(), place.end, '$this']));
       }
     }
+    if (ts.isFunctionDeclaration(node) && !node.name) {
+      const start = code.indexOf('function', node.getStart());
+      edits.push([start, start, '('], [node.end, node.end, ')']);
+    }
     ts.forEachChild(node, visit);
   };
   visit(ts.createSourceFile(file, code, ts.ScriptTarget.ES2022, true, ts.ScriptKind.JS));
@@ -69,7 +76,7 @@ for (const file of process.argv.slice(2)) {
   const text = readFileSync(file, 'utf8');
   const module = !file.endsWith('.iife.js');
   const placed = await minify(text.replace(link, ''), { module, compress: PLACED, mangle: false, ecma: 2020, sourceMap: { asObject: true } });
-  const [named, names] = edited(placed.code, placed.map, aliases(file, placed.code));
+  const [named, names] = edited(placed.code, placed.map, improvements(file, placed.code));
   const { code, map, errors } = minifySync(file, named, { module, compress: { target: 'es2022' }, mangle: true, sourcemap: true });
   if (errors.length > 0) throw new Error(`${file}: ${errors.map(error => error.message).join('; ')}`);
   const trimmed = code.trimEnd();

@@ -11,7 +11,7 @@ import ts from 'typescript';
 const COMPUTED = /\bimport\((?!["'`][^$"'`]*["'`]\))/g;
 const NOT_BUNDLED = '/*webpackIgnore:true*//*turbopackIgnore:true*//*@vite-ignore*/';
 
-// A function that is called in one place stays a function: in the place of the call it would be made anew for each call.
+// terser writes into its options, so each file has a copy. A function that is called in one place stays a function: in the place of the call it would be made anew for each call.
 const PLACED = { ecma: 2020, passes: 2, reduce_funcs: false, inline: false, sequences: false };
 
 /** The code with a text in the place of each [start, end, text], in order, and its map with the columns behind them moved. */
@@ -75,7 +75,7 @@ for (const file of process.argv.slice(2)) {
   const link = /\n\/\/# sourceMappingURL=.*\n*$/;
   const text = readFileSync(file, 'utf8');
   const module = !file.endsWith('.iife.js');
-  const placed = await minify(text.replace(link, ''), { module, compress: PLACED, mangle: false, ecma: 2020, sourceMap: { asObject: true } });
+  const placed = await minify(text.replace(link, ''), { module, compress: { ...PLACED }, mangle: false, ecma: 2020, sourceMap: { asObject: true } });
   const [named, names] = edited(placed.code, placed.map, improvements(file, placed.code));
   const { code, map, errors } = minifySync(file, named, { module, compress: { target: 'es2022' }, mangle: true, sourcemap: true });
   if (errors.length > 0) throw new Error(`${file}: ${errors.map(error => error.message).join('; ')}`);

@@ -89,20 +89,20 @@ def replaceable(project: Project, modules: list[Module], loose: set[str], writte
 
     loose: names that are read from receivers of unknown type; written: the words of hand-written JS.
     """
+    classes = [info for module in modules for info in module.classes.values()]
+    every = {info.qualified: set().union(*(members_of(relative) for relative in project.lineage(info))) for info in classes}
     kept = loose | _JS_ASKS
-    shared: set[str] = set()
-    open_names: set[str] = set()
     underscored: set[str] = set()
-    for module in modules:
-        for info in module.classes.values():
-            names = members_of(info)
-            underscored |= {name for name in names if name.startswith("_") and not name.startswith("__")}
-            if info.qualified not in project.private:
-                open_names |= names
-                # Any class may be what a protocol of the host's asks for.
-                kept |= names if info.protocol else set()
-            elif info.protocol:
-                shared |= names
+    for info in classes:
+        names = members_of(info)
+        underscored |= {name for name in names if name.startswith("_") and not name.startswith("__")}
+        is_private = info.qualified in project.private
+        if info.protocol:
+            # Whoever has all that a protocol asks for may be taken for it.
+            asked = every[info.qualified]
+            if any((other.qualified in project.private) != is_private and asked <= every[other.qualified] for other in classes):
+                kept |= asked
+        if is_private:
             # replace() of keyword-only fields passes them on under the names of the options.
             kept |= {attribute_name(item.name) for item in info.fields if item.keyword_only}
-    return (declared(project) - kept - (shared & open_names)) | (underscored - kept - written)
+    return (declared(project) - kept) | (underscored - kept - written)

@@ -51,6 +51,31 @@ class Step:
 def total(steps: list[Step], tensor: Tensor, sized: Sized) -> int:
     return sum(len(s.value.shape) + len(s.name) for s in steps) + len(tensor.shape) + sized.size() + len(tensor._data)
 '''
+ASKING = '''
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Shaped(Protocol):
+    shape: list[int]
+
+    def rank(self) -> int: ...
+
+
+class Sparse(Protocol):
+    shape: list[int]
+    count: int
+
+
+@dataclass
+class Rows:
+    shape: list[int]
+    count: int
+
+
+def asked(ASKED: object, sparse: Sparse, rows: Rows) -> int:
+    return sparse.count + len(sparse.shape) + len(rows.shape)
+'''
 LOOSE = '''
 def loose(x: object) -> object:
     return x.dtype
@@ -100,6 +125,15 @@ def test_unrelated_members_share_a_name_and_those_of_one_class_do_not() -> None:
 def test_a_reader_of_unknown_type_keeps_the_name() -> None:
     names = new_names(*compiled(public=PUBLIC, private=PRIVATE, loose=LOOSE))
     assert 'dtype' not in names and 'shape' in names
+
+
+def test_a_protocol_keeps_its_members_names_where_a_public_class_satisfies_it() -> None:
+    only_sparse = ASKING.replace('class Shaped(Protocol):\n    shape: list[int]\n\n    def rank(self) -> int: ...', '')
+    names = new_names(*compiled(public=PUBLIC, asking=only_sparse.replace('ASKED: object, ', '')))
+    assert {'shape', 'count'} <= set(names), 'a Tensor has no count, so it is never taken for Sparse'
+    both = ASKING.replace('ASKED: object', 'shaped: Shaped').replace('return ', 'return shaped.rank() + len(shaped.shape) + ')
+    names = new_names(*compiled(public=PUBLIC, asking=both))
+    assert 'count' in names and 'shape' not in names and 'rank' not in names, 'a Tensor may be taken for Shaped'
 
 
 def test_modules_that_are_not_bundled_keep_all_names() -> None:

@@ -168,15 +168,16 @@ int k_rms_norm_f32(const int32_t *a) { return norm(a, 0); }
 
 int k_embed_norm_f32(const int32_t *a) {
   float *Y = FLOATS(14), *sums = FLOATS(15);
-  const int rows = a[16], n = a[17], sequence = a[18];
+  const int rows = a[16], n = a[17], period = a[18];
   for (int r = 0; r < rows; r++) {
     float *to = (sums ? sums : Y) + (size_t)r * n;
     fill_bytes(to, 0, (size_t)n * 4);
     for (int t = 0; t < 3; t++) {
       const int32_t *w = a + 4 * t;
       if (!w[2]) continue;
-      int64_t id = t == 1 ? r % sequence : 0;
-      if (w[0]) id = w[1] == 7 ? ((const int64_t *)w[0])[r] : ((const int32_t *)w[0])[r];
+      const int at = t == 1 ? r % period : r;
+      int64_t id = t == 1 ? at : 0;
+      if (w[0]) id = w[1] == 7 ? ((const int64_t *)w[0])[at] : ((const int32_t *)w[0])[at];
       if (id < 0) id += w[3];
       if (id < 0 || id >= w[3]) return ERROR_INDEX;
       const float *row = (const float *)w[2] + (size_t)id * n;

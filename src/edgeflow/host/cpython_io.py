@@ -247,8 +247,8 @@ def free_headers(url: str) -> bool:
     return True
 
 
-async def read_place(place: object, size: int, memory: Callable[[], memoryview]) -> bool:
-    return False
+async def open_place(place: object, size: int) -> port.StoredPiece | None:
+    return None
 
 
 async def storage_room() -> list[int | None]:

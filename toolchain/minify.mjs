@@ -11,6 +11,7 @@ const COMPUTED = /\bimport\((?!["'`][^$"'`]*["'`]\))/g;
 const NOT_BUNDLED = '/*webpackIgnore:true*//*turbopackIgnore:true*//*@vite-ignore*/';
 
 // A function that is called in one place stays a function: in the place of the call it would be made anew for each call.
+// Handed over as a copy: terser writes into it what follows from `module`, and would drop the next script's global.
 const PLACED = { ecma: 2020, passes: 2, reduce_funcs: false, inline: false, sequences: false };
 
 /** The code with the comments in it, and its map with the columns behind them moved. */
@@ -28,7 +29,7 @@ for (const file of process.argv.slice(2)) {
   const link = /\n\/\/# sourceMappingURL=.*\n*$/;
   const text = readFileSync(file, 'utf8');
   const module = !file.endsWith('.iife.js');
-  const placed = await minify(text.replace(link, ''), { module, compress: PLACED, mangle: false, ecma: 2020, sourceMap: { asObject: true } });
+  const placed = await minify(text.replace(link, ''), { module, compress: { ...PLACED }, mangle: false, ecma: 2020, sourceMap: { asObject: true } });
   const { code, map, errors } = minifySync(file, placed.code, { module, compress: { target: 'es2022' }, mangle: true, sourcemap: true });
   if (errors.length > 0) throw new Error(`${file}: ${errors.map(error => error.message).join('; ')}`);
   const [made, moved] = marked(code.trimEnd(), map);

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_of
@@ -27,6 +28,13 @@ class Pipeline(Resource):
 
     task: its name. model, tokenizer: what it runs. config: the model's config.json (in JS a Map).
     """
+
+    if TYPE_CHECKING:
+        # Which class it is follows from the task, and with it what a run takes and gives: pipeline()'s callers in Python have it unchecked.
+        run: Any
+        stream: Any
+
+        def __call__(self, *inputs: object, **options: object) -> Any: ...
 
     def __init__(self, task: str, model: Model, tokenizer: Tokenizer, config: dict[str, object]) -> None:
         super().__init__()

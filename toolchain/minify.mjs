@@ -11,7 +11,8 @@ import ts from 'typescript';
 const COMPUTED = /\bimport\((?!["'`][^$"'`]*["'`]\))/g;
 const NOT_BUNDLED = '/*webpackIgnore:true*//*turbopackIgnore:true*//*@vite-ignore*/';
 
-// terser writes into its options, so each file has a copy. A function that is called in one place stays a function: in the place of the call it would be made anew for each call.
+// A function that is called in one place stays a function: in the place of the call it would be made anew for each call. terser writes into
+// these options, so each file has a copy.
 const PLACED = { ecma: 2020, passes: 2, reduce_funcs: false, inline: false, sequences: false };
 
 /** The code with a text in the place of each [start, end, text], in order, and its map with the columns behind them moved. */

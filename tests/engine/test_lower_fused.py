@@ -10,7 +10,7 @@ import pytest
 
 from edgeflow.backends.contract import Feed
 from edgeflow.backends.rests import Rests
-from edgeflow.backends.wasm.executable import load_wasm
+from edgeflow.backends.wasm.load import load_wasm
 from edgeflow.ir.graph import Attribute, Graph, Node, TensorData, ValueInfo
 
 RANDOM = np.random.default_rng(3)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeflow.backends.wasm.executable import fetch_rare
+from edgeflow.backends.wasm.load import fetch_rare
 from edgeflow.backends.wasm.lower_spatial import SPATIAL_LOWERINGS
 from edgeflow.backends.wasm.lowerings import LOWERINGS, MORE_LOWERINGS, VISION_OPS, WIDE_OPS
 from tests.engine.node_models import check_node

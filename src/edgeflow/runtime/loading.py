@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from edgeflow.backends.choose import load_executable
 from edgeflow.backends.rests import Rests
-from edgeflow.backends.wasm.executable import fetch_operators
+from edgeflow.backends.wasm.load import fetch_operators
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Graph, ValueInfo

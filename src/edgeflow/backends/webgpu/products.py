@@ -358,7 +358,11 @@ def division_code(division: Division, k: int, across: bool) -> dict[str, str]:
         return code
     slices = division.slices
     code['$KS'] = f'{slices}'
-    code['$U'] = '2' if division.rows < 4 and slices > 1 and k % (8 * slices) == 0 else '1'
+    turns = 2 if division.rows < 4 and slices > 1 and k % (8 * slices) == 0 else 1
+    code['$U'] = f'{turns}'
+    # Where a thread has one turn, what it reads of B is on its way while norms are computed.
+    code['$ONCE'] = '1' if k == 4 * slices * turns else '0'
+    code['$OFTEN'] = '1' if k != 4 * slices * turns else '0'
     code['$SUM'] = SUM_ACROSS if across else SUM_ROWS
     code['$HEAD'] = ''
     code['$SLICED'] = '1' if slices > 1 else '0'

@@ -24,24 +24,12 @@ $}
 $}
 $for e $ONCE {
   let k = slice * 4u;
-$for u $U {
-$for l 4 {
-$for j $TN {
-    let b#u_#l_#j = load_b(column#j_#l, k + #uu * $KSu * 4u + $LKu * #lu);
-$}
-$}
-$}
+$READ_B
 $}
 $HEAD
 $for e $OFTEN {
   for (var k = slice * 4u; k < p.k; k += $KSu * $Uu * 4u) {
-$for u $U {
-$for l 4 {
-$for j $TN {
-    let b#u_#l_#j = load_b(column#j_#l, k + #uu * $KSu * 4u + $LKu * #lu);
-$}
-$}
-$}
+$READ_B
 $}
 $for u $U {
 $for i $TM {

@@ -44,7 +44,7 @@ class Division:
 
 # From large to small, with the fewest workgroups at which one is worth while; measured on an H100 (docs/decisions/gpu-products.md).
 DIVISIONS: list[tuple[Division, int]] = [
-    (Division(8, 2, 16, 8, 16), 200), (Division(4, 1, 8, 8, 0, 4), 384), (Division(4, 1, 8, 4, 0, 8), 96), (Division(2, 1, 8, 2, 0, 16), 0),
+    (Division(8, 2, 16, 8, 16), 200), (Division(4, 1, 8, 8, 0, 4), 384), (Division(4, 1, 8, 4, 0, 8), 144), (Division(4, 1, 8, 2, 0, 16), 144), (Division(2, 1, 4, 2, 0, 32), 0),
 ]
 # Where B lies by columns.
 ACROSS_DIVISIONS: list[tuple[Division, int]] = [(Division(8, 2, 16, 8, 16), 200), (Division(4, 1, 8, 8, 32), 0)]
@@ -296,9 +296,16 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
         loaded = 'vec4f' if matrices is None else code['$B']
         code['$LOAD_B'] = f'return select({loaded}(), {loaded}({four_of_b}), k < p.k);' if edge else f'return {loaded}({four_of_b});'
         alone = code['$LOAD_B']
-        for i in range(len(product.others)):
-            declare(b, f'b_{i + 1}', product.others[i][0], rows, bindings, declared)
-            code['$LOAD_B'] = f'if (batch == {i + 1}u) {{ {alone.replace("b[", f"b_{i + 1}[")} }} ' + code['$LOAD_B']
+        count = len(product.others)
+        if count > 0:
+            code['$COUNT'] = f'{count + 1}'
+            code['$READ_B'] = filled(READ_SOME, code)
+            declared.append(f'fn load_b_0(at: u32, k: u32) -> vec4f {{ {alone} }}')
+            code['$LOAD_B'] = 'return load_b_0(at, k);'
+        for i in range(1, count + 1):
+            declare(b, f'b_{i}', product.others[i - 1][0], rows, bindings, declared)
+            declared.append(f'fn load_b_{i}(at: u32, k: u32) -> vec4f {{ {alone.replace("b[", f"b_{i}[")} }}')
+            code['$LOAD_B'] = f'if (batch == {i}u) {{ return load_b_{i}(at, k); }} ' + code['$LOAD_B']
     norm = product.norm
     if norm is not None and norm.gamma is not None and norm.beta is not None:
         declare(b, 'gamma', norm.gamma, True, bindings, declared)
@@ -334,6 +341,21 @@ def part_words(part: Batch, a: int, b: int, y: int) -> list[int]:
             part.inner, part.inner_a // a, starts_b[2], part.inner_c // y]
 
 
+# Of several matrices only one is asked for all that a turn reads of B: branches around each would keep these from being on their way together.
+READ_B = '''$for u $U {
+$for l 4 {
+$for j $TN {
+    BEGINload_bOF(column#j_#l, k + #uu * $KSu * 4u + $LKu * #lu);
+$}
+$}
+$}'''
+READ_ONE = READ_B.replace('BEGIN', 'let b#u_#l_#j = ').replace('OF', '')
+READ_SOME = READ_B.replace('BEGINload_bOF(column#j_#l, k + #uu * $KSu * 4u + $LKu * #lu)', 'var b#u_#l_#j = vec4f()') + '''
+$for q $COUNT {
+    if (batch == #qu) {
+''' + READ_B.replace('BEGIN', 'b#u_#l_#j = ').replace('OF', '_#q') + '''
+    }
+$}'''
 # No branches in what is inlined often: SwiftShader compiles many of them for minutes.
 LOAD_ONES = 'return vec4f(' + ', '.join([f'select(0.0, f32(a[at + (k + {i}u) * p.a_column]), k + {i}u < p.k)' for i in range(4)]) + ');'
 SUM_ROWS = '''$for l 4 {
@@ -358,13 +380,17 @@ def division_code(division: Division, k: int, across: bool) -> dict[str, str]:
         return code
     slices = division.slices
     code['$KS'] = f'{slices}'
-    turns = 2 if division.rows < 4 and slices > 1 and k % (8 * slices) == 0 else 1
+    turns = 1
+    for count in [2, 3]:
+        if slices > 1 and k % (4 * slices * count) == 0:
+            turns = count
     code['$U'] = f'{turns}'
     # Where a thread has one turn, what it reads of B is on its way while norms are computed.
     code['$ONCE'] = '1' if k == 4 * slices * turns else '0'
     code['$OFTEN'] = '1' if k != 4 * slices * turns else '0'
     code['$SUM'] = SUM_ACROSS if across else SUM_ROWS
     code['$HEAD'] = ''
+    code['$READ_B'] = filled(READ_ONE, code)
     code['$SLICED'] = '1' if slices > 1 else '0'
     code['$ALONE'] = '0' if slices > 1 else '1'
     # Neighbouring threads read neighbouring memory: along columns, or along k where B lies by columns.

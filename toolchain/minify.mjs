@@ -4,6 +4,22 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import remapping from '@jridgewell/remapping';
 import { minifySync } from 'oxc-minify';
 
+// An import of an address that is known only at run time. Minifiers drop these comments, without which webpack, Turbopack and Vite take
+// such an import for one of the application's own modules.
+const COMPUTED = /\bimport\((?!["'`][^$"'`]*["'`]\))/g;
+const NOT_BUNDLED = '/*webpackIgnore:true*//*turbopackIgnore:true*//*@vite-ignore*/';
+
+/** The code with the comments in it, and its map with the columns behind them moved. */
+function marked(code, map) {
+  const decoded = remapping(map, () => null, { decodedMappings: true });
+  const lines = code.split('\n').map((line, i) => {
+    const columns = Array.from(line.matchAll(COMPUTED), found => found.index + found[0].length);
+    for (const segment of decoded.mappings[i] ?? []) segment[0] += NOT_BUNDLED.length * columns.filter(column => column <= segment[0]).length;
+    return line.replace(COMPUTED, `$&${NOT_BUNDLED}`);
+  });
+  return [lines.join('\n'), decoded];
+}
+
 for (const file of process.argv.slice(2)) {
   const link = /\n\/\/# sourceMappingURL=.*\n*$/;
   const text = readFileSync(file, 'utf8');
@@ -11,7 +27,8 @@ for (const file of process.argv.slice(2)) {
     module: !file.endsWith('.iife.js'), compress: { target: 'es2022' }, mangle: true, sourcemap: true,
   });
   if (errors.length > 0) throw new Error(`${file}: ${errors.map(error => error.message).join('; ')}`);
-  const whole = remapping([map, JSON.parse(readFileSync(`${file}.map`, 'utf8'))], () => null);
-  writeFileSync(file, `${code.trimEnd()}${text.match(link)?.[0] ?? ''}`);
+  const [made, moved] = marked(code.trimEnd(), map);
+  const whole = remapping([moved, JSON.parse(readFileSync(`${file}.map`, 'utf8'))], () => null);
+  writeFileSync(file, `${made}${text.match(link)?.[0] ?? ''}`);
   writeFileSync(`${file}.map`, whole.toString());
 }

@@ -13,6 +13,7 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import gather, native_mapping, new_abort_controller, new_deferred, signal_aborted, to_dict, watch_collection
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch, Deferred
 from edgeflow.ir.graph import ValueInfo
+from edgeflow.ir.pooled import is_pooled
 from edgeflow.options import check_choice, nearest, public
 from edgeflow.runtime.ahead import Ahead
 from edgeflow.runtime.batching import Batching
@@ -333,10 +334,10 @@ class Model(Resource):
         if outputs is None:
             return known
         for name in outputs:
-            if name not in known:
+            if name not in known and not is_pooled(name):
                 raise EdgeflowError('invalid-input', f"the model has no output '{name}'{hint(name, known)}; it has {', '.join(known)}",
                                     {'name': name, 'known': known})
-        return [name for name in known if name in outputs]
+        return [name for name in known if name in outputs] + [name for name in outputs if is_pooled(name)]
 
 
 def check_inputs(declared: list[ValueInfo], inputs: dict[str, Tensor]) -> dict[str, Feed]:

@@ -61,6 +61,7 @@ class WasmExecutable:
         self._interpreter: Interpreter | None = None
         self._crew: HelpedRuns | None = None
         self._helpers: list[HelperLink] = []
+        self._placement: Placement | None = None
 
     async def run(
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
@@ -213,9 +214,11 @@ class WasmExecutable:
         return MemoryUse(total, machine.weights.bytes, machine.engine.arena_size, total_bytes(self._plans))
 
     def placement(self) -> Placement:
-        nodes: dict[str, int] = {}
-        count_ops(self._graph, nodes)
-        return Placement('wasm', nodes)
+        if self._placement is None:
+            nodes: dict[str, int] = {}
+            count_ops(self._graph, nodes)
+            self._placement = Placement('wasm', nodes)
+        return self._placement
 
     def lost(self) -> bool:
         return False

@@ -6,7 +6,7 @@ from edgeflow.backends.ahead import start_ahead
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.executable import WasmExecutable
 from edgeflow.backends.wasm.kernels import Image, add_more, kernel_module, start_instance
-from edgeflow.backends.wasm.lowerings import VISION_OPS, lacks, needs_more
+from edgeflow.backends.wasm.lowerings import VISION_OPS, lacks, needs_more, operators_of
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
 from edgeflow.host.platform import join_bytes, new_bytes, start_task
 from edgeflow.ir.graph import Graph, TensorData
@@ -37,10 +37,11 @@ async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | 
 
 async def fetch_operators(graph: Graph) -> None:
     """Fetch the parts that know the graph's operators. 'file-missing' if they cannot be had."""
-    if lacks(graph, None):
+    operators = operators_of(graph)
+    if lacks(operators, None):
         start_ahead(lambda: kernel_module(True))
         await fetch_rare()
-    elif lacks(graph, VISION_OPS):
+    elif lacks(operators, VISION_OPS):
         start_ahead(lambda: kernel_module(True))
         from edgeflow.backends.wasm.lower_spatial import install_spatial
 
@@ -62,7 +63,7 @@ async def open_machine(graph: Graph, shares: int = 1, image: Image | None = None
         constants_to_initializers.run(part)
     if not needs_more(graph):
         instance = await start_instance() if image is None else image.instance
-        return WasmMachine(await add_more(instance) if lacks(graph, VISION_OPS) else instance, shares, image)
+        return WasmMachine(await add_more(instance) if lacks(operators_of(graph), VISION_OPS) else instance, shares, image)
     await fetch_rare()
     from edgeflow.backends.wasm.more.expansions import expand
 

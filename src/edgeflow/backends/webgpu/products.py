@@ -295,17 +295,16 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
         four_of_b = 'b[at + k * p.b_row]' if rows else 'b[at + k / 4u]' if across else four('b', 'at + k * p.b_row', 'p.b_column')
         loaded = 'vec4f' if matrices is None else code['$B']
         code['$LOAD_B'] = f'return select({loaded}(), {loaded}({four_of_b}), k < p.k);' if edge else f'return {loaded}({four_of_b});'
-        alone = code['$LOAD_B']
         count = len(product.others)
         if count > 0:
-            code['$COUNT'] = f'{count + 1}'
+            if division.depth > 0:
+                return False
             code['$READ_B'] = filled(READ_SOME, code)
-            declared.append(f'fn load_b_0(at: u32, k: u32) -> vec4f {{ {alone} }}')
-            code['$LOAD_B'] = 'return load_b_0(at, k);'
-        for i in range(1, count + 1):
-            declare(b, f'b_{i}', product.others[i - 1][0], rows, bindings, declared)
-            declared.append(f'fn load_b_{i}(at: u32, k: u32) -> vec4f {{ {alone.replace("b[", f"b_{i}[")} }}')
-            code['$LOAD_B'] = f'if (batch == {i}u) {{ return load_b_{i}(at, k); }} ' + code['$LOAD_B']
+            code['$COUNT'] = f'{count + 1}'
+            for i in range(count + 1):
+                if i > 0:
+                    declare(b, f'b{i}', product.others[i - 1][0], rows, bindings, declared)
+                declared.append(f'fn load_b{i}(at: u32, k: u32) -> vec4f {{ {code["$LOAD_B"].replace("b[", f"b{i}[" if i > 0 else "b[")} }}')
     norm = product.norm
     if norm is not None and norm.gamma is not None and norm.beta is not None:
         declare(b, 'gamma', norm.gamma, True, bindings, declared)
@@ -341,20 +340,21 @@ def part_words(part: Batch, a: int, b: int, y: int) -> list[int]:
             part.inner, part.inner_a // a, starts_b[2], part.inner_c // y]
 
 
-# Of several matrices only one is asked for all that a turn reads of B: branches around each would keep these from being on their way together.
 READ_B = '''$for u $U {
 $for l 4 {
 $for j $TN {
-    BEGINload_bOF(column#j_#l, k + #uu * $KSu * 4u + $LKu * #lu);
+READ
 $}
 $}
 $}'''
-READ_ONE = READ_B.replace('BEGIN', 'let b#u_#l_#j = ').replace('OF', '')
-READ_SOME = READ_B.replace('BEGINload_bOF(column#j_#l, k + #uu * $KSu * 4u + $LKu * #lu)', 'var b#u_#l_#j = vec4f()') + '''
+PLACE_B = '(column#j_#l, k + #uu * $KSu * 4u + $LKu * #lu);'
+READ_ONE = READ_B.replace('READ', 'let b#u_#l_#j = load_b' + PLACE_B)
+# With other matrices, one branch for all that a turn reads: branches around each would keep these from being on their way together.
+READ_SOME = READ_B.replace('READ', 'var b#u_#l_#j = vec4f();') + '''
 $for q $COUNT {
-    if (batch == #qu) {
-''' + READ_B.replace('BEGIN', 'b#u_#l_#j = ').replace('OF', '_#q') + '''
-    }
+if (batch == #qu) {
+''' + READ_B.replace('READ', 'b#u_#l_#j = load_b#q' + PLACE_B) + '''
+}
 $}'''
 # No branches in what is inlined often: SwiftShader compiles many of them for minutes.
 LOAD_ONES = 'return vec4f(' + ', '.join([f'select(0.0, f32(a[at + (k + {i}u) * p.a_column]), k + {i}u < p.k)' for i in range(4)]) + ');'
@@ -386,8 +386,9 @@ def division_code(division: Division, k: int, across: bool) -> dict[str, str]:
             turns = count
     code['$U'] = f'{turns}'
     # Where a thread has one turn, what it reads of B is on its way while norms are computed.
-    code['$ONCE'] = '1' if k == 4 * slices * turns else '0'
-    code['$OFTEN'] = '1' if k != 4 * slices * turns else '0'
+    once = 1 if k == 4 * slices * turns else 0
+    code['$ONCE'] = f'{once}'
+    code['$OFTEN'] = f'{1 - once}'
     code['$SUM'] = SUM_ACROSS if across else SUM_ROWS
     code['$HEAD'] = ''
     code['$READ_B'] = filled(READ_ONE, code)

@@ -20,17 +20,15 @@ def run(graph: Graph) -> bool:
     names: dict[str, str] = _equal_constants(graph, outputs)
     rename_reads(graph, names)
     changed: bool = len(names) > 0
+    alike: dict[str, Node] = {}
     known: dict[str, Node] = {}
     kept: list[Node] = []
     replaced: dict[str, str] = {}
     for node in graph.nodes:
         if len(replaced) > 0:
             rename_node_reads(node, replaced)
-        key: str = _node_key(node)
-        first: Node | None = known.get(key) if key != '' else None
-        if first is None or len(first.outputs) != len(node.outputs) or _makes_any(node, outputs):
-            if key != '' and first is None:
-                known[key] = node
+        first: Node | None = _equal_before(node, alike, known)
+        if first is None or _makes_any(node, outputs):
             kept.append(node)
             continue
         for i in range(len(node.outputs)):
@@ -74,21 +72,42 @@ def _tensor_key(tensor: TensorData) -> str:
     return f'{tensor.dtype}[{",".join(dims)}]{",".join(parts)}'
 
 
-def _node_key(node: Node) -> str:
-    """What the node computes, '' if it must not be merged."""
+def _equal_before(node: Node, alike: dict[str, Node], known: dict[str, Node]) -> Node | None:
+    """The node before this one that computes the same; if there is none, this one is noted for those behind it.
+
+    alike: the first of the nodes of one operator with the same inputs, few of which are two: only then `known` has them by their attributes, too.
+    """
     if node.op in RANDOM_OPS or '' in node.outputs:
-        return ''
-    parts: list[str] = [node.key()]
-    for name in node.inputs:
-        parts.append(name)
+        return None
+    key: str = f'{len(node.outputs)} {node.key()}\n' + '\n'.join(node.inputs)
+    first: Node | None = alike.get(key)
+    if first is None:
+        alike[key] = node
+        return None
+    for other in [first, node]:
+        attributes: str | None = _attributes_key(other)
+        if attributes is None:
+            continue
+        whole: str = f'{key}\n{attributes}'
+        found: Node | None = known.get(whole)
+        if found is None:
+            known[whole] = other
+        elif other is node:
+            return found
+    return None
+
+
+def _attributes_key(node: Node) -> str | None:
+    """The attributes of a node; None if it must not be merged for them."""
+    parts: list[str] = []
     for name in sorted(node.attributes.keys()):
         value = node.attributes[name]
         if isinstance(value, Graph):
-            return ''
+            return None
         if isinstance(value, TensorData):
             key: str = _tensor_key(value)
             if key == '':
-                return ''
+                return None
             parts.append(name + '=' + key)
         else:
             parts.append(name + '=' + _attribute_key(value))

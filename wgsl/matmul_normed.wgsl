@@ -7,49 +7,35 @@ const EACH = THREADS * $KSu / ROWS;
 const SOME = min(EACH, 8u);
 var<workgroup> stats: array<vec2f, ROWS>;
 
-// Mean, sum of squares around it, and number of the elements of `count` threads, of which each has left its own there (Chan, Golub, LeVeque).
-fn merged(from_t: u32, count: u32, step: u32) -> vec4f {
-  var n = 0.0;
+// In two steps, for few barriers.
+fn row_sum(t: u32, mine: f32) -> f32 {
+  part[t].x = mine;
+  workgroupBarrier();
   var sum = 0.0;
-  for (var z = 0u; z < count; z++) {
-    let some = part[from_t + z * step];
-    n += some.z;
-    sum += some.x * some.z;
+  if (t % EACH < SOME) {
+    for (var i = t; i < t - t % EACH + EACH; i += SOME) { sum += part[i].x; }
+    part[t].y = sum;
   }
-  let mean = sum / max(n, 1.0);
-  var squares = 0.0;
-  for (var z = 0u; z < count; z++) {
-    let some = part[from_t + z * step];
-    squares += some.y + some.z * (some.x - mean) * (some.x - mean);
-  }
-  return vec4f(mean, squares, n, 0.0);
+  workgroupBarrier();
+  sum = 0.0;
+  for (var i = 0u; i < SOME; i++) { sum += part[t - t % EACH + i].y; }
+  workgroupBarrier();
+  return sum / f32(4u * p.normed);
 }
 
 fn set_stats(group: u32, slice: u32, y: u32, x: u32) {
   let t = slice * THREADS + y * $WXu + x;
-  let first = t % EACH;
   let row = min(group * ROWS + t / EACH, p.m - 1u) * p.normed;
   var sum = vec4f();
-  var n = 0.0;
-  for (var i = first; i < p.normed; i += EACH) {
-    sum += vec4f($NORMED[row + i]);
-    n += 4.0;
-  }
-  let mean = dot(sum, vec4f(1.0)) / max(n, 1.0);
+  for (var i = t % EACH; i < p.normed; i += EACH) { sum += vec4f($NORMED[row + i]); }
+  let mean = row_sum(t, dot(sum, vec4f(1.0)));
   var squares = 0.0;
-  for (var i = first; i < p.normed; i += EACH) {
+  for (var i = t % EACH; i < p.normed; i += EACH) {
     let v = vec4f($NORMED[row + i]) - mean;
     squares += dot(v, v);
   }
-  part[t] = vec4f(mean, squares, n, 0.0);
-  workgroupBarrier();
-  // In two steps, for few barriers.
-  if (first < SOME) { part[t] = merged(t, EACH / SOME, SOME); }
-  workgroupBarrier();
-  if (first == 0u) {
-    let all = merged(t, SOME, 1u);
-    stats[t / EACH] = vec2f(all.x, 1.0 / sqrt(all.y / all.z + p.epsilon));
-  }
+  let factor = 1.0 / sqrt(row_sum(t, squares) + p.epsilon);
+  if (t % EACH == 0u) { stats[t / EACH] = vec2f(mean, factor); }
   workgroupBarrier();
 }
 

@@ -22,15 +22,9 @@ $for j $TN {
   var c#i_#j = $ACC();
 $}
 $}
-$for e $ONCE {
-  let k = slice * 4u;
-$READ_B
-$}
 $HEAD
-$for e $OFTEN {
   for (var k = slice * 4u; k < p.k; k += $KSu * $Uu * 4u) {
 $READ_B
-$}
 $for u $U {
 $for i $TM {
     let a#u_#i = of_a(load_a(row#i, k + #uu * $KSu * 4u), local.y * $TMu + #iu, k / 4u + #uu * $KSu);
@@ -43,9 +37,7 @@ $for j $TN {
 $}
 $}
 $}
-$for e $OFTEN {
   }
-$}
 $for e $ALONE {
   var made: array<$ACC, $TM * $TN>;
 $for i $TM {

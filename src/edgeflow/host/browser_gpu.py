@@ -25,8 +25,6 @@ const LIMITS = [
 const SCOPES = ['out-of-memory', 'validation', 'internal'];
 const TYPES = { u: 'uniform', r: 'read-only-storage', w: 'storage' };
 const MOST_SPARE = 4;
-// So many of many commands are submitted before the others are recorded.
-const FIRST = 16, MANY = 64;
 const kernels = new Map(), words = [];
 
 const know = more => {
@@ -164,13 +162,7 @@ class Device {
   async run(commands, reads) {
     const total = reads.reduce((sum, piece) => sum + piece.size, 0);
     this.watch();
-    const ready = this.recorded.get(commands);
-    let rest = ready ? [] : commands;
-    if (rest.length > MANY) {
-      this.submit(rest.slice(0, FIRST));
-      rest = rest.slice(FIRST);
-    }
-    const encoder = this.encode(rest);
+    const ready = this.recorded.get(commands), encoder = this.encode(ready ? [] : commands);
     let staging = null, mapped = null, at = 0;
     if (total) {
       const i = this.spare.findIndex(buffer => buffer.size === total);

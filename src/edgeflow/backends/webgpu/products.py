@@ -385,10 +385,6 @@ def division_code(division: Division, k: int, across: bool) -> dict[str, str]:
         if slices > 1 and k % (4 * slices * count) == 0:
             turns = count
     code['$U'] = f'{turns}'
-    # Where a thread has one turn, what it reads of B is on its way while norms are computed.
-    once = 1 if k == 4 * slices * turns else 0
-    code['$ONCE'] = f'{once}'
-    code['$OFTEN'] = f'{1 - once}'
     code['$SUM'] = SUM_ACROSS if across else SUM_ROWS
     code['$HEAD'] = ''
     code['$READ_B'] = filled(READ_ONE, code)

@@ -347,13 +347,13 @@ READ
 $}
 $}
 $}'''
-PLACE_B = '(column#j_#l, k + #uu * $KSu * 4u + $LKu * #lu);'
-READ_ONE = READ_B.replace('READ', 'let b#u_#l_#j = load_b' + PLACE_B)
+PLACE_B = '(column#j_#l,k+#uu*$KSu*4u+$LKu*#lu);'
+READ_ONE = READ_B.replace('READ', 'let b#u_#l_#j=load_b' + PLACE_B)
 # With other matrices, one branch for all that a turn reads: branches around each would keep these from being on their way together.
-READ_SOME = READ_B.replace('READ', 'var b#u_#l_#j = vec4f();') + '''
+READ_SOME = READ_B.replace('READ', 'var b#u_#l_#j=vec4f();') + '''
 $for q $COUNT {
 if (batch == #qu) {
-''' + READ_B.replace('READ', 'b#u_#l_#j = load_b#q' + PLACE_B) + '''
+''' + READ_B.replace('READ', 'b#u_#l_#j=load_b#q' + PLACE_B) + '''
 }
 $}'''
 # No branches in what is inlined often: SwiftShader compiles many of them for minutes.

@@ -20,15 +20,14 @@ def run(graph: Graph) -> bool:
     names: dict[str, str] = _equal_constants(graph, outputs)
     rename_reads(graph, names)
     changed: bool = len(names) > 0
-    alike: dict[str, Node] = {}
-    known: dict[str, Node] = {}
+    known: dict[str, list[Node]] = {}
     kept: list[Node] = []
     replaced: dict[str, str] = {}
     for node in graph.nodes:
         if len(replaced) > 0:
             rename_node_reads(node, replaced)
-        first: Node | None = _equal_before(node, alike, known)
-        if first is None or _makes_any(node, outputs):
+        first: Node | None = _equal_before(node, known)
+        if first is None or len(first.outputs) != len(node.outputs) or _makes_any(node, outputs):
             kept.append(node)
             continue
         for i in range(len(node.outputs)):
@@ -72,45 +71,37 @@ def _tensor_key(tensor: TensorData) -> str:
     return f'{tensor.dtype}[{",".join(dims)}]{",".join(parts)}'
 
 
-def _equal_before(node: Node, alike: dict[str, Node], known: dict[str, Node]) -> Node | None:
-    """The node before this one that computes the same; if there is none, this one is noted for those behind it.
+def _equal_before(node: Node, known: dict[str, list[Node]]) -> Node | None:
+    """The node among `known`, by operator and inputs, that computes the same; if there is none, this one joins them.
 
-    alike: the first of the nodes of one operator with the same inputs, few of which are two: only then `known` has them by their attributes, too.
+    Attributes are compared only where these are equal: as a rule no two nodes read the same.
     """
     if node.op in RANDOM_OPS or '' in node.outputs:
         return None
-    key: str = f'{len(node.outputs)} {node.key()}\n' + '\n'.join(node.inputs)
-    first: Node | None = alike.get(key)
-    if first is None:
-        alike[key] = node
+    key: str = '\n'.join([node.key()] + node.inputs)
+    others: list[Node] | None = known.get(key)
+    if others is None:
+        known[key] = [node]
         return None
-    for other in [first, node]:
-        attributes: str | None = _attributes_key(other)
-        if attributes is None:
-            continue
-        whole: str = f'{key}\n{attributes}'
-        found: Node | None = known.get(whole)
-        if found is None:
-            known[whole] = other
-        elif other is node:
-            return found
+    attributes: str | None = _attributes_key(node)
+    for other in others:
+        if attributes is not None and _attributes_key(other) == attributes:
+            return other
+    others.append(node)
     return None
 
 
 def _attributes_key(node: Node) -> str | None:
-    """The attributes of a node; None if it must not be merged for them."""
+    """The attributes as text, None if the node must not be merged."""
     parts: list[str] = []
     for name in sorted(node.attributes.keys()):
         value = node.attributes[name]
         if isinstance(value, Graph):
             return None
-        if isinstance(value, TensorData):
-            key: str = _tensor_key(value)
-            if key == '':
-                return None
-            parts.append(name + '=' + key)
-        else:
-            parts.append(name + '=' + _attribute_key(value))
+        key: str = _tensor_key(value) if isinstance(value, TensorData) else _attribute_key(value)
+        if key == '':
+            return None
+        parts.append(name + '=' + key)
     return '\n'.join(parts)
 
 

@@ -200,7 +200,7 @@ class Tokenizer:
             missing = max(0, width - count)
             if missing > 0 and self.pad_id is None:
                 raise EdgeflowError(
-                    'invalid-tokenizer', 'padding expects a pad_token in tokenizer_config.json, got none', {})
+                    'invalid-tokenizer', "padding expects a 'pad_token' in tokenizer_config.json, got none", {})
             fill = [self.pad_id if self.pad_id is not None else 0] * missing
             left = self.padding_side == 'left'
             input_ids.append(fill + row.ids if left else row.ids + fill)

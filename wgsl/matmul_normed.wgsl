@@ -4,16 +4,21 @@
 const ROWS = $WYu * $TMu;
 // Threads of a row.
 const EACH = THREADS * $KSu / ROWS;
+const SOME = min(EACH, 8u);
 var<workgroup> stats: array<vec2f, ROWS>;
 
+// In two steps, for few barriers.
 fn row_sum(t: u32, mine: f32) -> f32 {
   part[t].x = mine;
   workgroupBarrier();
-  for (var step = EACH / 2u; step > 0u; step = step / 2u) {
-    if (t % EACH < step) { part[t].x = part[t].x + part[t + step].x; }
-    workgroupBarrier();
+  var sum = 0.0;
+  if (t % EACH < SOME) {
+    for (var i = t; i < t - t % EACH + EACH; i += SOME) { sum += part[i].x; }
+    part[t].y = sum;
   }
-  let sum = part[t - t % EACH].x;
+  workgroupBarrier();
+  sum = 0.0;
+  for (var i = 0u; i < SOME; i++) { sum += part[t - t % EACH + i].y; }
   workgroupBarrier();
   return sum / f32(4u * p.normed);
 }

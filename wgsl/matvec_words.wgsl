@@ -19,7 +19,7 @@ $TURNS
   if (t == 0u) {
     c = vec4f();
     // Not all adapters begin with zeros: only what a subgroup has written is read.
-    let count = $LANESu / size;
+    let count = ($LANESu + size - 1u) / size;
     var z = 0u;
     for (; z + 4u <= count; z += 4u) {
 $for i 4 {

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from edgeflow.backends.webgpu import lower_quantized
+from edgeflow.backends.webgpu.builder import GpuBuilder
 from tests.gpu.driver import NotTaken, gpu, run_node
 from tests.gpu.test_dense import filled, hardware
 from tests.kernels.test_dense_quantized import run_contrib
@@ -69,11 +70,16 @@ def test_weights_in_blocks_as_on_a_real_gpu(m: int, n: int, k: int, block: int, 
 ROUNDED = [(9, 8, 64, 32, ''), (37, 68, 96, 32, 'codes'), (150, 70, 128, 64, ''), (9, 12, 76, 32, 'codes'), (16, 4, 100, 128, 'codes'), (1030, 1030, 64, 32, '')]
 
 
+def test_threads_of_a_column_have_four_turns_if_there_are_so_many() -> None:
+    for invocations, lanes in [(256, [192, 256, 128, 256]), (1024, [192, 352, 128, 256])]:
+        b = GpuBuilder(None, dataclasses.replace(gpu().features, invocations=invocations))
+        assert [lower_quantized.word_lanes(b, k // 8) for k in [5632, 11008, 2048, 28672]] == lanes
+
+
+@pytest.mark.parametrize('zeros', ['', 'codes', 'floats'])
 @pytest.mark.usefixtures('hardware')
-def test_rows_whose_last_turn_would_have_little_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    # More threads than this adapter has are as good as fewer.
-    monkeypatch.setattr(lower_quantized, 'WIDE_LANES', 192)
-    check_nbits(2, 9, 11008, 32, 4, 'codes')
+def test_threads_of_a_column_that_are_no_power_of_two(zeros: str) -> None:
+    check_nbits(2, 9, 5632, 32, 4, zeros)
 
 
 @pytest.mark.parametrize(('m', 'n', 'k', 'block', 'zeros'), ROUNDED)

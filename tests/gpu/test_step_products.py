@@ -130,6 +130,24 @@ async def test_a_row_that_a_chain_makes_and_an_addition(bits: int, swapped: bool
     model.dispose()
 
 
+@pytest.mark.parametrize('read', [True, False])
+async def test_a_skip_norm_is_an_addition_and_a_factor(read: bool) -> None:
+    g = Graph(64, 4, False, False)
+    feeds = {name: g.rng.standard_normal((1, 1, 64), np.float32) for name in ['x', 'context']}
+    gamma = g.rng.uniform(0.5, 2, 64).astype(np.float32)
+    first, _ = g.product('context', 'p', 64)
+    made = ['h', '', '', 'sum'] if read else ['h']
+    g.nodes.append(helper.make_node('SkipSimplifiedLayerNormalization', ['x', 'p', g.weight('gamma', gamma)], made, 'norm', domain='com.microsoft', epsilon=EPSILON))
+    second, _ = g.product('h', 'y', 36)
+    model, got = await g.run(feeds, ['y', 'sum'] if read else ['y'])
+    total = feeds['context'][0, 0] @ first + feeds['x'][0, 0]
+    assert_near(got['y'], normed(total, gamma) @ second)
+    if read:
+        assert_near(got['sum'], total)
+    assert kernels(model) == ['step_product', 'step_product']
+    model.dispose()
+
+
 async def test_a_result_that_others_read_too_is_written() -> None:
     g = Graph(64, 4, False, False)
     x = g.rng.standard_normal((1, 1, 64), np.float32)

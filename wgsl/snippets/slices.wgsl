@@ -11,7 +11,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local
   let start = starts(group.z);
   let m = (group.y * $WYu + local.y) * $TMu;
   let n = $BASE + (group.x * $WXu * $TNu + x) * 4u;
-$HEAD
 $for j $TN {
 $for l 4 {
   let column#j_#l = start.y + column(n + #ju * $WXu * 4u + $LNu * #lu);
@@ -23,13 +22,10 @@ $for j $TN {
   var c#i_#j = $ACC();
 $}
 $}
+$HEAD
   for (var k = slice * 4u; k < p.k; k += $KSu * $Uu * 4u) {
+$READ_B
 $for u $U {
-$for l 4 {
-$for j $TN {
-    let b#u_#l_#j = load_b(column#j_#l, k + #uu * $KSu * 4u + $LKu * #lu);
-$}
-$}
 $for i $TM {
     let a#u_#i = of_a(load_a(row#i, k + #uu * $KSu * 4u), local.y * $TMu + #iu, k / 4u + #uu * $KSu);
 $}

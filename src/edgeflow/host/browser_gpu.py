@@ -25,8 +25,6 @@ const LIMITS = [
 const SCOPES = ['out-of-memory', 'validation', 'internal'];
 const TYPES = { u: 'uniform', r: 'read-only-storage', w: 'storage' };
 const MOST_SPARE = 4;
-// So many of many commands are submitted before the others are recorded.
-const FIRST = 16, MANY = 64;
 const kernels = new Map(), words = [];
 
 const know = more => {
@@ -61,6 +59,8 @@ class Device {
     this.lost = false;
     this.layouts = new Map();
     this.spare = [];
+    // Of commands that a plan has run: what is recorded of them for the next time, if anything is.
+    this.recorded = new WeakMap();
     raw.lost.then(info => {
       this.lost = true;
       onLost(info.message || info.reason);
@@ -162,11 +162,7 @@ class Device {
   async run(commands, reads) {
     const total = reads.reduce((sum, piece) => sum + piece.size, 0);
     this.watch();
-    if (commands.length > MANY) {
-      this.submit(commands.slice(0, FIRST));
-      commands = commands.slice(FIRST);
-    }
-    const encoder = this.encode(commands);
+    const ready = this.recorded.get(commands), encoder = this.encode(ready ? [] : commands);
     let staging = null, mapped = null, at = 0;
     if (total) {
       const i = this.spare.findIndex(buffer => buffer.size === total);
@@ -176,9 +172,11 @@ class Device {
         at += size;
       }
     }
-    this.raw.queue.submit([encoder.finish()]);
+    this.raw.queue.submit(ready ? [ready, encoder.finish()] : [encoder.finish()]);
     // It may fail for the same reason as the rest, which settled() tells better.
     const mapping = staging?.mapAsync(1).then(() => { mapped = staging.getMappedRange(); }, () => {});
+    // What comes again is recorded while the GPU works, so that the next run only submits it.
+    if (commands.length) this.recorded.set(commands, this.recorded.has(commands) ? this.encode(commands).finish() : null);
     try {
       const [, results] = await Promise.all([this.settled(), memoryOf(reads)]);
       await mapping;

@@ -14,7 +14,7 @@ from typing import Protocol
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import float_bits
 from edgeflow.ir.graph import Node
-from edgeflow.plan.values import Pointer, Step, Value, Word
+from edgeflow.plan.values import NodeSteps, Pointer, Step, Value, Word
 
 
 class Constants(Protocol):
@@ -70,6 +70,8 @@ class StepBuilder:
         self.opset: int = 1
         self.cache: CacheLayout | None = None
         self.steps: list[Step] = []
+        # Of this node, what end_part() has ended.
+        self.parts: list[NodeSteps] = []
         self.scratches: list[Value] = []
         self.reuses: list[tuple[Value, Value]] = []
 
@@ -83,7 +85,14 @@ class StepBuilder:
         self.node = node
         self.opset = opset
         self.steps = []
+        self.parts = []
         self.scratches = []
+
+    def end_part(self, made: Value) -> None:
+        """The steps so far give `made`, and are kept or dropped by themselves."""
+        if self.node is not None:
+            self.parts.append(NodeSteps(self.node, [made], self.steps))
+            self.steps = []
 
     def step(self, kernel: str, words: list[Word]) -> None:
         """Call `kernel` (its name without `k_`) with these argument words. 'unsupported-op' for a number that 32 bits do not hold."""

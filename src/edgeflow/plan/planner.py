@@ -237,9 +237,11 @@ class _Planner:
         lower_node(lower, self.b, node, inputs, outputs)
         if is_eager(inputs, outputs) and self.machine.evaluate(self.b, outputs):
             return
+        self.groups.extend(self.b.parts)
+        apart = [part.outputs[0] for part in self.b.parts]
         written: list[Value] = []
         for value in outputs:
-            if value is not None:
+            if value is not None and value not in apart:
                 written.append(value)
         if len(self.b.steps) > 0:
             self.groups.append(NodeSteps(node, written, self.b.steps))

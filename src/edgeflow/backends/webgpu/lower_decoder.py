@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgeflow.backends.wasm.rules import context_of
 from edgeflow.backends.wasm.strides import broadcast_strides, row_major
-from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, Turn
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering, Norm, Turn
 from edgeflow.backends.webgpu.chains import Chain
 from edgeflow.backends.webgpu.lower_attention import Attention, attention, with_mask
 from edgeflow.backends.webgpu.lower_elementwise import finish, pair, type_of
@@ -390,6 +390,17 @@ def lower_skip_rms_norm(b: GpuBuilder, node: Node, inputs: list[Value | None], o
     if at(outputs, 1) is not None or at(outputs, 2) is not None:
         return False
     r = Rows(0, 0, False, number_of(node, 'epsilon', 1e-12), bias=at(inputs, 3), total=at(outputs, 3))
+    x = at(inputs, 0)
+    skip = at(inputs, 1)
+    output = at(outputs, 0)
+    if x is not None and skip is not None and output is not None and r.bias is None and x.count() == x.shape[-1]:
+        # In a step the sum is the end of the product before, and the norm a factor of the one behind.
+        total = r.total if r.total is not None else b.temporary(output.dtype, output.shape)
+        if b.added(x, skip, total):
+            b.end_part(total)
+            gamma = at(inputs, 2)
+            b.norms[output.number] = Norm(total, gamma, r.epsilon)
+            return norm_rows(b, total, gamma, None, output, Rows(1, x.count(), False, r.epsilon))
     return skip_norm(b, inputs, at(outputs, 0), r, at(inputs, 2), None)
 
 

@@ -26,15 +26,17 @@ MOST_ROWS = 256
 CODE = 'u32(clamp(round(quotient(f32(x[i]), scale[0])) + f32(zeros[0]), 0.0, 255.0))'
 # So many rows of activations read quantised weights anew.
 FEW_ROWS = 4
-# Threads that share a column of a large matrix, or where the last of their turns had little to do, and how often each reads without a loop.
+# Threads that share a column of a large matrix: so many that each has four turns, or, if that would be more than the most, half of the next number.
+LEAST_LANES = 128
 WORD_LANES = 256
-WIDE_LANES = 384
+MOST_LANES = 384
+# How often each reads without a loop.
+MOST_TURNS = 16
 # Elements of activations that share a scale, where these are rounded.
 BLOCK = 32
 # As products.DIVISIONS, with the blocks of a tile for its k, all of 16 x 8 threads, for more rows than these; measured on an H100 (docs/decisions/gpu-products.md).
 ROUNDED_LEAST = 8
 ROUNDED_DIVISIONS: list[tuple[Division, int]] = [(Division(8, 1, 16, 8, 2), 256), (Division(4, 1, 16, 8, 4), 72), (Division(2, 1, 16, 8, 4), 0)]
-MOST_TURNS = 16
 
 
 def dynamic_range(b: GpuBuilder, source: Value, scale: Value, zero: Value) -> bool:
@@ -236,27 +238,23 @@ def lower_matmul_bnb4(b: GpuBuilder, node: Node, inputs: list[Value | None], out
     return gpu_size(weight) <= b.features.binding and dispatch_product(b, product)
 
 
-def codes_code(bits: int, word: str = '') -> dict[str, str]:
-    """Marks of kernels that read 8 bytes of codes at a time, or with word='w' 4: the codes of four, their products with the row, and the row's sum.
+def code_text(four: str) -> str:
+    """WGSL of codes of 4 bits, the first four of the word if `four`, a text, is even, else the last four, in the digits of 1.0, by one shift for two of
+    them: 1 + code / 256 or 1 + code / 16. So no code is converted."""
+    return (f'bitcast<vec4f>((select({four} << vec4u(15u, 15u, 7u, 7u), {four} >> vec4u(1u, 1u, 9u, 9u), vec4<bool>(four % 2u == 1u)) & '
+            'vec4u(0x78000u, 0x780000u, 0x78000u, 0x780000u)) | vec4u(0x3f800000u))')
 
-    A code of 4 bits goes into the digits of 1.0, by one shift for two of them: 1 + code / 256 or 1 + code / 16. So no code is converted. The 1 is
-    subtracted before the product; where only memory counts (word='w'), what the ones add up to is, once a row, for a digit less of precision.
-    """
-    fours = 2 if word != '' else 16 // bits
+
+def codes_code(bits: int) -> dict[str, str]:
+    """Marks of kernels that read 8 bytes of codes at a time: the codes of four, their products with the row, and the row's sum."""
+    fours = 16 // bits
     rows = [f'x#u_{i}' for i in range(fours)]
     total = 'dot(' + ' + '.join(rows) + ', vec4f(1.0))'
     if bits == 8:
         return {'$CODES': 'plain(vec4u(select(w.x, w.y, four == 1u)) >> vec4u(0u, 8u, 16u, 24u))', '$TOTAL': total,
                 '$DOTS': '(' + ' + '.join([f'dot(codes(w#u_#j, {i}u), {rows[i]})' for i in range(fours)]) + ')'}
-    four = f'vec4u({"select(w.x, w.y, four > 1u)" if word == "" else word})'
-    code = (f'bitcast<vec4f>((select({four} << vec4u(15u, 15u, 7u, 7u), {four} >> vec4u(1u, 1u, 9u, 9u), vec4<bool>(four % 2u == 1u)) & '
-            'vec4u(0x78000u, 0x780000u, 0x78000u, 0x780000u)) | vec4u(0x3f800000u))')
     products = ' + '.join([f'dot(codes(w#u_#j, {i}u), {rows[i]} * {FACTORS})' for i in range(fours)])
-    if word == '':
-        return {'$CODES': code + ' - vec4f(1.0)', '$TOTAL': total, '$DOTS': f'({products})'}
-    return {
-        '$CODES': code, '$TOTAL': total + f';\nlet ones#u = dot(({" + ".join(rows)}) * {FACTORS}, vec4f(1.0))', '$DOTS': f'({products} - ones#u)',
-    }
+    return {'$CODES': code_text('vec4u(select(w.x, w.y, four > 1u))') + ' - vec4f(1.0)', '$TOTAL': total, '$DOTS': f'({products})'}
 
 
 # A sum of all lanes in two steps. A line with SUM stands once for each of what is added up.
@@ -358,48 +356,49 @@ def dispatch_rounded(b: GpuBuilder, product: Product, codes: Codes, block: int) 
     return dispatch_codes(b, 'matmul_blocks', replace(product, a=packed, k=8 * blocks), replace(codes, tables=tables), code, 2 * blocks, groups)
 
 
-# Two columns after the other: more numbers at once leave fewer threads room.
-TURN = '''    let i#u = at + #uu * $LANESu;
-    let block#u = i#u * 8u / $BLOCKu;
-$for l 2 {
-    let x#u_#l = load_a(row, (i#u * 2u + #lu) * 4u);
-$}
-    let x#u = $TOTAL;
-$for h 2 {
-$for j 2 {
-    let w#u_#h#j = b[(n + #hu * 2u + #ju) * p.b_column + i#u];
-    let s#u_#h#j = scale_of(n + #hu * 2u + #ju, block#u);
-$}
-$for j 2 {
-    c[#h * 2 + #j] += s#u_#h#j * ($DOTS - zero_of(n + #hu * 2u + #ju, block#u) * x#u);
-$}
-$}'''
+# Two columns after the other: more numbers at once leave fewer threads room. What the ones add up to, and the zero point with them, is subtracted once
+# for all columns, for a digit less of precision. Numbers instead of parameters measured better.
+TURN = f'''    let i = at + OFFSETu;
+    let x0 = load_a(row, i * 8u) * {FACTORS};
+    let x1 = load_a(row, i * 8u + 4u) * {FACTORS};
+    let ones = dot(x0 + x1, ONES);
+    let total = dot(x0 + x1, 1.0 / {FACTORS});
+$for h 2 {{
+$for j 2 {{
+    let w#h#j = b[(n + #hu * 2u + #ju) * UNITSu + i];
+    let s#h#j = scale_of(n + #hu * 2u + #ju, i / BLOCKu);
+$}}
+$for j 2 {{
+    c[#h * 2 + #j] += s#h#j * (dot(codes(w#h#j, 0u), x0) + dot(codes(w#h#j, 1u), x1) - onesZERO);
+$}}
+$}}'''
+
+
+def word_lanes(b: GpuBuilder, units: int) -> int:
+    """How many threads read a column of so many words."""
+    lanes = max(LEAST_LANES, (units + 127) // 128 * 32)
+    return lanes if lanes <= min(MOST_LANES, b.features.invocations) else WORD_LANES
 
 
 def dispatch_words(b: GpuBuilder, product: Product, codes: Codes, block: int) -> bool:
     """The product with wgsl/matvec_words.wgsl; False if there is no kernel."""
     units = codes.b_column
-    lanes = WORD_LANES if units > 2 * WORD_LANES else WORD_LANES // 2
-    wide = lanes == WORD_LANES and 0 < units % lanes < lanes // 2 and b.features.invocations >= WIDE_LANES
-    if wide:
-        lanes = WIDE_LANES
+    lanes = word_lanes(b, units)
     turns = (units + lanes - 1) // lanes
     loop = turns > MOST_TURNS
     if loop:
         turns = 4
-    code = codes_code(4, 'w')
-    text = filled(TURN, {'$TOTAL': code['$TOTAL'], '$DOTS': code['$DOTS'].replace('w#u_#j', 'w#u_#h#j')})
+    known = len(codes.tables) == 1
+    text = filled(TURN, {
+        'ONES': f'vec4f(1.0) + 8.0 / {FACTORS}' if known else 'vec4f(1.0)', 'ZERO': '' if known else f' - zero_of(n + #hu * 2u + #ju, i / BLOCKu) * total',
+        'UNITS': f'{units}'})
+    text = filled(text, {'BLOCK': f'{block // 8}'})
     lines: list[str] = []
     for turn in range(turns):
         whole = not loop and (turn + 1) * lanes <= units
-        lines.append(('    {' if whole else f'    if (at + {turn * lanes}u < p.b_column) {{') + '\n' + text.replace('#u', f'{turn}') + '\n    }')
-    code.update({'$LANES': f'{lanes}', '$BLOCK': f'{block}', '$B': 'u32', '$TURNS': '\n'.join(lines),
-                 '$LOOP': f'  for (var at = t; at < p.b_column; at += {turns * lanes}u) {{' if loop else '  {\n  let at = t;'})
-    code['$A_ROW'] = 'p.a_row'
-    if wide:
-        # Numbers instead of parameters, which measured better with so many threads only.
-        code['$A_ROW'] = f'{2 * units}u'
-        code['$TURNS'] = code['$TURNS'].replace('p.b_column', f'{units}u')
+        lines.append(('    {' if whole else f'    if (at + {turn * lanes}u < {units}u) {{') + '\n' + text.replace('OFFSET', f'{turn * lanes}') + '\n    }')
+    code: dict[str, str] = {'$CODES': code_text('vec4u(w)'), '$LANES': f'{lanes}', '$BLOCK': f'{block}', '$B': 'u32', '$TURNS': '\n'.join(lines), '$A_ROW': f'{2 * units}u',
+                            '$LOOP': f'  for (var at = t; at < {units}u; at += {turns * lanes}u) {{' if loop else '  {\n  let at = t;'}
     return dispatch_codes(b, 'matvec_words', product, codes, code, units, [(product.n + 3) // 4, product.m, 1])
 
 

@@ -44,7 +44,7 @@ class Division:
 
 # From large to small, with the fewest workgroups at which one is worth while; measured on an H100 (docs/decisions/gpu-products.md).
 DIVISIONS: list[tuple[Division, int]] = [
-    (Division(8, 2, 16, 8, 16), 200), (Division(4, 1, 8, 8, 0, 4), 384), (Division(4, 1, 8, 4, 0, 8), 96), (Division(2, 1, 8, 2, 0, 16), 0),
+    (Division(8, 2, 16, 8, 16), 200), (Division(4, 1, 8, 8, 0, 4), 384), (Division(4, 1, 8, 4, 0, 8), 144), (Division(4, 1, 8, 2, 0, 16), 144), (Division(2, 1, 4, 2, 0, 32), 0),
 ]
 # Where B lies by columns.
 ACROSS_DIVISIONS: list[tuple[Division, int]] = [(Division(8, 2, 16, 8, 16), 200), (Division(4, 1, 8, 8, 32), 0)]
@@ -295,10 +295,16 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
         four_of_b = 'b[at + k * p.b_row]' if rows else 'b[at + k / 4u]' if across else four('b', 'at + k * p.b_row', 'p.b_column')
         loaded = 'vec4f' if matrices is None else code['$B']
         code['$LOAD_B'] = f'return select({loaded}(), {loaded}({four_of_b}), k < p.k);' if edge else f'return {loaded}({four_of_b});'
-        alone = code['$LOAD_B']
-        for i in range(len(product.others)):
-            declare(b, f'b_{i + 1}', product.others[i][0], rows, bindings, declared)
-            code['$LOAD_B'] = f'if (batch == {i + 1}u) {{ {alone.replace("b[", f"b_{i + 1}[")} }} ' + code['$LOAD_B']
+        count = len(product.others)
+        if count > 0:
+            if division.depth > 0:
+                return False
+            code['$READ_B'] = filled(READ_SOME, code)
+            code['$COUNT'] = f'{count + 1}'
+            for i in range(count + 1):
+                if i > 0:
+                    declare(b, f'b{i}', product.others[i - 1][0], rows, bindings, declared)
+                declared.append(f'fn load_b{i}(at: u32, k: u32) -> vec4f {{ {code["$LOAD_B"].replace("b[", f"b{i}[" if i > 0 else "b[")} }}')
     norm = product.norm
     if norm is not None and norm.gamma is not None and norm.beta is not None:
         declare(b, 'gamma', norm.gamma, True, bindings, declared)
@@ -334,6 +340,22 @@ def part_words(part: Batch, a: int, b: int, y: int) -> list[int]:
             part.inner, part.inner_a // a, starts_b[2], part.inner_c // y]
 
 
+READ_B = '''$for u $U {
+$for l 4 {
+$for j $TN {
+READ
+$}
+$}
+$}'''
+PLACE_B = '(column#j_#l,k+#uu*$KSu*4u+$LKu*#lu);'
+READ_ONE = READ_B.replace('READ', 'let b#u_#l_#j=load_b' + PLACE_B)
+# With other matrices, one branch for all that a turn reads: branches around each would keep these from being on their way together.
+READ_SOME = READ_B.replace('READ', 'var b#u_#l_#j=vec4f();') + '''
+$for q $COUNT {
+if (batch == #qu) {
+''' + READ_B.replace('READ', 'b#u_#l_#j=load_b#q' + PLACE_B) + '''
+}
+$}'''
 # No branches in what is inlined often: SwiftShader compiles many of them for minutes.
 LOAD_ONES = 'return vec4f(' + ', '.join([f'select(0.0, f32(a[at + (k + {i}u) * p.a_column]), k + {i}u < p.k)' for i in range(4)]) + ');'
 SUM_ROWS = '''$for l 4 {
@@ -358,9 +380,14 @@ def division_code(division: Division, k: int, across: bool) -> dict[str, str]:
         return code
     slices = division.slices
     code['$KS'] = f'{slices}'
-    code['$U'] = '2' if division.rows < 4 and slices > 1 and k % (8 * slices) == 0 else '1'
+    turns = 1
+    for count in [2, 3]:
+        if slices > 1 and k % (4 * slices * count) == 0:
+            turns = count
+    code['$U'] = f'{turns}'
     code['$SUM'] = SUM_ACROSS if across else SUM_ROWS
     code['$HEAD'] = ''
+    code['$READ_B'] = filled(READ_ONE, code)
     code['$SLICED'] = '1' if slices > 1 else '0'
     code['$ALONE'] = '0' if slices > 1 else '1'
     # Neighbouring threads read neighbouring memory: along columns, or along k where B lies by columns.

@@ -71,6 +71,8 @@ class StepBuilder:
         self.cache: CacheLayout | None = None
         self.steps: list[Step] = []
         self.scratches: list[Value] = []
+        # What other nodes may read beside the outputs, and how many of the steps make it: they stay if only it is needed.
+        self.halfway: list[tuple[Value, int]] = []
         self.reuses: list[tuple[Value, Value]] = []
 
     def new_value(self, name: str, dtype: str, shape: list[int]) -> Value:
@@ -84,6 +86,7 @@ class StepBuilder:
         self.opset = opset
         self.steps = []
         self.scratches = []
+        self.halfway = []
 
     def step(self, kernel: str, words: list[Word]) -> None:
         """Call `kernel` (its name without `k_`) with these argument words. 'unsupported-op' for a number that 32 bits do not hold."""

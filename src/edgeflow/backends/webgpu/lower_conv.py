@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from edgeflow.backends.wasm.rules import context_of
+from edgeflow.backends.wasm.strides import row_major
 from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
 from edgeflow.backends.webgpu.chain_text import dispatch_chain
-from edgeflow.backends.webgpu.chains import Chain
-from edgeflow.backends.webgpu.lower_elementwise import ACTIVATIONS
-from edgeflow.backends.webgpu.products import FLOATS, Codes, Product, declare, dispatch_product
+from edgeflow.backends.webgpu.chains import Chain, broadcast_view, strides_through
+from edgeflow.backends.webgpu.lower_elementwise import ACTIVATIONS, finish
+from edgeflow.backends.webgpu.products import FLOATS, Codes, Division, Product, declare, dispatch_product, four
 from edgeflow.ir.attributes import int_of, text_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
@@ -49,9 +53,134 @@ def lower_conv(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: l
     product.groups = group
     product.activation = text_of(node, 'activation', '')
     plain = element_count(windows.kernel) == 1 and max(windows.strides) == 1 and max(windows.pads) == 0
-    if not plain:
+    found = None if b.features.software else choose_tiles(b, filters, places, k, x.shape[0] * group)
+    if found is not None and found[1] > 1:
+        return dispatch_parts(b, product, windows, found[0], found[1])
+    if found is not None:
+        product.codes = tile_codes(product, windows, found[0], 1)
+    elif not plain:
         product.codes = image_codes(windows, x.shape, channels, group)
+    if not b.features.software:
+        b.takers[y.number] = lambda chain, output: end_product(b, product, chain, output)
     return dispatch_product(b, product)
+
+
+def may_end(b: GpuBuilder, chain: Chain, output: Value) -> bool:
+    """Whether a kernel can have the chain as its end: one over whole tensors of its result's shape, of floats alone."""
+    for op in chain.ops:
+        if op.type != 'F':
+            return False
+        if op.read >= 0:
+            read = chain.reads[op.read]
+            value = read.value
+            if value is None or len(op.arguments) > 0 or value.shape != chain.shape or b.kind(value) != 'f32' or read.offset != 0:
+                return False
+            if read.strides != strides_through(broadcast_view(value.shape, chain.shape), value.shape):
+                return False
+        for number in op.numbers:
+            # Infinity and NaN cannot be written in WGSL.
+            if (number & 0x7f800000) == 0x7f800000:
+                return False
+    return chain.shape == output.shape
+
+
+def end_lines(chain: Chain, y: Value, load: Callable[[Value, str], str]) -> list[str]:
+    """The lines that make `v`, an element of y or four, what the chain makes of it. load: says how another value is read, by the name of its array."""
+    lines: list[str] = []
+    for number in range(len(chain.ops)):
+        op = chain.ops[number]
+        text: str = op.text
+        if op.read >= 0:
+            value = chain.reads[op.read].value
+            text = 'v' if value is None or value.number == y.number else load(value, f'other{number}')
+        for i in range(len(op.arguments)):
+            text = text.replace(f'%{i}', f'v{op.arguments[i]}')
+        for i in range(len(op.numbers)):
+            text = text.replace(f'@{i}', f'bitcast<f32>(i32({op.numbers[i]}))')
+        lines.append(f'let v{number} = {text};')
+    return lines + [f'v = v{chain.result};']
+
+
+def end_product(b: GpuBuilder, product: Product, chain: Chain, output: Value) -> bool:
+    """Write the product again with a chain as its end."""
+    def lines(by_fours: bool, bindings: list[Value], declared: list[str]) -> list[str]:
+        def load(value: Value, name: str) -> str:
+            declare(b, name, value, by_fours, bindings, declared)
+            return f'{name}[at]' if by_fours else 'vec4f(' + four(name, 'at', '1u') + ')'
+
+        return end_lines(chain, product.y, load)
+
+    return may_end(b, chain, output) and dispatch_product(b, replace(product, y=output, ending=lines))
+
+
+# Of wgsl/conv_tiles.wgsl, from large to small, with the fewest workgroups at which one is worth while; measured on an H100.
+TILES: list[tuple[Division, int]] = [(Division(8, 1, 16, 8, 32, 2), 200), (Division(4, 1, 8, 8, 32, 4), 0)]
+# As many workgroups as fill a GPU; k is shared by several where there are fewer.
+FILLED = 200
+
+
+def choose_tiles(b: GpuBuilder, filters: int, places: int, k: int, batch: int) -> tuple[Division, int] | None:
+    """The division of a convolution, and how many workgroups share the whole of k. None: another kernel is faster."""
+    for division, least in TILES:
+        groups = division.groups(filters, places, batch)
+        count = groups[0] * groups[1] * batch
+        if count >= least:
+            return division, max(1, min(FILLED // count, k // division.depth // 4))
+    return None
+
+
+def tile_codes(product: Product, windows: Windows, division: Division, parts: int) -> Codes:
+    """B of a convolution by wgsl/conv_tiles.wgsl."""
+    x = product.b
+    depth = division.depth
+    height, width = plane(x.shape[2:])
+    rows, columns = both(windows, windows.kernel, 1)
+    taps = rows * columns
+    inside = '(row >= 0) & (row < i32(p.height)) & (column >= 0) & (column < i32(p.width))' + (' & (k < p.k)' if product.k % depth != 0 else '')
+    functions = f'''fn pixel(window: vec2i, k: u32) -> f32 {{
+  let tap = k % {taps}u;
+  let row = window.y + i32(tap / {columns}u * p.dilation_y);
+  let column = window.x + i32(tap % {columns}u * p.dilation_x);
+  let inside = {inside};
+  return select(0.0, f32(b[select(0u, ((batch * p.channels + k / {taps}u) * p.height + u32(row)) * p.width + u32(column), inside)]), inside);
+}}
+fn windows_of(window: vec2i, k: u32) -> vec4f {{ return vec4f(pixel(window, k), pixel(window, k + 1u), pixel(window, k + 2u), pixel(window, k + 3u)); }}'''
+    span = (product.k + parts * depth - 1) // (parts * depth) * depth
+    wide = division.columns * division.wx
+    high = division.rows * division.wy
+    threads = division.wx * division.wy * division.slices
+    sums = division.rows * division.columns * threads // 2
+    halves = 0
+    while 1 << halves < division.slices:
+        halves = halves + 1
+    code = {'$KS': f'{division.slices}', '$NA': f'{high * depth // 4 // threads}', '$NB': f'{wide * depth // threads}', '$NK': f'{depth // 4 // division.slices}',
+            '$TILE': f'{max((high + 1 + 4 * (wide + 2)) * depth // 4, sums)}', '$HALVES': f'{halves}'}
+    count = product.y.count()
+    words = [width, height, x.shape[1] // product.groups, windows.output[len(windows.output) - 1]]
+    words = words + both(windows, windows.strides, 1) + both(windows, windows.dilations, 1) + both(windows, windows.pads, 0) + [parts, span, count // (4 if product.n % 4 == 0 else 1)]
+    fields = ['width', 'height', 'channels', 'out_width', 'step_y', 'step_x', 'dilation_y', 'dilation_x', 'pad_y', 'pad_x', 'parts', 'span', 'size']
+    return Codes(False, 'return vec4f();', 0, 1, [], functions, fields, words, 'conv_tiles', division, code, parts)
+
+
+def dispatch_parts(b: GpuBuilder, product: Product, windows: Windows, division: Division, parts: int) -> bool:
+    """A convolution whose k several workgroups share; a chain adds their sums up."""
+    y = product.y
+    count = y.count()
+    sums_of = b.temporary('float32', [parts] + y.shape)
+    if not dispatch_product(b, replace(product, y=sums_of, row_bias=None, activation='', codes=tile_codes(product, windows, division, parts))):
+        return False
+    b.halfway.append((sums_of, len(b.steps)))
+    chain = Chain(y.shape)
+    total = -1
+    for part in range(parts):
+        one = chain.load(sums_of, 'F', part * count, row_major(y.shape))
+        total = one if total < 0 else chain.op('%0 + %1', 'F', [total, one])
+    bias = product.row_bias
+    if bias is not None:
+        total = chain.op('%0 + %1', 'F', [total, chain.load(bias, 'F', 0, [0, 1] + [0 for _ in y.shape[2:]])])
+    if product.activation != '':
+        total = chain.op(ACTIVATIONS[product.activation], 'F', [total])
+    return finish(b, chain, y)
 
 
 def image_codes(windows: Windows, shape: list[int], channels: int, group: int) -> Codes:
@@ -74,8 +203,11 @@ def image_codes(windows: Windows, shape: list[int], channels: int, group: int) -
     return Codes(False, load, 0, 1, [], functions, fields, words)
 
 
-def direct(b: GpuBuilder, node: Node, inputs: list[Value | None], y: Value, windows: Windows, channels: int, filters: int, group: int) -> bool:
-    """The convolution, or its transpose, with wgsl/conv_direct.wgsl."""
+def direct(
+    b: GpuBuilder, node: Node, inputs: list[Value | None], y: Value, windows: Windows, channels: int, filters: int, group: int, chain: Chain | None = None,
+    made: Value | None = None,
+) -> bool:
+    """The convolution, or its transpose, with wgsl/conv_direct.wgsl; with a chain over its result `made` as its end."""
     x = at(inputs, 0)
     w = at(inputs, 1)
     bias = at(inputs, 2)
@@ -90,8 +222,18 @@ def direct(b: GpuBuilder, node: Node, inputs: list[Value | None], y: Value, wind
     activation = text_of(node, 'activation', '')
     if activation != '':
         lines.append('v = ' + ACTIVATIONS[activation].replace('%0', 'v') + ';')
+    if chain is not None and made is not None:
+        def load(value: Value, name: str) -> str:
+            declare(b, name, value, False, bindings, declared)
+            return f'{name}[i]'
+
+        lines.extend(end_lines(chain, made, load))
+    elif not b.features.software:
+        b.takers[y.number] = lambda chain, output: may_end(b, chain, output) and direct(b, node, inputs, output, windows, channels, filters, group, chain, y)
     words = [y.count(), channels, filters, group] + plane(x.shape[2:]) + plane(y.shape[2:])
     words = words + both(windows, windows.kernel, 1) + both(windows, windows.strides, 1) + both(windows, windows.dilations, 1) + both(windows, windows.pads, 0)
+    if len(bindings) > b.features.buffers:
+        return False
     b.dispatch('conv_direct', bindings, words, b.spread(y.count(), 64), None, {
         '$X': b.kind(x), '$W': b.kind(w), '$BINDINGS': '\n'.join(declared), '$BIAS': '\n'.join(lines),
         '$TRANSPOSED': 'true' if node.op == 'ConvTranspose' else 'false'})

@@ -6,8 +6,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from edgeflow.backends.wasm.lower_spatial import install_spatial
+from edgeflow.backends.webgpu import conv_tiles, lower_conv
+from edgeflow.backends.webgpu.products import Division
 from tests.gpu.driver import NotTaken, run_node
 from tests.gpu.test_dense import filled, hardware
 
@@ -63,6 +67,33 @@ def test_convolutions(shape: list[int], weight: list[int], attributes: dict[str,
 @pytest.mark.usefixtures('hardware')
 def test_convolutions_as_on_a_real_gpu(shape: list[int], weight: list[int], attributes: dict[str, object]) -> None:
     check('Conv', shape, weight, attributes, True)
+
+
+@pytest.mark.parametrize('division', [division for division, _ in conv_tiles.TILES], ids=lambda division: f'{division.rows}x{division.columns}')
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+@pytest.mark.usefixtures('hardware')
+def test_convolutions_in_tiles(monkeypatch: pytest.MonkeyPatch, division: Division, data: st.DataObject) -> None:
+    """Each division, alone and with k shared by workgroups; one image is of NaN, of which nothing must come into others."""
+    parts = data.draw(st.sampled_from([1, 2, 3]))
+    monkeypatch.setattr(lower_conv, 'choose_tiles', lambda *given: (division, parts))
+    axes = data.draw(st.sampled_from([1, 2, 2, 2]))
+    draw = lambda low, high: [data.draw(st.integers(low, high)) for _ in range(axes)]  # noqa: E731
+    kernel, strides, dilations = draw(1, 4), draw(1, 3), draw(1, 2)
+    pads = draw(0, 3) + draw(0, 3)
+    size = [(kernel[i] - 1) * dilations[i] + 1 + data.draw(st.integers(0, 12)) for i in range(axes)]
+    group = data.draw(st.sampled_from([1, 1, 2, 3]))
+    channels, filters = data.draw(st.sampled_from([1, 3, 4, 17])), data.draw(st.sampled_from([4, 5, 33]))
+    batch = data.draw(st.integers(1, 2))
+    attributes = {'kernel_shape': kernel, 'strides': strides, 'dilations': dilations, 'pads': pads, 'group': group}
+    rng = np.random.default_rng(channels)
+    x, w, bias = filled(rng, [batch, channels * group, *size]), filled(rng, [filters * group, channels, *kernel]), filled(rng, [filters * group])
+    if batch == 2:
+        x[0] = np.nan
+    [y] = run_node('Conv', [x, w, bias], {**attributes, 'activation': 'relu'}, opset=20)
+    expected = np.maximum(reference('Conv', [x, w, bias], attributes), 0)
+    assert y is not None
+    np.testing.assert_allclose(y, expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(('shape', 'weight', 'attributes'), [

@@ -40,7 +40,7 @@ OTHERWISE = [conv('x', 'w1', 'a'), node('Mul', ['a', 'factor'], 'b'), conv('b', 
 @pytest.mark.parametrize('size', [8, 7])
 @pytest.mark.parametrize('parts', [1, 3])
 @pytest.mark.parametrize(('nodes', 'kernels'), [
-    (BLOCK, {'conv_tiles': 2}), (BRANCHES, {'conv_tiles': 2}), (BOUNDED, {'conv_tiles': 1, 'conv_direct': 1}), (GATED, {'conv_tiles': 1}),
+    (BLOCK, {'conv_tiles': 2}), (BRANCHES, {'conv_tiles': 2}), (BOUNDED, {'conv_tiles': 1, 'conv_rows': 1}), (GATED, {'conv_tiles': 1}),
     (OTHERWISE, {'conv_tiles': 3, 'chain': 3}),
 ], ids=['block', 'branches', 'bounded', 'gated', 'otherwise'])
 async def test_ends(monkeypatch: pytest.MonkeyPatch, nodes: list, kernels: dict[str, int], parts: int, size: int) -> None:

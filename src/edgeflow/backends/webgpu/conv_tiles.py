@@ -32,10 +32,12 @@ def window_words(windows: Windows, shape: list[int], group: int) -> list[int]:
     return words + both(windows, windows.strides, 1) + both(windows, windows.dilations, 1) + both(windows, windows.pads, 0)
 
 
-# Of wgsl/conv_tiles.wgsl, from large to small, with the fewest workgroups at which one is worth while; measured on an H100.
-TILES: list[tuple[Division, int]] = [(Division(8, 1, 16, 8, 32, 2), 200), (Division(4, 1, 8, 8, 32, 4), 0)]
-# As many workgroups as fill a GPU; k is shared by several where there are fewer.
-FILLED = 200
+# Measured on an H100 (docs/decisions/gpu-products.md): so many workgroups are best, and fewer are made more by sharing k among them, which needs a sum behind;
+# from so many on, threads share it by slices instead. A share is at least so much of k.
+MANY = 400
+ENOUGH = 150
+SHARE = 64
+MOST_SHARES = 16
 
 
 def tile_fours(division: Division) -> int:
@@ -47,13 +49,16 @@ def tile_fours(division: Division) -> int:
 
 
 def choose_tiles(b: GpuBuilder, filters: int, places: int, k: int, batch: int) -> tuple[Division, int] | None:
-    """The division of a convolution, and how many workgroups share the whole of k. None: another kernel is faster."""
-    for division, least in TILES:
-        groups = division.groups(filters, places, batch)
-        count = groups[0] * groups[1] * batch
-        if count >= least and tile_fours(division) * 16 <= b.features.storage:
-            return division, max(1, min(FILLED // count, k // division.depth // 4))
-    return None
+    """The division of a convolution, and how many workgroups share the whole of k. None: workgroups have too little memory."""
+    rows = 4 if (filters - 1) % 64 < 32 else 8
+    one = Division(rows, 1, 16, 8, 16 if rows == 8 else 32)
+    sliced = Division(rows, 1, 16, 8, 32, 2)
+    groups = one.groups(filters, places, batch)
+    count = groups[0] * groups[1] * batch
+    parts = 1 if count >= ENOUGH else max(1, min(MANY // max(1, count), k // SHARE, MOST_SHARES))
+    fits = tile_fours(sliced) * 16 <= b.features.storage
+    chosen = sliced if fits and count * parts < (MANY * 3 // 4 if parts == 1 else MANY // 2) else one
+    return (chosen, parts) if tile_fours(chosen) * 16 <= b.features.storage else None
 
 
 def tile_codes(product: Product, windows: Windows, division: Division, parts: int) -> Codes:

@@ -44,7 +44,7 @@ def lower_conv(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: l
     product.groups = group
     product.activation = text_of(node, 'activation', '')
     plain = element_count(windows.kernel) == 1 and max(windows.strides) == 1 and max(windows.pads) == 0
-    found = None if b.features.software else choose_tiles(b, filters, places, k, x.shape[0] * group)
+    found = None if plain or b.features.software else choose_tiles(b, filters, places, k, x.shape[0] * group)
     if found is not None and found[1] > 1:
         return dispatch_shared(b, product, windows, found[0], found[1])
     if found is not None:

@@ -33,6 +33,11 @@ ENTRY = MODULES / 'edgeflow' / 'index.js'
 PARTS = BUILD / 'parts'
 ALL = BUILD / 'all.js'
 SCRIPT_URL = BUILD / 'script_url.js'
+# jsDelivr gives the script at the package's own address too, where nothing lies beside it.
+SCRIPT_URL_CODE = r"""
+export const edgeflowScriptUrl = (globalThis.document?.currentScript?.src || globalThis.location?.href)
+  ?.replace(/\/npm\/edgeflow(@[^/]*)?$/, '$&/dist/edgeflow.iife.js');
+"""
 # Methods that only the compiler and its runtime call.
 SPECIAL = 'str repr len bool eq contains getitem setitem delitem iter next aiter anext enter exit aenter aexit call post_init'.split()
 SHORT_NAMES = BUILD / 'short_names.json'
@@ -46,6 +51,7 @@ JINJA_SOURCES = NODE_MODULES / '@huggingface' / 'jinja' / 'src'
 JINJA = 'edgeflow-jinja.js'
 JINJA_ENTRY = ROOT / 'toolchain' / 'jinja.js'
 MINIFY = ROOT / 'toolchain' / 'minify.mjs'
+MINIFIERS = ['esbuild', 'oxc-minify', 'terser']
 
 PLAIN = [
     '--bundle', '--minify', '--target=es2022', '--platform=neutral', '--main-fields=module,main', '--sourcemap=linked',
@@ -77,7 +83,7 @@ def minify(files: list[Path]) -> None:
 
 
 def bundle_inputs() -> list[Path]:
-    packages = [NODE_MODULES / name / 'package.json' for name in [*BUNDLED_PACKAGES, 'esbuild', 'oxc-minify']]
+    packages = [NODE_MODULES / name / 'package.json' for name in [*BUNDLED_PACKAGES, *MINIFIERS]]
     modules = [path for folder in (MODULES / 'edgeflow', MODULES / 'runtime', PARTS) for path in folder.glob('**/*.js')]
     return [*modules, *packages, properties.LIST, MINIFY, *(ROOT / 'toolchain' / name for name in ('bundle.py', 'parts.py'))]
 
@@ -85,8 +91,8 @@ def bundle_inputs() -> list[Path]:
 def bundle() -> None:
     """Write both forms, their source maps, and the licences of what is bundled; quick when nothing changed."""
     DIST.mkdir(exist_ok=True)
-    SCRIPT_URL.write_text("export const edgeflowScriptUrl = globalThis.document?.currentScript?.src || globalThis.location?.href;\n")
-    sources = [JINJA_ENTRY, *(NODE_MODULES / name / 'package.json' for name in ('@huggingface/jinja', 'esbuild', 'oxc-minify')), MINIFY, ROOT / 'toolchain' / 'bundle.py']
+    SCRIPT_URL.write_text(SCRIPT_URL_CODE)
+    sources = [JINJA_ENTRY, *(NODE_MODULES / name / 'package.json' for name in ['@huggingface/jinja', *MINIFIERS]), MINIFY, ROOT / 'toolchain' / 'bundle.py']
     when_changed('bundle-jinja', sources, [DIST / JINJA], _bundle_jinja)
     outputs = [DIST / f'{name}{suffix}' for name in [*FORMS, *part_files()] for suffix in ('', '.map')]
     when_changed('bundle', bundle_inputs(), outputs, _bundle_forms)

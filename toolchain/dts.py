@@ -4,7 +4,7 @@ The rules: names become camelCase; keyword-only parameters become one trailing o
 dataclasses and classes that the package exports become classes, those it only mentions become interfaces (with optional members
 where every field has a default: records of options); docstrings
 become TSDoc, and one that begins with "Internal:" keeps its method out. `pipeline` has one overload for each entry of the
-table of tasks, whose classes can be called like their run().
+table of tasks, whose classes can be called like their run(), with the forms of toolchain/answers.py.
 An annotation that has no TypeScript counterpart here ends the build.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from toolchain.annotations import (
     Module, Untypable, argument_name, decorated, frozen, indent, is_name, is_none, literal, setter, task_classes, without_none,
 )  # fmt: skip
+from toolchain.answers import ANSWERS, BY_TASK, NARROWER, VARIABLE
 from toolchain.parts import Parts
 from toolchain.paths import DIST, SOURCE
 from toolchain.tsdoc import Doc, camel, comment
@@ -28,7 +29,7 @@ PRIMITIVES = {
 }  # fmt: skip
 GENERICS = {
     'AsyncIterator': 'AsyncIterableIterator', 'AsyncGenerator': 'AsyncIterableIterator', 'AsyncIterable': 'AsyncIterable',
-    'Iterator': 'IterableIterator', 'Iterable': 'Iterable', 'Awaitable': 'Promise', 'Coroutine': 'Promise', 'set': 'Set',
+    'Iterator': 'IterableIterator', 'Iterable': 'Iterable', 'Awaitable': 'Promise', 'ReadableStream': 'ReadableStream', 'Coroutine': 'Promise', 'set': 'Set',
 }  # fmt: skip
 TASK_TABLE = 'edgeflow.pipelines.tasks'
 NUMERIC_ARRAY = '''\
@@ -121,11 +122,32 @@ class Declarations:
         return f'{before}{comment(doc.text)}export function {camel(node.name)}{signature};\n'
 
     def task_overload(self, made: str, names: list[str], signature: str, doc: Doc) -> str:
-        """pipeline() for one class of pipelines."""
+        """pipeline() for one class of pipelines, more than once if its tasks answer differently."""
         self.pending.append((made, self.module(TASK_TABLE)))
-        task = ' | '.join(map(literal, names))
-        signature = signature.replace('(task: string', f'(task: {task}', 1).replace('Promise<Pipeline>', f'Promise<{made}>')
-        return f'{comment(doc.text)}export function pipeline{signature};\n'
+        groups: dict[str, list[str]] = {}
+        for name in names:
+            groups.setdefault(f'{made}<{BY_TASK[made][name]}>' if name in BY_TASK.get(made, {}) else made, []).append(name)
+        text = ''
+        for kind, named in groups.items():
+            task = ' | '.join(map(literal, named))
+            own = signature.replace('(task: string', f'(task: {task}', 1).replace('Promise<Pipeline>', f'Promise<{kind}>')
+            text += f'{comment(doc.text)}export function pipeline{own};\n'
+        return text
+
+    def forms(self, owner: str, options: str, home: Module) -> list[str]:
+        """The signatures of a pipeline's run() that toolchain/answers.py has; what they name is declared, too."""
+        signatures = []
+        for given, answer in ANSWERS.get(owner, []):
+            for name in re.findall(r'\b[A-Z]\w+', f'{given} {answer} {" ".join(BY_TASK.get(owner, {}).values())}'):
+                if name in NARROWER:
+                    self.written.setdefault(name, NARROWER[name][1])
+                elif self.find(name, home):
+                    self.pending.append((name, home))
+            found = re.fullmatch(r'(<[^>]*>)?(.*)', given)
+            assert found
+            parameters = re.sub(r'\bOptions\b', options, found[2])
+            signatures.append(f'{found[1] or ""}({parameters}): Promise<{answer}>')
+        return signatures
 
     def signature(self, node: ast.FunctionDef | ast.AsyncFunctionDef, home: Module, title: str, doc: Doc, *, method: bool = False) -> tuple[str, str]:
         """The interface of the options, if any, and '(a: A, options?: TitleOptions): R'."""
@@ -206,11 +228,25 @@ class Declarations:
                 before += options
             static = 'static ' if decorated(item, 'staticmethod') or decorated(item, 'classmethod') else ''
             if item.name == 'run' and node.name in self.tasks:
+                forms = self.forms(node.name, f'{title}RunOptions', home)
+                narrower = [form for form in forms if form.split('): ')[0] == signature.split('): ')[0]]
+                *forms, signature = [*forms, *([] if narrower else [signature])]
+                for form in forms:
+                    calls.append(comment(about.text) + form + ';\n')
+                    members.append(f'{comment(about.text)}run{form};\n')
                 calls.append(comment(about.text) + signature + ';\n')
             if item.name == '__call__':
                 calls.append(comment(about.text) + signature + ';\n')
             else:
                 members.append(comment(about.text) + f'{static}{camel(item.name)}{signature};\n')
+        variable = ''
+        if node.name in BY_TASK:
+            # Its run() is the one of its base, with other answers.
+            base, inherited_options = f" extends Omit<{bases[0]}, 'run'>", f'{bases[0]}RunOptions'
+            variable = f'<{VARIABLE} = {BY_TASK[node.name][None]}>'
+            for form in self.forms(node.name, inherited_options, home):
+                calls.append(form + ';\n')
+                members.append(f'run{form};\n')
         if exported and any(m.name == 'dispose' and isinstance(m, ast.FunctionDef) for m in methods):
             members.append('/** dispose(), at the end of a block that has it in `using`. */\n[Symbol.dispose](): void;\n')
             self.disposes = True
@@ -225,7 +261,7 @@ class Declarations:
             members.append('[Symbol.asyncIterator](): this;\n')
         kind = 'class' if exported else 'interface'
         body = ''.join(indent(member) for member in (members if exported else [*calls, *members]))
-        text = f'{before}{comment(doc.text)}export {kind} {node.name}{base} {{\n{body}}}\n'
+        text = f'{before}{comment(doc.text)}export {kind} {node.name}{variable}{base} {{\n{body}}}\n'
         if exported and (calls or inherited):
             text += f'export interface {node.name}{inherited} {{\n{"".join(indent(call) for call in calls)}}}\n'
         return text

@@ -5,13 +5,21 @@ from __future__ import annotations
 import ast
 
 from toolchain.symbols import ClassInfo, is_alias, is_type_checking
+from toolchain.tsdoc import spoken
 
+# Which argument of these calls is a message, or begins one.
+_MESSAGES = {"EdgeflowError": 1, "refused": 1, "check_count": 0, "check_time": 0}
 _TYPING_IMPORTS = frozenset(["typing", "collections.abc", "__future__", "abc"])
 
 
 def lower(tree: ast.Module) -> ast.Module:
-    """The module without docstrings, TYPE_CHECKING blocks, type aliases, overloads and `__all__`."""
+    """The module without docstrings, TYPE_CHECKING blocks, type aliases, overloads and `__all__`; errors speak of options as JS spells them."""
     tree.body = _statements(tree.body, True)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) > _MESSAGES.get(node.func.id, len(node.args)):
+            for part in ast.walk(node.args[_MESSAGES[node.func.id]]):
+                if isinstance(part, ast.Constant) and isinstance(part.value, str) and " " in part.value:
+                    part.value = spoken(part.value)
     return tree
 
 

@@ -57,7 +57,7 @@ class Doc:
 def spoken(text: str) -> str:
     """Python's words in a docstring as JS says them: snake_case names, None, True, False."""
     text = re.sub(r'\b(None|True|False)\b', lambda m: WORDS[m[0]], text)
-    return re.sub(r"(?<!['\"\w/.-])[a-z]+(?:_[a-z0-9]+)+(?!['\"\w/.-])", lambda m: camel(m[0]), text)
+    return re.sub(r"(?<!['\"\w/.-])((?:env|[A-Z]\w*)\.)?([a-z]+(?:_[a-z0-9]+)+)(?!['\"\w/-]|\.\w)", lambda m: (m[1] or '') + camel(m[2]), text)
 
 
 def comment(text: str) -> str:

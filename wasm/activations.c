@@ -19,47 +19,63 @@ void store_part(float *p, v128_t v, int n) {
   }
 }
 
-#define ROWS(result)                                                              \
-  for (int r = 0; r < rows; r++, x += ld) {                                        \
-    for (int i = 0; i < columns; i += 4) {                                         \
-      const v128_t v = load_some(x + i, columns - i);                              \
-      store_some(x + i, result, columns - i);                                      \
-    }                                                                              \
-  }                                                                                \
-  break;
-
 // Functions of one family differ in what goes in and in what becomes of the result, by these masks: a loop for each would be long.
 SIMD v128_t all_if(int condition) { return wasm_i32x4_splat(-condition); }
-SIMD v128_t gate(v128_t v, v128_t result, v128_t gelu) {
-  const v128_t half = wasm_f32x4_mul(v, splat(0.5f));
-  return wasm_v128_bitselect(wasm_f32x4_mul(half, wasm_f32x4_add(result, splat(1.0f))), result, gelu);
-}
+SIMD v128_t gate(v128_t v, v128_t result) { return wasm_f32x4_mul(wasm_f32x4_mul(v, splat(0.5f)), wasm_f32x4_add(result, splat(1.0f))); }
+
+#define VECTORS(result)                               \
+  FEW for (float *p = at; p < at + 8; p += 4) {       \
+    const v128_t v = wasm_v128_load(p);               \
+    wasm_v128_store(p, result);                       \
+  }                                                   \
+  break;
 
 void activate(int activation, float *x, int rows, int columns, int ld) {
   if (ld == columns) {  // one long row
     columns *= rows;
     rows = rows > 0;
   }
-  switch (activation) {
-    case ACT_RELU: ROWS(relu_f32x4(v))
-    case ACT_EXP: ROWS(exp_f32x4(v))
-    case ACT_GELU:
-    case ACT_ERF: {
-      const v128_t gelu = all_if(activation == ACT_GELU), factor = splat(activation == ACT_GELU ? 0.70710678f : 1.0f);
-      ROWS(gate(v, erf_f32x4(wasm_f32x4_mul(v, factor)), gelu))
+  const float(*c)[2] = ERF;
+  const v128_t factor = splat(activation == ACT_GELU ? 0.70710678f : activation == ACT_QUICK_GELU ? 1.702f : 1.0f);
+  const v128_t gelu = all_if(activation == ACT_GELU_TANH), times = all_if(activation != ACT_SIGMOID);
+  for (; rows > 0; rows--, x += ld) {
+    for (int i = 0; i < columns; i += 8) {
+      float last[8] = {0}, *at = x + i;
+      const size_t bytes = (size_t)(columns - i) * 4;
+      if (bytes < 32) copy_bytes(at = last, x + i, bytes);
+      switch (activation) {
+        case ACT_RELU: VECTORS(relu_f32x4(v))
+        case ACT_EXP: VECTORS(exp_f32x4(v))
+        // Two vectors at a time, with coefficients from memory: V8 makes a constant in three instructions, wherever it is used.
+        case ACT_GELU:
+        case ACT_ERF: {
+          v128_t given[2], e[2];
+          KEEP(c);
+          UNROLL for (unsigned v = 0; v < 2; v++) {
+            given[v] = wasm_v128_load(at + 4 * v);
+            e[v] = wasm_f32x4_mul(given[v], factor);
+          }
+          erf_vectors(e, 2, c);
+          if (activation == ACT_GELU) {
+            UNROLL for (unsigned v = 0; v < 2; v++) e[v] = gate(given[v], e[v]);
+          }
+          UNROLL for (unsigned v = 0; v < 2; v++) wasm_v128_store(at + 4 * v, e[v]);
+          break;
+        }
+        case ACT_GELU_TANH:
+        case ACT_TANH:
+          FEW for (float *p = at; p < at + 8; p += 4) {
+            const v128_t v = wasm_v128_load(p), t = tanh_f32x4(wasm_v128_bitselect(gelu_inner_f32x4(v), v, gelu));
+            wasm_v128_store(p, wasm_v128_bitselect(gate(v, t), t, gelu));
+          }
+          break;
+        case ACT_SIGMOID:
+        case ACT_SILU:
+        case ACT_QUICK_GELU: VECTORS(wasm_f32x4_mul(sigmoid_f32x4(wasm_f32x4_mul(v, factor)), wasm_v128_bitselect(v, splat(1.0f), times)))
+        default: return;
+      }
+      if (bytes < 32) copy_bytes(x + i, at, bytes);
     }
-    case ACT_GELU_TANH:
-    case ACT_TANH: {
-      const v128_t gelu = all_if(activation == ACT_GELU_TANH);
-      ROWS(gate(v, tanh_f32x4(wasm_v128_bitselect(gelu_inner_f32x4(v), v, gelu)), gelu))
-    }
-    case ACT_SIGMOID:
-    case ACT_SILU:
-    case ACT_QUICK_GELU: {
-      const v128_t times = all_if(activation != ACT_SIGMOID), factor = splat(activation == ACT_QUICK_GELU ? 1.702f : 1.0f);
-      ROWS(wasm_f32x4_mul(sigmoid_f32x4(wasm_f32x4_mul(v, factor)), wasm_v128_bitselect(v, splat(1.0f), times)))
-    }
-    default: break;
   }
 }
 

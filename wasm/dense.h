@@ -15,7 +15,6 @@ enum { CACHE_LINE = 64 };  // bytes that come from memory together
 #define KEEP_VECTOR(v) __asm__ volatile("" : "+r"(v)::"memory")
 // For loops over what is left: neither unrolled nor made into vectors, which would only be long.
 #define FEW _Pragma("clang loop unroll(disable) vectorize(disable)")
-#define UNROLL _Pragma("clang loop unroll(full)")
 
 #define FLOATS(i) ((float *)(a[i]))
 #define BYTES(i) ((uint8_t *)(a[i]))

@@ -86,10 +86,13 @@
   /* the same words; Y = v / sqrt(mean(v^2) + eps) * gamma + beta */                                                              \
   X(rms_norm_f32)                                                                                                                 \
   /* ids, id_type (6 or 7), table, table_rows for words, positions, segments (address 0: absent; ids 0 with a table: positions    \
-     are 0, 1, 2 ... repeating every `sequence`, segments are 0), gamma|0, beta|0, Y, sum|0, rows, n, sequence, eps bits          \
+     repeat every `period` rows, without ids 0, 1, 2 ...; segments are 0), gamma|0, beta|0, Y, sum|0, rows, n, period, eps bits   \
      20 words: ids1, type1, table1, rows1, ids2, type2, table2, rows2, ids3, type3, table3, rows3, gamma, beta, Y, sum, rows, n,  \
-     sequence, eps bits. Negative ids count from the end; ids out of range are ERROR_INDEX. Y may be 0 with a sum (no norm). */   \
+     period, eps bits. Negative ids count from the end; ids out of range are ERROR_INDEX. Y may be 0 with a sum (no norm). */     \
   X(embed_norm_f32)                                                                                                               \
+  /* X [B, S, W], mask [B, S], Y [B, W], B, S, W, flags      the mean of the rows whose mask is not 0 (of none: zeros); flags: 1 the  \
+     first of them instead (of none: row 0), 2 made 1 long (zeros stay zeros). Sums are doubles */                                \
+  X(pool_tokens)                                                                                                                  \
   /* X, Y, outer, n, inner          along the middle of [outer, n, inner]; in place ok */                                         \
   X(softmax_f32)                                                                                                                  \
   X(log_softmax_f32)                                                                                                              \

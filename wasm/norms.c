@@ -168,15 +168,16 @@ int k_rms_norm_f32(const int32_t *a) { return norm(a, 0); }
 
 int k_embed_norm_f32(const int32_t *a) {
   float *Y = FLOATS(14), *sums = FLOATS(15);
-  const int rows = a[16], n = a[17], sequence = a[18];
+  const int rows = a[16], n = a[17], period = a[18];
   for (int r = 0; r < rows; r++) {
     float *to = (sums ? sums : Y) + (size_t)r * n;
     fill_bytes(to, 0, (size_t)n * 4);
     for (int t = 0; t < 3; t++) {
       const int32_t *w = a + 4 * t;
       if (!w[2]) continue;
-      int64_t id = t == 1 ? r % sequence : 0;
-      if (w[0]) id = w[1] == 7 ? ((const int64_t *)w[0])[r] : ((const int32_t *)w[0])[r];
+      const int at = t == 1 ? r % period : r;
+      int64_t id = t == 1 ? at : 0;
+      if (w[0]) id = w[1] == 7 ? ((const int64_t *)w[0])[at] : ((const int32_t *)w[0])[at];
       if (id < 0) id += w[3];
       if (id < 0 || id >= w[3]) return ERROR_INDEX;
       const float *row = (const float *)w[2] + (size_t)id * n;
@@ -185,6 +186,43 @@ int k_embed_norm_f32(const int32_t *a) {
       }
     }
     if (Y) norm_row(to, Y + (size_t)r * n, FLOATS(12), FLOATS(13), n, REAL(19), 1);
+  }
+  return 0;
+}
+
+int k_pool_tokens(const int32_t *a) {
+  const float *x = FLOATS(0), *mask = FLOATS(1);
+  float *y = FLOATS(2);
+  const int s = a[4], w = a[5], flags = a[6];
+  for (int b = a[3]; b > 0; b--, x += (size_t)s * w, mask += s, y += w) {
+    int first = 0, count = 0;
+    FEW for (int r = s - 1; r >= 0; r--) {
+      if (mask[r] != 0.0f) {
+        first = r;
+        count++;
+      }
+    }
+    const int from = flags & 1 ? first : 0, to = flags & 1 ? first + 1 : s;
+    const v128_t divisor = wasm_f64x2_splat(flags & 1 || !count ? 1 : count);
+    for (int i = 0; i < w; i += 4) {
+      v128_t low = wasm_f64x2_const(0, 0), high = low;
+#pragma clang loop unroll(disable)
+      for (int r = from; r < to; r++) {
+        if (mask[r] == 0.0f && !(flags & 1)) continue;
+        const v128_t v = load_some(x + (size_t)r * w + i, w - i);
+        low = wasm_f64x2_add(low, wasm_f64x2_promote_low_f32x4(v));
+        high = wasm_f64x2_add(high, wasm_f64x2_promote_low_f32x4(wasm_i32x4_shuffle(v, v, 2, 3, 0, 1)));
+      }
+      low = wasm_f32x4_demote_f64x2_zero(wasm_f64x2_div(low, divisor));
+      high = wasm_f32x4_demote_f64x2_zero(wasm_f64x2_div(high, divisor));
+      store_some(y + i, wasm_i32x4_shuffle(low, high, 0, 1, 4, 5), w - i);
+    }
+    if (flags & 2) {
+      double squares = 0;
+      FEW for (int i = 0; i < w; i++) squares += (double)y[i] * y[i];
+      const double length = squares > 0 ? __builtin_sqrt(squares) : 1;
+      FEW for (int i = 0; i < w; i++) y[i] = (float)(y[i] / length);
+    }
   }
   return 0;
 }

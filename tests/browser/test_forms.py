@@ -55,6 +55,17 @@ def test_script_tag(page: Page, run: Run) -> None:
     run('global')
 
 
+@pytest.mark.parametrize('address', ['/npm/edgeflow', '/npm/edgeflow@0.1'])
+def test_script_tag_with_the_short_address_of_a_cdn(page: Page, dist: Path, run: Run, address: str) -> None:
+    """jsDelivr answers it with the script itself, without a redirect."""
+    with Server({f'{address}/dist': dist}) as cdn:
+        script = (dist / 'edgeflow.iife.js').read_text()
+        page.route(cdn.url(address), lambda route: route.fulfill(body=script, content_type='text/javascript'))
+        page.add_script_tag(url=cdn.url(address))
+        run('global')
+        assert f'{address}/dist/edgeflow-engine.js' in [record.path for record in cdn.site.log]
+
+
 def test_es_module_from_another_origin(page: Page, other_origin: Server, run: Run) -> None:
     run(other_origin.url('/dist/edgeflow.js'))
     assert wasm_requests(other_origin)[-1] == '/dist/edgeflow-relaxed.wasm'

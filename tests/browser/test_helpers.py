@@ -74,6 +74,31 @@ def test_a_helper_that_gets_work_of_its_own_does_that(page: Page, do: Do) -> Non
     assert any(overlapping(a, b) for a in first for b in second)
 
 
+def test_where_cores_were_taken_the_last_time_a_run_is_sent_without_waiting_for_help(page: Page, do: Do) -> None:
+    """Given runs that found all cores taken, when the next is asked for, then it is sent at once; alone, it has help again from the second time on."""
+    page.evaluate("""() => {
+      const post = Worker.prototype.postMessage;
+      self.sent = 0;
+      Worker.prototype.postMessage = function (message, transfer) {
+        if (message instanceof Map && message.get('kind') === 'run') self.sent++;
+        return post.call(this, message, transfer);
+      };
+    }""")
+    seen = do(HELPED + """
+      const other = await load(library, MINILM);
+      const inputs = batch(library, other, 1, 32, 2000);
+      const now = () => { self.sent = 0; const result = run(); return [result, self.sent]; };
+      const seen = [];
+      for (const together of [false, true, false, false]) {
+        if (together) await Promise.all([run(), other.run(inputs)]);
+        const [result, sent] = now();
+        seen.push([sent, same(await result)]);
+      }
+      return seen;
+    """)
+    assert seen == [[0, True], [1, True], [0, True], [0, True]]
+
+
 def test_a_helper_that_is_lost_costs_nothing_but_time(page: Page, do: Do) -> None:
     do(HELPED + """
       window.running = true;

@@ -79,7 +79,7 @@ def test_a_part_that_is_missing_is_told_and_asked_for_again(page: Page, server: 
       return { code: error.code, message: error.message, models, made };
     }""")
     assert got['code'] == 'file-missing'
-    assert got['message'].startswith('edgeflow-tasks.js, expected beside edgeflow.js, cannot be used: ')
+    assert got['message'].startswith(server.url('/dist/edgeflow-tasks.js') + ", a file of edgeflow's dist/, cannot be used: ")
     assert got['models'] == 0
     assert got['made'] == 'fill-mask'
 
@@ -96,7 +96,7 @@ def test_a_page_without_workers_fetches_the_engine_itself_and_keeps_the_model_if
       return { code: error?.code, message: error?.message, inputs: model.inputs.length };
     }""")
     assert got['code'] == 'file-missing'
-    assert got['message'].startswith('edgeflow-engine.js, expected beside edgeflow.js, cannot be used: ')
+    assert got['message'].startswith(server.url('/dist/edgeflow-engine.js') + ", a file of edgeflow's dist/, cannot be used: ")
     assert got['inputs'] == 3
     bodies = [record.sent for record in server.site.log[before:] if record.path.endswith('/model.onnx') and record.sent > 0]
     assert len(bodies) == 1

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from playwright.sync_api import Browser, BrowserContext, Page
 
+from tests.engine import minilm
 from tests.store.faults import FaultServer, ServedFile, fault_server
 from tests.store.test_fault_schedules import CODES, cases, served
 from toolchain.browser import launch_options
@@ -210,12 +211,12 @@ def visit(context: BrowserContext, server: Server) -> Page:
     return page
 
 
-@pytest.mark.parametrize('model', ['bert-mini-sentence', 'xlm-roberta-mini'])
+@pytest.mark.parametrize('model', ['bert-mini-sentence', 'xlm-roberta-mini', 'all-MiniLM-L6-v2'])
 def test_a_cached_model_loads_with_the_network_off(visitor: BrowserContext, server: Server, dist: Path, model: str) -> None:
-    """The model's server is gone; that of the page is another."""
-    with Server({'/models': MODELS}) as hub:
+    """The model's server is gone; that of the page is another. Of all-MiniLM-L6-v2 pieces are read last."""
+    with Server({'/model': minilm.folder() if model == 'all-MiniLM-L6-v2' else MODELS / model}) as hub:
         page = visit(visitor, server)
-        address = hub.url(f'/models/{model}/')
+        address = hub.url('/model/')
         script = f'async ([module, model]) => (await import(module)).isCached(model, {{ dtype: "fp32" }})'
         assert page.evaluate(script, [server.url('/dist/edgeflow.js'), address]) is False
         first = page.evaluate(LOAD, [server.url('/dist/edgeflow.js'), address, {}])

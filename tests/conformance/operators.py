@@ -26,7 +26,9 @@ from toolchain.paths import ROOT
 
 PAGE = ROOT / 'docs' / 'operators.md'
 CORE = frozenset(LOWERINGS)
-FUNCTIONS = {'ai.onnx.preview:FlexAttention': 'nodes in its place'}
+REPLACED = [
+    'ai.onnx.preview:FlexAttention', 'com.microsoft:FusedConv', 'com.microsoft:FusedGemm', 'com.microsoft:QuantizeLinear', 'com.microsoft:DequantizeLinear',
+]
 DOMAINS = {'': 'ai.onnx', 'com.microsoft': 'com.microsoft', 'ai.onnx.ml': 'ai.onnx.ml'}
 ORDER = list(TensorProto.DataType.keys())
 
@@ -73,8 +75,8 @@ def versions() -> dict[str, list[int]]:
 
 def way(key: str) -> str:
     """How an operator runs on WASM; '' if it does not."""
-    if key in FUNCTIONS:
-        return f'{FUNCTIONS[key]} (ops)'
+    if key in REPLACED:
+        return 'nodes in its place (ops)'
     if key in PLANNED_OPS or key == 'Constant':
         return 'planner'
     if key in VISION_OPS:

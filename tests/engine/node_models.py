@@ -14,7 +14,7 @@ from edgeflow.runtime.tensor import tensor
 
 TYPES = {
     'float32': TensorProto.FLOAT, 'float16': TensorProto.FLOAT16, 'int32': TensorProto.INT32, 'int64': TensorProto.INT64,
-    'uint8': TensorProto.UINT8, 'int8': TensorProto.INT8, 'bool': TensorProto.BOOL, 'float64': TensorProto.DOUBLE,
+    'uint8': TensorProto.UINT8, 'int16': TensorProto.INT16, 'int8': TensorProto.INT8, 'bool': TensorProto.BOOL, 'float64': TensorProto.DOUBLE,
 }
 
 

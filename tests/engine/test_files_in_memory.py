@@ -14,6 +14,7 @@ from onnx.external_data_helper import set_external_data
 from edgeflow.backends.contract import Feed
 from edgeflow.backends.wasm.kernels import Preparation
 from edgeflow.errors import EdgeflowError
+from edgeflow.onnx.reader import read_head
 from edgeflow.runtime.model import create_model
 from edgeflow.runtime.loading import open_files
 from edgeflow.runtime.opening import MODEL, ModelFiles, Opened
@@ -94,6 +95,98 @@ async def check_results(step: int, seed: int, announced: str, shared: bool) -> N
     opened = await opened_from(preparation)
     assert sum(spent) == sum(len(data) for data in files.values()), 'the memory of every piece comes back'
     np.testing.assert_array_equal(await result_of(opened), await expected_of(files))
+
+
+class StoredBytes:
+    """host.port.StoredPiece: bytes that can be read, or not."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.readable = True
+        self.reads = 0
+        self.closed = False
+
+    def read(self, memory: memoryview) -> int:
+        assert not self.closed
+        if not self.readable:
+            raise OSError('it is gone')
+        memory[:] = self.data[:len(memory)]
+        self.reads += len(memory) > 0
+        return len(memory)
+
+    def close(self) -> None:
+        assert not self.closed
+        self.closed = True
+
+
+def model_that_begins_with_a_table(role: str) -> bytes:
+    """A table of 2000 x 131 in the role of a weight that is used as it is, packed, both, widened or not at all, then a weight of 131 x 131."""
+    rng = np.random.default_rng(2)
+    dtype = np.float16 if role == 'widened' else np.float32
+    tensors = [numpy_helper.from_array(rng.normal(size=(2000, 131)).astype(dtype), 'table'), numpy_helper.from_array(rng.normal(size=(131, 131)).astype(np.float32), 'w')]
+    tensors.append(numpy_helper.from_array(np.arange(3), 'rows'))
+    tensors.append(numpy_helper.from_array(rng.normal(size=(200, 131)).astype(np.float32), 'v'))
+    nodes = [helper.make_node('MatMul', ['x', 'v'], ['g'])]
+    if role == 'packed' or role == 'both':
+        nodes += [helper.make_node('Transpose', ['table'], ['t'], perm=[1, 0]), helper.make_node('MatMul', ['g', 't'], ['gt']), helper.make_node('MatMul', ['gt', 'table'], ['h'])]
+    else:
+        nodes.append(helper.make_node('MatMul', ['g', 'w'], ['h']))
+    if role == 'plain' or role == 'both':
+        nodes += [helper.make_node('Gather', ['table', 'rows'], ['e']), helper.make_node('Add', ['h', 'e'], ['y'])]
+    elif role == 'widened':
+        nodes += [helper.make_node('Gather', ['table', 'rows'], ['e']), helper.make_node('Cast', ['e'], ['f'], to=TensorProto.FLOAT), helper.make_node('Add', ['h', 'f'], ['y'])]
+    else:
+        nodes.append(helper.make_node('Identity', ['h'], ['y']))
+    graph = helper.make_graph(
+        nodes, 'g', [helper.make_tensor_value_info('x', TensorProto.FLOAT, ['n', 200])],
+        [helper.make_tensor_value_info('y', TensorProto.FLOAT, ['n', 131])], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)]).SerializeToString()
+
+
+async def read_stored(data: bytes, monkeypatch: pytest.MonkeyPatch) -> tuple[Preparation, list[StoredBytes]]:
+    """A preparation that was given the model in stored pieces, and these."""
+    opened: list[StoredBytes] = []
+
+    async def open_place(place: object, size: int) -> StoredBytes:
+        opened.append(StoredBytes(data[place:place + size]))
+        return opened[-1]
+
+    # CPython has no store that another thread reads from.
+    monkeypatch.setattr('edgeflow.backends.wasm.kernels.open_place', open_place)
+    preparation = Preparation(lambda data: None)
+    preparation.on_head.append(lambda head: setattr(preparation, 'table', read_head(head).table))
+    for start in range(0, len(data), 100_000):
+        assert await preparation.read_stored(MODEL, start, len(data[start:start + 100_000]), start, len(data))
+    return preparation, opened
+
+
+@pytest.mark.parametrize('role', ['plain', 'packed', 'both', 'widened', 'unused'])
+async def test_the_table_with_which_a_model_begins_is_read_last(role: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = model_that_begins_with_a_table(role)
+    preparation, opened = await read_stored(data, monkeypatch)
+    late = [piece for piece in opened if piece.reads == 0]
+    assert len(late) == 4 < len(opened) - 1
+    found = await result_of(await opened_from(preparation))
+    assert all(piece.closed for piece in opened)
+    assert [piece.reads for piece in late] == [0 if role == 'unused' else 1] * len(late)
+    np.testing.assert_array_equal(found, await expected_of({MODEL: data}))
+
+
+async def test_a_late_piece_that_cannot_be_read_is_an_error_of_the_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = model_that_begins_with_a_table('plain')
+    monkeypatch.setattr('edgeflow.backends.wasm.kernels.MOST_LATE', 3)
+    preparation, opened = await read_stored(data[:500_000], monkeypatch)
+    assert [piece.reads for piece in opened] == [1, 0, 0, 0, 1], 'no more than that is late'
+    preparation.reset(MODEL)
+    assert all(piece.closed for piece in opened)
+    preparation, opened = await read_stored(data, monkeypatch)
+    for piece in opened:
+        piece.readable = False
+    with pytest.raises(EdgeflowError) as e:
+        await opened_from(preparation)
+    assert e.value.code == 'file-missing'
+    preparation.leave()
+    assert all(piece.closed for piece in opened)
 
 
 async def test_another_version_takes_the_place_of_the_first() -> None:

@@ -69,6 +69,24 @@ async def test_a_shape_that_data_decides() -> None:
     }""", {'x': NUMBERS})
 
 
+COUNTED = """
+g (float[n, m] x) => (int64[2, k] places, float[k] picked) {
+  dims = Shape(x)
+  ones = ConstantOfShape<value = int64[1] {1}>(dims)
+  places = NonZero(ones)
+  index = Transpose(places)
+  picked = GatherND(x, index)
+}"""
+
+
+async def test_where_only_shapes_decide_there_is_a_plan() -> None:
+    """TorchScript writes repeat_interleave so, and before opset 11 arange (Cohere's rotary embedding)."""
+    await as_onnxruntime(COUNTED, {'x': NUMBERS})
+    model = await load(COUNTED)
+    await model.run({'x': tensor(NUMBERS)})
+    assert model._executable._interpreter is None
+
+
 async def test_a_shape_that_is_an_input() -> None:
     await as_onnxruntime('g (float[n, m] x, int64[r] shape) => (float[a, b] y) { y = Reshape(x, shape) }', {'x': NUMBERS, 'shape': np.array([3, -1])})
 

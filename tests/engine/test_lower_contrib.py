@@ -64,6 +64,15 @@ async def test_embed_layer_norm(with_mask: bool, with_segments: bool) -> None:
     await check_node(**contrib('EmbedLayerNormalization'), inputs=inputs, outputs=['float32', 'int32'], constant=[2, 3, 4, 5, 6], epsilon=1e-12)
 
 
+@pytest.mark.parametrize('batch', [1, 3])
+async def test_embed_layer_norm_with_the_same_positions_in_every_row(batch: int) -> None:
+    """As the optimizer of onnxruntime writes DistilBERT."""
+    ids = RANDOM.integers(0, 20, (3, 5)).astype(np.int32)
+    positions = RANDOM.integers(0, 16, (batch, 5)).astype(np.int32)
+    inputs = [ids, None, real(20, 8), real(16, 8), None, real(8), real(8), None, positions]
+    await check_node(**contrib('EmbedLayerNormalization'), inputs=inputs, outputs=['float32', 'int32'], constant=[2, 3, 5, 6], epsilon=1e-12)
+
+
 @pytest.mark.parametrize('with_beta', [True, False])
 @pytest.mark.parametrize('with_bias', [True, False])
 @pytest.mark.parametrize('skip', [[2, 5, 8], [1, 5, 8], [5, 8]], ids=str)
@@ -74,6 +83,12 @@ async def test_skip_layer_norm(with_beta: bool, with_bias: bool, skip: list[int]
         inputs.pop()
     outputs = ['float32', '', '', 'float32'] if with_sum else ['float32']
     await check_node(**contrib('SkipLayerNormalization'), inputs=inputs, outputs=outputs, constant=[2, 3, 4], epsilon=1e-5)
+
+
+@pytest.mark.parametrize('alpha', [1.0, 1.702, 0.5])
+async def test_quick_gelu(alpha: float) -> None:
+    """With 1 it is SiLU, which onnxruntime's optimizer writes so."""
+    await check_node(**contrib('QuickGelu'), inputs=[real(3, 17)], outputs=['float32'], alpha=alpha)
 
 
 @pytest.mark.parametrize('op, with_bias', [('BiasGelu', True), ('FastGelu', True), ('FastGelu', False), ('Gelu', False), ('QuickGelu', False)])

@@ -10,8 +10,11 @@ import pytest
 
 from edgeflow.backends.contract import Feed
 from edgeflow.backends.rests import Rests
-from edgeflow.backends.wasm.executable import load_wasm
+from edgeflow.backends.wasm.load import load_wasm
 from edgeflow.ir.graph import Attribute, Graph, Node, TensorData, ValueInfo
+from edgeflow.ir.pooled import MASK, pooled_name
+from edgeflow.pipelines.pooling import first_pooled, mean_pooled, normalized
+from edgeflow.runtime.tensor import Tensor
 
 RANDOM = np.random.default_rng(3)
 
@@ -179,3 +182,38 @@ async def test_rotary(angles: list[int]) -> None:
     x, cos, sin = real(2, 3, 5, 12), real(*angles), real(*angles)
     (got,) = await run_node('Rotary', [x, cos, sin], [], {'half': 6})
     np.testing.assert_allclose(got, x * cos + np.concatenate([-x[..., 6:], x[..., :6]], -1) * sin, rtol=1e-5, atol=1e-5)
+
+
+POOLED_MASKS = [[1, 1, 0, 0], [0, 0, 1, 1], [0, 0, 0, 0], [1, 1, 1, 1]]
+
+
+def pooled_on_the_page(hidden: np.ndarray, mask: list[list[int]], first: bool, unit: bool) -> np.ndarray:
+    pooled = (first_pooled if first else mean_pooled)(Tensor('float32', list(hidden.shape), hidden.reshape(-1)), mask)
+    return np.asarray((normalized(pooled) if unit else pooled).data).reshape(pooled.shape)
+
+
+@pytest.mark.parametrize('first', [False, True], ids=['mean', 'first'])
+@pytest.mark.parametrize('unit', [False, True], ids=['', 'unit'])
+async def test_pool_tokens_gives_what_the_page_makes_of_all_vectors_to_the_bit(first: bool, unit: bool) -> None:
+    hidden = real(4, 4, 7)
+    mask = np.array(POOLED_MASKS, np.float32)
+    (got,) = await run_node('PoolTokens', [hidden, mask], [], {'flags': first + 2 * unit})
+    np.testing.assert_array_equal(got, pooled_on_the_page(hidden, POOLED_MASKS, first, unit))
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'float16'])
+async def test_graphs_that_are_interpreted_pool_too(dtype: str) -> None:
+    """Given a shape that depends on data, when something pooled is wanted after something else, then it is made."""
+    hidden, name = real(4, 4, 7).astype(dtype), pooled_name('hidden', False, True)
+    graph = Graph(
+        'interpreted', [ValueInfo('x', dtype, [112]), ValueInfo('dims', 'int64', [3]), ValueInfo(MASK, 'int64', [4, 4])], [ValueInfo('hidden', dtype, None)],
+        [Node('Reshape', '', 'it', ['x', 'dims'], ['hidden'])], {}, {'': 17})
+    executable = await load_wasm(graph, Rests(lambda: False, 'loading'))
+    feeds = {
+        'x': Feed(dtype, [112], hidden.reshape(-1)), 'dims': Feed('int64', [3], np.array([4, 4, 7], np.int64)),
+        MASK: Feed('int64', [4, 4], np.array(POOLED_MASKS, np.int64).reshape(-1))}
+    assert (await executable.run(feeds, ['hidden']))['hidden'].shape == [4, 4, 7]
+    result = (await executable.run(feeds, [name]))[name]
+    executable.dispose()
+    assert (result.dtype, result.shape) == ('float32', [4, 7])
+    np.testing.assert_array_equal(result.data, pooled_on_the_page(hidden.astype(np.float32), POOLED_MASKS, False, True).reshape(-1))

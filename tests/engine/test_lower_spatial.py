@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgeflow.backends.wasm.executable import fetch_rare
+from edgeflow.backends.wasm.load import fetch_rare
 from edgeflow.backends.wasm.lower_spatial import SPATIAL_LOWERINGS
 from edgeflow.backends.wasm.lowerings import LOWERINGS, MORE_LOWERINGS, VISION_OPS, WIDE_OPS
 from tests.engine.node_models import check_node
@@ -71,6 +71,14 @@ async def test_pool(g: dict, op: str, ceil: bool, padded: bool) -> None:
     g = {**g, 'image': [max(n, k) for n, k in zip(g['image'], g['kernel'], strict=True)]}
     [x] = normal(g, [g['batch'], 3, *g['image']])
     await check_node(op, [x], ['float32'], kernel_shape=g['kernel'], strides=g['strides'], pads=g['pads'], ceil_mode=int(ceil), **extra)
+
+
+@pytest.mark.parametrize('kernel', [5, 320])
+@pytest.mark.parametrize(('op', 'extra'), [('MaxPool', {}), ('AveragePool', {}), ('AveragePool', {'count_include_pad': 1})])
+async def test_a_window_that_is_wider_than_the_image(op: str, extra: dict[str, int], kernel: int) -> None:
+    x = np.random.default_rng(3).standard_normal((1, 64, 2, 3)).astype(np.float32)
+    geometry = {'kernel_shape': [kernel, kernel], 'strides': [kernel, kernel], 'pads': [1, 0, 1, 0], 'ceil_mode': 1}
+    await check_node(op, [x], ['float32'], **geometry, **extra)
 
 
 async def test_the_core_knows_what_is_in_the_parts() -> None:

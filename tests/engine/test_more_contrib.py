@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgeflow.runtime.model import create_model
 from tests.engine.node_models import by_edgeflow, check_node, node_model
 from tests.engine.test_more_numeric import real, scalar
 
@@ -57,6 +58,26 @@ async def test_fused_convolutions(attributes: dict) -> None:
     nhwc = await by_edgeflow(node_model('NhwcConv', [last, w, bias], ['float32'], [1, 2], MICROSOFT, pads=[1, 1, 1, 1]), {'x0': last})
     plain = await by_edgeflow(node_model('Conv', [x, w, bias], ['float32'], [1, 2], pads=[1, 1, 1, 1]), {'x0': x})
     np.testing.assert_allclose(nhwc['y0'], plain['y0'].transpose(0, 2, 3, 1), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('attributes', [{'activation': 'Relu'}, {'activation': 'LeakyRelu', 'activation_alpha': 0.3},
+                                        {'activation': 'HardSigmoid', 'activation_alpha': 0.3, 'activation_beta': 0.4}])
+async def test_fused_gemm(attributes: dict) -> None:
+    await check_node('FusedGemm', [real(3, 5), real(4, 5), real(4)], ['float32'], [1, 2], domain=MICROSOFT, transB=1, alpha=0.5, **attributes)
+
+
+async def test_a_fused_product_is_one_of_ai_onnx_to_passes() -> None:
+    model = await create_model(memoryview(node_model('FusedGemm', [real(3, 5), real(5, 4)], ['float32'], [1], MICROSOFT, activation='Relu')), {}, 'wasm')
+    plan = await model.describe_plan({'x0': [3, 5]})
+    model.dispose()
+    assert 'gemm_f32' in plan and 'activation' not in plan
+
+
+@pytest.mark.parametrize('dtype', [np.uint8, np.int16])
+async def test_quantizers_of_16_bits(dtype: type) -> None:
+    scale, zero = scalar(0.01), scalar(3, dtype)
+    await check_node('QuantizeLinear', [real(3, 5), scale, zero], [np.dtype(dtype).name], [1, 2], domain=MICROSOFT)
+    await check_node('DequantizeLinear', [np.arange(-4, 4).astype(dtype), scale, zero], ['float32'], [1, 2], domain=MICROSOFT)
 
 
 async def test_operators_that_ai_onnx_has_too() -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from edgeflow.backends.wasm.executable import fetch_operators
+from edgeflow.backends.wasm.load import fetch_operators
 from edgeflow.backends.webgpu.planned import can_be_planned
 from edgeflow.errors import EdgeflowError
 from edgeflow.onnx.reader import read_model

@@ -13,7 +13,8 @@ import pytest
 
 from edgeflow import env, load_model, tensor
 from edgeflow.backends import choose, tried
-from edgeflow.backends.wasm.executable import WasmExecutable, load_wasm
+from edgeflow.backends.wasm.executable import WasmExecutable
+from edgeflow.backends.wasm.load import load_wasm
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.machine import machine
 from edgeflow.host.port import Machine

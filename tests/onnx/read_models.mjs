@@ -11,7 +11,7 @@ const { printGraph } = await load('ir/printer');
 const { verify, verifyOperators } = await load('ir/verify');
 const { runPasses } = await load('passes/pipeline');
 const { EdgeflowError } = await load('errors');
-const { fetchRare } = await load('backends/wasm/executable');
+const { fetchRare } = await load('backends/wasm/load');
 await fetchRare();
 
 const files = new Map();

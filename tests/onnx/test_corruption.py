@@ -18,7 +18,7 @@ import onnx
 import pytest
 from hypothesis import given
 
-from edgeflow.backends.wasm.executable import fetch_rare
+from edgeflow.backends.wasm.load import fetch_rare
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.printer import print_graph
 from edgeflow.ir.verify import verify, verify_operators

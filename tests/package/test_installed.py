@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,12 +44,11 @@ process.stdout.write(JSON.stringify(await runModel(edgeflow, path, cases)));
 
 @pytest.fixture(scope='module')
 def app(project: Path) -> Path:
-    """The empty project with a page that uses edgeflow, and nothing configured but what dist/README.md asks for."""
+    """The empty project with a page that uses edgeflow, and nothing configured."""
     (project / 'index.html').write_text('<!doctype html><link rel="icon" href="data:,"><script type="module" src="/main.js"></script>')
     (project / 'main.js').write_text(MAIN)
     (project / 'run_model.js').write_text(RUN_MODEL.read_text())
     (project / 'node.mjs').write_text(NODE)
-    (project / 'vite.config.js').write_text("export default { optimizeDeps: { exclude: ['edgeflow'] } };\n")
     return project
 
 
@@ -110,6 +110,49 @@ def test_node_ends_though_a_model_in_a_thread_still_lives(app: Path, node: Calla
     assert (done.stdout.strip(), done.stderr) == ('true invalid-input true', '')
 
 
+def test_answers_have_the_forms_that_the_declarations_say(app: Path, node: Callable[..., subprocess.CompletedProcess[str]]) -> None:
+    """toolchain/answers.py: an object is named by its fields, a list by the form of its first item."""
+    program = f"""
+      const {{ pipeline, schedulerStatistics }} = await import('edgeflow');
+      const form = x => Array.isArray(x) ? [form(x[0])] : x?.constructor === Object || x?.generatedText || x?.score != null || x?.scores ? Object.keys(x).sort().join() : x?.constructor.name;
+      const open = (task, name) => pipeline(task, {json.dumps(str(MODELS))} + '/' + name, {{ dtype: 'fp32' }});
+      const few = {{ maxNewTokens: 2 }}, one = 'Rex', two = [one, one], said = [{{ role: 'user', content: one }}];
+      const of = async answer => form(await answer);
+      const classify = await open('text-classification', 'distilbert-sst2-mini'), tag = await open('ner', 'bert-ner-mini');
+      const read = await open('question-answering', 'bert-qa-mini'), judge = await open('zero-shot-classification', 'deberta-v2-nli-mini');
+      const write = await open('text-generation', 'smollm2-mini'), turn = await open('translation', 'marian-mini');
+      const fill = await open('fill-mask', 'modernbert-mlm-mini');
+      const [chat] = await write(said, few);
+      console.log(JSON.stringify({{
+        classify: [await of(classify(one)), await of(classify(one, {{ topK: 2 }})), await of(classify(two)), await of(classify(two, {{ topK: 2 }}))],
+        tag: [await of(tag(one, {{ ignoreLabels: [] }})), await of(tag(two, {{ ignoreLabels: [], aggregationStrategy: 'simple' }}))],
+        read: [await of(read(one, one)), await of(read(one, one, {{ topK: 2 }})), await of(read(two, two)), await of(read(two, two, {{ topK: 2 }}))],
+        judge: [await of(judge(one, 'a, b')), await of(judge(two, 'a, b'))],
+        fill: [await of(fill('A [MASK].')), await of(fill('A [MASK] [MASK].')), await of(fill(['A [MASK].']))],
+        write: [await of(write(one, few)), await of(write(two, few)), form(chat.generatedText), await of(write([said], few))],
+        roles: chat.generatedText.map(message => message.role), again: (await write(chat.generatedText, few))[0].generatedText.length,
+        bare: typeof (await write(said, {{ ...few, returnFullText: false }}))[0].generatedText,
+        turn: [Object.keys((await turn(one, few))[0]), (await turn(two, few)).length],
+        maps: [write.config, write.tokenizer.config, schedulerStatistics().models].map(form),
+      }}));
+    """
+    done = node('--input-type=module', '-e', program, cwd=app)
+    assert done.returncode == 0, done.stderr
+    label, entity, answer = 'label,score', 'end,entity,index,score,start,word', 'answer,end,score,start'
+    filled, judged = 'score,sequence,token,tokenStr', 'labels,scores,sequence'
+    assert json.loads(done.stdout) == {
+        'classify': [[label], [label], [label], [[label]]],
+        'tag': [[entity], [['end,entityGroup,score,start,word']]],
+        'read': [answer, [answer], [answer], [[answer]]],
+        'judge': [judged, [judged]],
+        'fill': [[filled], [[filled]], [[filled]]],
+        'write': [['generatedText'], [['generatedText']], ['content,role'], [['generatedText']]],
+        'roles': ['user', 'assistant'], 'again': 3, 'bare': 'string',
+        'turn': [['translationText'], 2],
+        'maps': ['Map', 'Map', 'Map'],
+    }
+
+
 def test_node_imports_by_name(app: Path, node: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     done = node('-e', "import('edgeflow').then(m => console.log(typeof m.loadModel))", cwd=app)
     assert done.stdout.strip() == 'function', done.stderr
@@ -142,9 +185,22 @@ def test_parts_are_found_in_what_vite_built(app: Path, browser: Browser, server:
     assert text.startswith('Once')
 
 
-@pytest.fixture
-def vite(app: Path) -> Iterator[str]:
+def test_a_bundler_that_copies_nothing_needs_the_folder_beside_the_bundle(app: Path, browser: Browser, server: Server) -> None:
+    """esbuild, as dist/README.md says it."""
+    shutil.copytree(app / 'node_modules' / 'edgeflow' / 'dist', app / 'bundled')
+    program = NODE_MODULES / '.bin' / 'esbuild'
+    subprocess.run([str(program), 'main.js', '--bundle', '--format=esm', '--outdir=bundled', '--log-level=warning'], cwd=app, check=True)
+    (app / 'bundled' / 'index.html').write_text('<!doctype html><link rel="icon" href="data:,"><script type="module" src="/main.js"></script>')
+    workers: list[str] = []
+    with Server({'/': app / 'bundled'}) as built:
+        check(run_page(browser, built.url('/'), server.url(f'/models/{MODEL}'), workers), read_case(CASE).outputs)
+        assert workers == [built.url('/edgeflow.js')]
+
+
+@pytest.fixture(params=['export default {};', "export default { optimizeDeps: { exclude: ['edgeflow'] } };"], ids=['as it is', 'excluded'])
+def vite(app: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """Vite's development server; its address."""
+    (app / 'vite.config.js').write_text(request.param)
     environment = {**os.environ, 'NO_COLOR': '1'}
     command = ['node', str(VITE), '--host', '127.0.0.1', '--port', '0']
     with subprocess.Popen(command, cwd=app, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
@@ -163,4 +219,5 @@ def vite(app: Path) -> Iterator[str]:
 def test_vite_serves_it_while_developing(vite: str, browser: Browser, server: Server) -> None:
     workers: list[str] = []
     check(run_page(browser, vite, server.url(f'/models/{MODEL}'), workers), read_case(CASE).outputs)
-    assert [address.split('?')[0] for address in workers] == [f'{vite}node_modules/edgeflow/dist/edgeflow.js']
+    [worker] = workers
+    assert re.fullmatch(r'node_modules/(edgeflow/dist|\.vite/deps)/edgeflow\.js', worker.split('?')[0].removeprefix(vite))

@@ -40,6 +40,7 @@ def test_versions_agree() -> None:
     assert f'\nversion = "{version}"\n' in (ROOT / 'pyproject.toml').read_text()
     assert f"VERSION: str = '{version}'\n" in (ROOT / 'src' / 'edgeflow' / 'version.py').read_text()
     assert json.loads((ROOT / 'package-lock.json').read_text())['version'] == version
+    assert f'/npm/edgeflow@{version}/' in (ROOT / 'README.md').read_text()
 
 
 def test_types_come_first() -> None:
@@ -50,6 +51,16 @@ def test_types_come_first() -> None:
 def test_the_lock_file_names_no_registry() -> None:
     for path in (ROOT / 'package-lock.json', ROOT / 'bench' / 'package-lock.json'):
         assert re.findall(r'https?://[^"]*\.tgz', path.read_text()) == []
+
+
+def test_bundlers_leave_imports_of_parts_alone() -> None:
+    """webpack would look for them among the modules of the application, and Vite warn of them."""
+    for name in ('edgeflow.js', 'edgeflow.iife.js'):
+        calls = re.findall(r'\bimport\((.{80})', (ROOT / 'dist' / name).read_text())
+        computed = [call for call in calls if not call.startswith('`./edgeflow-jinja.js`)')]
+        assert len(computed) == 1 and len(calls) == 2
+        for comment in ('/*webpackIgnore:true*/', '/*turbopackIgnore:true*/', '/*@vite-ignore*/'):
+            assert comment in computed[0]
 
 
 def test_publint() -> None:

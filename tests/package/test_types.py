@@ -11,11 +11,12 @@ import pytest
 from toolchain.paths import NODE_MODULES, ROOT
 
 CASES = ROOT / 'tests' / 'package' / 'types.ts'
+TSC = [str(NODE_MODULES / '.bin' / 'tsc'), '--noEmit', '--strict', '--noUncheckedIndexedAccess', '--exactOptionalPropertyTypes']
 
 
 def check(project: Path, *options: str) -> str:
     shutil.copyfile(CASES, project / 'types.ts')
-    command = [str(NODE_MODULES / '.bin' / 'tsc'), '--noEmit', '--strict', '--noUncheckedIndexedAccess', '--exactOptionalPropertyTypes', *options, 'types.ts']
+    command = [*TSC, *options, 'types.ts']
     return subprocess.run(command, cwd=project, capture_output=True, text=True).stdout
 
 
@@ -36,7 +37,7 @@ def test_a_case_that_must_fail_would_be_noticed(project: Path) -> None:
     text = CASES.read_text()
     marks = text.count('// @ts-expect-error')
     (project / 'unmarked.ts').write_text(text.replace('// @ts-expect-error', '//'))
-    command = [str(NODE_MODULES / '.bin' / 'tsc'), '--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', 'unmarked.ts']
+    command = [*TSC, '--module', 'nodenext', '--target', 'es2022', 'unmarked.ts']
     complaints = subprocess.run(command, cwd=project, capture_output=True, text=True).stdout
     lines = {line.split(')')[0] for line in complaints.splitlines() if line.startswith('unmarked.ts(')}
     assert len({line.split(',')[0] for line in lines}) == marks > 10

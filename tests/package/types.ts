@@ -3,7 +3,9 @@ import {
   EdgeflowError, Resource, Tensor, add, detectLeaks, env, loadModel, loadOperations, memoryScope, memoryStats, ones, pipeline, random, sum, tensor,
   withMemoryScope,
 } from 'edgeflow';
-import type { FeatureExtractionPipeline, Model, ProgressEvent } from 'edgeflow';
+import type {
+  Answer, ChatMessage, Classification, EntityGroup, FeatureExtractionPipeline, Float32Tensor, Model, ProgressEvent, TokenEntity, TokenEvent, ZeroShotClassification,
+} from 'edgeflow';
 
 type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 function same<A, B>(_: Same<A, B>): void {}
@@ -34,7 +36,11 @@ export async function accepted(bytes: Uint8Array, signal: AbortSignal): Promise<
   model.dispose();
 
   const extractor: FeatureExtractionPipeline = await pipeline('feature-extraction', 'org/model', { onProgress: event => event.totalAll });
-  same<Awaited<ReturnType<typeof extractor.run>>, Tensor>(true);
+  same<Awaited<ReturnType<typeof extractor.run>>, Float32Tensor>(true);
+  const vectors: Tensor = await extractor('one');
+  same<typeof vectors.shape, number[]>(true);
+  const first = (await extractor.run('one')).data[0];
+  same<number | undefined, typeof first>(true);
   await extractor(['one', 'two'], { pooling: 'mean', normalize: true });
   await extractor.run('one');
   const classifier = await pipeline('text-classification');
@@ -62,6 +68,43 @@ export async function accepted(bytes: Uint8Array, signal: AbortSignal): Promise<
   }
   const asError: Error = new EdgeflowError('http', 'message', new Map([['status', 500]]));
   void asError;
+}
+
+/** What an answer is follows from the question. */
+export async function answers(texts: string[], k: number, maybe: string | string[]): Promise<void> {
+  const classify = await pipeline('sentiment-analysis');
+  const [best] = await classify('text');
+  same<typeof best, Classification | undefined>(true);
+  const labels = [await classify('text', { topK: null }), await classify(texts), await classify.run(texts, { topK: 1 }), (await classify(texts, { topK: 3 }))[0] ?? []];
+  same<typeof labels, Classification[][]>(true);
+  const either = [await classify(maybe), await classify(texts, { topK: k })];
+  same<typeof either, (Classification[] | Classification[][])[]>(true);
+  const tag = await pipeline('ner');
+  const tagged = [await tag('Rex'), await tag('Rex', { aggregationStrategy: 'none' }), (await tag(texts, { stride: 8 }))[0] ?? []];
+  same<typeof tagged, TokenEntity[][]>(true);
+  const grouped = [await tag('Rex', { aggregationStrategy: 'simple' }), (await tag.run(texts, { aggregationStrategy: 'max' }))[0] ?? []];
+  same<typeof grouped, EntityGroup[][]>(true);
+  const read = await pipeline('question-answering');
+  const found = [await read('Who?', 'Rex.'), (await read('Who?', 'Rex.', { topK: 2 }))[0], (await read(texts, texts))[0], (await read(texts, texts, { topK: 2 }))[0]?.[0]];
+  same<typeof found, (Answer | undefined)[]>(true);
+  const judge = await pipeline('zero-shot-classification');
+  const judged = [await judge('Rex', 'dog, cat'), (await judge(texts, ['dog', 'cat']))[0]];
+  same<typeof judged, (ZeroShotClassification | undefined)[]>(true);
+  const write = await pipeline('text-generation');
+  const written = [(await write('Once'))[0]?.generatedText, (await write(texts))[0]?.[0]?.generatedText];
+  same<typeof written, (string | undefined)[]>(true);
+  const messages: ChatMessage[] = [{ role: 'user', content: 'Hello' }];
+  const chat = (await write(messages, { maxNewTokens: 9 }))[0]?.generatedText ?? [];
+  same<typeof chat, ChatMessage[]>(true);
+  await write([...chat, { role: 'user', content: `${chat.at(-1)?.content.trim()}?` }]);
+  const bare = (await write([{ role: 'user', content: 'Hello' }], { returnFullText: false }))[0]?.generatedText;
+  same<typeof bare, string | undefined>(true);
+  for await (const event of write.stream('Once')) same<typeof event, TokenEvent>(true);
+  same<ReturnType<ReturnType<typeof write.stream>['toReadableStream']>, ReadableStream<TokenEvent>>(true);
+  const turned = [(await (await pipeline('translation'))('text'))[0]?.translationText, (await (await pipeline('summarization'))(texts))[0]?.summaryText,
+    (await (await pipeline('text2text-generation')).run('text'))[0]?.generatedText];
+  same<typeof turned, (string | undefined)[]>(true);
+  for (const filled of (await (await pipeline('fill-mask'))('A [MASK].')).flat()) same<typeof filled.token, number>(true);
 }
 
 export async function scoped(model: Model): Promise<void> {

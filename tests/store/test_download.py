@@ -94,6 +94,26 @@ async def test_pause_and_resume(faults: FaultServer) -> None:
     assert bytes(await held.bytes()) == DATA
 
 
+async def test_resumed_before_the_connections_have_ended(faults: FaultServer) -> None:
+    for wait in [0.0, 0.02]:
+        held = download(faults.add(ServedFile(DATA, rate=400_000)), **SWIFT)
+        await asyncio.sleep(wait)
+        held.pause()
+        held.resume()
+        assert bytes(await held.bytes()) == DATA
+
+
+async def test_a_signal_ends_a_download_that_was_paused_and_resumed(faults: FaultServer) -> None:
+    stop = new_abort_controller()
+    held = download(faults.add(ServedFile(DATA, rate=400_000)), signal=stop.signal, **SWIFT)
+    await asyncio.sleep(0.02)
+    held.pause()
+    held.resume()
+    stop.abort()
+    with pytest.raises(EdgeflowError, match='cancelled through its signal'):
+        await held.done()
+
+
 async def test_a_file_that_changed_begins_anew(faults: FaultServer) -> None:
     for validators in ['etag', 'modified']:
         file = ServedFile(DATA, [['cut', 500], ['change', 0]], validators)

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -14,6 +15,7 @@ from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import new_abort_controller
 from edgeflow.pipelines.pipeline import pipeline
+from edgeflow.pipelines.pooling import first_pooled, mean_pooled, normalized
 from edgeflow.runtime.tensor import Tensor
 from edgeflow.store.progress import ProgressEvent
 from edgeflow.text.tokenizer import Tokenizer, read_tokenizer
@@ -63,6 +65,41 @@ async def test_features_of_a_batch(pooling: str, normalize: bool) -> None:
     if pooling == 'none':
         got, expected = got[mask == 1], expected[mask == 1]
     np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-4)
+    extractor.dispose()
+
+
+@pytest.mark.parametrize('side', ['left', 'right'])
+@pytest.mark.parametrize('pooling', ['mean', 'cls'])
+async def test_what_is_pooled_where_the_model_runs_is_what_the_page_makes_of_all_vectors(pooling: str, side: str) -> None:
+    extractor = await pipeline('feature-extraction', str(SENTENCE))
+    extractor.tokenizer.padding_side = side
+    mask = extractor.tokenizer.encode(TEXTS, padding=True).attention_mask
+    hidden = await extractor(TEXTS)
+    outputs = [info.name for info in extractor.model.outputs]
+    for normalize in (False, True):
+        expected = (mean_pooled if pooling == 'mean' else first_pooled)(hidden, mask)
+        expected = normalized(expected) if normalize else expected
+        np.testing.assert_array_equal(array(await extractor(TEXTS, pooling=pooling, normalize=normalize)), array(expected))
+    assert [info.name for info in extractor.model.outputs] == outputs
+    extractor.dispose()
+
+
+@pytest.mark.parametrize('pooling', ['mean', 'cls'])
+async def test_texts_of_a_model_without_a_mask_are_pooled_by_the_tokenizers_mask(tmp_path: Path, pooling: str) -> None:
+    folder = tmp_path / 'model'
+    shutil.copytree(SENTENCE, folder, ignore=shutil.ignore_patterns('cases', 'onnx'))
+    (folder / 'onnx').mkdir()
+    table = np.random.default_rng(1).standard_normal((2048, 3)).astype(np.float32)
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node('Gather', ['table', 'input_ids'], ['last_hidden_state'])], 'table',
+        [onnx.helper.make_tensor_value_info('input_ids', onnx.TensorProto.INT64, ['batch', 'sequence'])],
+        [onnx.helper.make_tensor_value_info('last_hidden_state', onnx.TensorProto.FLOAT, ['batch', 'sequence', 3])], [onnx.numpy_helper.from_array(table, 'table')])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 17)], ir_version=8), folder / 'onnx' / 'model.onnx')
+    extractor = await pipeline('feature-extraction', str(folder))
+    encoded = extractor.tokenizer.encode(TEXTS)
+    rows = [table[ids] for ids in encoded.input_ids]
+    expected = [row.mean(axis=0) if pooling == 'mean' else row[0] for row in rows]
+    np.testing.assert_allclose(array(await extractor(TEXTS, pooling=pooling)), expected, rtol=1e-5, atol=1e-6)
     extractor.dispose()
 
 

@@ -130,3 +130,14 @@ def test_both_forms_of_the_bundle_use_the_same_names(dist: Path) -> None:
     module, script = (Counter(re.findall(r'(?<!\.)\.([A-Za-z_$][\w$]*)', (dist / name).read_text())) for name in bundle.FORMS)
     short = set(json.loads(bundle.SHORT_NAMES.read_text()).values())
     assert short and {name: module[name] for name in short} == {name: script[name] for name in short}
+
+
+def test_errors_speak_of_options_as_js_spells_them_and_of_keys_in_files_as_they_are() -> None:
+    code = '''raise EdgeflowError('invalid-argument', f"top_k: expected more than {least}, or None; got '{top_k}' with env.cache_budget", {'max_size': 1})
+check_count('batching: max_size', 0)
+raise EdgeflowError('invalid-model', "tokenizer_config.json: expected a 'pad_token'", {})'''
+    said = {'top_k:': 'topK:', 'None': 'null', 'cache_budget': 'cacheBudget', 'batching: max_size': 'batching: maxSize'}
+    expected = ast.unparse(ast.parse(code))
+    for python, js in said.items():
+        expected = expected.replace(python, js)
+    assert ast.unparse(lower(ast.parse(code))) == expected

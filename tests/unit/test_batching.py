@@ -118,7 +118,7 @@ def test_the_option() -> None:
     assert batching() == Batching(8, 0.0)
     assert batching(max_size=3, max_wait=0.5) == Batching(3, 0.5)
     for size, wait in [(0, 0.0), (1.5, 0.0), (2, -1.0)]:
-        with pytest.raises(EdgeflowError, match='batching: max_') as e:
+        with pytest.raises(EdgeflowError, match='batching: max') as e:
             batching(max_size=size, max_wait=wait)
         assert e.value.code == 'invalid-argument'
 

@@ -8,6 +8,7 @@ from edgeflow.host.port import Bytes
 from edgeflow.ir.elements import elements
 from edgeflow.ir.printer import print_graph
 from edgeflow.onnx.reader import external_files, read_head, read_model
+from edgeflow.onnx.skeleton import varint
 
 
 def listed(data: Bytes) -> list[int]:
@@ -20,8 +21,7 @@ def text(number: int, value: str) -> list[int]:
 
 def part(number: int, content: list[int]) -> list[int]:
     """A length-delimited field."""
-    size: list[int] = [len(content)] if len(content) < 128 else [len(content) % 128 + 128, len(content) // 128]
-    return [number * 8 + 2] + size + content
+    return [number * 8 + 2] + varint(len(content)) + content
 
 
 def tensor(name: str, dtype: int, dims: list[int], raw: list[int]) -> list[int]:
@@ -173,6 +173,17 @@ def test_a_beginning_that_is_none_is_left_to_who_reads_the_whole() -> None:
     assert [node.op for node in head.nodes] == ['Neg']
     for data in [[], [255, 255, 255], [56, 1], [0]]:
         assert len(read_head(bytes_of(data)).nodes) == 0
+
+
+def test_the_beginning_tells_where_the_first_large_tensor_lies() -> None:
+    large = [16, 1] + text(8, 'table') + part(9, [7 for _ in range(65536)])
+    small = tensor('bias', 1, [1], [0, 0, 128, 63])
+    graph = node('Add', ['x', 'bias'], ['h'], []) + node('Add', ['h', 'table'], ['y'], []) + text(2, 'main') + part(5, small) + part(5, large)
+    data = model(graph + info(11, 'x') + info(12, 'y'))
+    first = len(data) - 65536 - len(info(11, 'x') + info(12, 'y'))
+    for end in range(first + 1):
+        assert read_head(data[:end]).table == ([] if end < first else [first, first + 65536])
+    assert read_head(model(node('Add', ['x', 'bias'], ['y'], []) + part(5, small) + info(11, 'x'))).table == []
 
 
 def test_nodes_out_of_order_are_sorted() -> None:

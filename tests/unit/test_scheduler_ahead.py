@@ -33,13 +33,17 @@ class Place:
         """A task of the model that the name begins with."""
         return self.scheduler.schedule(name[0], lambda context: self.work(name), priority=priority, ahead=lambda: self.ahead(name))
 
+    def send(self, name: str) -> Task:
+        """The same, of one that may be sent as it starts."""
+        return self.scheduler.schedule(name[0], lambda context: self.work(name), ahead=lambda: self.ahead(name), send=lambda: self.ahead(name, 'sent'))
+
     async def work(self, name: str) -> object:
         self.log.append(name)
         self.ends[name] = new_deferred()
         return await self.ends[name].result()
 
-    def ahead(self, name: str) -> Callable[[], None]:
-        self.log.append(f'{name} ahead')
+    def ahead(self, name: str, how: str = 'ahead') -> Callable[[], None]:
+        self.log.append(f'{name} {how}')
         return lambda: self.log.append(f'{name} back')
 
     async def heard(self) -> list[str]:
@@ -126,6 +130,35 @@ async def test_one_that_cannot_be_handed_over_waits_as_any_other() -> None:
     assert await place.heard() == ['a2']
     place.ends['a2'].resolve('done')
     assert await gather([task.result(), plain.result()]) == ['done', 'plain']
+
+
+async def test_what_starts_is_sent_before_schedule_returns() -> None:
+    place = Place()
+    place.send('a1')
+    assert place.log == ['a1 sent']
+    assert await place.heard() == ['a1 sent', 'a1']
+    place.send('a2')
+    place.send('b1')
+    assert await place.heard() == ['b1 sent', 'a2 ahead', 'b1']
+    place.ends['a1'].resolve(None)
+    assert await place.heard() == ['a2'], 'each is handed over once'
+
+
+async def test_what_waited_without_being_handed_over_is_sent_as_it_starts() -> None:
+    place = Place()
+    place.send('a1')
+    place.send('a2')
+    await place.heard()
+    place.ends['a1'].resolve(None)
+    assert await place.heard() == ['a2 sent', 'a2']
+
+
+async def test_what_is_cancelled_before_its_work_begins_is_taken_back() -> None:
+    place = Place()
+    task = place.send('a1')
+    assert task.cancel()
+    assert await place.heard() == ['a1 sent', 'a1 back']
+    assert task.status == 'cancelled'
 
 
 async def answer(context: RunContext) -> object:

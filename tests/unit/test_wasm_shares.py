@@ -7,8 +7,9 @@ import pytest
 from edgeflow.backends.contract import Feed
 from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.crew import Link
-from edgeflow.backends.wasm.executable import WasmExecutable, load_wasm
+from edgeflow.backends.wasm.executable import WasmExecutable
 from edgeflow.backends.wasm.helper import Helper
+from edgeflow.backends.wasm.load import load_wasm
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_list, array_of, gather, new_channel, open_port, pause
 from edgeflow.ir.graph import Graph, Node, TensorData, ValueInfo

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edgeflow.backends.wasm.executable import PART_MS, next_stride, step_ends
+from edgeflow.backends.wasm.executable import PART_MS, next_stride
+from edgeflow.backends.wasm.plans import step_ends
 from edgeflow.plan.link import Tape
 
 

@@ -77,6 +77,26 @@ async def test_it_is_sent_behind_what_the_worker_works_on() -> None:
     assert (await other.answer(None) or {})['number'] == 3
 
 
+async def test_what_is_starting_is_sent_at_once() -> None:
+    desk = Desk()
+    ahead = Ahead(desk.worker, Parcel('run'), True)
+    following = Ahead(desk.worker, Parcel('run'))
+    assert desk.heard() == ['run 1']
+    answers: list[object] = []
+
+    async def take() -> None:
+        answers.append((await ahead.answer(None) or {})['number'])
+
+    start_task(take)
+    await settle()
+    assert desk.heard() == ['run 1', 'run 2'], 'behind what is being waited for'
+    desk.answer(1)
+    desk.answer(2)
+    await settle()
+    assert answers == [1]
+    assert (await following.answer(None) or {})['number'] == 2
+
+
 async def test_what_was_not_sent_or_withdrawn_in_time_is_to_be_asked_anew() -> None:
     desk = Desk()
     early = Ahead(desk.worker, Parcel('run'))

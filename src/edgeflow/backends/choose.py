@@ -74,7 +74,7 @@ async def fetch_backend(device: str, shares: int, preparation: Preparation) -> N
     elif shares > 1:
         from edgeflow.backends.wasm.shares import share_groups  # noqa: F401
     else:
-        from edgeflow.backends.wasm.executable import load_wasm  # noqa: F401
+        from edgeflow.backends.wasm.load import load_wasm  # noqa: F401
 
 
 async def _expect(head: Bytes) -> None:
@@ -98,6 +98,6 @@ async def load_executable(graph: Graph, device: str, rests: Rests, shares: int =
         from edgeflow.backends.webnn.executable import load_webnn
 
         return await load_webnn(graph, rests, device, image)
-    from edgeflow.backends.wasm.executable import load_wasm
+    from edgeflow.backends.wasm.load import load_wasm
 
     return await load_wasm(graph, rests, shares, image)

@@ -22,7 +22,7 @@ from edgeflow.host.browser_devices import accelerators  # noqa: F401
 from edgeflow.host.browser_io import (  # noqa: F401
     fetch, forget_spare_memory, is_url, new_abort_controller, on_abort, read_file, reads_files, reuse_memory_of, signal_aborted,
 )
-from edgeflow.host.browser_store import open_store, read_place  # noqa: F401
+from edgeflow.host.browser_store import open_place, open_store  # noqa: F401
 from edgeflow.host.browser_parts import find_parts_in, part_addresses, use_part_addresses  # noqa: F401
 from edgeflow.host.browser_rows import mean_rows, unit_rows  # noqa: F401
 from edgeflow.host.browser_scopes import (  # noqa: F401

@@ -263,7 +263,7 @@ def array_view(dtype: str, data: Bytes) -> NumericArray:
 
 
 def array_copy(dtype: str, data: Bytes) -> NumericArray:
-    __pragma__('js', 'return arrayView(dtype, Uint8Array.from(data));')
+    __pragma__('js', 'return arrayView(dtype, new Uint8Array(data));')
 
 
 def array_bytes(array: NumericArray) -> Bytes:

@@ -24,12 +24,15 @@ const addresses = {
 const opened = new Map();
 let failures = 0, folder = () => null, build, core;
 
+/** Vite's development server runs a copy of edgeflow.js from a folder of its own and leaves what lies beside it where it is. */
+export const placed = url => url.href.replace('/.vite/deps/', '/edgeflow/dist/');
+
 /** Where a part lies; a copy of edgeflow.js that lies nowhere, as a blob does, finds them in the folder of the .wasm files. */
 function place(name) {
   const address = addresses[name];
   if (typeof address === 'string') return address;
   try {
-    return address().href;
+    return placed(address());
   } catch (error) {
     if (folder() === null) throw error;
     return new URL(name.endsWith('.wasm') ? name : `edgeflow-${name}.js`, new URL(folder(), globalThis.location?.href)).href;
@@ -37,18 +40,19 @@ function place(name) {
 }
 
 async function open(name, needs) {
+  let url = `edgeflow-${name}.js`;
   try {
-    const url = place(name);
+    url = place(name);
     const [file, ...made] = await Promise.all([
-      // Browsers remember an address that failed as one that fails.
-      import(/* webpackIgnore: true */ /* @vite-ignore */ failures > 0 ? `${url}?${failures}` : url), ...needs.map(need => need()),
+      // Browsers remember an address that failed as one that fails. toolchain/minify.mjs tells bundlers to leave this import alone.
+      import(url + (failures > 0 ? `?${failures}` : '')), ...needs.map(need => need()),
     ]);
     if (file.build !== build) throw new Error('it is of another build');
     return file.default([...made, ...core()]);
   } catch (error) {
     opened.delete(name);
     failures++;
-    throw _failed(`edgeflow-${name}.js, expected beside edgeflow.js, cannot be used: ${error.message}`);
+    throw _failed(`${url}, a file of edgeflow's dist/, cannot be used: ${error.message}`);
   }
 }
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from edgeflow.host.browser_files import StoredResponse, fetch_into
 from edgeflow.host.browser_io import reads_files
-from edgeflow.host.port import AbortSignal, Bytes, KeyValueStore
+from edgeflow.host.port import AbortSignal, Bytes, KeyValueStore, StoredPiece
 
 
 async def open_store(name: str) -> KeyValueStore:
@@ -90,18 +88,15 @@ async def _place_of(base: object, key: str) -> object | None:
     ''')
 
 
-async def read_place(place: object, size: int, memory: Callable[[], Bytes]) -> bool:
+async def open_place(place: object, size: int) -> StoredPiece | None:
     # Only workers have such handles; another tab may have one for itself alone.
     __pragma__('js', r'''
-    let file;
     try {
-      file = await (await (await filesOf(place[0])).getFileHandle(place[1])).createSyncAccessHandle({ mode: 'read-only' });
-      return file.getSize() === size && file.read(memory()) === size;
-    } catch {
-      return false;
-    } finally {
-      file?.close();
-    }
+      const file = await (await (await filesOf(place[0])).getFileHandle(place[1])).createSyncAccessHandle({ mode: 'read-only' });
+      if (file.getSize() === size) return file;
+      file.close();
+    } catch {}
+    return null;
     ''')
 
 

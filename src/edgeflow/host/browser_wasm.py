@@ -26,7 +26,7 @@ def _features(simd: bool, relaxed_simd: bool) -> WasmFeatures:
 # The addresses are written out in full for Vite and webpack, which look for exactly this form. The probes are the smallest
 # modules that use an instruction of each proposal: i8x16.popcnt, i8x16.relaxed_swizzle.
 __pragma__('js', r'''
-import { partAddress } from './browser_parts.js';
+import { partAddress, placed } from './browser_parts.js';
 const ASSETS = {
   'edgeflow-simd.wasm': () => new URL('./edgeflow-simd.wasm', import.meta.url),
   'edgeflow-relaxed.wasm': () => new URL('./edgeflow-relaxed.wasm', import.meta.url),
@@ -49,7 +49,7 @@ function validates(probe) {
 function assetAddress(name, location) {
   if (location != null) return location + (/[/\\]$/.test(location) ? '' : '/') + name;
   try {
-    return ASSETS[name] ? ASSETS[name]().href : partAddress(name);
+    return ASSETS[name] ? placed(ASSETS[name]()) : partAddress(name);
   } catch (error) {
     throw _fail('platform', `the address of ${name} is not known here; expected env.wasmLocation to name its folder`);
   }

@@ -241,7 +241,7 @@ def _close(end: object) -> None:
 def own_bytes(data: Bytes, give: bool) -> Bytes:
     __pragma__('js', r'''
     const alone = data.byteLength === data.buffer.byteLength && data.buffer instanceof ArrayBuffer;
-    return give && alone ? data : Uint8Array.from(data);
+    return give && alone ? data : new Uint8Array(data);
     ''')
 
 

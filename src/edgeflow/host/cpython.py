@@ -23,7 +23,7 @@ from edgeflow.host.cpython_arrays import (  # noqa: F401
     read_f32, read_f64, read_i32, read_i64, read_u32, utf8_decode, utf8_encode, write_i32s,
 )
 from edgeflow.host.cpython_io import (  # noqa: F401
-    AbortController, drop_memory, fetch, forget_spare_memory, free_headers, hold_memory, is_url, load_asset, new_sha256, on_abort, open_store, read_place,
+    AbortController, drop_memory, fetch, forget_spare_memory, free_headers, hold_memory, is_url, load_asset, new_sha256, on_abort, open_place, open_store,
     persist_storage, read_file, reads_files, reuse_memory_of, signal_aborted, storage_room, with_lock,
 )
 from edgeflow.host.cpython_rows import mean_rows, unit_rows  # noqa: F401

@@ -13,12 +13,10 @@ from typing import Any, TypeVar
 import numpy
 
 from edgeflow.errors import EdgeflowError
+from edgeflow.host.cpython_io import SHADERS
 from edgeflow.host.port import GpuCommand, GpuPiece
 
 T = TypeVar('T')
-
-# In a clone the kernels are files; `// include NAME` is replaced as toolchain/shaders.py does it.
-KERNELS = Path(__file__).resolve().parents[3] / 'wgsl'
 
 LIMITS = {
     'maxStorageBufferBindingSize': 'max-storage-buffer-binding-size', 'maxBufferSize': 'max-buffer-size',
@@ -32,10 +30,11 @@ FEATURES = {'subgroups': 'subgroup'}
 LANGUAGE = ['packed_4x8_integer_dot_product']
 
 
+# `// include NAME` is replaced as toolchain/shaders.py does it.
 def _included(name: str, seen: set[str]) -> str:
     seen.add(name)
     lines: list[str] = []
-    for line in (KERNELS / name).read_text().splitlines():
+    for line in (SHADERS / name).read_text().splitlines():
         words = line.split()
         if words[:2] == ['//', 'include']:
             lines.append('' if words[2] in seen else _included(words[2], seen))

@@ -21,7 +21,11 @@ from edgeflow.host.cpython_arrays import new_bytes
 
 T = TypeVar('T')
 
+# What is built lies in the package if a wheel has brought it (setup.py), in a clone where it is made.
+INSTALLED = Path(__file__).resolve().parents[1] / 'kernels'
 REPOSITORY = Path(__file__).resolve().parents[3]
+BUILT = INSTALLED if INSTALLED.is_dir() else REPOSITORY / 'dist'
+SHADERS = (INSTALLED if INSTALLED.is_dir() else REPOSITORY) / 'wgsl'
 
 
 # Cancelling
@@ -219,7 +223,7 @@ async def read_file(path: str) -> memoryview | None:
 
 
 async def load_asset(name: str, location: str | None) -> memoryview:
-    """A built file: from `location` (a folder or an address), else from the repository's dist/."""
+    """A built file: from `location` (a folder or an address), else from the package or the clone."""
     if location is not None and is_url(location):
         answer = await fetch(f'{location.removesuffix("/")}/{name}', {}, None)
         if answer.status != 200:
@@ -229,7 +233,7 @@ async def load_asset(name: str, location: str | None) -> memoryview:
                 {'url': answer.url, 'status': answer.status},
             )
         return await answer.body()
-    path = str((Path(location) if location is not None else REPOSITORY / 'dist') / name)
+    path = str((Path(location) if location is not None else BUILT) / name)
     data = await read_file(path)
     if data is None:
         raise EdgeflowError('file-missing', f'{path} is not there; `make build` makes it', {'path': path})
@@ -243,8 +247,8 @@ def free_headers(url: str) -> bool:
     return True
 
 
-async def read_place(place: object, size: int, memory: Callable[[], memoryview]) -> bool:
-    return False
+async def open_place(place: object, size: int) -> port.StoredPiece | None:
+    return None
 
 
 async def storage_room() -> list[int | None]:

@@ -90,9 +90,8 @@ Files and network
     reads_files() -> bool                                               False in browsers: there a path is a relative URL
     async open_store(name: str) -> KeyValueStore                        IndexedDB, in Node a folder / sqlite3; both at
                                                                         $EDGEFLOW_CACHE, else the user's cache folder
-    async read_place(place: object, size: int, memory: Callable[[], Bytes]) -> bool        read a value of `size` bytes, from where KeyValueStore.place()
-                                                                        says it is, into memory that is asked for when it is filled;
-                                                                        False where that is not possible (now, here, or any more)
+    async open_place(place: object, size: int) -> StoredPiece | None    a value of `size` bytes, from where KeyValueStore.place() says it is;
+                                                                        None where it cannot be read so (now, here, or any more)
     free_headers(url: str) -> bool                                      whether a request may have any header: False in browsers for
                                                                         other origins, whose servers would be asked first (CORS)
     async storage_room() -> list[int | None]                            [bytes used, bytes allowed] by the platform; None: it does not say
@@ -252,7 +251,7 @@ class Response(Protocol):
 class Draft(Protocol):
     """A value of `size` bytes that lies in a store, under no key yet.
 
-    place: where, for read_place(); None: the store had no room for it. data: its bytes, if they were asked for or place is None.
+    place: where, for open_place(); None: the store had no room for it. data: its bytes, if they were asked for or place is None.
     """
 
     size: int
@@ -272,6 +271,15 @@ class Draft(Protocol):
         """sha.update() with its bytes. 'http' if the thread that fetched them is lost."""
 
 
+class StoredPiece(Protocol):
+    """A stored value, opened. Until it is closed it stays."""
+
+    def read(self, memory: Bytes) -> int:
+        """Fill `memory` with its bytes, now: how many they were. The platform's errors."""
+
+    def close(self) -> None: ...
+
+
 class Sha256(Protocol):
     """The digest of FIPS 180-4, part by part."""
 
@@ -287,7 +295,7 @@ class KeyValueStore(Protocol):
     async def get(self, key: str) -> Bytes | None: ...
 
     async def place(self, key: str) -> object | None:
-        """Where a value is, for read_place() in any thread; None if it is nowhere or cannot be read so."""
+        """Where a value is, for open_place() in any thread; None if it is nowhere or cannot be read so."""
 
     async def put(self, key: str, value: Bytes) -> None:
         """All of the value or nothing. It is read before put() first waits, so its memory may be moved as soon as put() was called."""

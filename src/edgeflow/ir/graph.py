@@ -18,6 +18,9 @@ class Memory(Protocol):
     def view(self, address: int, size: int) -> Bytes:
         """Valid until the memory grows."""
 
+    def complete(self, address: int, size: int) -> None:
+        """Have the content there, for those who know the address."""
+
 
 @dataclass(frozen=True)
 class Stored:

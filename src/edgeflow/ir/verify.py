@@ -36,9 +36,13 @@ def _verify_scope(graph: Graph, outer: set[str]) -> None:
     """Check one graph; `outer` are the values it sees of the graphs around it."""
     known: set[str] = set(outer)
     for info in graph.inputs:
-        _define(known, info.name, f"input of graph '{graph.name}'")
+        if info.name in known:
+            raise _made_twice(info.name, f"input of graph '{graph.name}'")
+        known.add(info.name)
     for name in graph.initializers.keys():
-        _define(known, name, f"initializer of graph '{graph.name}'")
+        if name in known:
+            raise _made_twice(name, f"initializer of graph '{graph.name}'")
+        known.add(name)
     for node in graph.nodes:
         for name in node.inputs:
             if name != '' and name not in known:
@@ -50,8 +54,10 @@ def _verify_scope(graph: Graph, outer: set[str]) -> None:
             if isinstance(value, Graph):
                 _verify_scope(value, known)
         for name in node.outputs:
+            if name in known:
+                raise _made_twice(name, describe(node))
             if name != '':
-                _define(known, name, describe(node))
+                known.add(name)
     for info in graph.outputs:
         if info.name not in known:
             raise EdgeflowError(
@@ -60,13 +66,9 @@ def _verify_scope(graph: Graph, outer: set[str]) -> None:
             )
 
 
-def _define(known: set[str], name: str, by: str) -> None:
-    if name in known:
-        raise EdgeflowError(
-            'invalid-graph', f"{by}: expected a new name for its value, got '{name}', which is made before",
-            {'value': name},
-        )
-    known.add(name)
+def _made_twice(name: str, by: str) -> EdgeflowError:
+    return EdgeflowError(
+        'invalid-graph', f"{by}: expected a new name for its value, got '{name}', which is made before", {'value': name})
 
 
 def verify_operators(graph: Graph) -> None:

@@ -46,12 +46,14 @@ def plain_domain(domain: str) -> str:
     return '' if domain == 'ai.onnx' else domain
 
 
-@dataclass(frozen=True)
+@dataclass
 class Head:
-    """Nodes with which a graph begins, and how many of its bytes they are."""
+    """Nodes with which a graph begins, and how many of its bytes they are. table: where in the file the raw data of the first large
+    initializer lie, from and to, if they come next: as a rule the table of embeddings."""
 
     nodes: list[Node]
     size: int
+    table: list[int] = field(default_factory=list)
 
 
 def read_graph(reader: WireReader, context: Context, head: Head | None = None) -> Graph:

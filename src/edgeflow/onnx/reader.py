@@ -12,6 +12,7 @@ from edgeflow.ir.order import sort_nodes
 from edgeflow.onnx import records
 from edgeflow.onnx.graphs import Context, Head, plain_domain, read_graph, read_node, read_opset
 from edgeflow.onnx.records import FunctionBody, Model
+from edgeflow.onnx.skeleton import LARGE
 from edgeflow.onnx.tensors import EXTERNAL, External, external_location, read_entry, read_parts
 from edgeflow.onnx.wire import LENGTH, MAX_EXACT, WireReader, invalid
 
@@ -22,21 +23,37 @@ IR_WITH_OPSETS = 3
 
 def read_head(data: Bytes) -> Head:
     """The nodes at the beginning of a model of which `data` is the beginning. Whoever reads the whole meets its errors."""
-    nodes: list[Node] = []
-    size: int = 0
+    head = Head([], 0)
     try:
         reader = WireReader(data, 0, MAX_EXACT, 0)
         while reader.next_field() != records.MODEL_GRAPH:
             reader.skip()
         body: WireReader = reader.message()
         start: int = body.position
-        while body.next_field() == records.GRAPH_NODE and body.stop <= len(data):
-            nodes.append(read_node(body.message(), Context(None)))
-            size = body.position - start
+        number: int = body.next_field()
+        while number == records.GRAPH_NODE and body.stop <= len(data):
+            head.nodes.append(read_node(body.message(), Context(None)))
+            head.size = body.position - start
+            number = body.next_field()
+        while number != 0 and number != records.GRAPH_NODE and len(head.table) == 0:
+            if number == records.GRAPH_INITIALIZER:
+                head.table = _large_raw(body.message())
+            else:
+                body.skip()
+            number = body.next_field()
     except Exception:
         # The bytes end, or are no model, or what they name is elsewhere.
-        return Head(nodes, size)
-    return Head(nodes, size)
+        return head
+    return head
+
+
+def _large_raw(tensor: WireReader) -> list[int]:
+    """From where to where a tensor's raw data lie, if they are large."""
+    number: int = tensor.next_field()
+    while number != 0 and number != records.TENSOR_RAW:
+        tensor.skip()
+        number = tensor.next_field()
+    return [tensor.start, tensor.stop] if number != 0 and tensor.stop - tensor.start >= LARGE else []
 
 
 def read_model(data: Bytes, external: External | None = None, head: Head | None = None) -> Model:

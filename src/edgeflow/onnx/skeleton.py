@@ -70,17 +70,20 @@ class Scanner:
         raise invalid('a number that does not end', self.position)
 
 
-def skeleton(pieces: Pieces) -> Bytes:
-    """The file without the contents of its large initializers; the file itself if it is in one piece."""
+def skeleton(pieces: Pieces, nodes: int = 0) -> Bytes:
+    """The file without the contents of its large initializers; the file itself if it is in one piece.
+
+    nodes: bytes of nodes with which the graph is known to begin (graphs.Head).
+    """
     if len(pieces.parts) == 1 and pieces.memory is None:
         return pieces.parts[0]
-    return join_bytes(_message(pieces, 0, pieces.size, [records.MODEL_GRAPH, records.GRAPH_INITIALIZER]))
+    return join_bytes(_message(pieces, 0, pieces.size, [records.MODEL_GRAPH, records.GRAPH_INITIALIZER], nodes))
 
 
-def _message(pieces: Pieces, start: int, end: int, path: list[int]) -> list[Bytes]:
+def _message(pieces: Pieces, start: int, end: int, path: list[int], nodes: int) -> list[Bytes]:
     """A message with the messages along `path`, numbers of fields, rewritten; at its end are tensors."""
     out: list[Bytes] = []
-    scanner = Scanner(pieces, start, end)
+    scanner = Scanner(pieces, start if len(path) != 1 else start + nodes, end)
     copied = start
     while True:
         at = scanner.position
@@ -91,7 +94,7 @@ def _message(pieces: Pieces, start: int, end: int, path: list[int]) -> list[Byte
             continue
         inner: list[Bytes] = []
         if len(path) > 0 and number == path[0]:
-            inner = _message(pieces, scanner.start, scanner.stop, path[1:])
+            inner = _message(pieces, scanner.start, scanner.stop, path[1:], nodes)
         elif len(path) == 0 and number == records.TENSOR_RAW:
             number = records.TENSOR_PLACE
             inner = [bytes_of(varint(scanner.start) + varint(scanner.stop - scanner.start))]

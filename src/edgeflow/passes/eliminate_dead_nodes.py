@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeflow.ir.graph import Graph, Node, TensorData
+from edgeflow.ir.graph import Graph, Node
 from edgeflow.ir.order import read_names
 
 
@@ -21,8 +21,9 @@ def run(graph: Graph) -> bool:
             for name in read_names(node):
                 wanted.add(name)
     kept.reverse()
-    constants: dict[str, TensorData] = {name: tensor for name, tensor in graph.initializers.items() if name in wanted}
-    changed: bool = len(kept) < len(graph.nodes) or len(constants) < len(graph.initializers)
+    unread: list[str] = [name for name in graph.initializers if name not in wanted]
+    if len(unread) > 0:
+        graph.initializers = {name: tensor for name, tensor in graph.initializers.items() if name in wanted}
+    changed: bool = len(kept) < len(graph.nodes) or len(unread) > 0
     graph.nodes = kept
-    graph.initializers = constants
     return changed

@@ -15,9 +15,6 @@ def run(graph: Graph, table: ShapeTable) -> bool:
     """Let the readers of such a node read its input. One that makes an output of the graph stays, unless its input
     can take over the output's name."""
     index = GraphIndex(graph)
-    made: set[str] = set()
-    for node in graph.nodes:
-        made.update(node.outputs)
     names: dict[str, str] = {}
     kept: list[Node] = []
     for node in graph.nodes:
@@ -27,7 +24,7 @@ def run(graph: Graph, table: ShapeTable) -> bool:
         source: str = final_name(node.inputs[0], names)
         if node.outputs[0] not in index.outputs:
             names[node.outputs[0]] = source
-        elif source in made and source not in index.outputs:
+        elif index.producer(source) is not None and source not in index.outputs:
             names[source] = node.outputs[0]
         else:
             kept.append(node)

@@ -48,7 +48,7 @@ class GraphIndex:
         if node is None:
             return
         for name in read_names(node):
-            self._readers[name].remove(position)
+            self._readers[name] = [at for at in self._readers[name] if at != position]
         for name in node.outputs:
             if self._producer.get(name, -1) == position:
                 self._producer.pop(name)
@@ -142,7 +142,8 @@ class GraphIndex:
             return False
         nodes: list[Node] = []
         for i in range(len(self.nodes)):
-            nodes.extend(self._inserted.get(i, []))
+            if i in self._inserted:
+                nodes.extend(self._inserted[i])
             node: Node | None = self.nodes[i]
             if node is not None:
                 nodes.append(node)
@@ -155,12 +156,16 @@ Fuse = Callable[[GraphIndex, ShapeTable, Node], None]
 
 def fuse_each(graph: Graph, table: ShapeTable, rules: dict[str, Fuse]) -> bool:
     """Try, at each node that is still there, the rule for its operator; whether anything changed."""
-    index = GraphIndex(graph)
+    index: GraphIndex | None = None
     for node in graph.nodes:
         fuse: Fuse | None = rules.get(node.key())
-        if fuse is not None and index.position(node) >= 0:
+        if fuse is None:
+            continue
+        if index is None:
+            index = GraphIndex(graph)
+        if index.position(node) >= 0:
             fuse(index, table, node)
-    return index.finish()
+    return index is not None and index.finish()
 
 
 def nan_guard(index: GraphIndex, name: str) -> list[Node]:

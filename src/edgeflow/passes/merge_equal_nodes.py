@@ -20,17 +20,14 @@ def run(graph: Graph) -> bool:
     names: dict[str, str] = _equal_constants(graph, outputs)
     rename_reads(graph, names)
     changed: bool = len(names) > 0
-    known: dict[str, Node] = {}
+    known: dict[str, list[Node]] = {}
     kept: list[Node] = []
     replaced: dict[str, str] = {}
     for node in graph.nodes:
         if len(replaced) > 0:
             rename_node_reads(node, replaced)
-        key: str = _node_key(node)
-        first: Node | None = known.get(key) if key != '' else None
+        first: Node | None = _equal_before(node, known)
         if first is None or len(first.outputs) != len(node.outputs) or _makes_any(node, outputs):
-            if key != '' and first is None:
-                known[key] = node
             kept.append(node)
             continue
         for i in range(len(node.outputs)):
@@ -74,24 +71,37 @@ def _tensor_key(tensor: TensorData) -> str:
     return f'{tensor.dtype}[{",".join(dims)}]{",".join(parts)}'
 
 
-def _node_key(node: Node) -> str:
-    """What the node computes, '' if it must not be merged."""
+def _equal_before(node: Node, known: dict[str, list[Node]]) -> Node | None:
+    """The node among `known`, by operator and inputs, that computes the same; if there is none, this one joins them.
+
+    Attributes are compared only where these are equal: as a rule no two nodes read the same.
+    """
     if node.op in RANDOM_OPS or '' in node.outputs:
-        return ''
-    parts: list[str] = [node.key()]
-    for name in node.inputs:
-        parts.append(name)
+        return None
+    key: str = '\n'.join([node.key()] + node.inputs)
+    others: list[Node] | None = known.get(key)
+    if others is None:
+        known[key] = [node]
+        return None
+    attributes: str | None = _attributes_key(node)
+    for other in others:
+        if attributes is not None and _attributes_key(other) == attributes:
+            return other
+    others.append(node)
+    return None
+
+
+def _attributes_key(node: Node) -> str | None:
+    """The attributes as text, None if the node must not be merged."""
+    parts: list[str] = []
     for name in sorted(node.attributes.keys()):
         value = node.attributes[name]
         if isinstance(value, Graph):
-            return ''
-        if isinstance(value, TensorData):
-            key: str = _tensor_key(value)
-            if key == '':
-                return ''
-            parts.append(name + '=' + key)
-        else:
-            parts.append(name + '=' + _attribute_key(value))
+            return None
+        key: str = _tensor_key(value) if isinstance(value, TensorData) else _attribute_key(value)
+        if key == '':
+            return None
+        parts.append(name + '=' + key)
     return '\n'.join(parts)
 
 

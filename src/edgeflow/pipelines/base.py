@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgeflow.errors import EdgeflowError
@@ -24,7 +25,7 @@ class TextOutput:
 class Pipeline(Resource):
     """A task with its model. Call it, or run(), with inputs; dispose() frees the model's memory.
 
-    task: its name. model, tokenizer: what it runs. config: the model's config.json.
+    task: its name. model, tokenizer: what it runs. config: the model's config.json (in JS a Map).
     """
 
     def __init__(self, task: str, model: Model, tokenizer: Tokenizer, config: dict[str, object]) -> None:
@@ -32,7 +33,7 @@ class Pipeline(Resource):
         self.task = task
         self.model = model
         self.tokenizer = tokenizer
-        self.config = config
+        self.config: Mapping[str, object] = config
         self._begin('pipeline', 0)
 
     def take_second(self, model: Model) -> None:

@@ -45,7 +45,7 @@ class FillMaskPipeline(Pipeline):
         mask_token = token_text(self.tokenizer.config.get('mask_token'))
         mask = None if mask_token is None else self.tokenizer.library.token_id(mask_token)
         if mask is None:
-            raise EdgeflowError('invalid-tokenizer', 'expected a mask_token in tokenizer_config.json, got none', {})
+            raise EdgeflowError('invalid-tokenizer', "expected a 'mask_token' in tokenizer_config.json, got none", {})
         allowed = None if targets is None else self._target_ids(text_list(targets))
         listed = text_list(texts)
         output = await self.run_texts(listed, ['logits'], RunOptions(priority, signal, deadline))

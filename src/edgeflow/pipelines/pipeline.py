@@ -22,6 +22,8 @@ from edgeflow.store.model_files import load_config, load_onnx, parse_config
 from edgeflow.store.progress import Progress, ProgressEvent
 from edgeflow.text.tokenizer import Tokenizer
 
+REHEARSED = 'A text.'
+
 
 @dataclass
 class Parts:
@@ -175,6 +177,8 @@ async def load_parts(
             if parts.tokenizer is None:
                 await sleep(0)
                 await read_text(files)
+                # What a first text has compiled is compiled now, as this thread waits for the worker, which then waits for the text.
+                cast(Tokenizer, parts.tokenizer).encode([REHEARSED], padding=True, truncation=True)
         except Exception as error:
             failures.append(error)
 

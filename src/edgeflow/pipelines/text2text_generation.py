@@ -59,7 +59,7 @@ class Text2TextGenerationPipeline(TextGenerationPipeline):
         rows = text_list(texts)
         start = to_dict(self.config['generation_config']).get('decoder_start_token_id', self.config.get('decoder_start_token_id'))
         if start is None:
-            raise EdgeflowError('invalid-model', 'expected a decoder_start_token_id in generation_config.json or config.json, got none', {})
+            raise EdgeflowError('invalid-model', "expected a 'decoder_start_token_id' in generation_config.json or config.json, got none", {})
         special = self.config.get('task_specific_params')
         prefix: object = None if special is None else to_dict(to_dict(special).get(self.task, {})).get('prefix')
         inputs: list[dict[str, Tensor]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,7 +55,7 @@ class TextClassificationPipeline(Pipeline):
         return rows[0] if isinstance(texts, str) else rows
 
 
-def label_names(config: dict[str, object], count: int) -> list[str]:
+def label_names(config: Mapping[str, object], count: int) -> list[str]:
     """The names of the labels, by config.json's id2label; LABEL_0, LABEL_1, ... where it has none."""
     table = config.get('id2label')
     names: list[str] = []
@@ -64,7 +65,7 @@ def label_names(config: dict[str, object], count: int) -> list[str]:
     return names
 
 
-def score_function(config: dict[str, object], count: int, multi_label: bool | None) -> str:
+def score_function(config: Mapping[str, object], count: int, multi_label: bool | None) -> str:
     """'softmax', 'sigmoid' or 'none', as transformers chooses it: one label alone cannot share with others."""
     if multi_label is not None:
         return 'sigmoid' if multi_label else 'softmax'

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, cast
 
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import to_dict
+from edgeflow.host.platform import native_mapping, to_dict
 from edgeflow.host.port import AbortSignal
 from edgeflow.options import public
 from edgeflow.pipelines.base import Pipeline, text_list
@@ -27,7 +27,7 @@ KEPT_SESSIONS = 2
 class GeneratedText:
     """generated_text: the given text and what was written after it; for a conversation its messages and the answer as one more."""
 
-    generated_text: object
+    generated_text: str | list[dict[str, object]]
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ class TextGenerationPipeline(Pipeline):
         for i in range(len(written)):
             at = i * len(asked.texts) // len(written)
             chat = asked.chats[at]
-            whole: object = asked.texts[at] + written[i] if chat is None else [*chat, {'role': 'assistant', 'content': written[i]}]
-            results[at].append(GeneratedText(whole if full else written[i]))
+            whole: object = asked.texts[at] + written[i] if chat is None else [*chat, native_mapping({'role': 'assistant', 'content': written[i]})]
+            results[at].append(GeneratedText(cast(str, whole) if full else written[i]))
         return results if several else results[0]
 
     async def asked(self, texts: object, tools: list[dict[str, object]] | None, run: RunOptions) -> Asked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -72,7 +73,7 @@ class ZeroShotClassificationPipeline(Pipeline):
         return answers[0] if isinstance(texts, str) else answers
 
 
-def entailment_id(config: dict[str, object], kinds: int) -> int:
+def entailment_id(config: Mapping[str, object], kinds: int) -> int:
     """Which logit says that the hypothesis follows, by config.json's label2id or id2label; the last where they do not say."""
     by_label = config.get('label2id')
     if isinstance(by_label, dict):

@@ -20,6 +20,7 @@ from edgeflow.ir.graph import Graph, Node
 from edgeflow.ir.ops.infer import InferContext, Type
 from edgeflow.ir.ops.table import infer_types
 from edgeflow.ir.order import read_names
+from edgeflow.ir.pooled import add_pooled
 from edgeflow.plan.arena import live_peak, place_values
 from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.lifetimes import Lifetime, find_lifetimes, live_groups, reuse_memory
@@ -110,6 +111,7 @@ def make_plan(
 
     EdgeflowError 'unsupported-op' names the node and the reason; 'invalid-graph' if the graph breaks ONNX's rules.
     """
+    add_pooled(graph, outputs)
     planner = _Planner(graph, machine, b, {} if known is None else known)
     return planner.plan(shapes, outputs)
 

@@ -13,15 +13,19 @@ from edgeflow.runtime.pool import Call, PoolWorker
 
 
 class Ahead:
-    """The run that `parcel` asks for."""
+    """The run that `parcel` asks for. starting: its turn has come, so that it is sent at once."""
 
-    def __init__(self, worker: PoolWorker, parcel: Parcel) -> None:
+    def __init__(self, worker: PoolWorker, parcel: Parcel, starting: bool = False) -> None:
         self.worker: PoolWorker = worker
         self._parcel: Parcel = parcel
         self._call: Call | None = None
         # Nothing is to be sent any more.
         self._over: bool = False
-        worker.follow(self._send)
+        self.starting: bool = starting
+        if starting:
+            self._send()
+        else:
+            worker.follow(self._send)
 
     def _send(self) -> None:
         if not self._over:

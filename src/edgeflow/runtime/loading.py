@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from edgeflow.backends.choose import load_executable
 from edgeflow.backends.rests import Rests
-from edgeflow.backends.wasm.executable import fetch_operators
+from edgeflow.backends.wasm.load import fetch_operators
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.port import Bytes
 from edgeflow.ir.graph import Graph, ValueInfo
@@ -21,7 +21,7 @@ from edgeflow.runtime.opening import MODEL, ModelFiles, Opened
 def skeleton_of(files: ModelFiles) -> Bytes:
     """The .onnx file, which is here, as skeleton() gives it."""
     if files.skeleton is None:
-        files.skeleton = skeleton(files.pieces(MODEL))
+        files.skeleton = skeleton(files.pieces(MODEL), 0 if files.head is None else files.head.size)
     return files.skeleton
 
 
@@ -35,12 +35,13 @@ async def read_graph(files: ModelFiles) -> Graph:
         found = model if location == MODEL else files.pieces(location)
         return found if len(found.parts) > 1 or found.memory is not None else found.parts[0]
 
+    data = skeleton_of(files)
     head = files.head
     files.head = None
-    read = read_model(skeleton_of(files), find, head)
+    read = read_model(data, find, head)
     if len(read.functions) > 0:
         from edgeflow.onnx.functions import expand_functions
-        expand_functions(read, skeleton_of(files), find)
+        expand_functions(read, data, find)
     files.graph = read.graph
     return read.graph
 

@@ -13,6 +13,7 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import gather, native_mapping, new_abort_controller, new_deferred, signal_aborted, to_dict, watch_collection
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch, Deferred
 from edgeflow.ir.graph import ValueInfo
+from edgeflow.ir.pooled import is_pooled
 from edgeflow.options import check_choice, nearest, public
 from edgeflow.runtime.ahead import Ahead
 from edgeflow.runtime.batching import Batching
@@ -170,7 +171,7 @@ class Model(Resource):
             if self._batcher is None:
                 task = scheduler.schedule(
                     self.id, lambda context: work(request, context), priority=asked.priority, signal=asked.signal, deadline=asked.deadline,
-                    ahead=lambda: self._send_ahead(request))
+                    ahead=lambda: self._send_ahead(request, False), send=lambda: self._send_ahead(request, True))
             else:
                 task = scheduler.schedule_batch(self.id, request, priority=asked.priority, signal=asked.signal, deadline=asked.deadline)
             results = cast('dict[str, Feed]', await task.result())
@@ -260,16 +261,18 @@ class Model(Resource):
             return await executable.run(request.feeds, request.outputs, control if pauses else None, give, control.spare_slots, request.sent[0])
         return await executable.run(request.feeds, request.outputs, control if pauses else None, give, control.spare_slots)
 
-    def _send_ahead(self, request: RunRequest) -> Callable[[], None] | None:
-        """Send a run that is next to its worker, if it has one that takes runs one by one; what takes it back."""
+    def _send_ahead(self, request: RunRequest, starting: bool) -> Callable[[], None] | None:
+        """Send a run that is next, or starting, to its worker, if it has one that takes runs one by one; what takes it back."""
         executable = self._executable
         given_up = request.give or request.keeps or self._chain is not None
         if given_up or not isinstance(executable, RemoteExecutable) or executable.flights > 1 or executable.lost():
             return None
+        if starting and executable.awaits_help():
+            return None
         for feed in request.feeds.values():
             if feed.held is not None:
                 return None
-        sent: Ahead = executable.ahead(request.feeds, request.outputs, request.pauses)
+        sent: Ahead = executable.ahead(request.feeds, request.outputs, request.pauses, starting)
         request.sent.append(sent)
         return sent.take_back
 
@@ -333,10 +336,10 @@ class Model(Resource):
         if outputs is None:
             return known
         for name in outputs:
-            if name not in known:
+            if name not in known and not is_pooled(name):
                 raise EdgeflowError('invalid-input', f"the model has no output '{name}'{hint(name, known)}; it has {', '.join(known)}",
                                     {'name': name, 'known': known})
-        return [name for name in known if name in outputs]
+        return [name for name in known if name in outputs] + [name for name in outputs if is_pooled(name)]
 
 
 def check_inputs(declared: list[ValueInfo], inputs: dict[str, Tensor]) -> dict[str, Feed]:

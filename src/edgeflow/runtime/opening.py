@@ -36,7 +36,7 @@ class Receiver(Protocol):
         """Wait until most of what was received has come to where it will be used."""
 
     async def read_stored(self, location: str, start: int, size: int, place: object, total: int | None) -> bool:
-        """As receive(), of what it can read for itself at a place (host.port.read_place); whether it could."""
+        """As receive(), of what it can read for itself at a place (host.port.open_place); whether it could."""
 
     async def external_files(self) -> list[str]:
         """The external data files that the .onnx file, which is here, names; those that are here may be left out."""
@@ -87,7 +87,7 @@ class ModelFiles:
         image = self.image
         if image is not None and location in image.files:
             file = image.files[location]
-            return Pieces({0: image.instance.view(file.address, file_size(file))}, image.instance, file.address)
+            return Pieces({0: image.instance.view(file.address, file_size(file))}, image, file.address)
         chunks = self._chunks.get(location)
         if chunks is None:
             raise EdgeflowError('file-missing', f"the model's data file '{location}' is missing", {'file': location})

@@ -29,6 +29,8 @@ RUNS_BEFORE_HELP = 2
 class _Numbers:
     models: int = 0
     watch: CollectionWatch | None = None
+    # Whether the last run that could have been helped found all cores taken.
+    crowded: bool = False
 
 
 _numbers = _Numbers()
@@ -68,6 +70,8 @@ class RemoteExecutable:
         worker = self._living().worker
         began = now()
         answer: dict[str, object] | None = None
+        if spare is not None and (sent is None or sent.starting):
+            _numbers.crowded = spare() == 0
         if sent is not None and sent.worker is worker:
             answer = await sent.answer(control)
         if answer is None:
@@ -83,13 +87,17 @@ class RemoteExecutable:
             held_there(results, answer, self._living())
         return results
 
-    def ahead(self, feeds: dict[str, Feed], outputs: list[str], cancellable: bool) -> Ahead:
-        """Send a run that is to come next, so that the worker begins it by itself."""
+    def awaits_help(self) -> bool:
+        """Whether a run waits to learn how many runs there will be. Where all cores were taken the last time, it takes them to be so again."""
+        return self._runs_worth_help >= RUNS_BEFORE_HELP and not _numbers.crowded
+
+    def ahead(self, feeds: dict[str, Feed], outputs: list[str], cancellable: bool, starting: bool) -> Ahead:
+        """Send a run that is to come next, so that the worker begins it by itself, or that is starting."""
         tenancy = self._living()
         parcel = run_parcel(feeds, outputs, [], cancellable, False)
         parcel.fields['number'] = tenancy.number
         parcel.fields['timed'] = False
-        return Ahead(tenancy.worker, parcel)
+        return Ahead(tenancy.worker, parcel, starting)
 
     async def _ask_run(
         self, worker: PoolWorker, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None, give: bool, spare: Callable[[], int] | None,
@@ -98,6 +106,7 @@ class RemoteExecutable:
         if spare is not None and self._runs_worth_help >= RUNS_BEFORE_HELP and spare() > 0:
             # Those who ask for several runs at once get to ask for the others: they may need the cores.
             await pause()
+            _numbers.crowded = spare() == 0
             for helper in take_helpers(worker, spare()):
                 helper.give_kernels(await kernel_module())
                 worker.link(helper)

@@ -67,7 +67,7 @@ class Scheduler:
     def schedule(
         self, model_id: str, run: Callable[[RunContext], Awaitable[object]], *, priority: Priority = 'normal',
         signal: AbortSignal | None = None, deadline: float | None = None, discard: Callable[[object], None] | None = None,
-        ahead: Callable[[], Callable[[], None] | None] | None = None,
+        ahead: Callable[[], Callable[[], None] | None] | None = None, send: Callable[[], Callable[[], None] | None] | None = None,
     ) -> Task:
         """Let `run` do a model's work as soon as it is its turn, which may be at once.
 
@@ -75,11 +75,14 @@ class Scheduler:
         None: `timeout` of the options after now. discard: is given a result that came though the task was cancelled, to free it.
         ahead: called while the task waits, once it is sure to be next in its full lane: hands it over to where it will run, so that it can begin
         there the moment the lane is free, and gives what takes it back; that is called if the task is not next any more, for whatever reason.
+        send: the same, called as a task starts that was not handed over, before schedule() returns if that is at once; taken back if it is cancelled
+        before its work begins.
         EdgeflowError: 'closed', 'disposed' (a model that is being removed), 'invalid-argument' (priority).
         """
         model = self._enter(model_id)
         job = Job(self._new_task(model, priority), model, run, discard)
         job.ahead = ahead
+        job.send = send
         return self._submit(job, signal, deadline)
 
     def schedule_batch(
@@ -262,6 +265,9 @@ class Scheduler:
             self._begin(run)
 
     def _begin(self, run: Run) -> None:
+        job = run.jobs[0]
+        if job.send is not None:
+            job.hand(job.send)
         start_task(lambda: run.work(lambda results: self._finished(run, results), lambda error: self._failed(run, error)))
 
     def _release(self, run: Run) -> None:

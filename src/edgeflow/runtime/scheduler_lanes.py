@@ -50,11 +50,22 @@ class Job:
         self.place: Entry = Entry(self)
         self.alarm: Entry = Entry(self)
         self.stop_listening: Callable[[], None] | None = None
-        # Hands it over before it starts; then, what takes it back.
+        # Hands it over before it starts, or as it starts; then, what takes it back.
         self.ahead: Callable[[], Callable[[], None] | None] | None = None
+        self.send: Callable[[], Callable[[], None] | None] | None = None
         self.take_back: Callable[[], None] | None = None
         self.run: Run | None = None
         self.reason: EdgeflowError | None = None
+
+    def hand(self, over: Callable[[], Callable[[], None] | None]) -> None:
+        """Hand it over to where it will run, once."""
+        self.ahead = None
+        self.send = None
+
+        def hand() -> None:
+            self.take_back = over()
+
+        call_safely(hand, 'handing a task over')
 
     def listen(self, signal: AbortSignal, cancel: Callable[[], object]) -> None:
         """Cancel when the signal says so, which may be at once."""
@@ -113,14 +124,8 @@ class Lane:
         if self._handed is not None and self._handed is not job:
             self._recall()
         if job is not None and job.ahead is not None:
-            ahead = job.ahead
-            job.ahead = None
             self._handed = job
-
-            def hand() -> None:
-                job.take_back = ahead()
-
-            call_safely(hand, 'handing a task over')
+            job.hand(job.ahead)
 
     def _recall(self) -> None:
         job = self._handed
@@ -191,6 +196,9 @@ class Run:
         try:
             await next_turn()
             if self.context.reason is not None:
+                take_back = self.jobs[0].take_back
+                if take_back is not None:
+                    take_back()
                 raise self.context.reason
             value = await self.start()
             results = self.results(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgeflow.host.platform import array_list, new_array
@@ -44,13 +45,13 @@ class SchedulerStatistics:
     """A record of one moment, which later events do not change.
 
     slots: how many runs there can be at the same time; busy: how many there are, each counted until its work has really stopped.
-    total: over all tasks, those of removed models included. models: by model id, in the order in which they came.
+    total: over all tasks, those of removed models included. models: by model id, in the order in which they came (in JS a Map).
     """
 
     slots: int
     busy: int
     total: TaskStatistics
-    models: dict[str, TaskStatistics]
+    models: Mapping[str, TaskStatistics]
 
 
 class Samples:

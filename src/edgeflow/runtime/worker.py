@@ -58,10 +58,12 @@ class Arrival:
     files: ModelFiles
 
 
-async def begin_reading(files: ModelFiles, head: Bytes) -> None:
+async def begin_reading(arrival: Arrival, files: ModelFiles, head: Bytes) -> None:
     """Read the nodes with which a model begins: while its weights come, there is time for it."""
     from edgeflow.onnx.reader import read_head
     files.head = read_head(head)
+    if arrival.files is files:
+        arrival.preparation.table = files.head.table
 
 
 class Server:
@@ -112,7 +114,9 @@ class Server:
             arrival.preparation.reset(cast(str, message['location']))
             arrival.files = ModelFiles()
         elif kind == 'dispose':
-            self._arrivals.pop(cast(int, message['number']), None)
+            given_up = self._arrivals.pop(cast(int, message['number']), None)
+            if given_up is not None:
+                given_up.preparation.leave()
             self._placements.pop(cast(int, message['number']), None)
             executable = self._executables.pop(cast(int, message['number']), None)
             if executable is not None:
@@ -173,7 +177,7 @@ class Server:
         if number not in self._arrivals:
             preparation = Preparation(self._give_back)
             arrival = Arrival(preparation, ModelFiles())
-            preparation.on_head.append(lambda head: start_ahead(lambda: begin_reading(arrival.files, head)))
+            preparation.on_head.append(lambda head: start_ahead(lambda: begin_reading(arrival, arrival.files, head)))
             self._arrivals[number] = arrival
             start_ahead(lambda: fetch_backend(cast(str, message['device']), cast(int, message['shares']), preparation))
         return self._arrivals[number]
@@ -251,10 +255,13 @@ class Server:
     async def _load(self, order: Order) -> Parcel:
         message = order.message
         files = await self._ready_files(message)
-        self._arrivals.pop(cast(int, message['number']), None)
-        from edgeflow.runtime.loading import open_files
-        opened = await open_files(files, cast(str, message['device']), order.cancelled, cast(int, message['shares']))
         number = cast(int, message['number'])
+        arrival = self._arrivals.pop(number)
+        from edgeflow.runtime.loading import open_files
+        try:
+            opened = await open_files(files, cast(str, message['device']), order.cancelled, cast(int, message['shares']))
+        finally:
+            arrival.preparation.leave()
         self._executables[number] = opened.executable
         opened.executable.on_loss(lambda: self._port.post({'kind': 'lost', 'number': number}, []))
         parcel = Parcel('answer')

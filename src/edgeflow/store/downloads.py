@@ -241,7 +241,8 @@ class Download:
         try:
             found = await obtain(self._source, client, self._controller.signal)
         except EdgeflowError as error:
-            if error.code == 'aborted' and self.paused:
+            # By the signal, which _run() sees, or by pause(), though resume() may have been called since.
+            if error.code == 'aborted' and signal_aborted(self._controller.signal):
                 return False
             raise
         if not found:

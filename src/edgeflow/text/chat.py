@@ -76,5 +76,5 @@ def template_of(tokenizer: Tokenizer, asked: str | None, has_tools: bool) -> str
     if name not in named:
         listed = ', '.join(named.keys()) if len(named) > 0 else 'none'
         raise EdgeflowError(
-            'invalid-tokenizer', f'expected a chat template in the files of the model (chat_template), got {listed}', {})
+            'invalid-tokenizer', f"expected a chat template in the files of the model ('chat_template'), got {listed}", {})
     return named[name]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol, cast
+from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import new_deferred, on_abort, readable_stream, start_task
@@ -17,6 +17,9 @@ from edgeflow.host.text import joins, may_be_joined
 from edgeflow.text.detokenizer import Detokenizer
 from edgeflow.text.sampling import TokenLogprob
 from edgeflow.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator as ReadableStream
 
 
 @dataclass(frozen=True)
@@ -211,9 +214,9 @@ class TokenStream:
             texts[event.row] = event.text
         return texts
 
-    def to_readable_stream(self) -> object:
+    def to_readable_stream(self) -> ReadableStream[TokenEvent]:
         """A ReadableStream of the events (Python: an async iterator). Cancelling it frees everything."""
-        return readable_stream(self._next, self.aclose)
+        return cast('ReadableStream[TokenEvent]', readable_stream(self._next, self.aclose))
 
     async def _events(self) -> AsyncIterator[TokenEvent]:
         """For Python, where only a generator hears that a loop was left."""

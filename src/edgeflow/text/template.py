@@ -84,7 +84,7 @@ def read_pieces(items: list[dict[str, dict[str, object]]], special: dict[str, di
             name = str(token['id'])
             if name not in special:
                 raise EdgeflowError(
-                    'invalid-tokenizer', f'tokenizer.json: the template names "{name}", which special_tokens lacks', {})
+                    'invalid-tokenizer', f'tokenizer.json: the template names "{name}", which "special_tokens" lacks', {})
             pieces.append(Piece('', cast(int, token['type_id']), cast('list[int]', special[name]['ids'])))
     return pieces
 

@@ -6,6 +6,7 @@ ids to text; special tokens, truncation and padding are done here, so they are t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -53,14 +54,14 @@ class Row:
 class Tokenizer:
     """The tokenizer of one model.
 
-    library: the platform's tokenizer. config: tokenizer_config.json (empty if the model has none). chat_template: a template, or
+    library: the platform's tokenizer. config: tokenizer_config.json (empty if the model has none; in JS a Map). chat_template: a template, or
     several as {name, template}; None: the model has none in its config (it may have one in chat_template.jinja).
     """
 
     def __init__(self, library: TokenizerLibrary, config: dict[str, object]) -> None:
         settings = library.settings()
         self.library = library
-        self.config: dict[str, object] = config
+        self.config: Mapping[str, object] = config
         self.chat_template: object = config.get('chat_template')
         self.max_length: int | None = declared_length(config)
         self.template: Template = read_template(cast('dict[str, object] | None', settings.get('post_processor')))
@@ -199,7 +200,7 @@ class Tokenizer:
             missing = max(0, width - count)
             if missing > 0 and self.pad_id is None:
                 raise EdgeflowError(
-                    'invalid-tokenizer', 'padding expects a pad_token in tokenizer_config.json, got none', {})
+                    'invalid-tokenizer', "padding expects a 'pad_token' in tokenizer_config.json, got none", {})
             fill = [self.pad_id if self.pad_id is not None else 0] * missing
             left = self.padding_side == 'left'
             input_ids.append(fill + row.ids if left else row.ids + fill)

@@ -10,7 +10,8 @@ from typing import cast
 
 from edgeflow.backends.contract import HelperLink, RunControl
 from edgeflow.backends.wasm.engine import WasmEngine
-from edgeflow.backends.wasm.executable import WasmExecutable, WasmPlan, run_part, step_ends_of
+from edgeflow.backends.wasm.executable import WasmExecutable
+from edgeflow.backends.wasm.plans import WasmPlan, run_part, step_ends_of
 from edgeflow.backends.wasm.lower_dense import COLUMNS, INNER, LINE
 from edgeflow.backends.wasm.machine import WasmMachine
 from edgeflow.backends.wasm.memory import Heap

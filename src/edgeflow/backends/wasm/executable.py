@@ -1,84 +1,31 @@
-"""A model on WASM: weights in memory, plans by input shapes, runs.
-
-One file because loading, planning and the ways to run (at once, in slices, with helpers) share the plan's tape and arena, and nothing else sees them.
-"""
+"""A model on WASM: runs, at once, in slices or with helpers, of plans by input shapes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
-from edgeflow.backends.ahead import start_ahead
 from edgeflow.backends.contract import HERE, Feed, HelperLink, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder
-from edgeflow.backends.rests import Rests
 from edgeflow.backends.wasm.decoder import WasmDecoder
-from edgeflow.backends.wasm.engine import failure
-from edgeflow.backends.wasm.kernels import Image, add_more, kernel_module, start_instance
-from edgeflow.backends.wasm.lowerings import VISION_OPS, lacks, needs_more
-from edgeflow.backends.wasm.machine import WasmMachine, check_operators
+from edgeflow.backends.wasm.machine import WasmMachine
 from edgeflow.backends.wasm.more.interpreter import Interpreter
+from edgeflow.backends.wasm.placement import count_ops
+from edgeflow.backends.wasm.plans import (
+    MOST_PLAN_BYTES, WasmPlan, free_plan, known_values, make_room, make_wasm_plan, place_arena, plan_key, run_part, shapes_of, step_ends_of, step_failure, total_bytes,
+)
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import array_bytes, array_copy, join_bytes, new_bytes, now, pause, start_task
+from edgeflow.host.platform import array_bytes, array_copy, now, pause
 from edgeflow.ir.dtype import DTYPE_CODES
-from edgeflow.ir.graph import Graph, Node, TensorData
-from edgeflow.passes import absorb_transposes, constants_to_initializers, eliminate_dead_nodes
-from edgeflow.passes.fold_constants import fold_constants
+from edgeflow.ir.graph import Graph, TensorData
 from edgeflow.passes.inline_constant_if import deciding_inputs
-from edgeflow.passes.pipeline import pass_steps
-from edgeflow.passes.rename import all_graphs
-from edgeflow.plan.builder import CacheLayout, StepBuilder
-from edgeflow.plan.link import WORD, Tape, link
-from edgeflow.plan.planner import Draft, initializer_key, make_plan, scope_key
-from edgeflow.plan.stretches import SharePlan
-from edgeflow.plan.values import Pointer, Step, Value
-
-if TYPE_CHECKING:
-    from typing import TypeVar
-
-    P = TypeVar('P', bound='OwnsBytes')
-
-MOST_PLANS = 16
-MOST_PLAN_BYTES = 67108864
+from edgeflow.plan.builder import CacheLayout
 
 # A run that can be cancelled pauses after SLICE_MS, between calls of run_tape that aim at PART_MS each.
 SLICE_MS = 6.0
 PART_MS = 1.5
 FIRST_PART_STEPS = 4
-
-
-@dataclass
-class WasmPlan:
-    """A draft with addresses. `constants`: heap blocks that it owns. `bytes`: their size, the tape's included.
-
-    arena_base: where the arena was when the tape was written. ends: where each step ends, in words; made when first asked for.
-    helped: by member of the crew and first step, how a share is done there.
-    """
-
-    draft: Draft
-    tape: Tape
-    steps: list[Step]
-    tape_address: int
-    arena_base: int
-    constants: list[Value]
-    bytes: int
-    ends: list[int] = field(default_factory=list)
-    helped: dict[str, SharePlan] = field(default_factory=dict)
-
-    def address(self, value: Value) -> int:
-        """Where a value of the plan lies."""
-        root = value.root()
-        if root.literal is not None:
-            return self.tape_address + self.tape.literal_offsets[root.number] + value.root_offset()
-        return (root.address if root.constant else self.arena_base + root.offset) + value.root_offset()
-
-
-class OwnsBytes(Protocol):
-    """A plan of some backend."""
-
-    bytes: int
 
 
 class HelpedRuns(Protocol):
@@ -114,6 +61,7 @@ class WasmExecutable:
         self._interpreter: Interpreter | None = None
         self._crew: HelpedRuns | None = None
         self._helpers: list[HelperLink] = []
+        self._placement: Placement | None = None
 
     async def run(
         self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None = None, give: bool = False,
@@ -266,9 +214,11 @@ class WasmExecutable:
         return MemoryUse(total, machine.weights.bytes, machine.engine.arena_size, total_bytes(self._plans))
 
     def placement(self) -> Placement:
-        nodes: dict[str, int] = {}
-        count_ops(self._graph, nodes)
-        return Placement('wasm', nodes)
+        if self._placement is None:
+            nodes: dict[str, int] = {}
+            count_ops(self._graph, nodes)
+            self._placement = Placement('wasm', nodes)
+        return self._placement
 
     def lost(self) -> bool:
         return False
@@ -319,23 +269,6 @@ class WasmExecutable:
         return plan
 
 
-def node_name(node: Node) -> str:
-    """A node as errors name it."""
-    return f"{node.key()} (node '{node.name}')"
-
-
-def step_name(plan: WasmPlan, index: int) -> str:
-    """The node of a step, as errors name it."""
-    step = plan.steps[index]
-    return [node_name(group.node) for group in plan.draft.groups for other in group.steps if other is step][0]
-
-
-def step_failure(plan: WasmPlan, code: int) -> EdgeflowError:
-    """The error for what a run of the plan's tape gave; it names the node."""
-    index = code // 256
-    return failure(code, step_name(plan, index), plan.steps[index].kernel)
-
-
 def takes_numbers(graph: Graph, texts: dict[str, TensorData]) -> bool:
     """Whether all that a graph is given, and its tensors, is numbers. texts: its tensors of strings."""
     for info in graph.inputs:
@@ -344,289 +277,8 @@ def takes_numbers(graph: Graph, texts: dict[str, TensorData]) -> bool:
     return len(texts) == 0
 
 
-def total_bytes(plans: Mapping[str, OwnsBytes]) -> int:
-    """What plans take of memory."""
-    total = 0
-    for plan in plans.values():
-        total = total + plan.bytes
-    return total
-
-
-def make_room(plans: dict[str, P], wanted: int, most: int, free: Callable[[P], None]) -> None:
-    """Forget the plans that were not used for longest, until one more of `wanted` bytes fits: MOST_PLANS, and `most` bytes."""
-    for key in list(plans.keys()):
-        if len(plans) < MOST_PLANS and wanted + total_bytes(plans) <= most:
-            return
-        free(plans.pop(key))
-
-
-def shapes_of(feeds: dict[str, Feed]) -> dict[str, list[int]]:
-    """The shapes of what a run is given."""
-    return {name: feeds[name].shape for name in feeds}
-
-
-def known_values(deciding: list[str], feeds: dict[str, Feed]) -> dict[str, list[int]]:
-    """The values of the inputs that decide which branches are taken."""
-    return {name: [int(x) for x in array_bytes(feeds[name].data)] for name in deciding if name in feeds}
-
-
 def next_stride(steps: int, took: float) -> int:
     """How many steps the next part runs, if the last one's `steps` took `took` ms."""
     if took * 4 < PART_MS:
         return steps * 4
     return max(1, math.floor(steps * PART_MS / took))
-
-
-def run_part(machine: WasmMachine, plan: WasmPlan, first: int, last: int) -> int:
-    """Run steps `first` to `last` (excluded) of a plan: 0, or the step's index in the plan * 256 + code."""
-    if last <= first:
-        return 0
-    ends = step_ends_of(plan)
-    start = 0 if first == 0 else ends[first - 1]
-    code = machine.engine.run_tape(plan.tape_address + start * WORD, ends[last - 1] - start)
-    return 0 if code == 0 else code + first * 256
-
-
-def step_ends_of(plan: WasmPlan) -> list[int]:
-    if len(plan.ends) == 0:
-        plan.ends = step_ends(plan.tape)
-    return plan.ends
-
-
-def step_ends(tape: Tape) -> list[int]:
-    """Where each step of a tape ends, in words."""
-    ends: list[int] = []
-    at = 0
-    while at < tape.step_words:
-        at = at + 2 + tape.words[at + 1]
-        ends.append(at)
-    return ends
-
-
-async def load_wasm(graph: Graph, rests: Rests, shares: int = 1, image: Image | None = None) -> WasmExecutable:
-    """Run the passes over `graph`, put its weights into WASM memory, and let go of the file they came from.
-
-    image: where the file lies already, if its large initializers are `stored` there. EdgeflowError 'unsupported-op' names the first operator that WASM does not have.
-    """
-    machine = await open_machine(graph, shares, image)
-    if machine.shares > 1:
-        start_task(machine.fetch_division)
-    await improve(graph, machine, rests)
-    check_operators(graph, [])
-    texts: dict[str, TensorData] = {}
-    take_texts(graph, '', texts)
-    for _ in machine.load(graph):
-        await rests.rest()
-    detach(graph)
-    return WasmExecutable(graph, machine, texts)
-
-
-async def fetch_operators(graph: Graph) -> None:
-    """Fetch the parts that know the graph's operators. 'file-missing' if they cannot be had."""
-    if lacks(graph, None):
-        start_ahead(lambda: kernel_module(True))
-        await fetch_rare()
-    elif lacks(graph, VISION_OPS):
-        start_ahead(lambda: kernel_module(True))
-        from edgeflow.backends.wasm.lower_spatial import install_spatial
-
-        install_spatial()
-
-
-async def fetch_rare() -> None:
-    """Fetch the part of rare operators, and the one whose operators they are made of."""
-    from edgeflow.backends.wasm.lower_spatial import install_spatial
-    from edgeflow.backends.wasm.more.lowerings import install
-
-    install_spatial()
-    install()
-
-
-async def open_machine(graph: Graph, shares: int = 1, image: Image | None = None) -> WasmMachine:
-    """A machine for a graph; with the part and the binary of rare operators, if it has such, and then without the image."""
-    for part in all_graphs(graph):
-        constants_to_initializers.run(part)
-    if not needs_more(graph):
-        instance = await start_instance() if image is None else image.instance
-        return WasmMachine(await add_more(instance) if lacks(graph, VISION_OPS) else instance, shares, image)
-    await fetch_rare()
-    from edgeflow.backends.wasm.more.expansions import expand
-
-    expand(graph)
-    # The image is in an instance without the rare kernels, from where its weights are copied. Helpers lack them too.
-    leave_image(graph)
-    return WasmMachine(await add_more(await start_instance()))
-
-
-async def improve(graph: Graph, machine: WasmMachine, rests: Rests) -> None:
-    """Run the passes, which compute constants on `machine`."""
-    for part in all_graphs(graph):
-        absorb_transposes.run(part)
-    eliminate_dead_nodes.run(graph)
-    fold_constants(graph, machine.fold)
-    for _ in pass_steps(graph):
-        await rests.rest()
-    fold_constants(graph, machine.fold)
-    eliminate_dead_nodes.run(graph)
-
-
-def take_texts(graph: Graph, scope: str, texts: dict[str, TensorData]) -> None:
-    """Move the initializers of strings, which no kernel takes, out of the graph and its subgraphs, by their keys."""
-    for name in list(graph.initializers.keys()):
-        if graph.initializers[name].dtype == 'string':
-            texts[initializer_key(scope, name)] = graph.initializers.pop(name)
-    for node in graph.nodes:
-        for attribute in node.attributes:
-            inner = node.attributes[attribute]
-            if isinstance(inner, Graph):
-                take_texts(inner, scope_key(scope, node, attribute), texts)
-
-
-def leave_image(graph: Graph) -> None:
-    """Make initializers that are stored in an instance's memory views of it, for another instance to copy. That memory must not grow."""
-    for part in all_graphs(graph):
-        for name in part.initializers:
-            data = part.initializers[name]
-            stored = data.stored
-            if stored is not None:
-                part.initializers[name] = TensorData(data.dtype, data.shape, stored.memory.view(stored.address, stored.length))
-
-
-def detach(graph: Graph) -> None:
-    """Replace the tensors of a loaded graph, which are views into the file: initializers by empty ones, attributes by copies."""
-    graph.outer = None
-    for name in graph.initializers:
-        data = graph.initializers[name]
-        graph.initializers[name] = TensorData(data.dtype, data.shape, new_bytes(0))
-    for node in graph.nodes:
-        for name in node.attributes:
-            value = node.attributes[name]
-            if isinstance(value, TensorData):
-                copy = join_bytes([value.whole()])
-                node.attributes[name] = TensorData(value.dtype, value.shape, copy, value.strings)
-            elif isinstance(value, Graph):
-                detach(value)
-
-
-def plan_key(graph: Graph, shapes: dict[str, list[int]], outputs: list[str], known: dict[str, list[int]]) -> str:
-    """Names what a plan is for: the input shapes in the graph's order, the outputs, and the values of inputs that are known."""
-    parts: list[str] = []
-    for info in graph.inputs:
-        if info.name in shapes:
-            parts.append('x'.join([str(dim) for dim in shapes[info.name]]))
-    key = ','.join(parts) + ' ' + ','.join(outputs)
-    for name in known:
-        key = f'{key} {name}={known[name]}'
-    return key
-
-
-def make_wasm_plan(
-    graph: Graph, shapes: dict[str, list[int]], outputs: list[str], machine: WasmMachine, known: dict[str, list[int]],
-    cache: CacheLayout | None = None,
-) -> WasmPlan:
-    """Plan, link and write the tape. Whatever was allocated is freed again if that fails."""
-    engine = machine.engine
-    b = StepBuilder(machine)
-    b.cache = cache
-    machine.begin_plan()
-    try:
-        draft = make_plan(graph, shapes, outputs, machine, b, known)
-        steps = draft.steps()
-        tape = link(steps, engine.kernels, output_literals(draft))
-        engine.ensure_arena(draft.arena_size)
-        address = engine.heap.allocate(len(tape.words) * WORD)
-    except Exception:
-        machine.end_plan(set())
-        raise
-    return written_plan(machine, draft, steps, tape, address)
-
-
-def written_plan(machine: WasmMachine, draft: Draft, steps: list[Step], tape: Tape, address: int) -> WasmPlan:
-    """The plan whose tape of `steps` is written to `address`; the constants that it does not use are freed."""
-    engine = machine.engine
-    constants = machine.end_plan(used_constants(steps, draft.outputs))
-    total = len(tape.words) * WORD
-    for value in constants:
-        total = total + value.size
-    for i in tape.tape_words:
-        tape.words[i] = tape.words[i] + address
-    for i in tape.arena_words:
-        tape.words[i] = tape.words[i] + engine.arena_address
-    engine.write_words(address, tape.words)
-    return WasmPlan(draft, tape, steps, address, engine.arena_address, constants, total)
-
-
-def free_plan(machine: WasmMachine, plan: WasmPlan) -> None:
-    """Give back the heap blocks of a plan."""
-    machine.engine.heap.free(plan.tape_address)
-    for value in plan.constants:
-        machine.engine.heap.free(value.address)
-
-
-def output_literals(draft: Draft) -> list[Value]:
-    """The literals that are outputs of the graph."""
-    literals: list[Value] = []
-    for value in draft.outputs:
-        root = value.root()
-        if root.literal is not None:
-            literals.append(root)
-    return literals
-
-
-def place_arena(machine: WasmMachine, plan: WasmPlan) -> None:
-    """Have the plan's arena in place; if it has moved, the tape is written with its new address."""
-    engine = machine.engine
-    engine.ensure_arena(plan.draft.arena_size)
-    move = engine.arena_address - plan.arena_base
-    if move == 0:
-        return
-    words = plan.tape.words
-    for i in plan.tape.arena_words:
-        words[i] = words[i] + move
-    plan.arena_base = engine.arena_address
-    engine.write_words(plan.tape_address, words)
-
-
-def used_constants(steps: list[Step], outputs: list[Value]) -> set[int]:
-    """Numbers of the roots of the constants that steps or outputs read."""
-    used: set[int] = set()
-    for step in steps:
-        for word in step.words:
-            if isinstance(word, Pointer):
-                root = word.value.root()
-                if root.constant:
-                    used.add(root.number)
-    for value in outputs:
-        used.add(value.root().number)
-    return used
-
-
-def count_ops(graph: Graph, nodes: dict[str, int]) -> None:
-    """Count the nodes of a graph and its subgraphs by operator."""
-    for node in graph.nodes:
-        nodes[node.key()] = nodes.get(node.key(), 0) + 1
-        for inner in subgraphs(node):
-            count_ops(inner, nodes)
-
-
-def expected_placement(graph: Graph, device: str, taken: Mapping[str, object], reason: str) -> Placement:
-    """What the operators alone tell: a device takes those that are keys of `taken`; `reason` for the others."""
-    counts: dict[str, int] = {}
-    count_ops(graph, counts)
-    placement = Placement(device, {}, {}, {})
-    for key, count in counts.items():
-        if key in taken:
-            placement.nodes[key] = count
-        else:
-            placement.fallback[key] = count
-            placement.reasons[key] = reason
-    return placement
-
-
-def subgraphs(node: Node) -> list[Graph]:
-    """The graphs among a node's attributes."""
-    found: list[Graph] = []
-    for attribute in node.attributes.values():
-        if isinstance(attribute, Graph):
-            found.append(attribute)
-    return found

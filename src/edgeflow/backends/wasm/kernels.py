@@ -9,9 +9,9 @@ from edgeflow.backends.wasm.memory import align, first_address
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import (
-    compile_wasm, copy_bytes, join_bytes, load_asset, new_deferred, read_place, start_task, start_wasm, wasm_features,
+    compile_wasm, copy_bytes, join_bytes, load_asset, new_deferred, open_place, start_task, start_wasm, wasm_features,
 )
-from edgeflow.host.port import Bytes, Deferred, WasmInstance, WasmModule
+from edgeflow.host.port import Bytes, Deferred, StoredPiece, WasmInstance, WasmModule
 from edgeflow.onnx.pieces import joined_size
 
 
@@ -25,13 +25,53 @@ class Extent:
 
 
 @dataclass(frozen=True)
+class LatePiece:
+    """A piece of the .onnx file that is read when its bytes are wanted."""
+
+    start: int
+    size: int
+    stored: StoredPiece
+
+
+@dataclass(frozen=True)
 class Image:
-    """The files of a model in the memory of a fresh instance: in `size` bytes from `address`, which is where its heap begins."""
+    """The files of a model in the memory of a fresh instance: in `size` bytes from `address`, which is where its heap begins.
+
+    It is the ir.graph.Memory of large tensors.
+    """
 
     instance: WasmInstance
     address: int
     size: int
     files: dict[str, Extent]
+    late: list[LatePiece]
+
+    def view(self, address: int, size: int) -> Bytes:
+        """The instance's memory."""
+        self.complete(address, size)
+        return self.instance.view(address, size)
+
+    def complete(self, address: int, size: int, wanted: bool = True) -> None:
+        """Read what is late of these bytes, if they are `wanted`. 'file-missing' if that is not possible any more."""
+        read = True
+        for i in range(len(self.late) - 1, -1, -1):
+            piece = self.late[i]
+            start = self.files[''].address + piece.start
+            if start < address + size and address < start + piece.size:
+                self.late.pop(i)
+                read = fill_from(piece.stored, self.instance.view(start, piece.size if wanted else 0)) and read
+        if not read:
+            raise EdgeflowError('file-missing', 'stored bytes of the model cannot be read any more', {})
+
+
+def fill_from(stored: StoredPiece, memory: Bytes) -> bool:
+    """Read a stored piece and close it; whether `memory` has its bytes."""
+    try:
+        return stored.read(memory) == len(memory)
+    except Exception:
+        return False
+    finally:
+        stored.close()
 
 
 @dataclass(frozen=True)
@@ -74,6 +114,9 @@ async def add_more(instance: WasmInstance) -> WasmInstance:
     return instance
 
 
+# Most pieces that are late.
+MOST_LATE = 4
+
 # Most bytes of a file's head, which has the nodes of the graph, as ONNX's libraries write it.
 HEAD = 262144
 
@@ -94,6 +137,9 @@ class Preparation:
         self._files: dict[str, Extent] = {}
         self._end: int = 0
         self._failure: Exception | None = None
+        self._late: list[LatePiece] = []
+        # Where in the .onnx file a large tensor lies, from and to: nobody reads it before there is a graph.
+        self.table: list[int] = []
         # Are given a copy of the first bytes of the .onnx file, once they are here.
         self.on_head: list[Callable[[Bytes], None]] = []
 
@@ -110,18 +156,32 @@ class Preparation:
 
     async def read_stored(self, location: str, start: int, size: int, place: object, total: int | None) -> bool:
         """As receive(), of a piece that can be read where it is stored; whether it was."""
+        stored = await open_place(place, size)
+        if stored is None:
+            return False
         file = self._file(location)
         try:
             image = await self.image()
             self._make_room(image.instance, file, max(start + size, 0 if total is None else total))
         except EdgeflowError as error:
             self._failure = error
+            stored.close()
             return True
-        if await read_place(place, size, lambda: image.instance.view(file.address + start, size)):
+        table = self.table
+        if location == '' and len(table) > 0 and table[0] <= start and start + size <= table[1] and len(self._late) < MOST_LATE:
+            file.sizes[start] = size
+            self._late.append(LatePiece(start, size, stored))
+            return True
+        if fill_from(stored, image.instance.view(file.address + start, size)):
             file.sizes[start] = size
             self._tell_head(location, start, image.instance.view(file.address, size))
             return True
         return False
+
+    def leave(self) -> None:
+        """What is late is not wanted any more."""
+        while len(self._late) > 0:
+            self._late.pop().stored.close()
 
     def receive(self, location: str, start: int, data: Bytes, total: int | None) -> None:
         """A piece of a file, whose memory is given up; in any order. total: the file's size as it was announced, if it was."""
@@ -140,6 +200,9 @@ class Preparation:
         """What came of this file was of another version."""
         waiting = self._waiting
         self._waiting = []
+        if location == '':
+            self.leave()
+            self.table = []
         for piece in waiting:
             if piece.location == location:
                 self._spent(piece.data)
@@ -159,7 +222,7 @@ class Preparation:
         if self._failure is not None or instance is None:
             raise self._failure if self._failure is not None else EdgeflowError('internal', 'no instance was started', {})
         first = first_address(instance)
-        return Image(instance, first, self._end - first, self._files)
+        return Image(instance, first, self._end - first, self._files, self._late)
 
     async def _start(self) -> None:
         try:

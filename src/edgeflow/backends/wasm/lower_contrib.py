@@ -28,9 +28,10 @@ def lower_embed_layer_norm(b: StepBuilder, node: Node, inputs: list[Value | None
     elif lengths is not None:
         b.step('copy_nd', [INT32_BYTES, b.table([0]), b.pointer(lengths), 1, lengths.count(), 0, 1])
     n = word_table.shape[1]
-    words: list[Word] = table_words(b, ids, word_table) + table_words(b, at(inputs, 8), at(inputs, 3)) + table_words(b, at(inputs, 1), at(inputs, 4))
+    positions = at(inputs, 8)
+    words: list[Word] = table_words(b, ids, word_table) + table_words(b, positions, at(inputs, 3)) + table_words(b, at(inputs, 1), at(inputs, 4))
     words.extend([b.pointer(at(inputs, 5)), b.pointer(at(inputs, 6)), b.pointer(output), b.pointer(at(outputs, 2)), ids.count(), n,
-                  ids.shape[len(ids.shape) - 1], b.real(number_of(node, 'epsilon', 1e-12))])
+                  ids.shape[1] if positions is None else positions.count(), b.real(number_of(node, 'epsilon', 1e-12))])
     b.step('embed_norm_f32', words)
 
 
@@ -84,9 +85,10 @@ def lower_fast_gelu(b: StepBuilder, node: Node, inputs: list[Value | None], outp
 
 def lower_quick_gelu(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     alpha = number_of(node, 'alpha', QUICK_GELU_ALPHA)
-    if abs(alpha - QUICK_GELU_ALPHA) > 1e-6:
-        raise b.unsupported(f'alpha {alpha}; it runs with {QUICK_GELU_ALPHA}')
-    activation_steps(b, ACTIVATION_IDS['quick_gelu'], given(b, inputs), None, given(b, outputs))
+    if alpha != 1 and abs(alpha - QUICK_GELU_ALPHA) > 1e-6:
+        b.lowering('Swish')(b, node, inputs, outputs)
+    else:
+        activation_steps(b, ACTIVATION_IDS['silu' if alpha == 1 else 'quick_gelu'], given(b, inputs), None, given(b, outputs))
 
 
 # Without 'com.microsoft:', which lowerings.py puts before them.

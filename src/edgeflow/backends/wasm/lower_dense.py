@@ -283,6 +283,14 @@ def lower_bias_act(b: StepBuilder, node: Node, inputs: list[Value | None], outpu
     activation_steps(b, ACTIVATION_IDS[name], given(b, inputs), at(inputs, 1), given(b, outputs))
 
 
+def lower_pool_tokens(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    source = given(b, inputs)
+    words: list[Word] = [b.pointer(source), b.pointer(given(b, inputs, 1)), b.pointer(given(b, outputs))]
+    words.extend(source.shape)
+    words.append(int_of(node, 'flags'))
+    b.step('pool_tokens', words)
+
+
 DENSE_LOWERINGS: dict[str, Lowering] = {
     'MatMul': lower_matmul,
     'Gemm': lower_gemm,
@@ -297,4 +305,5 @@ DENSE_LOWERINGS: dict[str, Lowering] = {
     'edgeflow:SkipLayerNorm': lower_skip_layer_norm,
     'edgeflow:Gelu': lower_gelu,
     'edgeflow:BiasAct': lower_bias_act,
+    'edgeflow:PoolTokens': lower_pool_tokens,
 }

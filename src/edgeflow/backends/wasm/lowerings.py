@@ -16,6 +16,7 @@ from edgeflow.backends.wasm.lower_quantized import QUANTIZED_LOWERINGS, bnb4_for
 from edgeflow.backends.wasm.lower_reduce import REDUCE_LOWERINGS
 from edgeflow.backends.wasm.weights import FormOf
 from edgeflow.ir.graph import Graph, Node
+from edgeflow.passes.rename import all_graphs
 from edgeflow.passes.shapes import infer_dtypes
 from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.planner import PLANNED_OPS
@@ -100,21 +101,26 @@ def either(core: Lowering, wide: Lowering) -> Lowering:
     return lower
 
 
-def lacks(graph: Graph, among: list[str] | None) -> bool:
-    """Whether an operator of a node, of subgraphs too, is one of `among` (None: is in no part but the rare one)."""
-    for node in graph.nodes:
-        key = node.key()
+def operators_of(graph: Graph) -> set[str]:
+    """The operators of the nodes, subgraphs included."""
+    found: set[str] = set()
+    for part in all_graphs(graph):
+        for node in part.nodes:
+            found.add(node.key())
+    return found
+
+
+def lacks(operators: set[str], among: list[str] | None) -> bool:
+    """Whether one of the operators is one of `among` (None: is in no part but the rare one)."""
+    for key in operators:
         if key in among if among is not None else key not in LOWERINGS and key not in KNOWN_OPS:
             return True
-        for attribute in node.attributes.values():
-            if isinstance(attribute, Graph) and lacks(attribute, among):
-                return True
     return False
 
 
 def needs_more(graph: Graph) -> bool:
     """Whether what a node needs, of subgraphs too, is in the part and in the second binary."""
-    return lacks(graph, None) or _is_wide(graph)
+    return lacks(operators_of(graph), None) or _is_wide(graph)
 
 
 def _is_wide(graph: Graph) -> bool:

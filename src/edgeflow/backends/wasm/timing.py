@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeflow.backends.contract import KernelTime
-from edgeflow.backends.wasm.executable import WasmPlan, node_name, run_part
+from edgeflow.backends.wasm.plans import WasmPlan, node_name, run_part
 from edgeflow.backends.wasm.machine import WasmMachine
 from edgeflow.host.platform import now
 

@@ -93,6 +93,10 @@ class Weights:
                 self._engine.place(packing.target)
         for _ in self._fill():
             yield
+        image = self._image
+        if image is not None:
+            # Last: until here what reading and passes took of memory, and compiling them, is given back.
+            image.complete(image.address, image.size)
         for weight in self._weights.values():
             weight.data = None
         self._packings = []
@@ -205,14 +209,19 @@ class Weights:
         at = image.address
         last = at
         for address in sorted(self._extents.keys()):
-            self._engine.heap.give(at, address - at)
+            self._give_gap(image, at, address)
             if address < at:
                 # They share bytes: neither is ever freed.
                 self._holders[last] += 1
                 self._holders[address] += 1
             last = address
             at = max(at, address + self._extents[address])
-        self._engine.heap.give(at, image.address + image.size - at)
+        self._give_gap(image, at, image.address + image.size)
+
+    def _give_gap(self, image: Image, start: int, end: int) -> None:
+        if start < end:
+            image.complete(start, end - start, False)
+            self._engine.heap.give(start, end - start)
 
     def _fill(self) -> Iterator[None]:
         b = StepBuilder(NoConstants())
@@ -264,6 +273,8 @@ class Weights:
             if not self._stay(weight):
                 self._engine.place(value)
                 self._copy(b, weight)
+            elif self._image is not None:
+                self._image.complete(value.address, value.size)
             staged.append(weight)
         return staged
 
@@ -340,6 +351,7 @@ def upload(engine: WasmEngine, b: StepBuilder, data: TensorData, value: Value) -
         engine.place(raw)
     else:
         raw.constant = True
+        stored.memory.complete(stored.address, stored.length)
         raw.address = stored.address
     try:
         if stored is None:

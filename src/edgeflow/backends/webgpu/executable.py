@@ -12,21 +12,19 @@ from edgeflow.backends.rests import Rests
 from edgeflow.backends.turnstile import flights_of
 from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.engine import failure
-from edgeflow.backends.wasm.executable import (
-    MOST_PLANS, detach, expected_placement, improve, known_values, open_machine, place_arena, plan_key, run_part, shapes_of, step_failure, total_bytes,
-)
 from edgeflow.backends.wasm.kernels import Image
+from edgeflow.backends.wasm.load import detach, improve, open_machine
 from edgeflow.backends.wasm.lowerings import needs_more
 from edgeflow.backends.wasm.machine import check_operators
+from edgeflow.backends.wasm.placement import expected_placement
+from edgeflow.backends.wasm.plans import MOST_PLANS, known_values, place_arena, plan_key, run_part, shapes_of, step_failure, total_bytes
 from edgeflow.backends.webgpu.builder import MOST_FAULTS, Dispatch
 from edgeflow.backends.webgpu.crossings import Crossing
 from edgeflow.backends.webgpu.device import shared_gpu
 from edgeflow.backends.webgpu.lowerings import GPU_LOWERINGS, install_lowerings
 from edgeflow.backends.webgpu.machine import NO_KERNEL, NO_TYPE, GpuMachine
 from edgeflow.backends.webgpu.memory import GpuMemory
-from edgeflow.backends.webgpu.plan import (
-    GPU, UP, WASM, Action, Binder, GpuPlan, free_gpu_plan, make_gpu_plan, piece_of, plain_bytes,
-)
+from edgeflow.backends.webgpu.plan import GPU, UP, WASM, Action, Binder, GpuPlan, free_gpu_plan, make_gpu_plan, piece_of, plain_bytes
 from edgeflow.backends.webgpu.weights import load_weights
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.gpu import narrowed
@@ -409,7 +407,7 @@ def check_flags(plan: GpuPlan, flags: Bytes) -> None:
 
 
 async def load_webgpu(graph: Graph, rests: Rests, image: Image | None = None) -> GpuExecutable:
-    """As wasm.executable.load_wasm(), for the GPU. EdgeflowErrors: 'platform' where there is none, too."""
+    """As wasm.load.load_wasm(), for the GPU. EdgeflowErrors: 'platform' where there is none, too."""
     gpu = await shared_gpu()
     if gpu is None:
         raise EdgeflowError('platform', "there is no GPU that WebGPU could use here; device 'wasm' needs none", {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from edgeflow.backends.wasm.executable import WasmPlan, free_plan, node_name, output_literals, written_plan
+from edgeflow.backends.wasm.plans import WasmPlan, free_plan, node_name, output_literals, written_plan
 from edgeflow.backends.webgpu.builder import Dispatch, GpuBuilder, gpu_offset, gpu_size, kind_of
 from edgeflow.backends.webgpu.chains import count_uses
 from edgeflow.backends.webgpu.crossings import UPLOAD, Crossing, Crossings

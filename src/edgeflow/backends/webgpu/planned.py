@@ -15,7 +15,7 @@ SHAPE_INPUTS: dict[str, list[int]] = {
     'Upsample': [1], 'CumSum': [1], 'CumProd': [1], 'Compress': [1], 'CenterCropPad': [1], 'Dropout': [2], 'AffineGrid': [1], 'Col2Im': [1, 2],
     'MaxUnpool': [2], 'DFT': [1, 2], 'STFT': [1, 3], 'BlackmanWindow': [0], 'HammingWindow': [0], 'HannWindow': [0],
     'MelWeightMatrix': [0, 1, 2, 3, 4], 'ReduceSum': [1], 'ReduceMean': [1], 'ReduceMax': [1], 'ReduceMin': [1], 'ReduceProd': [1],
-    'ReduceL1': [1], 'ReduceL2': [1], 'ReduceLogSum': [1], 'ReduceLogSumExp': [1], 'ReduceSumSquare': [1],
+    'ReduceL1': [1], 'ReduceL2': [1], 'ReduceLogSum': [1], 'ReduceLogSumExp': [1], 'ReduceSumSquare': [1], 'NonZero': [0],
 }
 
 

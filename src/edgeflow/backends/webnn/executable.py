@@ -11,13 +11,13 @@ from edgeflow.backends.rests import Rests
 from edgeflow.backends.turnstile import Turnstile, flights_of
 from edgeflow.backends.wasm.decoder import WasmDecoder
 from edgeflow.backends.wasm.engine import failure
-from edgeflow.backends.wasm.executable import (
-    WasmExecutable, detach, expected_placement, improve, known_values, make_room, node_name, open_machine, place_arena, plan_key, run_part, shapes_of, step_failure,
-    step_name, take_texts, takes_numbers, total_bytes,
-)
+from edgeflow.backends.wasm.executable import WasmExecutable, takes_numbers
 from edgeflow.backends.wasm.kernels import Image
+from edgeflow.backends.wasm.load import detach, improve, open_machine, take_texts
 from edgeflow.backends.wasm.lowerings import FORMS
 from edgeflow.backends.wasm.machine import WasmMachine, check_operators
+from edgeflow.backends.wasm.placement import expected_placement
+from edgeflow.backends.wasm.plans import known_values, make_room, node_name, place_arena, plan_key, run_part, shapes_of, step_failure, step_name, total_bytes
 from edgeflow.backends.webnn.device import shared_nn
 from edgeflow.backends.webnn.lowerings import NN_LOWERINGS
 from edgeflow.backends.webnn.machine import NO_OPERATOR, NnMachine
@@ -333,7 +333,7 @@ def placement_of(machine: NnMachine, plan: NnPlan, device: str) -> Placement:
 
 
 async def load_webnn(graph: Graph, rests: Rests, device: str, image: Image | None = None) -> NnExecutable:
-    """As wasm.executable.load_wasm(), for WebNN. device: 'webnn', or that with '-cpu', '-gpu', '-npu'. EdgeflowErrors: 'platform' where there is none, too."""
+    """As wasm.load.load_wasm(), for WebNN. device: 'webnn', or that with '-cpu', '-gpu', '-npu'. EdgeflowErrors: 'platform' where there is none, too."""
     nn = await shared_nn(device[6:])
     if nn is None:
         raise EdgeflowError('platform', f"there is no {device} here; device 'wasm' needs none", {'device': device})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import cast
 
-from edgeflow.backends.wasm.executable import WasmPlan, free_plan, node_name, output_literals, written_plan
+from edgeflow.backends.wasm.plans import WasmPlan, free_plan, node_name, output_literals, written_plan
 from edgeflow.backends.webnn.emitter import TYPES, Emission, NnStepBuilder, repeat_call
 from edgeflow.backends.webnn.machine import NnMachine
 from edgeflow.backends.webnn.partition import Division, Partition, name_of

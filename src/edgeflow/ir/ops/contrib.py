@@ -66,6 +66,8 @@ def _embed_layer_norm(c: InferContext) -> list[Type]:
     _check_vector(c, 6, width)
     if c.has(1) and c.shape(1) != shape:
         raise c.fail(f'segment ids of shape {shape}', f'{c.shape(1)}')
+    if c.has(8) and c.shape(8) != shape and c.shape(8) != [1, shape[1]]:
+        raise c.fail(f'position ids of shape {shape} or [1, {shape[1]}]', f'{c.shape(8)}')
     full = Type(c.dtype(2), [shape[0], shape[1], width])
     return [full, Type('int32', [shape[0]]), full]
 

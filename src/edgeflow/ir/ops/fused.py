@@ -119,6 +119,14 @@ def _same(c: InferContext) -> list[Type]:
     return [c.type(0)]
 
 
+def _pool_tokens(c: InferContext) -> list[Type]:
+    c.check_rank(0, 3, 3)
+    shape = c.shape(0)
+    if c.shape(1) != shape[:2]:
+        raise c.fail(f'a mask of shape {shape[:2]}', f'{c.shape(1)}')
+    return [Type(c.check_dtype(0, ['float32']), [shape[0], shape[2]])]
+
+
 FUSED_OPS: dict[str, OpSpec] = {
     'edgeflow:MatMul': op(_matmul, 2, 4),
     'edgeflow:QMatMul': op(_qmatmul, 3, 9),
@@ -126,4 +134,5 @@ FUSED_OPS: dict[str, OpSpec] = {
     'edgeflow:SkipLayerNorm': op(_skip_layer_norm, 3, 5),
     'edgeflow:Gelu': op(_same),
     'edgeflow:BiasAct': op(_same, 2),
+    'edgeflow:PoolTokens': op(_pool_tokens, 2),
 }

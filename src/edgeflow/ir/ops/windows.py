@@ -36,6 +36,7 @@ def find_windows(c: InferContext, spatial: list[int], kernel: list[int]) -> Wind
     pads = attr_list(c, 'pads', 2 * count, 0)[:]
     auto = c.attr_str('auto_pad', 'NOTSET')
     ceil = c.attr_int('ceil_mode') == 1
+    held = kernel[:]
     output: list[int] = []
     for i in range(count):
         if strides[i] < 1 or dilations[i] < 1 or kernel[i] < 1 or pads[i] < 0 or pads[count + i] < 0:
@@ -53,10 +54,13 @@ def find_windows(c: InferContext, spatial: list[int], kernel: list[int]) -> Wind
         size = room // strides[i] + 1
         if ceil and room % strides[i] != 0 and (size * strides[i]) < spatial[i] + pads[i]:
             size = size + 1
-        if room < 0:
+        if size < 1:
             raise c.fail(f'a window no larger than the padded {spatial}', f'{kernel}, dilations {dilations}')
+        if room < 0:
+            # Rounding up leaves one window, of which no more than the padded input counts (EfficientNet's pooler is wider than any image).
+            held[i] = (room + extent - 1) // dilations[i] + 1
         output.append(size)
-    return Windows(kernel, strides, dilations, pads, output)
+    return Windows(held, strides, dilations, pads, output)
 
 
 def conv_windows(c: InferContext) -> Windows:

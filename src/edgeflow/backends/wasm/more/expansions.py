@@ -1,13 +1,17 @@
-"""Operators with graphs of their own as attributes that are replaced by other nodes before planning: ai.onnx.preview FlexAttention."""
+"""Operators that are replaced by nodes of ai.onnx before planning, so that passes and all devices know them: what onnxruntime's
+optimizer fused, com.microsoft's quantizers, and FlexAttention, which has graphs of its own as attributes."""
 
 from __future__ import annotations
 
 from edgeflow.host.platform import array_bytes, array_of
-from edgeflow.ir.attributes import int_of, number_of
+from edgeflow.ir.attributes import int_of, number_of, text_of
 from edgeflow.ir.graph import Attribute, Graph, Node, TensorData
 from edgeflow.ir.order import captured_names
 from edgeflow.ir.renaming import new_name, renamed
 from edgeflow.passes.rename import all_graphs
+
+
+LETTERS = ['alpha', 'beta']
 
 
 class _Expansion:
@@ -57,11 +61,37 @@ def expand(graph: Graph) -> None:
     for part in all_graphs(graph):
         nodes: list[Node] = []
         for node in part.nodes:
-            if node.key() == 'ai.onnx.preview:FlexAttention':
+            key = node.key()
+            if key == 'ai.onnx.preview:FlexAttention':
                 nodes.extend(_flex_attention(part, node))
+            elif key == 'com.microsoft:FusedConv' or key == 'com.microsoft:FusedGemm':
+                nodes.extend(_fused(part, node))
             else:
+                if key == 'com.microsoft:QuantizeLinear' or key == 'com.microsoft:DequantizeLinear':
+                    node.domain = ''
                 nodes.append(node)
         part.nodes = nodes
+
+
+def _fused(graph: Graph, node: Node) -> list[Node]:
+    """FusedConv, FusedGemm: Conv or Gemm, then what is added to a convolution, then an activation with up to two numbers."""
+    e = _Expansion(graph, node)
+    value = e.put(node.op[5:], node.inputs[:3], {name: of for name, of in node.attributes.items() if name[:10] != 'activation'})
+    if len(node.inputs) > 3 and node.inputs[3] != '':
+        value = e.put('Add', [value, node.inputs[3]])
+    numbers = node.attributes.get('activation_params', [node.attributes.get('activation_' + name) for name in LETTERS])
+    inputs = [value]
+    attributes: dict[str, Attribute] = {}
+    op = text_of(node, 'activation', 'Identity')
+    for i in range(2):
+        number = numbers[i] if isinstance(numbers, list) and i < len(numbers) else None
+        if isinstance(number, (int, float)):
+            if op == 'Clip':
+                inputs.append(e.real(number, value))
+            else:
+                attributes[LETTERS[i]] = number
+    e.nodes.append(Node(op, '', node.name, inputs, [node.outputs[0]], attributes))
+    return e.nodes
 
 
 def _flex_attention(graph: Graph, node: Node) -> list[Node]:

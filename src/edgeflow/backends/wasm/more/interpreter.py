@@ -20,6 +20,7 @@ from edgeflow.host.platform import array_copy, new_array, now, pause
 from edgeflow.ir.describe import describe
 from edgeflow.ir.graph import Attribute, Graph, Node, TensorData
 from edgeflow.ir.order import read_names
+from edgeflow.ir.pooled import add_pooled
 from edgeflow.plan.planner import initializer_key, memory_dtype, needed_nodes, scope_key
 from edgeflow.plan.values import Value
 
@@ -59,6 +60,8 @@ class Interpreter:
     async def run(self, feeds: dict[str, Feed], outputs: list[str], control: RunControl | None, living: Callable[[], WasmMachine]) -> dict[str, Feed]:
         """contract.Executable.run(). living: raises 'disposed' if the model was disposed during a pause."""
         self._slice = now()
+        if add_pooled(self._graph, outputs):
+            self._drops = {}
         frame = Frame(self._graph, '', None)
         self._frames = [frame]
         try:

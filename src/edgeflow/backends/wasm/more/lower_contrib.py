@@ -64,25 +64,13 @@ def _activated(c: Composer, node: Node, value: Value, output: Value) -> None:
         c.op(name, [value], attributes, output)
 
 
-def _conv(c: Composer, node: Node, parts: list[Value | None]) -> Value:
-    return c.op('Conv', parts, kept(node, CONV))
-
-
-def lower_fused_conv(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
-    c = Composer(b)
-    value = _conv(c, node, inputs[:3])
-    if at(inputs, 3) is not None:
-        value = c.op('Add', [value, at(inputs, 3)])
-    _activated(c, node, value, given(b, outputs))
-
-
 def lower_nhwc_conv(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     c = Composer(b)
     source = given(b, inputs)
     rank = len(source.shape)
     parts: list[Value | None] = [c.transposed(source, [0, rank - 1] + list(range(1, rank - 1)))]
     parts.extend(inputs[1:])
-    value = c.transposed(_conv(c, node, parts), [0] + list(range(2, rank)) + [1])
+    value = c.transposed(c.op('Conv', parts, kept(node, CONV)), [0] + list(range(2, rank)) + [1])
     _activated(c, node, value, given(b, outputs))
 
 
@@ -103,7 +91,6 @@ def lower_trilu(b: StepBuilder, node: Node, inputs: list[Value | None], outputs:
 MORE_CONTRIB_LOWERINGS: dict[str, Lowering] = {
     'com.microsoft:MoE': lower_moe,
     'com.microsoft:QMoE': lower_moe,
-    'com.microsoft:FusedConv': lower_fused_conv,
     'com.microsoft:NhwcConv': lower_nhwc_conv,
     'com.microsoft:NhwcFusedConv': lower_nhwc_conv,
     'com.microsoft:Range': lower_range,

@@ -11,13 +11,19 @@ from edgeflow.backends.wasm.strides import copy_steps, item_size, row_major
 from edgeflow.ir.attributes import int_of, number_of, text_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
-from edgeflow.ir.ops.more.numeric import center_axes, einsum_dims, einsum_labels
+from edgeflow.ir.ops.more.numeric import center_axes, einsum_dims, einsum_labels, nonzero_places
 from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.values import Value, at
 
 
 def lower_bit_cast(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
     b.alias(given(b, outputs), given(b, inputs))
+
+
+def lower_nonzero(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> None:
+    source = given(b, inputs)
+    places = nonzero_places(source.shape, b.floats(source))
+    copy_steps(b, 8, b.pointer(b.int64s(places)), b.pointer(given(b, outputs)), [len(places)], [1], [1])
 
 
 def det_lowering(inverse: int) -> Lowering:
@@ -310,6 +316,7 @@ MORE_NUMERIC_LOWERINGS: dict[str, Lowering] = {
     'Det': det_lowering(0),
     'com.microsoft:Inverse': det_lowering(1),
     'Einsum': lower_einsum,
+    'NonZero': lower_nonzero,
     'NegativeLogLikelihoodLoss': lower_nll_loss,
     'SoftmaxCrossEntropyLoss': lower_cross_entropy,
     'CenterCropPad': lower_center_crop_pad,

@@ -1,4 +1,4 @@
-"""Operators that choose elements by what they are: NonZero, Unique, NonMaxSuppression."""
+"""Operators that choose elements by what they are: Unique, NonMaxSuppression."""
 
 from __future__ import annotations
 
@@ -7,20 +7,6 @@ import math
 from edgeflow.backends.wasm.more.values import Call, Datum, Interpret
 from edgeflow.ir.attributes import int_of
 from edgeflow.plan.values import Value
-
-
-def _nonzero(c: Call) -> list[Datum | None]:
-    source = c.value(0)
-    numbers = c.t.numbers(source)
-    places = [i for i in range(len(numbers)) if numbers[i] != 0]
-    shape = source.shape if len(source.shape) > 0 else [1]
-    rows: list[int] = []
-    stride = len(numbers)
-    for dim in shape:
-        stride = stride // max(dim, 1)
-        for place in places:
-            rows.append(place // stride % dim)
-    return [c.t.make('int64', [len(shape), len(places)], rows)]
 
 
 def _unique(c: Call) -> list[Datum | None]:
@@ -136,4 +122,4 @@ def _overlap(boxes: list[float], i: int, k: int) -> float:
     return height * width / (area - height * width)
 
 
-SELECTION_RULES: dict[str, Interpret] = {'NonZero': _nonzero, 'Unique': _unique, 'NonMaxSuppression': _suppress}
+SELECTION_RULES: dict[str, Interpret] = {'Unique': _unique, 'NonMaxSuppression': _suppress}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgeflow.backends.contract import KernelTime
-from edgeflow.backends.wasm.executable import step_name
+from edgeflow.backends.wasm.plans import step_name
 from edgeflow.backends.webgpu.executable import GpuExecutable
 from edgeflow.backends.webgpu.machine import GpuMachine
 from edgeflow.backends.webgpu.plan import GPU, UP, WASM, Action, GpuPlan

@@ -52,8 +52,8 @@ def _moe(c: InferContext) -> list[Type]:
     return [Type(c.check_dtype(0, FLOATS), c.shape(0))]
 
 
-def _fused_conv(c: InferContext) -> list[Type]:
-    return [Type(c.check_dtype(0, FLOATS), [c.shape(0)[0], c.shape(1)[0]] + conv_windows(c).output)]
+def _replaced(c: InferContext) -> list[Type]:
+    raise c.unsupported('other nodes stand in its place (backends/wasm/more/expansions.py)')
 
 
 def _nhwc_conv(c: InferContext) -> list[Type]:
@@ -74,7 +74,10 @@ def _range(c: InferContext) -> list[Type]:
 MORE_CONTRIB_OPS: dict[str, OpSpec] = {
     'com.microsoft:MoE': op(_moe, 5, 8),
     'com.microsoft:QMoE': op(_moe, 7, 14),
-    'com.microsoft:FusedConv': op(_fused_conv, 2, 4),
+    'com.microsoft:FusedConv': op(_replaced, 2, 4),
+    'com.microsoft:FusedGemm': op(_replaced, 2, 3),
+    'com.microsoft:QuantizeLinear': op(_replaced, 2, 3),
+    'com.microsoft:DequantizeLinear': op(_replaced, 2, 3),
     'com.microsoft:NhwcConv': op(_nhwc_conv, 2, 3),
     'com.microsoft:NhwcFusedConv': op(_nhwc_conv, 2, 3),
     'com.microsoft:Range': op(_range, 2, 3),

@@ -30,7 +30,6 @@ FLOW_OPS: dict[str, OpSpec] = {
     'Optional': host(0, 1, 15),
     'OptionalGetElement': host(1, 1, 15),
     'OptionalHasElement': host(0, 1, 15),
-    'NonZero': host(1, 1, 9),
     'Unique': host(1, 1, 11),
     'NonMaxSuppression': host(2, 5, 10),
     'StringConcat': host(2, 2, 20),

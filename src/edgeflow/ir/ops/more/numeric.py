@@ -176,11 +176,29 @@ def _recurrent(c: InferContext) -> list[Type]:
     return [Type(dtype, rows), Type(dtype, state), Type(dtype, state)][:3 if gates == 4 else 2]
 
 
+def nonzero_places(shape: list[int], numbers: list[float]) -> list[int]:
+    """The indices of elements that are not 0, for each axis in turn; a scalar counts as one row."""
+    places = [i for i in range(len(numbers)) if numbers[i] != 0]
+    rows: list[int] = []
+    stride = len(numbers)
+    for dim in shape if len(shape) > 0 else [1]:
+        stride = stride // max(dim, 1)
+        rows.extend([place // stride % dim for place in places])
+    return rows
+
+
+def _nonzero(c: InferContext) -> list[Type]:
+    shape = c.shape(0)
+    rank = max(len(shape), 1)
+    return [Type('int64', [rank, len(nonzero_places(shape, c.floats(0))) // rank])]
+
+
 MORE_NUMERIC_OPS: dict[str, OpSpec] = {
     'BitCast': op(_bit_cast),
     'Det': op(_det),
     'com.microsoft:Inverse': op(_inverse),
     'Einsum': op(_einsum, 1, -1, 12),
+    'NonZero': op(_nonzero, 1, 1, 9),
     'NegativeLogLikelihoodLoss': op(_nll_loss, 2, 3, 12),
     'SoftmaxCrossEntropyLoss': op(_nll_loss, 2, 3, 12),
     'CenterCropPad': op(_center_crop_pad, 2, 2, 18),

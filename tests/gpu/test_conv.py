@@ -115,10 +115,10 @@ def test_divisions_of_convolutions() -> None:
     """What was measured as the best for layers of ResNet-18: k shared where there are few places, slices where there are enough workgroups."""
     b = GpuBuilder(None, GpuFeatures(storage=32768))
     chosen = {name: choose_tiles(b, *shape) for name, shape in {
-        'first': (64, 12544, 147, 1), 'second': (64, 3136, 576, 1), 'last': (512, 49, 4608, 1), 'eight': (64, 3136, 576, 8), 'narrow': (24, 3136, 576, 8)}.items()}
+        'first': (64, 12544, 147, 1), 'second': (64, 3136, 576, 1), 'last': (512, 49, 4608, 1), 'eight': (64, 3136, 576, 8), 'narrow': (24, 3136, 576, 8), 'short': (128, 784, 64, 1)}.items()}
     assert chosen == {
         'first': (Division(8, 1, 16, 8, 32, 2), 1), 'second': (Division(8, 1, 16, 8, 16), 8), 'last': (Division(8, 1, 16, 8, 32, 2), 16),
-        'eight': (Division(8, 1, 16, 8, 16), 1), 'narrow': (Division(4, 1, 16, 8, 32), 1)}
+        'eight': (Division(8, 1, 16, 8, 16), 1), 'narrow': (Division(4, 1, 16, 8, 32), 1), 'short': (Division(4, 1, 8, 8, 32, 4), 1)}
     # Adapters with the least memory that there may be.
     assert choose_tiles(GpuBuilder(None, GpuFeatures()), 64, 12544, 147, 1) == (Division(8, 1, 16, 8, 16), 1)
 

@@ -38,6 +38,8 @@ MANY = 400
 ENOUGH = 150
 SHARE = 64
 MOST_SHARES = 16
+# With fewer even so, tiles are small.
+FEW = 100
 
 
 def tile_fours(division: Division) -> int:
@@ -56,6 +58,9 @@ def choose_tiles(b: GpuBuilder, filters: int, places: int, k: int, batch: int) -
     groups = one.groups(filters, places, batch)
     count = groups[0] * groups[1] * batch
     parts = 1 if count >= ENOUGH else max(1, min(MANY // max(1, count), k // SHARE, MOST_SHARES))
+    small = Division(4, 1, 8, 8, 32, 4)
+    if count * parts < FEW and tile_fours(small) * 16 <= b.features.storage:
+        return small, 1
     fits = tile_fours(sliced) * 16 <= b.features.storage
     chosen = sliced if fits and count * parts < (MANY * 3 // 4 if parts == 1 else MANY // 2) else one
     return (chosen, parts) if tile_fours(chosen) * 16 <= b.features.storage else None

@@ -13,12 +13,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from bench.decoder import TARGET, write_models
+from bench.onnx_write import resnet18
 from bench.table import timed_row, write_results
 from toolchain.browser import open_browser
 from toolchain.serve import Server
@@ -74,41 +72,6 @@ OPEN = """async ([url, kind, device]) => {
 }"""
 
 
-def write_resnet() -> Path:
-    """ResNet-18 (He et al. 2015) for one image, its batch norms folded, with random weights."""
-    random = np.random.default_rng(0)
-    nodes, tensors = [], []
-
-    def conv(x: str, inner: int, outer: int, size: int, stride: int, relu: bool) -> str:
-        name = f'conv{len(tensors)}'
-        weights = random.standard_normal((outer, inner, size, size)) * np.sqrt(2 / (inner * size * size))
-        tensors.append(numpy_helper.from_array(weights.astype(np.float32), name + '.w'))
-        nodes.append(helper.make_node('Conv', [x, name + '.w'], [name], strides=[stride] * 2, pads=[size // 2] * 4, kernel_shape=[size] * 2))
-        if relu:
-            nodes.append(helper.make_node('Relu', [name], [name + '.relu']))
-        return name + '.relu' if relu else name
-
-    x = conv('image', 3, 64, 7, 2, True)
-    nodes.append(helper.make_node('MaxPool', [x], ['pooled'], kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4))
-    x, inner = 'pooled', 64
-    for outer in (64, 128, 256, 512):
-        for block in range(2):
-            stride = 2 if outer > 64 and block == 0 else 1
-            y = conv(conv(x, inner, outer, 3, stride, True), outer, outer, 3, 1, False)
-            skip = x if stride == 1 else conv(x, inner, outer, 1, stride, False)
-            nodes += [helper.make_node('Add', [y, skip], [y + '.sum']), helper.make_node('Relu', [y + '.sum'], [y + '.out'])]
-            x, inner = y + '.out', outer
-    tensors.append(numpy_helper.from_array((random.standard_normal((512, 1000)) / 30).astype(np.float32), 'head'))
-    nodes += [helper.make_node('GlobalAveragePool', [x], ['mean']), helper.make_node('Flatten', ['mean'], ['flat']),
-              helper.make_node('Gemm', ['flat', 'head'], ['logits'])]
-    graph = helper.make_graph(
-        nodes, 'resnet18', [helper.make_tensor_value_info('image', TensorProto.FLOAT, ['batch', 3, 'height', 'width'])],
-        [helper.make_tensor_value_info('logits', TensorProto.FLOAT, ['batch', 1000])], tensors)
-    RESNET.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8), RESNET)
-    return RESNET
-
-
 def measure(browser: Browser, base: str, name: str, path: str, kind: str, rounds: int) -> list[dict]:
     """The rows of one model."""
     visitors: dict[str, BrowserContext] = {}
@@ -141,7 +104,8 @@ def main() -> int:
     parser.add_argument('--rounds', type=int, default=10, help='turns a page takes')
     parser.add_argument('--only', default='', help='the models whose name contains this; writes no results')
     options = parser.parse_args()
-    write_resnet()
+    RESNET.parent.mkdir(parents=True, exist_ok=True)
+    RESNET.write_bytes(resnet18())
     write_models()
     models = (
         ('all-MiniLM-L6-v2, 32 tokens', '/models/minilm/onnx/model.onnx', 'tokens'), ("ResNet-18's shape", '/made/resnet18.onnx', 'image'),

@@ -1,5 +1,5 @@
 // Measures models on a GPU in Node with Dawn (npm `webgpu`, the WebGPU of Chrome), beside onnxruntime-web's WebGPU in the same run:
-//   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [minilm] [four] [bert128] [bert512] [decode] [drawn] [pages] [matrices]
+//   python -m bench.gpu_models FOLDER && node bench/gpu_bench.mjs FOLDER [--out FILE] [--without-peer] [minilm] [four] [bert128] [bert512] [resnet] [resnet8] [decode] [drawn] [pages] [matrices]
 // First each model of ours alone; then the two sides take turns of several runs each, since a single run would be measured in what the other side's
 // left behind: garbage, and a GPU at another clock. Figures, medians of all such runs, go to bench/gpu-node.json with the device's name.
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -12,6 +12,8 @@ const SHAPES = {
   four: { name: 'four of them at once', file: 'minilm.onnx', batch: 1, length: 32, models: 4, turns: 4, runs: 20 },
   bert128: { name: 'BERT-base shape, batch 32 x 128', file: 'bert.onnx', batch: 32, length: 128, models: 1, turns: 3, runs: 10 },
   bert512: { name: 'BERT-base shape, batch 32 x 512', file: 'bert.onnx', batch: 32, length: 512, models: 1, turns: 2, runs: 4 },
+  resnet: { name: 'ResNet-18 shape, an image of 224 x 224', file: 'resnet18.onnx', batch: 1, size: 224, models: 1, turns: 4, runs: 60 },
+  resnet8: { name: 'ResNet-18 shape, 8 images', file: 'resnet18.onnx', batch: 8, size: 224, models: 1, turns: 4, runs: 20 },
 };
 
 const words = process.argv.slice(2);
@@ -54,22 +56,30 @@ function median(values) {
   return sorted[sorted.length >> 1];
 }
 
+// What a model is given, by name: numbers, dims, type; and the name of what it gives.
+function given({ batch, length, size }) {
+  if (size) return [{ image: [Float32Array.from(numbers(batch * 3 * size * size, 2001), number => number / 1000 - 1), [batch, 3, size, size], 'float32'] }, 'logits'];
+  const dims = [batch, length], count = batch * length;
+  return [{ input_ids: [numbers(count, 30000), dims, 'int64'], attention_mask: [Array(count).fill(1), dims, 'int64'] }, 'last_hidden_state'];
+}
+
+const mapped = (inputs, make) => Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, make(...input)]));
+
 async function ours(shape, bytes) {
   const models = [];
   for (let i = 0; i < shape.models; i++) models.push(await loadModel(bytes.slice(), { device: 'webgpu' }));
-  const dims = [shape.batch, shape.length], count = shape.batch * shape.length;
-  const feeds = { input_ids: tensor(numbers(count, 30000), dims, 'int64'), attention_mask: tensor(Array(count).fill(1), dims, 'int64') };
+  const [inputs, output] = given(shape), feeds = mapped(inputs, tensor);
   return {
     once: async () => {
       const results = await Promise.all(models.map(model => model.run(feeds)));
-      const first = results.map(result => result.last_hidden_state.data[0]);
-      results.forEach(result => result.last_hidden_state.dispose());
+      const first = results.map(result => result[output].data[0]);
+      results.forEach(result => result[output].dispose());
       return first;
     },
     // Several runs of one model asked for at once: the next ones begin while the results of others are read back.
     several: async count => {
       const results = await Promise.all(Array.from({ length: count }, () => models[0].run(feeds)));
-      results.forEach(result => result.last_hidden_state.dispose());
+      results.forEach(result => result[output].dispose());
     },
     placement: () => models[0].placement(),
     end: () => models.forEach(model => model.dispose()),
@@ -93,16 +103,13 @@ async function peers(shape, bytes) {
   bridged = true;
   const sessions = [];
   for (let i = 0; i < shape.models; i++) sessions.push(await ort.InferenceSession.create(bytes, { executionProviders: ['webgpu'] }));
-  const dims = [shape.batch, shape.length], count = shape.batch * shape.length;
-  const feeds = {
-    input_ids: new ort.Tensor('int64', BigInt64Array.from(numbers(count, 30000), BigInt), dims),
-    attention_mask: new ort.Tensor('int64', new BigInt64Array(count).fill(1n), dims),
-  };
+  const [inputs, output] = given(shape);
+  const feeds = mapped(inputs, (values, dims, type) => new ort.Tensor(type, type === 'int64' ? BigInt64Array.from(values, BigInt) : values, dims));
   return {
     // At once it aborts, so one after the other.
     once: async () => {
       const first = [];
-      for (const session of sessions) first.push((await session.run(feeds)).last_hidden_state.data[0]);
+      for (const session of sessions) first.push((await session.run(feeds))[output].data[0]);
       return first;
     },
     end: () => Promise.all(sessions.map(session => session.release())),

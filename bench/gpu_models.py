@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.onnx_write import Writer, bert, decoder
+from bench.onnx_write import Writer, bert, decoder, resnet18
 
 
 def half_product(weights: np.ndarray) -> bytes:
@@ -42,6 +42,7 @@ def main() -> None:
     (folder / 'half.bin').write_bytes(weights.astype(np.float32).tobytes())
     # The shape of SmolLM2-135M.
     write_decoder(folder / 'decoder', 49152)
+    (folder / 'resnet18.onnx').write_bytes(resnet18())
     (folder / 'bert.onnx').write_bytes(bert(12, 768, 12, 3072))
 
 

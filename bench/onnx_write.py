@@ -151,3 +151,27 @@ def decoder(layers: int, hidden: int, heads: int, groups: int, wide: int, vocabu
     linear(normed, hidden, vocabulary, ['logits'])
     w.info('logits', 'float16', ['batch', 'sequence', vocabulary], output=True)
     return w.model()
+
+
+def resnet18() -> bytes:
+    """ResNet-18 (He et al. 2015), its batch norms folded: image [batch, 3, height, width] -> logits [batch, 1000]."""
+    w = Writer()
+    w.info('image', 'float32', ['batch', 3, 'height', 'width'])
+    w.info('logits', 'float32', ['batch', 1000], output=True)
+
+    def conv(x: str, inner: int, outer: int, size: int, stride: int, relu: bool) -> str:
+        weights = w.weight(outer, inner, size, size, scale=(2 / (inner * size * size)) ** 0.5)
+        y = w.node('Conv', [x, weights, w.weight(outer)], strides=[stride] * 2, pads=[size // 2] * 4, kernel_shape=[size] * 2)
+        return w.node('Relu', [y]) if relu else y
+
+    x = w.node('MaxPool', [conv('image', 3, 64, 7, 2, True)], kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
+    inner = 64
+    for outer in (64, 128, 256, 512):
+        for block in range(2):
+            stride = 2 if outer > 64 and block == 0 else 1
+            y = conv(conv(x, inner, outer, 3, stride, True), outer, outer, 3, 1, False)
+            skip = x if stride == 1 else conv(x, inner, outer, 1, stride, False)
+            x = w.node('Relu', [w.node('Add', [y, skip])])
+            inner = outer
+    w.node('Gemm', [w.node('Flatten', [w.node('GlobalAveragePool', [x])]), w.weight(512, 1000), w.weight(1000)], ['logits'])
+    return w.model(17)

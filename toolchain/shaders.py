@@ -29,7 +29,7 @@ SOURCES = ROOT / 'wgsl'
 PARTS = {
     'gpusessions': ['cached_append', 'cached_attend', 'cached_query', 'cached_step', 'draw', 'penalize', 'step_product'],
     'gpusequences': ['arg', 'scan', 'topk'],
-    'gpuvision': ['conv_direct'],
+    'gpuvision': ['conv_direct', 'conv_rows', 'conv_tiles'],
     'gpuquantized': ['matmul_blocks', 'matvec_blocks', 'matvec_words', 'pack_blocks', 'pack_bytes'],
 }
 INCLUDE = re.compile(r'^[ \t]*//[ \t]*include[ \t]+(\S+)[ \t]*$', re.MULTILINE)

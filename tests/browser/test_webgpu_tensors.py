@@ -181,3 +181,24 @@ def test_steps_of_sessions_are_timed_and_forgotten(page: Page, server: Server, w
     seen = page.evaluate(STEPS, [server.url('/models/gpt2-mini/onnx/decoder_model_merged.onnx'), [], ROWS, workers])
     assert all(count > 10 and on_gpu and length == 4 + i for i, (count, on_gpu, length) in enumerate(seen['seen']))
     assert all(token == next for token, next in seen['plain'])
+
+
+LARGE = """async ([bytes, count]) => {
+  const { env, loadModel, tensor } = await import('/dist/edgeflow.js');
+  env.workers = 0;
+  const model = await loadModel(Uint8Array.from(bytes), { device: 'webgpu' }), wrong = [];
+  const once = async (first, count) => {
+    const x = Float32Array.from({ length: count }, (_, i) => first + i), { y } = await model.run({ x: tensor(x, [1, 1, count]) });
+    if (y.data.length !== count || y.data.some((value, i) => value !== 2 * x[i])) wrong.push([first, count]);
+    y.dispose();
+  };
+  // One after the other, then several under way, in buffers that are mapped again or are not yet; another size between.
+  for (let i = 0; i < 3; i++) await once(i, count);
+  await Promise.all([10, 20, 30, 40, 50, 60, 70].map((first, i) => once(first, i === 3 ? count + 5 : count)));
+  model.dispose();
+  return wrong;
+}"""
+
+
+def test_inputs_of_more_than_a_megabyte(page: Page) -> None:
+    assert page.evaluate(LARGE, [doubling(), 300_001]) == []

@@ -6,8 +6,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from edgeflow.backends.wasm.lower_spatial import install_spatial
+from edgeflow.backends.webgpu import lower_conv
+from edgeflow.backends.webgpu.builder import GpuBuilder, GpuFeatures
+from edgeflow.backends.webgpu.conv_tiles import choose_tiles
+from edgeflow.backends.webgpu.products import Division
 from tests.gpu.driver import NotTaken, run_node
 from tests.gpu.test_dense import filled, hardware
 
@@ -63,6 +69,58 @@ def test_convolutions(shape: list[int], weight: list[int], attributes: dict[str,
 @pytest.mark.usefixtures('hardware')
 def test_convolutions_as_on_a_real_gpu(shape: list[int], weight: list[int], attributes: dict[str, object]) -> None:
     check('Conv', shape, weight, attributes, True)
+
+
+@pytest.mark.parametrize('division', [Division(8, 1, 16, 8, 16), Division(4, 1, 16, 8, 32, 2), Division(4, 1, 8, 8, 32, 4)], ids=['alone', 'slices', 'four'])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+@pytest.mark.usefixtures('hardware')
+def test_convolutions_in_tiles(monkeypatch: pytest.MonkeyPatch, division: Division, data: st.DataObject) -> None:
+    """Each division, alone and with k shared by workgroups; one image is of NaN, of which nothing must come into others."""
+    parts = data.draw(st.sampled_from([1, 2, 3]))
+    monkeypatch.setattr(lower_conv, 'choose_tiles', lambda *given: (division, parts))
+    axes = data.draw(st.sampled_from([1, 2, 2, 2]))
+    draw = lambda low, high: [data.draw(st.integers(low, high)) for _ in range(axes)]  # noqa: E731
+    kernel, strides, dilations = draw(1, 4), draw(1, 3), draw(1, 2)
+    pads = draw(0, 3) + draw(0, 3)
+    size = [(kernel[i] - 1) * dilations[i] + 1 + data.draw(st.integers(0, 12)) for i in range(axes)]
+    group = data.draw(st.sampled_from([1, 1, 2, 3]))
+    channels, filters = data.draw(st.sampled_from([1, 3, 4, 17])), data.draw(st.sampled_from([4, 5, 33]))
+    batch = data.draw(st.integers(1, 2))
+    attributes = {'kernel_shape': kernel, 'strides': strides, 'dilations': dilations, 'pads': pads, 'group': group}
+    rng = np.random.default_rng(channels)
+    x, w, bias = filled(rng, [batch, channels * group, *size]), filled(rng, [filters * group, channels, *kernel]), filled(rng, [filters * group])
+    if batch == 2:
+        x[0] = np.nan
+    [y] = run_node('Conv', [x, w, bias], {**attributes, 'activation': 'relu'}, opset=20)
+    expected = np.maximum(reference('Conv', [x, w, bias], attributes), 0)
+    assert y is not None
+    np.testing.assert_allclose(y, expected, rtol=1e-3, atol=1e-3)
+
+
+@settings(max_examples=15)
+@given(kernel=st.tuples(st.integers(1, 5), st.integers(1, 10)), strides=st.tuples(st.integers(1, 3), st.integers(1, 3)), dilation=st.integers(1, 2),
+       pads=st.lists(st.integers(0, 3), min_size=4, max_size=4), more=st.tuples(st.integers(0, 9), st.integers(0, 9)), group=st.integers(1, 5),
+       filters=st.integers(1, 3), channels=st.integers(1, 2), batch=st.integers(1, 2), bias=st.booleans())
+def test_convolutions_of_few_filters(
+    kernel: tuple[int, int], strides: tuple[int, int], dilation: int, pads: list[int], more: tuple[int, int], group: int, filters: int, channels: int,
+    batch: int, bias: bool,
+) -> None:
+    size = [(kernel[i] - 1) * dilation + 1 + more[i] for i in range(2)]
+    attributes = {'kernel_shape': list(kernel), 'strides': list(strides), 'dilations': [dilation] * 2, 'pads': pads, 'group': group}
+    check('Conv', [batch, channels * group, *size], [filters * group, channels, *kernel], attributes, bias)
+
+
+def test_divisions_of_convolutions() -> None:
+    """What was measured as the best for layers of ResNet-18: k shared where there are few places, slices where there are enough workgroups."""
+    b = GpuBuilder(None, GpuFeatures(storage=32768))
+    chosen = {name: choose_tiles(b, *shape) for name, shape in {
+        'first': (64, 12544, 147, 1), 'second': (64, 3136, 576, 1), 'last': (512, 49, 4608, 1), 'eight': (64, 3136, 576, 8), 'narrow': (24, 3136, 576, 8), 'short': (128, 784, 64, 1)}.items()}
+    assert chosen == {
+        'first': (Division(8, 1, 16, 8, 32, 2), 1), 'second': (Division(8, 1, 16, 8, 16), 8), 'last': (Division(8, 1, 16, 8, 32, 2), 16),
+        'eight': (Division(8, 1, 16, 8, 16), 1), 'narrow': (Division(4, 1, 16, 8, 32), 1), 'short': (Division(4, 1, 8, 8, 32, 4), 1)}
+    # Adapters with the least memory that there may be.
+    assert choose_tiles(GpuBuilder(None, GpuFeatures()), 64, 12544, 147, 1) == (Division(8, 1, 16, 8, 16), 1)
 
 
 @pytest.mark.parametrize(('shape', 'weight', 'attributes'), [

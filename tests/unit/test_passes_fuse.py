@@ -324,3 +324,18 @@ def test_the_way_torch_writes_a_transpose() -> None:
     run_passes(graph, lambda name: verify(graph))
     assert keys(graph) == ['Reshape', 'Transpose']
     assert graph.nodes[1].attributes['perm'] == [0, 1, 3, 2]
+
+
+def test_activation_of_a_convolution() -> None:
+    conv = Node('Conv', '', 'conv', ['x', 'w'], ['a'], {'group': 1})
+    graph = fused([conv, node('Relu', ['a'], 'y')], {'w': filled([8, 4, 1])}, ['y'])
+    assert keys(graph) == ['Conv']
+    assert graph.nodes[0].attributes == {'group': 1, 'activation': 'relu'} and graph.nodes[0].outputs == ['y']
+    swish = [conv_of('x', 'a'), node('Sigmoid', ['a'], 's'), node('Mul', ['a', 's'], 'y')]
+    assert [made.attributes for made in fused(swish, {'w': filled([8, 4, 1])}, ['y']).nodes] == [{'activation': 'silu'}]
+    # What others read too stays.
+    assert keys(fused([conv_of('x', 'a'), node('Relu', ['a'], 'y')], {'w': filled([8, 4, 1])}, ['y', 'a'])) == ['Conv', 'Relu']
+
+
+def conv_of(x: str, y: str) -> Node:
+    return Node('Conv', '', 'conv', [x, 'w'], [y])

@@ -99,7 +99,7 @@ class Device:
     def free(self, buffer: Any) -> None:
         buffer.destroy()
 
-    def write(self, buffer: Any, offset: int, data: memoryview) -> None:
+    def write(self, buffer: Any, offset: int, data: memoryview, again: bool = False) -> None:
         if len(data) % 4 != 0:
             data = memoryview(bytes(data) + bytes(-len(data) % 4))
         if len(data) > 0:

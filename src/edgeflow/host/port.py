@@ -515,8 +515,8 @@ class GpuDevice(Protocol):
 
     def free(self, buffer: GpuBuffer) -> None: ...
 
-    def write(self, buffer: GpuBuffer, offset: int, data: Bytes) -> None:
-        """Copy bytes into a buffer before what is submitted next; their number is rounded up to a multiple of 4."""
+    def write(self, buffer: GpuBuffer, offset: int, data: Bytes, again: bool = False) -> None:
+        """Copy bytes into a buffer before what is submitted next; their number is rounded up to a multiple of 4. again: as many will be written again."""
 
     async def pipeline(self, label: str, code: str, constants: dict[str, int], forms: str) -> object:
         """Compile a kernel with entry `main`. forms: one letter a binding: u uniform, r storage that is read, w storage that is written."""

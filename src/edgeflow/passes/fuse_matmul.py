@@ -1,4 +1,4 @@
-"""edgeflow:MatMul from MatMul or Gemm with constant weights and what follows: bias, activation, residual.
+"""edgeflow:MatMul from MatMul or Gemm with constant weights and what follows: bias, activation, residual; a Conv with its activation.
 
     act(alpha * A @ B + bias) + residual
 """
@@ -14,7 +14,7 @@ from edgeflow.passes.shapes import ShapeTable
 
 def run(graph: Graph, table: ShapeTable) -> bool:
     """Fuse what follows each matrix product; a MatMul that nothing follows stays as it is."""
-    return fuse_each(graph, table, {'MatMul': _fuse, 'Gemm': _fuse, 'com.microsoft:MatMulNBits': _fuse_nbits})
+    return fuse_each(graph, table, {'MatMul': _fuse, 'Gemm': _fuse, 'com.microsoft:MatMulNBits': _fuse_nbits, 'Conv': _fuse_conv})
 
 
 def _fuse(index: GraphIndex, table: ShapeTable, node: Node) -> None:
@@ -57,3 +57,13 @@ def _fuse_nbits(index: GraphIndex, table: ShapeTable, node: Node) -> None:
         return
     inputs: list[str] = [input_at(node, i) for i in range(5)] + [found.bias]
     index.replace(found.parts, Node(node.op, node.domain, node.name, inputs, [found.output], node.attributes))
+
+
+def _fuse_conv(index: GraphIndex, table: ShapeTable, node: Node) -> None:
+    """The activation of a convolution."""
+    found = Epilogue(node)
+    take_activation(index, found)
+    if found.activation != '':
+        fused = Node('Conv', '', node_name(found.parts), node.inputs, [found.output], node.attributes)
+        fused.attributes['activation'] = found.activation
+        index.replace(found.parts, fused)

@@ -73,6 +73,8 @@ class StepBuilder:
         # Of this node, what end_part() has ended.
         self.parts: list[NodeSteps] = []
         self.scratches: list[Value] = []
+        # What other nodes may read beside the outputs, and how many of the steps make it: they stay if only it is needed.
+        self.halfway: list[tuple[Value, int]] = []
         self.reuses: list[tuple[Value, Value]] = []
 
     def new_value(self, name: str, dtype: str, shape: list[int]) -> Value:
@@ -87,6 +89,7 @@ class StepBuilder:
         self.steps = []
         self.parts = []
         self.scratches = []
+        self.halfway = []
 
     def end_part(self, made: Value) -> None:
         """The steps so far give `made`, and are kept or dropped by themselves."""

@@ -243,8 +243,12 @@ class _Planner:
         for value in outputs:
             if value is not None and value not in apart:
                 written.append(value)
-        if len(self.b.steps) > 0:
-            self.groups.append(NodeSteps(node, written, self.b.steps))
+        done = 0
+        for value, count in self.b.halfway:
+            self.groups.append(NodeSteps(node, [value], self.b.steps[done:count]))
+            done = count
+        if len(self.b.steps) > done:
+            self.groups.append(NodeSteps(node, written, self.b.steps[done:]))
 
     def _if(self, scope: Scope, node: Node, inputs: list[Value | None]) -> None:
         condition = inputs[0]

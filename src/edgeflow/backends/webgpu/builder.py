@@ -147,6 +147,8 @@ class GpuBuilder(StepBuilder):
         # The norms of one row that made values, by their number; and products that can be written again with an addition behind.
         self.norms: dict[int, Norm] = {}
         self.endings: dict[int, Callable[[Value, Value], bool]] = {}
+        # What writes a kernel again that made a value, by its number, with a chain over the value as its end; False: it cannot.
+        self.takers: dict[int, Callable[[Chain, Value], bool]] = {}
         # The layer norms of few rows, by the number of the result.
         self.layer_norms: dict[int, Norm] = {}
         # What was turned, and how, by the number of the result; and the masks that a dispatch before has looked through.

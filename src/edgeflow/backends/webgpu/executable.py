@@ -241,7 +241,7 @@ class GpuExecutable:
             raise EdgeflowError('run-failed', f"'{far.name}' holds an int64 beyond the 32 bits that integers have on the GPU", {'name': far.name, 'bits': 32})
         if len(words) > 0:
             piece = piece_of(machine, plan, far)
-            machine.gpu.device.write(piece.buffer, piece.offset, words)
+            machine.gpu.device.write(piece.buffer, piece.offset, words, True)
 
     def _near_bytes(self, machine: GpuMachine, plan: GpuPlan, value: Value) -> Bytes:
         return machine.wasm.engine.view(plan.wasm.address(value), value.size)

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from edgeflow.backends.wasm.rules import context_of
 from edgeflow.backends.webgpu.builder import GpuBuilder, GpuLowering
+from edgeflow.backends.webgpu.chain_ends import end_lines, end_product, may_end
 from edgeflow.backends.webgpu.chain_text import dispatch_chain
 from edgeflow.backends.webgpu.chains import Chain
+from edgeflow.backends.webgpu.conv_tiles import WINDOW_FIELDS, both, choose_tiles, dispatch_shared, plane, tile_codes, window_words
 from edgeflow.backends.webgpu.lower_elementwise import ACTIVATIONS
-from edgeflow.backends.webgpu.products import FLOATS, Codes, Product, declare, dispatch_product
+from edgeflow.backends.webgpu.products import FLOATS, Codes, Product, declare, dispatch_product, four
 from edgeflow.ir.attributes import int_of, text_of
 from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Node
 from edgeflow.ir.ops.windows import Windows, conv_windows, transposed_windows
 from edgeflow.plan.values import Value, at
 
+# With more taps in a row, a thread of a convolution with few filters makes one place.
+MOST_TAPS = 9
 # With fewer filters a group than this, a thread makes one element.
 FEW_FILTERS = 4
 # Whole numbers up to here are exact in float32.
 WHOLE = 1 << 24
-
-
-def plane(dims: list[int]) -> list[int]:
-    """One or two spatial dims as two."""
-    return [1] + dims if len(dims) == 1 else dims
-
-
-def both(windows: Windows, numbers: list[int], alone: int) -> list[int]:
-    """What windows have for two axes; of one axis, `alone` for the other."""
-    return [alone, numbers[0]] if len(windows.kernel) == 1 else numbers[:2]
 
 
 def lower_conv(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
@@ -40,23 +36,28 @@ def lower_conv(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: l
     group = int_of(node, 'group', 1)
     filters = w.shape[0] // group
     if filters < FEW_FILTERS:
-        return direct(b, node, inputs, y, windows, w.shape[1], filters, group)
-    channels = w.shape[1]
-    k = channels * element_count(windows.kernel)
+        return direct(b, node, inputs, y, windows, w.shape[1], filters)
+    k = w.shape[1] * element_count(windows.kernel)
     places = element_count(windows.output)
     product = Product(w, x, y, filters, places, k, k, 1, places, 1, [1, group], [x.shape[0], group])
     product.row_bias = at(inputs, 2)
     product.groups = group
     product.activation = text_of(node, 'activation', '')
     plain = element_count(windows.kernel) == 1 and max(windows.strides) == 1 and max(windows.pads) == 0
-    if not plain:
-        product.codes = image_codes(windows, x.shape, channels, group)
+    found = None if plain or b.features.software else choose_tiles(b, filters, places, k, x.shape[0] * group)
+    if found is not None and found[1] > 1:
+        return dispatch_shared(b, product, windows, found[0], found[1])
+    if found is not None:
+        product.codes = tile_codes(product, windows, found[0], 1)
+    elif not plain:
+        product.codes = image_codes(windows, x.shape, group)
+    if not b.features.software:
+        b.takers[y.number] = lambda chain, output: end_product(b, product, chain, output)
     return dispatch_product(b, product)
 
 
-def image_codes(windows: Windows, shape: list[int], channels: int, group: int) -> Codes:
+def image_codes(windows: Windows, shape: list[int], group: int) -> Codes:
     """B of a convolution: row k is a tap of a channel, column n a place of the output."""
-    height, width = plane(shape[2:])
     rows, columns = both(windows, windows.kernel, 1)
     # No && here: SwiftShader compiles many of them for minutes.
     functions = '''fn pixel(c: u32, tap: vec2i, n: u32) -> f32 {
@@ -68,34 +69,101 @@ def image_codes(windows: Windows, shape: list[int], channels: int, group: int) -
     load = f'''let c = batch * p.channels + k / {rows * columns}u;
   let tap = vec2i(vec2u(k % {columns}u, k / {columns}u % {rows}u) * vec2u(p.dilation_x, p.dilation_y)) - vec2i(i32(p.pad_x), i32(p.pad_y));
   return vec4f(pixel(c, tap, at), pixel(c, tap, at + 1u), pixel(c, tap, at + 2u), pixel(c, tap, at + 3u));'''
-    words = [width, height, channels, windows.output[len(windows.output) - 1]]
-    words = words + both(windows, windows.strides, 1) + both(windows, windows.dilations, 1) + both(windows, windows.pads, 0)
-    fields = ['width', 'height', 'channels', 'out_width', 'step_y', 'step_x', 'dilation_y', 'dilation_x', 'pad_y', 'pad_x']
-    return Codes(False, load, 0, 1, [], functions, fields, words)
+    return Codes(False, load, 0, 1, [], functions, WINDOW_FIELDS, window_words(windows, shape, group))
 
 
-def direct(b: GpuBuilder, node: Node, inputs: list[Value | None], y: Value, windows: Windows, channels: int, filters: int, group: int) -> bool:
-    """The convolution, or its transpose, with wgsl/conv_direct.wgsl."""
+@dataclass(frozen=True)
+class Direct:
+    """A convolution, or its transpose, whose threads make places of its result alone: `channels` and `filters` of a group."""
+
+    x: Value
+    w: Value
+    bias: Value | None
+    y: Value
+    windows: Windows
+    channels: int
+    filters: int
+    group: int
+    activation: str
+    transposed: bool
+    # What follows it, over the result `made`.
+    chain: Chain | None = None
+    made: Value | None = None
+
+
+def direct(b: GpuBuilder, node: Node, inputs: list[Value | None], y: Value, windows: Windows, channels: int, filters: int) -> bool:
     x = at(inputs, 0)
     w = at(inputs, 1)
-    bias = at(inputs, 2)
-    if x is None or w is None or b.kind(y) != 'f32':
+    if x is None or w is None:
         return False
-    bindings = [x, w, y]
+    return dispatch_direct(b, Direct(x, w, at(inputs, 2), y, windows, channels, filters, int_of(node, 'group', 1), text_of(node, 'activation', ''), node.op == 'ConvTranspose'))
+
+
+def dispatch_direct(b: GpuBuilder, conv: Direct) -> bool:
+    """By wgsl/conv_rows.wgsl, four places a thread, or, what is transposed or has many taps, by wgsl/conv_direct.wgsl."""
+    x = conv.x
+    y = conv.y
+    windows = conv.windows
+    if b.kind(y) != 'f32':
+        return False
+    kernel = both(windows, windows.kernel, 1)
+    shape = plane(y.shape[2:])
+    by_rows = not conv.transposed and kernel[1] <= MOST_TAPS
+    by_fours = by_rows and shape[1] % 4 == 0
+    bindings = [x, conv.w, y]
     declared: list[str] = []
     lines: list[str] = []
-    if bias is not None:
-        declare(b, 'bias', bias, False, bindings, declared)
+    if conv.bias is not None:
+        declare(b, 'bias', conv.bias, False, bindings, declared)
         lines.append('v += f32(bias[f]);')
-    activation = text_of(node, 'activation', '')
-    if activation != '':
-        lines.append('v = ' + ACTIVATIONS[activation].replace('%0', 'v') + ';')
-    words = [y.count(), channels, filters, group] + plane(x.shape[2:]) + plane(y.shape[2:])
-    words = words + both(windows, windows.kernel, 1) + both(windows, windows.strides, 1) + both(windows, windows.dilations, 1) + both(windows, windows.pads, 0)
-    b.dispatch('conv_direct', bindings, words, b.spread(y.count(), 64), None, {
-        '$X': b.kind(x), '$W': b.kind(w), '$BINDINGS': '\n'.join(declared), '$BIAS': '\n'.join(lines),
-        '$TRANSPOSED': 'true' if node.op == 'ConvTranspose' else 'false'})
+    if conv.activation != '':
+        lines.append('v = ' + ACTIVATIONS[conv.activation].replace('%0', 'v') + ';')
+    if conv.chain is not None and conv.made is not None:
+        def load(value: Value, name: str) -> str:
+            declare(b, name, value, by_fours, bindings, declared)
+            return f'{name}[at / 4u]' if by_fours else 'vec4f(' + four(name, 'at', '1u') + ')' if by_rows else f'{name}[i]'
+
+        lines.extend(end_lines(conv.chain, conv.made, load))
+    elif not b.features.software:
+        b.takers[y.number] = lambda chain, output: may_end(b, chain, output) and dispatch_direct(b, replace(conv, y=output, chain=chain, made=y))
+    if len(bindings) > b.features.buffers:
+        return False
+    code = {'$X': b.kind(x), '$W': b.kind(conv.w), '$BINDINGS': '\n'.join(declared), '$BIAS': '\n'.join(lines)}
+    strides = both(windows, windows.strides, 1)
+    dilations = both(windows, windows.dilations, 1)
+    pads = both(windows, windows.pads, 0)
+    words = [conv.channels, conv.filters, conv.group]
+    image = plane(x.shape[2:])
+    if by_rows:
+        fours = (shape[1] + 3) // 4
+        count = y.count() // max(1, shape[1]) * fours
+        code['$Y'] = 'vec4f' if by_fours else 'f32'
+        code['$STEP'] = f'{strides[1]}'
+        code['$KY'] = f'{kernel[0]}'
+        code['$KX'] = f'{kernel[1]}'
+        code['$ROW'] = row_text(kernel[1], strides[1], dilations[1])
+        code['$STORE'] = 'y[at / 4u] = v;' if by_fours else '$for l 4 {\nif (place + #lu < p.out_width) { y[at + #lu] = v[#l]; }\n$}'
+        words = [count] + words + [image[1], image[0], shape[1], shape[0], fours, strides[0], dilations[0], pads[0], pads[1]]
+        b.dispatch('conv_rows', bindings, words, b.spread(count, 64), None, code)
+        return True
+    code['$TRANSPOSED'] = 'true' if conv.transposed else 'false'
+    words = [y.count()] + words + image + shape + kernel + strides + dilations + pads
+    b.dispatch('conv_direct', bindings, words, b.spread(y.count(), 64), None, code)
     return True
+
+
+def row_text(taps: int, step: int, dilation: int) -> str:
+    """Lines that add a row of the windows of four places to `v`: each element of the image that they have is read once."""
+    lines: list[str] = []
+    read: list[int] = []
+    for tap in range(taps):
+        places = [lane * step + tap * dilation for lane in range(4)]
+        for place in places:
+            if place not in read:
+                read.append(place)
+                lines.append(f'let x{place} = pick(start, column + {place}, inside);')
+        lines.append(f'v += f32(w[tap + {tap}u]) * vec4f(' + ', '.join([f'x{place}' for place in places]) + ');')
+    return '\n'.join(lines)
 
 
 def lower_conv_transpose(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:
@@ -105,7 +173,7 @@ def lower_conv_transpose(b: GpuBuilder, node: Node, inputs: list[Value | None], 
     if x is None or w is None or y is None or len(x.shape) > 4 or b.kind(x) not in FLOATS or b.kind(w) not in FLOATS:
         return False
     group = int_of(node, 'group', 1)
-    return direct(b, node, inputs, y, transposed_windows(context_of(b, node, inputs)), x.shape[1] // group, w.shape[1], group)
+    return direct(b, node, inputs, y, transposed_windows(context_of(b, node, inputs)), x.shape[1] // group, w.shape[1])
 
 
 def lower_conv_integer(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: list[Value | None]) -> bool:

@@ -87,8 +87,12 @@ def scalar_of(b: GpuBuilder, chain: Chain, value: Value) -> int:
 
 
 def finish(b: GpuBuilder, chain: Chain, output: Value) -> bool:
-    """The chain makes `output`: dispatch it, and remember it for whoever reads the output."""
-    if not dispatch_chain(b, chain, output):
+    """The chain makes `output`: dispatch it, alone or as the end of a kernel whose result it reads, and remember it for whoever reads the output."""
+    taken = False
+    for value in chain.values():
+        taker = b.takers.get(value.number)
+        taken = taken or (taker is not None and b.uses.get(value.name, 2) == 1 and taker(chain, output))
+    if not taken and not dispatch_chain(b, chain, output):
         return False
     chain.output = output
     b.chains[output.number] = chain

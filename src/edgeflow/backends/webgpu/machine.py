@@ -48,6 +48,7 @@ def lower_near(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: l
             far = far + 1
     if far > 0 and far < len(b.steps) - steps:
         b.steps = b.steps[:steps]
+        b.halfway = []
         b.opset = opset
         forget(outputs)
         b.near = True
@@ -60,6 +61,7 @@ def lower_near(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: l
             # A chain, or a product with a norm, reads scratch memory of this node, which is not written for others.
             b.chains.pop(value.number, None)
             b.layer_norms.pop(value.number, None)
+            b.takers.pop(value.number, None)
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,7 @@ class GpuMachine:
         if taken and not large:
             return ''
         b.steps = b.steps[:steps]
+        b.halfway = []
         forget(outputs)
         return TOO_LARGE if large else NOT_TAKEN
 

@@ -6,6 +6,7 @@ by slices of k, which keeps a GPU busy with few rows, and without slices it runs
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from edgeflow.backends.wasm.batches import Batch, batches
@@ -117,6 +118,11 @@ class Codes:
     # More parameters: their names, and what they are.
     fields: list[str] = field(default_factory=list)
     words: list[int] = field(default_factory=list)
+    # A kernel of its own, its division, what it puts for its marks, and how many workgroups share the whole of k.
+    kernel: str = ''
+    division: Division | None = None
+    code: dict[str, str] = field(default_factory=dict)
+    parts: int = 1
 
 
 @dataclass
@@ -161,6 +167,8 @@ class Product:
     # What is read as `normed` ('a' or 'residual') is normalised by each workgroup that reads it.
     norm: Norm | None = None
     normed: str = ''
+    # The last lines of its end over `v`, given whether it has four columns, what is bound and what is declared.
+    ending: Callable[[bool, list[Value], list[str]], list[str]] | None = None
     # B has the columns from `first` on, so many; 0: all.
     first: int = 0
     columns: int = 0
@@ -260,6 +268,8 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
     # Of float16 tensors alone: what a matrix unit multiplies has no more digits.
     matrices = choose_matrices(b.features, m, n, batch) if codes is None and len(product.others) == 0 and rows and by_fours and b.kind(product.b) in MATRIX_KINDS else None
     division = choose_division(b.features, m, n, k, batch, across, codes is not None) if matrices is None else matrices
+    if codes is not None and codes.division is not None:
+        division = codes.division
     if b.features.software and not by_fours and division.columns > 2:
         # SwiftShader takes minutes to compile more sums, if A is read one by one.
         division = Division(division.rows, 2, 8, 1)
@@ -267,10 +277,12 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
         for fused in with_norms(b, product):
             if dispatch_product(b, fused):
                 return True
-    groups = division.groups(m, n if product.columns == 0 else product.columns, batch)
-    if len(parts) > MOST_PARTS or max(groups[1], batch) > b.features.groups:
+    groups = division.groups(m, n if product.columns == 0 else product.columns, batch * (1 if codes is None else codes.parts))
+    if len(parts) > MOST_PARTS or max(groups[1], groups[2]) > b.features.groups:
         return False
     code = division_code(division, k, across) if matrices is None else matrix_code(b.features, division)
+    if codes is not None:
+        code.update(codes.code)
     # What is fused is slow where it is computed in software.
     code['$PARAMS'] = '' if codes is None else ', '.join([f'{name}: u32' for name in codes.fields])
     code['$FMA'] = 'madd' if b.features.software else 'fma'
@@ -329,7 +341,7 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
         words = words + part_words(part, a_unit, b_unit, y_unit) + ([] if codes is None else codes.words)
         if norm is not None:
             words.extend([(k if product.normed == 'a' else n) // 4, b.real(norm.epsilon)])
-        b.dispatch('matmul_normed' if norm is not None else 'matmul_slices' if division.depth == 0 else 'matmul' if matrices is None else 'matmul_matrices', bindings, words, groups, None, code)
+        b.dispatch(codes.kernel if codes is not None and codes.kernel != '' else 'matmul_normed' if norm is not None else 'matmul_slices' if division.depth == 0 else 'matmul' if matrices is None else 'matmul_matrices', bindings, words, groups, None, code)
     return True
 
 
@@ -466,6 +478,8 @@ def store_code(b: GpuBuilder, product: Product, bindings: list[Value], declared:
         declare(b, 'addend', product.addend, False, bindings, declared)
         lines.append('let i = m * p.r_row + n * p.r_column;')
         lines.append('v += p.beta * vec4f(' + four('addend', 'i', 'p.r_column') + ');')
+    if product.ending is not None:
+        lines.extend(product.ending(by_fours, bindings, declared))
     if by_fours:
         lines.append('y[at] = v;')
     else:

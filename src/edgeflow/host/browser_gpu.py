@@ -61,7 +61,6 @@ class Device {
     this.lost = false;
     this.layouts = new Map();
     this.spare = [];
-    this.mapped = [];
     raw.lost.then(info => {
       this.lost = true;
       onLost(info.message || info.reason);
@@ -80,30 +79,27 @@ class Device {
     buffer.destroy();
   }
 
-  write(buffer, offset, data, again = false) {
-    const whole = data.length & ~3, rest = data.length - whole;
-    if (again && whole >= LARGE) this.stage(buffer, offset, data.subarray(0, whole));
-    else if (whole) this.raw.queue.writeBuffer(buffer, offset, data, 0, whole);
+  write(buffer, offset, data, again) {
+    const size = data.length & ~3, rest = data.length - size;
+    if (again && size >= LARGE) {
+      // A buffer that stays mapped for the next data of this size: writeBuffer() takes new memory each time.
+      let staging = this.mapped;
+      if (staging?.size === size) this.mapped = null;
+      else staging = this.raw.createBuffer({ size, usage: 2 | 4, mappedAtCreation: true });
+      new Uint8Array(staging.getMappedRange()).set(data.subarray(0, size));
+      staging.unmap();
+      this.submit([{ source: { buffer: staging, offset: 0, size }, target: { buffer, offset } }]);
+      // Where this fails, the device is lost.
+      staging.mapAsync(2).then(() => {
+        this.mapped?.destroy();
+        this.mapped = staging;
+      }, () => {});
+    } else if (size) this.raw.queue.writeBuffer(buffer, offset, data, 0, size);
     if (rest) {
       const last = new Uint8Array(4);
-      last.set(data.subarray(whole));
-      this.raw.queue.writeBuffer(buffer, offset + whole, last);
+      last.set(data.subarray(size));
+      this.raw.queue.writeBuffer(buffer, offset + size, last);
     }
-  }
-
-  /** As write(), by a buffer that stays mapped for the next data of the same size: what queue.writeBuffer() makes for much data is new memory each time. */
-  stage(target, offset, data) {
-    const size = data.length, i = this.mapped.findIndex(buffer => buffer.size === size);
-    const staging = i < 0 ? this.raw.createBuffer({ size, usage: 2 | 4, mappedAtCreation: true }) : this.mapped.splice(i, 1)[0];
-    new Uint8Array(staging.getMappedRange()).set(data);
-    staging.unmap();
-    const encoder = this.raw.createCommandEncoder();
-    encoder.copyBufferToBuffer(staging, 0, target, offset, size);
-    this.raw.queue.submit([encoder.finish()]);
-    staging.mapAsync(2).then(() => {
-      this.mapped.push(staging);
-      if (this.mapped.length > MOST_SPARE) this.mapped.shift().destroy();
-    }, () => staging.destroy());
   }
 
   layout(forms) {

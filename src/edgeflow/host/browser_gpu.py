@@ -80,7 +80,7 @@ class Device {
   }
 
   write(buffer, offset, data, again) {
-    const size = data.length & ~3, rest = data.length - size;
+    const size = data.length & ~3;
     if (again && size >= LARGE) {
       // A buffer that stays mapped for the next data of this size: writeBuffer() takes new memory each time.
       let staging = this.mapped;
@@ -95,11 +95,7 @@ class Device {
         this.mapped = staging;
       }, () => {});
     } else if (size) this.raw.queue.writeBuffer(buffer, offset, data, 0, size);
-    if (rest) {
-      const last = new Uint8Array(4);
-      last.set(data.subarray(size));
-      this.raw.queue.writeBuffer(buffer, offset + size, last);
-    }
+    if (size < data.length) this.raw.queue.writeBuffer(buffer, offset + size, Uint8Array.of(...data.subarray(size), 0, 0, 0), 0, 4);
   }
 
   layout(forms) {

@@ -24,7 +24,7 @@ const LIMITS = [
 ];
 const SCOPES = ['out-of-memory', 'validation', 'internal'];
 const TYPES = { u: 'uniform', r: 'read-only-storage', w: 'storage' };
-const MOST_SPARE = 4, LARGE = 1 << 20;
+const MOST_SPARE = 4;
 // So many of many commands are submitted before the others are recorded.
 const FIRST = 16, MANY = 64;
 const kernels = new Map(), words = [];
@@ -81,20 +81,20 @@ class Device {
 
   write(buffer, offset, data, again) {
     const size = data.length & ~3;
-    if (again && size >= LARGE) {
+    if (again && size >> 20) {
       // A buffer that stays mapped for the next data of this size: writeBuffer() takes new memory each time.
-      let staging = this.mapped;
-      if (staging?.size === size) this.mapped = null;
+      let staging = this.map;
+      if (staging?.size === size) this.map = null;
       else staging = this.raw.createBuffer({ size, usage: 2 | 4, mappedAtCreation: true });
       new Uint8Array(staging.getMappedRange()).set(data.subarray(0, size));
       staging.unmap();
       this.submit([{ source: { buffer: staging, offset: 0, size }, target: { buffer, offset } }]);
       // Where this fails, the device is lost.
       staging.mapAsync(2).then(() => {
-        this.mapped?.destroy();
-        this.mapped = staging;
+        this.map?.destroy();
+        this.map = staging;
       }, () => {});
-    } else if (size) this.raw.queue.writeBuffer(buffer, offset, data, 0, size);
+    } else this.raw.queue.writeBuffer(buffer, offset, data, 0, size);
     if (size < data.length) this.raw.queue.writeBuffer(buffer, offset + size, Uint8Array.of(...data.subarray(size), 0, 0, 0), 0, 4);
   }
 

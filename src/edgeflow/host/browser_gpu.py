@@ -24,7 +24,7 @@ const LIMITS = [
 ];
 const SCOPES = ['out-of-memory', 'validation', 'internal'];
 const TYPES = { u: 'uniform', r: 'read-only-storage', w: 'storage' };
-const MOST_SPARE = 4, LARGE = 1 << 20, MOST_MAPPED = 1 << 25;
+const MOST_SPARE = 4;
 const kernels = new Map(), words = [];
 
 const know = more => {
@@ -59,7 +59,6 @@ class Device {
     this.lost = false;
     this.layouts = new Map();
     this.spare = [];
-    this.mapped = [];
     // Of commands that a plan has run: what is recorded of them for the next time, if anything is.
     this.recorded = new WeakMap();
     raw.lost.then(info => {
@@ -80,30 +79,23 @@ class Device {
     buffer.destroy();
   }
 
-  write(buffer, offset, data, again = false) {
-    const whole = data.length & ~3, rest = data.length - whole;
-    if (again && whole >= LARGE) this.stage(buffer, offset, data.subarray(0, whole));
-    else if (whole) this.raw.queue.writeBuffer(buffer, offset, data, 0, whole);
-    if (rest) {
-      const last = new Uint8Array(4);
-      last.set(data.subarray(whole));
-      this.raw.queue.writeBuffer(buffer, offset + whole, last);
-    }
-  }
-
-  /** As write(), by a buffer that stays mapped for the next data of the same size: what queue.writeBuffer() makes for much data is new memory each time. */
-  stage(target, offset, data) {
-    const size = data.length, i = this.mapped.findIndex(buffer => buffer.size === size);
-    const staging = i < 0 ? this.raw.createBuffer({ size, usage: 2 | 4, mappedAtCreation: true }) : this.mapped.splice(i, 1)[0];
-    new Uint8Array(staging.getMappedRange()).set(data);
-    staging.unmap();
-    const encoder = this.raw.createCommandEncoder();
-    encoder.copyBufferToBuffer(staging, 0, target, offset, size);
-    this.raw.queue.submit([encoder.finish()]);
-    staging.mapAsync(2).then(() => {
-      this.mapped.push(staging);
-      while (this.mapped.reduce((sum, { size }) => sum + size, 0) > MOST_MAPPED) this.mapped.shift().destroy();
-    }, () => staging.destroy());
+  write(buffer, offset, data, again) {
+    const size = data.length & ~3;
+    if (again && size >> 20 && !(size >> 26)) {
+      // From 1 MB on, a buffer that stays mapped for the next data of this size: writeBuffer() takes new memory each time. One of 64 MB would stay too long.
+      let staging = this.map;
+      if (staging?.size === size) this.map = null;
+      else staging = this.raw.createBuffer({ size, usage: 2 | 4, mappedAtCreation: true });
+      new Uint8Array(staging.getMappedRange()).set(data.subarray(0, size));
+      staging.unmap();
+      this.submit([{ source: { buffer: staging, offset: 0, size }, target: { buffer, offset } }]);
+      // Where this fails, the device is lost.
+      staging.mapAsync(2).then(() => {
+        this.map?.destroy();
+        this.map = staging;
+      }, () => {});
+    } else this.raw.queue.writeBuffer(buffer, offset, data, 0, size);
+    if (size < data.length) this.raw.queue.writeBuffer(buffer, offset + size, Uint8Array.of(...data.subarray(size), 0, 0, 0), 0, 4);
   }
 
   layout(forms) {

@@ -90,7 +90,7 @@ fn windows_of(window: vec2i, k: u32) -> vec4f {{ return vec4f(pixel(window, k), 
     code = {'$KS': f'{division.slices}', '$NA': f'{high * depth // 4 // threads}', '$NB': f'{wide * depth // threads}', '$NK': f'{depth // 4 // division.slices}',
             '$TILE': f'{tile_fours(division)}', '$HALVES': f'{halves}'}
     words = window_words(windows, product.b.shape, product.groups) + [parts, span, product.y.count() // (4 if product.n % 4 == 0 else 1)]
-    return Codes(False, 'return vec4f();', 0, 1, [], functions, WINDOW_FIELDS + ['parts', 'span', 'size'], words, 'conv_tiles', division, code, parts)
+    return Codes(False, 'return vec4f();', 0, 1, [], functions, WINDOW_FIELDS + ['parts', 'span', 'size'], words, division, code, parts)
 
 
 def dispatch_shared(b: GpuBuilder, product: Product, windows: Windows, division: Division, parts: int) -> bool:

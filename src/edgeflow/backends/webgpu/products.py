@@ -118,8 +118,7 @@ class Codes:
     # More parameters: their names, and what they are.
     fields: list[str] = field(default_factory=list)
     words: list[int] = field(default_factory=list)
-    # A kernel of its own, its division, what it puts for its marks, and how many workgroups share the whole of k.
-    kernel: str = ''
+    # Of wgsl/conv_tiles.wgsl: its division, what it puts for its marks, and how many workgroups share the whole of k.
     division: Division | None = None
     code: dict[str, str] = field(default_factory=dict)
     parts: int = 1
@@ -341,7 +340,7 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
         words = words + part_words(part, a_unit, b_unit, y_unit) + ([] if codes is None else codes.words)
         if norm is not None:
             words.extend([(k if product.normed == 'a' else n) // 4, b.real(norm.epsilon)])
-        b.dispatch(codes.kernel if codes is not None and codes.kernel != '' else 'matmul_normed' if norm is not None else 'matmul_slices' if division.depth == 0 else 'matmul' if matrices is None else 'matmul_matrices', bindings, words, groups, None, code)
+        b.dispatch('conv_tiles' if codes is not None and codes.division is not None else 'matmul_normed' if norm is not None else 'matmul_slices' if division.depth == 0 else 'matmul' if matrices is None else 'matmul_matrices', bindings, words, groups, None, code)
     return True
 
 

@@ -97,7 +97,7 @@ class Kernels:
                     pieces.append(GpuPiece(place[root.number], gpu_offset(value), gpu_size(value)))
                 commands.append(GpuCommand(self.gpu.compiled(step.label()), device.group(self.gpu.forms(step.label()), pieces), step.groups))
             rounds.append(commands)
-        last = GpuPiece(pieces[3].buffer, 0, 16)
+        last = GpuPiece(shared[results[0].root().number], 0, 16)
 
         def run(times: int) -> float:
             # Recorded beforehand: that is Python's time, not the GPU's.

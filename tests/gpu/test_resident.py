@@ -52,9 +52,9 @@ class Traffic:
             self.read += sum(piece.size for piece in reads)
             return await run(commands, reads)
 
-        def counted_write(buffer: object, offset: int, data: memoryview) -> None:
+        def counted_write(buffer: object, offset: int, data: memoryview, again: bool = False) -> None:
             self.written += len(data)
-            write(buffer, offset, data)
+            write(buffer, offset, data, again)
 
         monkeypatch.setattr(device, 'run', counted)
         monkeypatch.setattr(device, 'write', counted_write)

@@ -134,6 +134,15 @@ def epilogue(w: Writer, node: Node, value: str, bias: int) -> None:
     w.finish(value, node)
 
 
+def conv(w: Writer, node: Node) -> None:
+    attributes = {**node.attributes}
+    name = attributes.pop('activation', '')
+    if name == '':
+        w.plain(node)
+    else:
+        w.finish(w.activation(w.wide(w.op('Conv', *node.inputs, **attributes)), name), node)
+
+
 def matmul(w: Writer, node: Node) -> None:
     a, b = w.wide(node.inputs[0]), w.wide(node.inputs[1])
     if node.attributes.get('trans_a'):
@@ -222,6 +231,7 @@ def bias_act(w: Writer, node: Node) -> None:
 
 
 EXPANSIONS = {
+    'Conv': conv,
     'edgeflow:MatMul': matmul, 'edgeflow:QMatMul': qmatmul, 'edgeflow:Sdpa': sdpa, 'edgeflow:SkipLayerNorm': skip_layer_norm,
     'edgeflow:Gelu': gelu, 'edgeflow:BiasAct': bias_act, 'edgeflow:CachedAttention': cached_attention, 'edgeflow:Rotary': rotary,
 }

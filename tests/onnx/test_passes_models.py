@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy
 import pytest
 
+from edgeflow.backends.wasm.lower_spatial import install_spatial
 from edgeflow.ir.printer import print_graph
 from edgeflow.ir.verify import verify
 from edgeflow.onnx.reader import Model
 from edgeflow.passes.pipeline import run_passes
 from tests.onnx.evaluate import MODELS, load, run
+
+# What images need is a part of its own: without it their types are not known.
+install_spatial()
 
 GOLDEN = Path(__file__).parents[1] / 'golden'
 # onnxruntime has the normalization inside of GroupQueryAttention on other devices only.

@@ -199,9 +199,10 @@ class Device {
       }
       return results;
     } finally {
-      if (mapped && this.spare.length < MOST_SPARE) {
+      if (mapped) {
         staging.unmap();
         this.spare.push(staging);
+        if (this.spare.length > MOST_SPARE) this.spare.shift().destroy();
       } else {
         staging?.destroy();
       }

@@ -4,7 +4,8 @@ import { $repr, $str } from './text.js';
 export class Exception extends Error {
   constructor(...args) {
     super(args.length === 0 ? '' : args.length === 1 ? $str(args[0]) : $repr(args));
-    this.args = args;
+    // Python's; consoles, which show what can be enumerated, need not say the message again.
+    Object.defineProperty(this, 'args', { value: args });
   }
   get name() { return 'Exception'; }
 }

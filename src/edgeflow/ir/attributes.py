@@ -24,7 +24,7 @@ def number_of(node: Node, name: str, default: float) -> float:
     return value
 
 
-def _is_whole(value: float) -> bool:
+def is_whole(value: float) -> bool:
     """Whether it is a whole number of 64 bits. A float may be larger."""
     return value % 1 == 0 and abs(value) <= 9.223372036854775808e18
 
@@ -34,7 +34,7 @@ def int_of(node: Node, name: str, default: int = 0) -> int:
     value: Attribute | None = node.attributes.get(name)
     if value is None:
         return default
-    if not isinstance(value, (int, float)) or not _is_whole(value):
+    if not isinstance(value, (int, float)) or not is_whole(value):
         raise _wrong(node, name, 'a whole number')
     return int(value)
 
@@ -48,7 +48,7 @@ def ints_of(node: Node, name: str) -> list[int] | None:
         raise _wrong(node, name, 'a list of whole numbers')
     result: list[int] = []
     for x in value:
-        if not isinstance(x, (int, float)) or not _is_whole(x):
+        if not isinstance(x, (int, float)) or not is_whole(x):
             raise _wrong(node, name, 'a list of whole numbers')
         result.append(int(x))
     return result

@@ -29,12 +29,12 @@ def add_pooled(graph: Graph, outputs: list[str]) -> bool:
     changed = False
     for name in outputs:
         if is_pooled(name) and name not in [info.name for info in graph.outputs]:
-            flags = len(_PREFIX)
+            flags, output = name[len(_PREFIX)], name[len(_PREFIX) + 1:]
             hidden, mask = f'{name} hidden', f'{name} mask'
             graph.nodes = graph.nodes + [
-                Node('Cast', '', name, [name[flags + 1:]], [hidden], {'to': 1}),
+                Node('Cast', '', name, [output], [hidden], {'to': 1}),
                 Node('Cast', '', name, [MASK], [mask], {'to': 1}),
-                Node('PoolTokens', 'edgeflow', name, [hidden, mask], [name], {'flags': int(name[flags])}),
+                Node('PoolTokens', 'edgeflow', name, [hidden, mask], [name], {'flags': int(flags)}),
             ]
             graph.outputs = graph.outputs + [ValueInfo(name, 'float32', None)]
             changed = True

@@ -91,6 +91,12 @@ class StepBuilder:
         self.scratches = []
         self.halfway = []
 
+    def keep_steps(self, count: int) -> None:
+        """Forget this node's steps from `count` on."""
+        self.steps = self.steps[:count]
+        self.parts = []
+        self.halfway = [half for half in self.halfway if half[1] <= count]
+
     def end_part(self, made: Value) -> None:
         """The steps so far give `made`, and are kept or dropped by themselves."""
         if self.node is not None:

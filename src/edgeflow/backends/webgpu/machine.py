@@ -47,8 +47,7 @@ def lower_near(b: GpuBuilder, node: Node, inputs: list[Value | None], outputs: l
         if isinstance(step, Dispatch):
             far = far + 1
     if far > 0 and far < len(b.steps) - steps:
-        b.steps = b.steps[:steps]
-        b.halfway = []
+        b.keep_steps(steps)
         b.opset = opset
         forget(outputs)
         b.near = True
@@ -139,8 +138,7 @@ class GpuMachine:
                     large = large or gpu_size(bound) > b.features.binding
         if taken and not large:
             return ''
-        b.steps = b.steps[:steps]
-        b.halfway = []
+        b.keep_steps(steps)
         forget(outputs)
         return TOO_LARGE if large else NOT_TAKEN
 

@@ -276,6 +276,11 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
         for fused in with_norms(b, product):
             if dispatch_product(b, fused):
                 return True
+    kernel = 'matmul_matrices' if matrices is not None else 'matmul_slices' if division.depth == 0 else 'matmul'
+    if product.norm is not None:
+        kernel = 'matmul_normed'
+    if codes is not None and codes.division is not None:
+        kernel = 'conv_tiles'
     groups = division.groups(m, n if product.columns == 0 else product.columns, batch * (1 if codes is None else codes.parts))
     if len(parts) > MOST_PARTS or max(groups[1], groups[2]) > b.features.groups:
         return False
@@ -340,7 +345,7 @@ def dispatch_product(b: GpuBuilder, product: Product) -> bool:
         words = words + part_words(part, a_unit, b_unit, y_unit) + ([] if codes is None else codes.words)
         if norm is not None:
             words.extend([(k if product.normed == 'a' else n) // 4, b.real(norm.epsilon)])
-        b.dispatch('conv_tiles' if codes is not None and codes.division is not None else 'matmul_normed' if norm is not None else 'matmul_slices' if division.depth == 0 else 'matmul' if matrices is None else 'matmul_matrices', bindings, words, groups, None, code)
+        b.dispatch(kernel, bindings, words, groups, None, code)
     return True
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgeflow.errors import EdgeflowError
+from edgeflow.ir.attributes import is_whole
 from edgeflow.ir.dtype import DTYPE_NAMES
 from edgeflow.ir.graph import Attribute, Node, TensorData
 
@@ -129,7 +130,7 @@ class InferContext:
         value = self._attribute(name)
         if value is None:
             return default
-        if not isinstance(value, (int, float)) or value % 1 != 0:
+        if not isinstance(value, (int, float)) or not is_whole(value):
             raise self._wrong(name, 'an integer')
         return int(value)
 
@@ -157,7 +158,7 @@ class InferContext:
         if not isinstance(value, list):
             raise self._wrong(name, 'a list of integers')
         for x in value:
-            if not isinstance(x, (int, float)) or x % 1 != 0:
+            if not isinstance(x, (int, float)) or not is_whole(x):
                 raise self._wrong(name, 'a list of integers')
         return [int(x) for x in value]
 

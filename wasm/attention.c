@@ -99,13 +99,13 @@ int k_sdpa_f32(const int32_t *a) {
           from = queries;
           ldq = d;
         }
-        Gemm qk = {from, keys, scores, 0, 0, rows, t, d, ldq, t8, 0, 1.0f, ACT_NONE, 0, 0};
+        Gemm qk = {from, keys, scores, 0, 0, rows, t, d, ldq, t8, 0, 1.0f, ACT_NONE, 0, 0, 0};
         gemm_packed(&qk);
         float sums[QUERY_ROWS];
         for (int r = 0; r < rows; r++) sums[r] = exponentials(scores + (size_t)r * t8, a, b, h, row + r);
         float *to = out + (ptrdiff_t)row * a[O_S];
         const int direct = a[O_D] == 1;
-        Gemm pv = {scores, values, direct ? to : results, 0, 0, rows, dv, t, t8, direct ? a[O_S] : dv8, 0, 1.0f, ACT_NONE, 0, 0};
+        Gemm pv = {scores, values, direct ? to : results, 0, 0, rows, dv, t, t8, direct ? a[O_S] : dv8, 0, 1.0f, ACT_NONE, 0, 0, 0};
         gemm_packed(&pv);
         for (int r = 0; r < rows; r++) {  // there are fewer results than scores: so they are what is divided by the sums
           if (a[GUARD] && !(sums[r] > 0.0f)) {  // the graph makes 0 of a query that sees nothing

@@ -153,7 +153,7 @@ int k_cached_attention(const int32_t *a) {
         const int rows = min_int(QUERY_ROWS, m - at);
         for (int p = 0; p < pages; p++) {
           const Gemm qk = {queries + (size_t)at * d, a[TABLE] ? PAGE_K(p) : packed_k, scores + p * PAGE, 0, 0, rows,
-                           a[TABLE] ? min_int(PAGE, round_panel(all - p * PAGE)) : page, d, d, ld, 0, 1.0f, ACT_NONE, 0, 0};
+                           a[TABLE] ? min_int(PAGE, round_panel(all - p * PAGE)) : page, d, d, ld, 0, 1.0f, ACT_NONE, 0, 0, 0};
           gemm_packed(&qk);
         }
         float sums[QUERY_ROWS];
@@ -169,7 +169,7 @@ int k_cached_attention(const int32_t *a) {
         }
         for (int p = 0; p < pages; p++) {
           const Gemm pv = {scores + p * PAGE, a[TABLE] ? PAGE_V(p) : packed_v, results, 0, p ? results : 0, rows, dv8, page,
-                           ld, dv8, dv8, 1.0f, ACT_NONE, 0, 0};
+                           ld, dv8, dv8, 1.0f, ACT_NONE, 0, 0, 0};
           gemm_packed(&pv);
         }
         for (int r = 0; r < rows; r++) {

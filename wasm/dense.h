@@ -96,6 +96,7 @@ typedef struct {
   int activation;
   int panel;  // rows of a whole panel, of which K are used; 0: K
   const char *lines;  // the first bytes of b's lines, which are written anew to bring them near; 0: b is near, or is not only read
+  const word *parts;  // parts, units, unit: so many sums over K are made, the i-th from row units * i / parts * unit of B on, and added one by one; 0: one
 } Gemm;
 
 void gemm_packed(const Gemm *g);

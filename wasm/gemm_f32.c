@@ -148,20 +148,22 @@ void store_edge(const float *edge, float *out, int ldc, int rows, int columns, c
   }
 }
 
+// Where the i-th of the sums over K, which are added one after the other, begins.
+static int part_start(const Gemm *g, int i) { return i == g->parts[0] ? g->K : g->parts[1] * i / g->parts[0] * g->parts[2]; }
+
 void gemm_packed(const Gemm *g) {
-  const int M = g->M, N = g->N, K = g->K, panel = g->panel ? g->panel : K;
+  const int M = g->M, N = g->N, K = g->K, panel = g->panel ? g->panel : K, parts = g->parts ? g->parts[0] : 1;
   // Rows taken together: their part of A should stay in the second-level cache while all panels pass.
-  int block = K > 0 ? BLOCK_FLOATS / K / 12 * 12 : M;
+  int block = panel > 0 ? BLOCK_FLOATS / panel / 12 * 12 : M;
   block = block < 24 ? 24 : block > MOST_BLOCK_ROWS ? MOST_BLOCK_ROWS : block;
   float edge[WIDE_PANELS * MOST_BLOCK_ROWS * PANEL];
   float bias_edge[PANEL];
-  const int plain = g->alpha == 1.0f, direct = plain && !g->activation && !g->residual;
+  const int plain = g->alpha == 1.0f;
   const size_t panel_floats = (size_t)panel * PANEL;
   const float *end = g->b + (size_t)(ceil_div(N, PANEL) - 1) * panel_floats + (size_t)K * PANEL;
   const char *lines = g->lines ? g->lines - (unsigned)g->b / CACHE_LINE : 0;
   for (int m = 0; m < M; m += block) {
     const int rows = min_int(block, M - m);
-    const float *a = g->a + (size_t)m * g->lda;
     for (int n = 0, panels; n < N; n += panels * PANEL) {
       int aside = 0;
       panels = 1;
@@ -172,42 +174,53 @@ void gemm_packed(const Gemm *g) {
 #endif
       const int columns = min_int(panels * PANEL, N - n);
       float *out = g->c + (size_t)m * g->ldc + n;
-      const int straight = direct && columns >= PANEL;
-      float *c = straight ? out : edge;
-      const int ldc = straight ? g->ldc : PANEL;
-      const size_t c_panel = straight ? PANEL : (size_t)rows * PANEL;
       const float *bias = g->bias ? g->bias + n : 0;
       if (bias && columns < PANEL) {
         FEW for (int i = 0; i < PANEL; i++) bias_edge[i] = i < columns ? bias[i] : 0.0f;
         bias = bias_edge;
       }
-      const float *b = g->b + (size_t)n * (size_t)panel;
-      const float *start = plain && bias ? bias : zeros;
-      const size_t start_panel = start == zeros ? 0 : PANEL;
-      for (int i = 0; i < panels; i++) {
-        const float *from = b + i * panel_floats, *next = from + panel_floats, *first = start + i * start_panel;
-        int first_ld = 0, k = 0;
-        do {
-          const int part = min_int(K - k, BLOCK_K);
-          const float *here = from + (size_t)k * PANEL;
-          panel_rows(rows - aside, a + k, g->lda, here, part, first, first_ld, c + i * c_panel, ldc,
-                     k + part < K ? here + (size_t)part * PANEL : next, end, lines);
-          first = c + i * c_panel;
-          first_ld = ldc;
-          k += part;
-        } while (k < K);
-      }
+      const float *residual = g->residual ? g->residual + (size_t)m * g->ldr + n : 0;
+      int ldr = g->ldr;
+      for (int p = 0, low = 0, high; p < parts; p++, low = high) {
+        high = parts == 1 ? K : part_start(g, p + 1);
+        const float *a = g->a + (size_t)m * g->lda + low, *b = g->b + (size_t)n * (size_t)panel + (size_t)low * PANEL;
+        const int straight = plain && !g->activation && !residual && columns >= PANEL;
+        float *c = straight ? out : edge;
+        const int ldc = straight ? g->ldc : PANEL;
+        const size_t c_panel = straight ? PANEL : (size_t)rows * PANEL;
+        const float *start = plain && bias ? bias : zeros;
+        const size_t start_panel = start == zeros ? 0 : PANEL;
+        // As long as each other: each brings near as much as the next one needs.
+        const int most = (ceil_div(high - low, ceil_div(high - low, BLOCK_K) + (high == low)) + 3) & ~3;
+        for (int i = 0; i < panels; i++) {
+          const float *from = b + i * panel_floats, *next = from + panel_floats, *first = start + i * start_panel;
+          int first_ld = 0, k = low;
+          do {
+            const int part = min_int(high - k, most);
+            const float *here = from + (size_t)(k - low) * PANEL;
+            panel_rows(rows - aside, a + (k - low), g->lda, here, part, first, first_ld, c + i * c_panel, ldc,
+                       k + part < high ? here + (size_t)part * PANEL : next, end, lines);
+            first = c + i * c_panel;
+            first_ld = ldc;
+            k += part;
+          } while (k < high);
+        }
 #ifdef __wasm_relaxed_simd__
-      for (int r = rows - aside; r < rows; r += WIDE_ROWS) {
-        wide(a + (size_t)r * g->lda, g->lda, b, panel_floats, K, start, start_panel, c + (size_t)r * ldc, ldc, c_panel);
-      }
+        for (int r = rows - aside; r < rows; r += WIDE_ROWS) {
+          wide(a + (size_t)r * g->lda, g->lda, b, panel_floats, high - low, start, start_panel, c + (size_t)r * ldc, ldc, c_panel);
+        }
 #endif
-      if (straight) continue;
-      for (int i = 0; i < panels; i++) {
-        float *values = edge + i * c_panel;
-        const int at = i * PANEL;
-        finish_tile(values, PANEL, rows, PANEL, g->alpha, plain || !bias ? 0 : bias + at, 0, 0, g->activation);
-        store_edge(values, out + at, g->ldc, rows, min_int(PANEL, columns - at), g->residual ? g->residual + (size_t)m * g->ldr + n + at : 0, g->ldr);
+        if (!straight) {
+          for (int i = 0; i < panels; i++) {
+            float *values = edge + i * c_panel;
+            const int at = i * PANEL;
+            finish_tile(values, PANEL, rows, PANEL, g->alpha, plain || !bias ? 0 : bias + at, 0, 0, g->activation);
+            store_edge(values, out + at, g->ldc, rows, min_int(PANEL, columns - at), residual ? residual + at : 0, ldr);
+          }
+        }
+        residual = out;
+        ldr = g->ldc;
+        bias = 0;
       }
     }
   }
@@ -279,15 +292,16 @@ int k_pack_f32(const int32_t *a) {
   return 0;
 }
 
-static int product(const int32_t *a, int panel) {
+static int product(const int32_t *a, int panel, const word *parts) {
   Gemm g = {FLOATS(0), FLOATS(1), FLOATS(2), FLOATS(3), FLOATS(4), a[5], a[6], a[7], a[8], a[9], a[10], REAL(11), a[12], panel,
-            (const char *)a[13]};
+            (const char *)a[13], parts};
   gemm_packed(&g);
   return 0;
 }
 
-int k_gemm_f32(const int32_t *a) { return product(a, 0); }
-int k_gemm_rows_f32(const int32_t *a) { return product(a, a[14]); }
+int k_gemm_f32(const int32_t *a) { return product(a, 0, 0); }
+int k_gemm_rows_f32(const int32_t *a) { return product(a, a[14], 0); }
+int k_gemm_parts_f32(const int32_t *a) { return product(a, 0, a + 14); }
 
 // A and B as they lie, for so few rows that packing B would cost as much as the product. Columns of C in vectors.
 static void thin_product(const float *A, const float *B, float *C, const int32_t *a) {
@@ -368,7 +382,7 @@ int k_matmul_f32(const int32_t *a) {
         A = rows;
         lda = K;
       }
-      Gemm g = {A, packed, C, FLOATS(3), residual, M, N, K, lda, ldc, ldc, REAL(13), a[14], 0, 0};
+      Gemm g = {A, packed, C, FLOATS(3), residual, M, N, K, lda, ldc, ldc, REAL(13), a[14], 0, 0, 0};
       gemm_packed(&g);
     }
   }

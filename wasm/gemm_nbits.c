@@ -246,7 +246,7 @@ int k_gemm_nbits(const int32_t *a) {
     const float *some_bias = bias ? bias + n : 0, *some_residual = residual ? residual + n : 0;
     if (M >= 4 && !codes) {
       widen_panels[index](b, blocks, block, zeros, wide);
-      Gemm g = {A, wide, C + n, some_bias, some_residual, M, columns, K, lda, ldc, ldr, 1.0f, a[13], 0, 0};
+      Gemm g = {A, wide, C + n, some_bias, some_residual, M, columns, K, lda, ldc, ldr, 1.0f, a[13], 0, 0, 0};
       gemm_packed(&g);
       continue;
     }

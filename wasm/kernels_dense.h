@@ -23,6 +23,9 @@
   X(gemm_f32)                                                                                                                     \
   /* the same words, panel      with K of the `panel` rows of B only; Bpacked points to the first of them in the first panel */   \
   X(gemm_rows_f32)                                                                                                                     \
+  /* gemm_f32's words, parts, units, unit      the sum over K in as many parts, added one after the other: as gemm_rows_f32 for the     \
+     first part and others of the same C, without a bias, with C as residual, would leave it. Part i begins at row units * i / parts * unit */ \
+  X(gemm_parts_f32)                                                                                                                    \
   /* A, B, C, bias|0 [N], residual|0 (laid out as C), M, N, K, a_row, a_col, b_row, b_col, ldc, alpha bits, activation, scratch,  \
      batch1, a_batch1, b_batch1, c_batch1, batch2, a_batch2, b_batch2, c_batch2                                                   \
      The same for any strides (0 too) and two levels of batch (1 and strides of 0 if unused). C's columns are contiguous, and     \

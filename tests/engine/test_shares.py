@@ -65,9 +65,11 @@ async def compare(path: str, variant: str, batch: int, length: int) -> str:
 
 def check_apart(draft: Draft) -> None:
     """Shares may run in one memory: what one of them writes, and its scratch memory, no other has."""
-    steps = draft.steps()
+    kernels = [step.kernel for step in draft.steps()]
+    assert kernels.count('gemm_parts_f32') == len(draft.stretches) and 'gemm_rows_f32' not in kernels, 'alone, nothing is divided but the sums'
+    steps = draft.steps() + [step for group in draft.divided for step in group.steps]
     for stretch in draft.stretches:
-        parts = [steps[stretch.first:stretch.shares[0].first]] + [share.steps for share in stretch.shares]
+        parts = [steps[stretch.start:stretch.shares[0].first]] + [share.steps for share in stretch.shares]
         scratches = [word.value.root().number for part in parts for step in part if step.kernel == 'sdpa_f32' for word in step.words[-1:]]
         results = [part[-1].words[2].value.root().number for part in parts]
         assert len(set(scratches)) == len(scratches) and len(set(results)) == len(results)
@@ -78,9 +80,9 @@ async def test_encoders_are_divided_and_stay_right(path: str) -> None:
     plan = await compare(path, 'fp16' if 'fp16' in path else 'fp32', 24, 64)
     layers = json.loads((MODELS / path.split('/')[0] / 'config.json').read_text())
     # Only the feed-forward layers: the heads are 12 wide, no whole panels of 8.
-    assert plan.count('are shared') == (layers.get('num_hidden_layers') or layers['n_layers'])
+    assert plan.count('can be shared') == (layers.get('num_hidden_layers') or layers['n_layers'])
 
 
 async def test_minilm_in_its_real_size() -> None:
     plan = await compare(str(folder() / 'onnx' / 'model.onnx'), 'fp32', 2, 17)
-    assert plan.count('are shared') == 12
+    assert plan.count('can be shared') == 12

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -117,6 +119,30 @@ def test_lines_are_written_as_they_are(variant: str, m: int, n: int, k: int, low
     words[5] = words[6] = k - first
     got = run.run('gemm_rows_f32', a[:, first:], At(packed, 32 * first), *words, At(lines, first // 2), k)[0]
     close(got, a[:, first:].astype(np.float64) @ b[first:], k**0.5)
+
+
+@few
+@given(m=st.integers(1, 110), n=st.integers(1, 80), unit=st.sampled_from([8, 40]), units=st.integers(4, 30), rest=st.integers(0, 7), parts=st.integers(2, 4),
+       alpha=st.sampled_from([1.0, 0.5]), residual_given=st.booleans(), seed=seeds)
+@example(m=32, n=384, unit=8, units=192, rest=0, parts=2, alpha=1.0, residual_given=True, seed=0)
+def test_a_product_in_parts_is_those_of_its_rows_added(
+    variant: str, m: int, n: int, unit: int, units: int, rest: int, parts: int, alpha: float, residual_given: bool, seed: int,
+) -> None:
+    k = unit * units + rest
+    rng = np.random.default_rng(seed)
+    a, b, bias, residual = floats(rng, m, k), floats(rng, k, n), floats(rng, n), floats(rng, m, n)
+    run = kernels(variant)
+    packed = pack_f32(run, b)
+    words = [n, n, real(alpha), 0, None]
+    given_residual = residual if residual_given else None
+    got = run.run('gemm_parts_f32', a, packed, Out((m, n)), bias, given_residual, m, n, k, k, *words, parts, units, unit)[0]
+    starts = [units * i // parts * unit for i in range(parts)] + [k]
+    expected = given_residual
+    for low, high in pairwise(starts):
+        dims = [m, n, high - low, k - low]
+        expected = run.run('gemm_rows_f32', a[:, low:], At(packed, 32 * low), Out((m, n)), bias if low == 0 else None, expected, *dims, *words, k)[0]
+    assert (got == expected).all()
+    close(got, alpha * (a.astype(np.float64) @ b) + bias + (residual if residual_given else 0), k**0.5)
 
 
 def test_weights_packed_side_by_side_are_one_matrix(variant: str) -> None:

@@ -46,7 +46,7 @@ static void product(const float *x, const float *r, const float *packed, float *
     for (int i = 0; i < n; i++) y[i] = dot(x, r + (size_t)i * k, k);
     return;
   }
-  Gemm gemm = {x, packed, y, 0, 0, rows, n, k, k, ld, 0, 1.0f, ACT_NONE, 0, 0};
+  Gemm gemm = {x, packed, y, 0, 0, rows, n, k, k, ld, 0, 1.0f, ACT_NONE, 0, 0, 0};
   gemm_packed(&gemm);
 }
 

@@ -72,6 +72,15 @@ def _use(lives: dict[int, Lifetime], value: Value, index: int) -> None:
         life.last = index
 
 
+def hold_from(lives: dict[int, Lifetime], value: Value, first: int, last: int) -> None:
+    """Have a value's root alive at least from step `first` to step `last`."""
+    _use(lives, value, first)
+    life = lives.get(value.root().number)
+    if life is not None:
+        life.first = min(life.first, first)
+        life.last = max(life.last, last)
+
+
 def reuse_memory(lives: dict[int, Lifetime], wishes: list[tuple[Value, Value]]) -> None:
     """Grant the wishes (output, source) of StepBuilder.may_reuse, in order, where the source dies as the output is born.
 

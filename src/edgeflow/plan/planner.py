@@ -68,6 +68,8 @@ class Draft:
     stretches: list[Stretch]
     # Of the values on the GPU, which have no place in the arena.
     far: list[Lifetime] = field(default_factory=list)
+    # The stretches as they are shared: on the tape behind the other steps.
+    divided: list[NodeSteps] = field(default_factory=list)
 
     def steps(self) -> list[Step]:
         """All steps, in order."""
@@ -191,7 +193,7 @@ class _Planner:
         for life in lives.values():
             (far if life.value.far else spans).append(life)
         arena_size = place_values(spans)
-        return Draft(inputs, outputs, shared.groups, arena_size, live_peak(spans), shared.stretches, far)
+        return Draft(inputs, outputs, shared.groups, arena_size, live_peak(spans), shared.stretches, far, shared.divided)
 
     def _find(self, scope: Scope, name: str) -> Value | None:
         level: Scope | None = scope

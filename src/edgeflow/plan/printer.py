@@ -24,8 +24,7 @@ def print_plan(draft: Draft) -> str:
     for value in draft.outputs:
         lines.append('output ' + print_value(value))
     for stretch in draft.stretches:
-        shares = ' and '.join([f'{share.first} to {share.last - 1}' for share in stretch.shares])
-        lines.append(f'steps {stretch.first} to {stretch.last - 1} are shared: others can do {shares}')
+        lines.append(f'steps {stretch.first} to {stretch.last - 1} can be shared among {len(stretch.shares) + 1}')
     lines.append(f'{index} steps, arena {draft.arena_size} bytes, live at most {draft.live_peak} bytes')
     return '\n'.join(lines)
 

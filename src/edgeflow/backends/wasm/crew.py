@@ -285,18 +285,20 @@ class Crew:
                 start = ends[share.first - 1]
                 crew[i].send(self._share_plan(plan, crew[i], share), plan.arena_base, plan.tape_address + start * WORD, ends[share.last - 1] - start)
             if code == 0:
-                code = run_part(self._machine, plan, stretch.first, stretch.shares[0].first)
+                code = run_part(self._machine, plan, stretch.start, stretch.shares[0].first)
             for i in range(len(stretch.shares)):
                 share = stretch.shares[i]
                 arrived: bool = False
                 if i < helped and code == 0:
-                    await self._executable.let_go(crew[i].arrival(), control, share.first, len(ends))
+                    await self._executable.let_go(crew[i].arrival(), control, stretch.first, plan.count)
                     arrived = crew[i].take(share, plan.arena_base)
                 if not arrived and code == 0:
                     code = run_part(self._machine, plan, share.first, share.last)
+            if code == 0:
+                code = run_part(self._machine, plan, stretch.shares[-1].last, stretch.end)
             if code != 0:
                 return -code
-            done = stretch.shares[-1].last
+            done = stretch.last
         return done
 
     def _those_of(self, helpers: list[HelperLink]) -> list[Member]:

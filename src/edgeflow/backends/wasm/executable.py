@@ -13,7 +13,7 @@ from edgeflow.backends.wasm.machine import WasmMachine
 from edgeflow.backends.wasm.more.interpreter import Interpreter
 from edgeflow.backends.wasm.placement import count_ops
 from edgeflow.backends.wasm.plans import (
-    MOST_PLAN_BYTES, WasmPlan, free_plan, known_values, make_room, make_wasm_plan, place_arena, plan_key, run_part, shapes_of, step_ends_of, step_failure, total_bytes,
+    MOST_PLAN_BYTES, WasmPlan, free_plan, known_values, make_room, make_wasm_plan, place_arena, plan_key, run_part, shapes_of, step_failure, total_bytes,
 )
 from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import array_bytes, array_copy, now, pause
@@ -89,8 +89,8 @@ class WasmExecutable:
                 self._crew = Crew(self, machine)
             code = await self._crew.run(plan, helpers, control)
         elif control is None:
-            code = machine.engine.run_tape(plan.tape_address, plan.tape.step_words) if plan.tape.step_words > 0 else 0
-        elif plan.tape.step_words > 0:
+            code = machine.engine.run_tape(plan.tape_address, plan.words) if plan.words > 0 else 0
+        elif plan.words > 0:
             code = await self.run_slices(machine, plan, 0, control)
         return self._end_run(machine, plan, outputs, code)
 
@@ -120,7 +120,7 @@ class WasmExecutable:
 
     async def _divide(self, machine: WasmMachine, plan: WasmPlan, control: RunControl | None) -> None:
         """Wait for what divides plans, and forget those that were made without it, `plan` among them."""
-        await self.let_go(machine.fetch_division(), control, 0, len(step_ends_of(plan)))
+        await self.let_go(machine.fetch_division(), control, 0, plan.count)
         machine.undivided = False
         self.forget_plans()
 
@@ -128,7 +128,7 @@ class WasmExecutable:
         """A run without a pause, for callers that cannot wait."""
         machine = self._living()
         plan = self._begin_run(machine, feeds, outputs)
-        code = machine.engine.run_tape(plan.tape_address, plan.tape.step_words) if plan.tape.step_words > 0 else 0
+        code = machine.engine.run_tape(plan.tape_address, plan.words) if plan.words > 0 else 0
         return self._end_run(machine, plan, outputs, code)
 
     def forget_plans(self) -> None:
@@ -160,22 +160,21 @@ class WasmExecutable:
 
     async def run_slices(self, machine: WasmMachine, plan: WasmPlan, done: int, control: RunControl | None) -> int:
         """Run the tape from step `done` on in parts, with a pause after every SLICE_MS; what run_tape gives. 'aborted' once `control` says so."""
-        ends = step_ends_of(plan)
         if control is None:
-            return run_part(machine, plan, done, len(ends))
+            return run_part(machine, plan, done, plan.count)
         stride = FIRST_PART_STEPS
         slice_began = now()
         part_began = slice_began
-        while done < len(ends):
-            last = min(done + stride, len(ends))
+        while done < plan.count:
+            last = min(done + stride, plan.count)
             code = run_part(machine, plan, done, last)
-            if code != 0 or last == len(ends):
+            if code != 0 or last == plan.count:
                 return code
             time = now()
             stride = next_stride(last - done, time - part_began)
             done = last
             if time - slice_began >= SLICE_MS:
-                await self.let_go(pause(), control, done, len(ends))
+                await self.let_go(pause(), control, done, plan.count)
                 time = now()
                 slice_began = time
             part_began = time

@@ -31,6 +31,7 @@ MOST_PLAN_BYTES = 67108864
 class WasmPlan:
     """A draft with addresses. `constants`: heap blocks that it owns. `bytes`: their size, the tape's included.
 
+    steps: those of the tape: `count` in `words` words are the plan, then come those of its stretches as they are shared.
     arena_base: where the arena was when the tape was written. ends: where each step ends, in words; made when first asked for.
     helped: by member of the crew and first step, how a share is done there.
     """
@@ -38,6 +39,8 @@ class WasmPlan:
     draft: Draft
     tape: Tape
     steps: list[Step]
+    count: int
+    words: int
     tape_address: int
     arena_base: int
     constants: list[Value]
@@ -109,6 +112,8 @@ def make_wasm_plan(
     try:
         draft = make_plan(graph, shapes, outputs, machine, b, known)
         steps = draft.steps()
+        for group in draft.divided:
+            steps.extend(group.steps)
         tape = link(steps, engine.kernels, output_literals(draft))
         engine.ensure_arena(draft.arena_size)
         address = engine.heap.allocate(len(tape.words) * WORD)
@@ -130,7 +135,8 @@ def written_plan(machine: WasmMachine, draft: Draft, steps: list[Step], tape: Ta
     for i in tape.arena_words:
         tape.words[i] = tape.words[i] + engine.arena_address
     engine.write_words(address, tape.words)
-    return WasmPlan(draft, tape, steps, address, engine.arena_address, constants, total)
+    count = len(steps) - sum([len(group.steps) for group in draft.divided])
+    return WasmPlan(draft, tape, steps, count, sum([2 + len(step.words) for step in steps[:count]]), address, engine.arena_address, constants, total)
 
 
 def free_plan(machine: WasmMachine, plan: WasmPlan) -> None:
@@ -202,7 +208,7 @@ def node_name(node: Node) -> str:
 def step_name(plan: WasmPlan, index: int) -> str:
     """The node of a step, as errors name it."""
     step = plan.steps[index]
-    return [node_name(group.node) for group in plan.draft.groups for other in group.steps if other is step][0]
+    return [node_name(group.node) for group in plan.draft.groups + plan.draft.divided for other in group.steps if other is step][0]
 
 
 def step_failure(plan: WasmPlan, code: int) -> EdgeflowError:

@@ -2,7 +2,7 @@
 
 After Shoeybi et al. 2019, "Megatron-LM: Training Multi-Billion Parameter Language Models Using Model Parallelism", section 3.
 A stretch ends with a matrix product y = h W + b. Each share makes some columns of h, multiplies them with their rows of W, and
-the partial sums are added. h comes from one product with an activation (a feed-forward layer: a share makes some of its
+the partial sums are added; who works alone adds them in the same order, so that nobody can tell. h comes from one product with an activation (a feed-forward layer: a share makes some of its
 columns) or from attention (a share makes some of its heads, and their columns of Q, K and V).
 All shares work on the same packed weights: panels of 8 columns lie one after the other, rows of a panel too.
 """
@@ -82,28 +82,33 @@ def share_groups(groups: list[NodeSteps], outputs: list[Value], b: StepBuilder, 
             inner.add(i)
         inner.add(layer.attention)
     made: list[NodeSteps] = []
+    divided: list[NodeSteps] = []
     stretches: list[Stretch] = []
     count = 0
+    place = sum([len(group.steps) for group in groups])
     for i in range(len(groups)):
         if i in ends:
+            whole = _whole(groups, ends[i], shares)
+            made.extend(whole)
             parts = _divide(groups, ends[i], b, shares)
-            first = count
+            start = place
             others: list[Share] = []
             for s in range(shares):
-                made.extend(parts[s])
+                divided.extend(parts[s])
                 if s > 0:
                     steps = [group.steps[0] for group in parts[s]]
                     partial = _target(steps[-1])
-                    others.append(Share(count, count + len(steps), steps, _inputs(steps), partial))
-                count = count + len(parts[s])
+                    others.append(Share(place, place + len(steps), steps, _inputs(steps), partial))
+                place = place + len(parts[s])
             for share in others:
-                made.append(_join(groups[i], share.partial, b))
-                count = count + 1
-            stretches.append(Stretch(first, count, others))
+                divided.append(_join(groups[i], share.partial, b))
+                place = place + 1
+            stretches.append(Stretch(count, count + len(whole), start, others, place))
+            count = count + len(whole)
         elif i not in inner:
             made.append(groups[i])
             count = count + len(groups[i].steps)
-    return Shared(made, stretches)
+    return Shared(made, stretches, None, None, divided)
 
 
 def _find_uses(groups: list[NodeSteps], outputs: list[Value]) -> _Uses:
@@ -207,6 +212,25 @@ def _makes_all(product: Step, end: Step) -> bool:
             and _root(product.words[C]) is _root(end.words[A]))
 
 
+def _whole(groups: list[NodeSteps], layer: _Layer, shares: int) -> list[NodeSteps]:
+    """The groups of a layer for one machine: undivided, but for the sum at the end, which is made as `shares` machines would."""
+    whole = [groups[i] for i in layer.before]
+    if layer.attention >= 0:
+        whole.append(groups[layer.attention])
+    end = groups[layer.end]
+    step = end.steps[0]
+    whole.append(_with_step(end, Step('gemm_parts_f32', step.words + [shares, layer.units, _end_unit(groups, layer)])))
+    return whole
+
+
+def _end_unit(groups: list[NodeSteps], layer: _Layer) -> int:
+    """How many rows of the last product's weights belong to one of `units`."""
+    if layer.attention < 0:
+        return PANEL
+    attention = groups[layer.attention].steps[0]
+    return _number(attention, VALUE_WIDTH) * _number(attention, GROUP)
+
+
 def _divide(groups: list[NodeSteps], layer: _Layer, b: StepBuilder, shares: int) -> list[list[NodeSteps]]:
     """The groups of each share, one step each."""
     parts: list[list[NodeSteps]] = []
@@ -224,10 +248,9 @@ def _divide(groups: list[NodeSteps], layer: _Layer, b: StepBuilder, shares: int)
             # What is left of the last panel goes to the last share.
             to = _number(product, COLUMNS) if s == shares - 1 else high * unit
             part.append(_with_step(groups[layer.before[i]], columns_step(product, low * unit, to)))
-        unit = PANEL
         if attention is not None:
             part.append(_with_step(groups[layer.attention], heads_step(attention, low, high, b)))
-            unit = _number(attention, VALUE_WIDTH) * _number(attention, GROUP)
+        unit = _end_unit(groups, layer)
         to = _number(end.steps[0], INNER) if s == shares - 1 else high * unit
         part.append(_with_step(end, rows_step(end.steps[0], low * unit, to, s > 0, b)))
         parts.append(part)

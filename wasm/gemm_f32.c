@@ -92,13 +92,17 @@ static __attribute__((noinline)) void wide(const float *a, int lda, const float 
 
 static char idle_line[CACHE_LINE] __attribute__((aligned(CACHE_LINE)));
 
-// All rows of one panel. What is wanted next, from `ahead` up to `end`, is brought near by all tiles but the first; lines 0: nothing is.
+// All rows of one panel. What is wanted next, from `ahead` up to `end`, is brought near by the way; lines 0: nothing is.
 static void panel_rows(int M, const float *a, int lda, const float *b, int k, const float *start, int start_ld, float *c, int ldc,
                        const float *next, const float *end, const char *lines) {
-  const unsigned later_tiles = (unsigned)ceil_div(M, MOST_ROWS) - 1;
+  const unsigned tiles = (unsigned)ceil_div(M, MOST_ROWS);
   unsigned ahead = (unsigned)next, pace = 0, now = 0;
-  if (lines && later_tiles > 0 && later_tiles < 16 && ahead + (unsigned)k * PANEL * 4 <= (unsigned)end) {
-    pace = (CACHE_LINE / later_tiles + 15) & ~15u;
+  if (lines && tiles > 1 && tiles <= 16 && ahead + (unsigned)k * PANEL * 4 <= (unsigned)end) {
+    // The first of several tiles leaves it to the others: it is the one that waits for what is not there yet. Unless there is one other one
+    // only, of 5 rows or more: at once in 4 k that one would not get to all lines.
+    const unsigned askers = tiles == 2 && M > 8 ? tiles : tiles - 1;
+    pace = (CACHE_LINE / askers + 15) & ~15u;
+    if (askers == tiles) now = pace;
   } else {
     ahead = (unsigned)idle_line;
     lines = idle_line - ahead / CACHE_LINE;

@@ -118,17 +118,18 @@ static const Tile b_first[] = {b_first_1, b_first_2, b_first_3, b_first_4, b_fir
 // Rows of a tile. A CPU without a dot product of whole bytes needs registers for the parts.
 enum { MOST_ROWS = 4, MOST_ROWS_WHOLE = 6 };
 
-// All rows of one panel. All tiles but the first bring near what `near` is ahead, up to `end`.
+// All rows of one panel. What `near` is ahead, up to `end`, is brought near by the way (gemm_f32.c says by which tiles).
 static void panel_rows(const Tile *tiles, int most, int rows, const uint8_t *a, int lda, const uint8_t *b, int quads, int again,
                        int32_t *c, Near near, unsigned end) {
-  unsigned pace = 0;
+  unsigned pace = 0, now = 0;
   if (rows > most && near.ahead < end) {
-    const unsigned later_tiles = (unsigned)ceil_div(rows, most) - 1;
-    if (later_tiles < 16) pace = (CACHE_LINE / later_tiles + 15) & ~15u;
+    const unsigned count = (unsigned)ceil_div(rows, most), askers = count == 2 && rows > 8 ? count : count - 1;
+    if (count <= 16) pace = (CACHE_LINE / askers + 15) & ~15u;
+    if (askers == count) now = pace;
   }
   const unsigned stretch = pace * ((unsigned)quads / 2);
   if (!pace) near.ahead = 0;
-  for (unsigned now = 0; rows > 0;) {
+  while (rows > 0) {
     const int r = next_rows(rows, most);
     tiles[r - 1](a, lda, b, quads, again, c, near.b, near.lines, near.ahead, now);
     rows -= r;

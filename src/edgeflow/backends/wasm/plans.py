@@ -31,7 +31,7 @@ MOST_PLAN_BYTES = 67108864
 class WasmPlan:
     """A draft with addresses. `constants`: heap blocks that it owns. `bytes`: their size, the tape's included.
 
-    steps: those of the tape: `count` in `words` words are the plan, then come those of its stretches as they are shared.
+    steps: those of the tape: the first `count`, which are `words` words, are the plan, the others its stretches as they are shared.
     arena_base: where the arena was when the tape was written. ends: where each step ends, in words; made when first asked for.
     helped: by member of the crew and first step, how a share is done there.
     """

@@ -2,8 +2,9 @@
 
 After Shoeybi et al. 2019, "Megatron-LM: Training Multi-Billion Parameter Language Models Using Model Parallelism", section 3.
 A stretch ends with a matrix product y = h W + b. Each share makes some columns of h, multiplies them with their rows of W, and
-the partial sums are added; who works alone adds them in the same order, so that nobody can tell. h comes from one product with an activation (a feed-forward layer: a share makes some of its
+the partial sums are added. h comes from one product with an activation (a feed-forward layer: a share makes some of its
 columns) or from attention (a share makes some of its heads, and their columns of Q, K and V).
+A machine alone makes h whole, and y as the same partial sums one after the other: so results do not depend on who helps.
 All shares work on the same packed weights: panels of 8 columns lie one after the other, rows of a panel too.
 """
 

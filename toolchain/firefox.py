@@ -42,6 +42,8 @@ def open_firefox(url: str, profile: Path) -> Iterator[subprocess.Popen]:
     (profile / 'user.js').write_text('\n'.join(f'user_pref("{name}", {value});' for name, value in {
         'browser.shell.checkDefaultBrowser': 'false', 'datareporting.policy.dataSubmissionEnabled': 'false', 'browser.aboutwelcome.enabled': 'false',
         'app.update.enabled': 'false', 'toolkit.startup.max_resumed_crashes': '-1', 'browser.sessionstore.resume_from_crash': 'false',
+        # Else it opens an address a second time, with a store of its own, for a picture of it.
+        'browser.pagethumbnails.capturing_disabled': 'true',
         'network.captive-portal-service.enabled': 'false', 'services.settings.server': '"data:,"', 'security.sandbox.content.level': '0',
     }.items()))
     environment = {**found.environment, 'MOZ_HEADLESS': '1', 'HOME': str(profile), 'MOZ_CRASHREPORTER_DISABLE': '1'}

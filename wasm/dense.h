@@ -25,6 +25,15 @@ static inline int ceil_div(int a, int b) { return (a + b - 1) / b; }
 static inline int min_int(int a, int b) { return a < b ? a : b; }
 // The rows of the next tile of at most `most`: what is left over makes two middling tiles rather than a full and a thin one.
 static inline int next_rows(int left, int most) { return left >= 2 * most ? most : left > most ? ceil_div(left, 2) : left; }
+// Tiles of `rows` rows, at most `most` each, bring near what the next panel needs (gemm_f32.c): the bytes that each of them comes further in two steps; 0 if
+// they should not. first: of the first one. That leaves it to the others, as it is the one that waits for what is not there yet, unless there is one other
+// one only, of 5 rows or more: at once in 4 steps that one would not get to all lines.
+static inline unsigned near_pace(int rows, int most, unsigned *first) {
+  const unsigned tiles = (unsigned)ceil_div(rows, most), askers = tiles == 2 && rows > 8 ? tiles : tiles - 1;
+  const unsigned pace = askers > 0 && tiles <= 16 ? (CACHE_LINE / askers + 15) & ~15u : 0;
+  *first = askers == tiles ? pace : 0;
+  return pace;
+}
 static inline int round_panel(int n) { return ceil_div(n, PANEL) * PANEL; }
 
 #ifdef __wasm_relaxed_simd__

@@ -95,15 +95,9 @@ static char idle_line[CACHE_LINE] __attribute__((aligned(CACHE_LINE)));
 // All rows of one panel. What is wanted next, from `ahead` up to `end`, is brought near by the way; lines 0: nothing is.
 static void panel_rows(int M, const float *a, int lda, const float *b, int k, const float *start, int start_ld, float *c, int ldc,
                        const float *next, const float *end, const char *lines) {
-  const unsigned tiles = (unsigned)ceil_div(M, MOST_ROWS);
   unsigned ahead = (unsigned)next, pace = 0, now = 0;
-  if (lines && tiles > 1 && tiles <= 16 && ahead + (unsigned)k * PANEL * 4 <= (unsigned)end) {
-    // The first of several tiles leaves it to the others: it is the one that waits for what is not there yet. Unless there is one other one
-    // only, of 5 rows or more: at once in 4 k that one would not get to all lines.
-    const unsigned askers = tiles == 2 && M > 8 ? tiles : tiles - 1;
-    pace = (CACHE_LINE / askers + 15) & ~15u;
-    if (askers == tiles) now = pace;
-  } else {
+  if (lines && ahead + (unsigned)k * PANEL * 4 <= (unsigned)end) pace = near_pace(M, MOST_ROWS, &now);
+  if (!pace) {
     ahead = (unsigned)idle_line;
     lines = idle_line - ahead / CACHE_LINE;
   }
@@ -153,7 +147,16 @@ void store_edge(const float *edge, float *out, int ldc, int rows, int columns, c
 }
 
 // Where the i-th of the sums over K, which are added one after the other, begins.
-static int part_start(const Gemm *g, int i) { return i == g->parts[0] ? g->K : g->parts[1] * i / g->parts[0] * g->parts[2]; }
+static int part_start(const Gemm *g, int i) {
+  const word *parts = g->parts;
+  return !parts || i == parts[0] ? g->K : parts[1] * i / parts[0] * parts[2];
+}
+
+// How long the pieces are in which K passes, so that their part of A stays near: as long as each other, since each brings near what the next one needs.
+static int piece_length(int k) {
+  const int pieces = ceil_div(k, BLOCK_K);
+  return pieces > 1 ? (ceil_div(k, pieces) + 3) & ~3 : k;
+}
 
 void gemm_packed(const Gemm *g) {
   const int M = g->M, N = g->N, K = g->K, panel = g->panel ? g->panel : K, parts = g->parts ? g->parts[0] : 1;
@@ -186,7 +189,8 @@ void gemm_packed(const Gemm *g) {
       const float *residual = g->residual ? g->residual + (size_t)m * g->ldr + n : 0;
       int ldr = g->ldr;
       for (int p = 0, low = 0, high; p < parts; p++, low = high) {
-        high = parts == 1 ? K : part_start(g, p + 1);
+        high = part_start(g, p + 1);
+        const int depth = high - low, length = piece_length(depth);
         const float *a = g->a + (size_t)m * g->lda + low, *b = g->b + (size_t)n * (size_t)panel + (size_t)low * PANEL;
         const int straight = plain && !g->activation && !residual && columns >= PANEL;
         float *c = straight ? out : edge;
@@ -194,24 +198,22 @@ void gemm_packed(const Gemm *g) {
         const size_t c_panel = straight ? PANEL : (size_t)rows * PANEL;
         const float *start = plain && bias ? bias : zeros;
         const size_t start_panel = start == zeros ? 0 : PANEL;
-        // As long as each other: each brings near as much as the next one needs.
-        const int most = (ceil_div(high - low, ceil_div(high - low, BLOCK_K) + (high == low)) + 3) & ~3;
         for (int i = 0; i < panels; i++) {
           const float *from = b + i * panel_floats, *next = from + panel_floats, *first = start + i * start_panel;
-          int first_ld = 0, k = low;
+          int first_ld = 0, k = 0;
           do {
-            const int part = min_int(high - k, most);
-            const float *here = from + (size_t)(k - low) * PANEL;
-            panel_rows(rows - aside, a + (k - low), g->lda, here, part, first, first_ld, c + i * c_panel, ldc,
-                       k + part < high ? here + (size_t)part * PANEL : next, end, lines);
+            const int piece = min_int(depth - k, length);
+            const float *here = from + (size_t)k * PANEL;
+            panel_rows(rows - aside, a + k, g->lda, here, piece, first, first_ld, c + i * c_panel, ldc,
+                       k + piece < depth ? here + (size_t)piece * PANEL : next, end, lines);
             first = c + i * c_panel;
             first_ld = ldc;
-            k += part;
-          } while (k < high);
+            k += piece;
+          } while (k < depth);
         }
 #ifdef __wasm_relaxed_simd__
         for (int r = rows - aside; r < rows; r += WIDE_ROWS) {
-          wide(a + (size_t)r * g->lda, g->lda, b, panel_floats, high - low, start, start_panel, c + (size_t)r * ldc, ldc, c_panel);
+          wide(a + (size_t)r * g->lda, g->lda, b, panel_floats, depth, start, start_panel, c + (size_t)r * ldc, ldc, c_panel);
         }
 #endif
         if (!straight) {

@@ -118,15 +118,11 @@ static const Tile b_first[] = {b_first_1, b_first_2, b_first_3, b_first_4, b_fir
 // Rows of a tile. A CPU without a dot product of whole bytes needs registers for the parts.
 enum { MOST_ROWS = 4, MOST_ROWS_WHOLE = 6 };
 
-// All rows of one panel. What `near` is ahead, up to `end`, is brought near by the way (gemm_f32.c says by which tiles).
+// All rows of one panel. What `near` is ahead, up to `end`, is brought near by the way (near_pace()).
 static void panel_rows(const Tile *tiles, int most, int rows, const uint8_t *a, int lda, const uint8_t *b, int quads, int again,
                        int32_t *c, Near near, unsigned end) {
   unsigned pace = 0, now = 0;
-  if (rows > most && near.ahead < end) {
-    const unsigned count = (unsigned)ceil_div(rows, most), askers = count == 2 && rows > 8 ? count : count - 1;
-    if (count <= 16) pace = (CACHE_LINE / askers + 15) & ~15u;
-    if (askers == count) now = pace;
-  }
+  if (near.ahead < end) pace = near_pace(rows, most, &now);
   const unsigned stretch = pace * ((unsigned)quads / 2);
   if (!pace) near.ahead = 0;
   while (rows > 0) {

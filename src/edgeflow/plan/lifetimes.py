@@ -48,35 +48,28 @@ def find_lifetimes(groups: list[NodeSteps], inputs: list[Value], outputs: list[V
     """The lifetime of every root that lies in the arena, by its number. Constants have none."""
     lives: dict[int, Lifetime] = {}
     for value in inputs:
-        _use(lives, value, -1)
+        hold(lives, value, -1, -1)
     index = 0
     for group in groups:
         for step in group.steps:
             for word in step.words:
                 if isinstance(word, Pointer):
-                    _use(lives, word.value, index)
+                    hold(lives, word.value, index, index)
             index = index + 1
     for value in outputs:
-        _use(lives, value, index)
+        hold(lives, value, index, index)
     return lives
 
 
-def _use(lives: dict[int, Lifetime], value: Value, index: int) -> None:
+def hold(lives: dict[int, Lifetime], value: Value, first: int, last: int) -> None:
+    """Have a value's root alive from step `first` to step `last`, and as long as it is already."""
     root = value.root()
     if root.constant:
         return
     life = lives.get(root.number)
     if life is None:
-        lives[root.number] = Lifetime(root, index, index)
-    elif index > life.last:
-        life.last = index
-
-
-def hold_from(lives: dict[int, Lifetime], value: Value, first: int, last: int) -> None:
-    """Have a value's root alive at least from step `first` to step `last`."""
-    _use(lives, value, first)
-    life = lives.get(value.root().number)
-    if life is not None:
+        lives[root.number] = Lifetime(root, first, last)
+    else:
         life.first = min(life.first, first)
         life.last = max(life.last, last)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from edgeflow.plan.lifetimes import Lifetime, hold_from
+from edgeflow.plan.lifetimes import Lifetime, hold
 from edgeflow.plan.values import NodeSteps, Pointer, Step, Value
 
 
@@ -71,4 +71,4 @@ def hold_stretches(lives: dict[int, Lifetime], shared: Shared) -> None:
         for step in steps[stretch.first:stretch.last] + steps[stretch.start:stretch.end]:
             for word in step.words:
                 if isinstance(word, Pointer):
-                    hold_from(lives, word.value, stretch.first, stretch.last - 1)
+                    hold(lives, word.value, stretch.first, stretch.last - 1)

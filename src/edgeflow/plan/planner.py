@@ -72,7 +72,7 @@ class Draft:
     divided: list[NodeSteps] = field(default_factory=list)
 
     def steps(self) -> list[Step]:
-        """All steps, in order."""
+        """The steps of a run, in order: without those that are shared."""
         steps: list[Step] = []
         for group in self.groups:
             steps.extend(group.steps)

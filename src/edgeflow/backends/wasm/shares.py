@@ -109,7 +109,7 @@ def share_groups(groups: list[NodeSteps], outputs: list[Value], b: StepBuilder, 
         elif i not in inner:
             made.append(groups[i])
             count = count + len(groups[i].steps)
-    return Shared(made, stretches, None, None, divided)
+    return Shared(made, stretches, divided=divided)
 
 
 def _find_uses(groups: list[NodeSteps], outputs: list[Value]) -> _Uses:

@@ -89,7 +89,7 @@ function hear(event) {
     span.end = event.time;
     model.done++;
     state.done++;
-    keep(model.runs, event.time - span.start, LATEST);
+    keep(model.runs, event.ran, LATEST);
     model.ends.push(event.time);
   } else if (event.kind !== 'queued') {
     state.spans.delete(event.task);
@@ -109,7 +109,7 @@ function build() {
     slider.setAttribute('aria-valuetext', model.priority);
     const level = element('span', { className: 'level', textContent: model.priority });
     const where = element('span', { className: 'where' });
-    const rate = element('b', { textContent: '0' }), wait = element('b', { textContent: '0' }), run = element('b', { textContent: '0' });
+    const rate = element('b', { textContent: '0' }), wait = element('b', { textContent: '0' }), run = element('b', { textContent: '–' });
     slider.addEventListener('input', () => {
       model.priority = PRIORITIES[slider.value];
       level.textContent = model.priority;
@@ -223,7 +223,7 @@ function drawFigures(now) {
     where.textContent = model.lane;
     rate.textContent = (model.ends.length / Math.min(2, Math.max(.5, (now - state.started) / 1000))).toFixed(0);
     wait.textContent = waiting(model, now).toFixed(0);
-    run.textContent = median(model.runs).toFixed(1);
+    run.textContent = model.runs.length > 0 ? median(model.runs).toFixed(1) : '–';
     const use = model.extractor ? model.extractor.model.memory() : { total: 0, weights: 0, arena: 0, plans: 0 };
     const shares = [use.weights, use.arena, use.plans, Math.max(0, use.total - use.weights - use.arena - use.plans)];
     parts.forEach((part, i) => { part.style.width = `${100 * shares[i] / most}%`; });

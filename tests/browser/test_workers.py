@@ -86,6 +86,27 @@ def test_a_free_worker_is_not_kept_waiting_by_a_slow_model(do: Do) -> None:
     assert spans == ['quick', 'quick', 'quick', 'slow']
 
 
+def test_a_page_that_hears_of_runs_late_knows_how_long_they_took(do: Do) -> None:
+    told, counted = do("""
+      env.workers = 1;
+      const model = await load(library, MINILM), inputs = batch(library, model, 1, 16), stall = 400;
+      await model.run(inputs);
+      const times = [], stop = library.onTask(event => { if (event.kind === 'done') times.push(event.ran); });
+      // While the page is busy, the worker ends one run and the one that it was given ahead.
+      const runs = [model.run(inputs), model.run(inputs)];
+      await new Promise(resolve => setTimeout(resolve));
+      for (const end = performance.now() + stall; performance.now() < end;);
+      await Promise.all(runs);
+      stop();
+      const { run } = library.schedulerStatistics().models.get(model.id);
+      model.dispose();
+      return [times, [run.p50, run.highest]];
+    """)
+    assert len(told) == 2
+    assert all(0.5 < ms < 300 for ms in told), 'neither nothing nor the time for which the page was busy'
+    assert all(0.5 < ms < 300 for ms in counted)
+
+
 def test_workers_run_the_file_of_the_page(page: Page, server: Server, do: Do) -> None:
     before = len(server.site.log)
     do("env.workers = 2; window.models = [await load(library, MINI), await load(library, MINI)];")

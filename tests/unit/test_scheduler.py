@@ -436,6 +436,30 @@ async def test_events_and_listeners_that_schedule_and_fail() -> None:
     assert len(seen) == 5
 
 
+async def test_work_that_knows_how_long_it_ran_is_believed() -> None:
+    clock = MockClock()
+    scheduler = Scheduler(clock)
+    events: list[SchedulerEvent] = []
+    scheduler.on_event(lambda event: events.append(event))
+
+    async def known(context: RunContext) -> object:
+        clock.jump(70)
+        context.ran = 8.0
+        return None
+
+    async def unknown(context: RunContext) -> object:
+        clock.jump(5)
+        return None
+
+    await scheduler.schedule('m', known).result()
+    await scheduler.schedule('m', unknown).result()
+    assert [(event.kind, event.ran) for event in events if event.kind != 'queued'] == [
+        ('started', None), ('done', 8.0), ('started', None), ('done', 5.0),
+    ]
+    run = scheduler.statistics().models['m'].run
+    assert [run.count, run.p50, run.highest] == [2, 5.0, 8.0]
+
+
 async def test_statistics_are_records_of_their_moment() -> None:
     clock = MockClock()
     scheduler = Scheduler(clock, SchedulerOptions(max_concurrent=1))

@@ -10,7 +10,7 @@ from edgeflow.backends.choose import candidates, choose_device
 from edgeflow.backends.contract import HERE, Feed, KernelTime, MemoryUse, Placement, RunControl
 from edgeflow.backends.generation import Decoder, GeneratingExecutable
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import gather, native_mapping, new_abort_controller, new_deferred, signal_aborted, to_dict, watch_collection
+from edgeflow.host.platform import gather, native_mapping, new_abort_controller, new_deferred, now, signal_aborted, to_dict, watch_collection
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch, Deferred
 from edgeflow.ir.graph import ValueInfo
 from edgeflow.ir.pooled import is_pooled
@@ -249,7 +249,9 @@ class Model(Resource):
         self._register(executable)
 
     async def _run(self, request: RunRequest, control: RunContext) -> dict[str, Feed]:
+        began = now()
         executable = await self._ready(control)
+        prepared = now() - began
         if control.cancelled():
             raise EdgeflowError('aborted', 'the run was cancelled before it began', {})
         # In this thread every run lets go now and then, to keep a page smooth; in a worker only one that can be cancelled.
@@ -257,8 +259,11 @@ class Model(Resource):
         control.keeps = request.keeps
         await bring_feeds(request.feeds, executable.place)
         give = request.give and self._chain is None
-        if len(request.sent) > 0 and isinstance(executable, RemoteExecutable):
-            return await executable.run(request.feeds, request.outputs, control if pauses else None, give, control.spare_slots, request.sent[0])
+        if isinstance(executable, RemoteExecutable):
+            sent = request.sent[0] if len(request.sent) > 0 else None
+            results = await executable.run(request.feeds, request.outputs, control if pauses else None, give, control.spare_slots, sent)
+            control.ran = prepared + executable.ran
+            return results
         return await executable.run(request.feeds, request.outputs, control if pauses else None, give, control.spare_slots)
 
     def _send_ahead(self, request: RunRequest) -> Callable[[], None] | None:

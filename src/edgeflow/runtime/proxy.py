@@ -11,7 +11,7 @@ from edgeflow.backends.contract import Feed, HelperLink, KernelTime, MemoryUse, 
 from edgeflow.backends.generation import Decoder
 from edgeflow.backends.wasm.kernels import kernel_module
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import forget_spare_memory, gather, new_deferred, now, on_abort, pause, signal_aborted, watch_collection
+from edgeflow.host.platform import forget_spare_memory, gather, new_deferred, on_abort, pause, signal_aborted, watch_collection
 from edgeflow.host.port import AbortSignal, Bytes, CollectionWatch, Deferred
 from edgeflow.runtime.ahead import Ahead
 from edgeflow.runtime.decoding import RemoteDecoder
@@ -50,6 +50,8 @@ class RemoteExecutable:
         # The GPU or WebNN works on runs of several models, the worker only hands them over.
         self.lane: str = f'{tenancy.worker.lane} far {tenancy.number}' if placement.device == 'webgpu' or flights > 1 else tenancy.worker.lane
         self.flights: int = flights
+        # ms that the latest run took in the worker.
+        self.ran: float = 0.0
         self.place: object = tenancy.worker if placement.device == 'webgpu' else None
         self._tenancy: Tenancy | None = tenancy
         self._placement: Placement = placement
@@ -66,13 +68,13 @@ class RemoteExecutable:
     ) -> dict[str, Feed]:
         """sent: what ahead() gave for this run, if it was called."""
         worker = self._living().worker
-        began = now()
         answer: dict[str, object] | None = None
         if sent is not None and sent.worker is worker:
             answer = await sent.answer(control)
         if answer is None:
             answer = await self._ask_run(worker, feeds, outputs, control, give, spare)
-        if answer['divisible'] and (self._runs_worth_help > 0 or now() - began >= LONG_RUN_MS):
+        self.ran = cast(float, answer['ran'])
+        if answer['divisible'] and (self._runs_worth_help > 0 or self.ran >= LONG_RUN_MS):
             self._runs_worth_help = self._runs_worth_help + 1
         self._memory = read_memory(answer['memory'])
         if 'placement' in answer:

@@ -65,14 +65,16 @@ class Ledger:
         error = failure if job.reason is None else with_cause(job.reason, failure)
         status = ending(job.reason, failure)
         ran = None if task.started_at is None else now - task.started_at
+        if job.run is not None and job.run.context.ran is not None:
+            ran = job.run.context.ran
         job.model.tally.end(status, ran)
         self.total.end(status, ran)
-        self.note(cast(EventKind, status), job, error)
+        self.note(cast(EventKind, status), job, error, ran)
         job.run = None
         job.model.unfinished -= 1
         task.end(status, now, value, error)
 
-    def note(self, kind: EventKind, job: Job, error: Exception | None) -> None:
+    def note(self, kind: EventKind, job: Job, error: Exception | None, ran: float | None = None) -> None:
         """Keep an event for the listeners."""
         if len(self._listeners) == 0:
             return
@@ -80,7 +82,7 @@ class Ledger:
         run = job.run
         lane = job.model.lane if run is None else run.lane
         run_id = 0 if run is None else run.context.run_id
-        self._events.append(SchedulerEvent(kind, self._turns.now, task.id, task.model_id, lane.name, task.priority, run_id, error))
+        self._events.append(SchedulerEvent(kind, self._turns.now, task.id, task.model_id, lane.name, task.priority, run_id, error, ran))
 
     def deliver(self) -> None:
         """Tell all, in order; a listener that fails is told as a warning."""

@@ -101,7 +101,8 @@ class SchedulerEvent:
 
     kind: 'stopping' is a running task that was cancelled or timed out and whose work has not stopped yet; 'requeued' is a member of a
     merged run that failed, which will run alone. time: of the scheduler's clock. run: number of the run, the same for tasks
-    that were merged; 0 before the first. error: why a task failed, was cancelled or requeued.
+    that were merged; 0 before the first. error: why a task failed, was cancelled or requeued. ran: ms that the run of a task that has
+    ended took, in a worker by its clock: the page may see its start and its end late; None before, and if there was no run.
     """
 
     kind: EventKind
@@ -112,3 +113,4 @@ class SchedulerEvent:
     priority: str
     run: int
     error: Exception | None = None
+    ran: float | None = None

@@ -26,7 +26,7 @@ class TaskStatistics:
     """How many tasks there are in each state, and how long they waited and ran.
 
     submitted: all that ever came; it is the sum of the six others. wait: from arrival to the (last) start, of tasks that were started. run:
-    from there to the end of the work, of tasks that ended done or failed.
+    from there to the end of the work, of tasks that ended done or failed; in a worker by its clock, however late the page hears of it.
     """
 
     submitted: int
@@ -109,7 +109,7 @@ class Tally:
         self.queued += 1
 
     def end(self, status: str, ran: float | None) -> None:
-        """A task ended. ran: ms since its start; None: it never started."""
+        """A task ended. ran: ms that its run took; None: it never started."""
         if ran is None:
             self.queued -= 1
         else:

@@ -70,7 +70,8 @@ class Task:
 class RunContext:
     """What work is told while it runs. It looks at cancelled() between its steps, or asks to be called by on_cancel().
 
-    The slot of the work stays taken until it has really ended, with whatever value or error.
+    The slot of the work stays taken until it has really ended, with whatever value or error. ran: ms that it took, if the work knows better
+    than the scheduler, which sees it begin and end.
     """
 
     def __init__(self, run_id: int, spare: Callable[[], int]) -> None:
@@ -79,6 +80,7 @@ class RunContext:
         # Where the work tells how long its kernels take, if that is wanted.
         self.times: list[KernelTime] | None = None
         self.keeps: bool = False
+        self.ran: float | None = None
         self._spare: Callable[[], int] = spare
         self._callbacks: list[Callable[[], None]] = []
 

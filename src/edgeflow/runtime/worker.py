@@ -15,7 +15,7 @@ from edgeflow.backends.wasm.helper import Helper
 from edgeflow.backends.wasm.kernels import Preparation, use_kernels
 from edgeflow.env import env
 from edgeflow.errors import EdgeflowError
-from edgeflow.host.platform import bytes_memory, open_port, pause, start_task, use_part_addresses, worker_port
+from edgeflow.host.platform import bytes_memory, now, open_port, pause, start_task, use_part_addresses, worker_port
 from edgeflow.host.port import Bytes, WorkerPort
 from edgeflow.runtime.messages import (
     Parcel, error_fields, infos_fields, memory_fields, placement_fields, read_feeds,
@@ -246,7 +246,9 @@ class Server:
                 return await answer_held(order.message)
             times: list[KernelTime] = []
             order.times = times if order.message['timed'] else None
+            began = now()
             parcel = await self._run(order)
+            parcel.fields['ran'] = now() - began
             parcel.fields['times'] = [[time.device, time.kernel, time.node, time.ms] for time in times]
             return parcel
         except Exception as error:

@@ -338,7 +338,7 @@ class Chunks:
         try:
             return await self.verification.matches(len(self.states), read)
         except EdgeflowError:
-            start_task(self.forget)
+            await quietly(self.forget)
             raise
 
     async def settle(self) -> None:

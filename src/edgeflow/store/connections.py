@@ -268,9 +268,12 @@ class Connections:
         size = index * self.chunks.record.chunk_size + piece.size
         url = self.course.source.url
         total = self.chunks.total
-        if total is not None and is_cut_off(size, total):
+        # An answer that broke off later has brought more.
+        least = len(self.chunks.states) * self.chunks.record.chunk_size
+        if size < least or (total is not None and is_cut_off(size, total)):
+            expected = least if total is None else max(least, total)
             raise EdgeflowError(
-                'http', f'{url}: expected {total} bytes, got {size}: the body is cut off', {'url': url, 'expected': total, 'got': size})
+                'http', f'{url}: expected {expected} bytes, got {size}: the body is cut off', {'url': url, 'expected': expected, 'got': size})
         self.chunks.check_size(size)
         self.chunks.record = replace(self.chunks.record, size=size)
         self.chunks.total = size

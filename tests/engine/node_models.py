@@ -33,7 +33,7 @@ def node_model(
         [helper.make_tensor_value_info(f'y{i}', TYPES[dtype], None) for i, dtype in enumerate(outputs) if dtype],
         [numpy_helper.from_array(x, f'x{i}') for i, x in enumerate(inputs) if x is not None and i in constant],
     )
-    opsets = [helper.make_opsetid('', opset), helper.make_opsetid('com.microsoft', 1)]
+    opsets = [helper.make_opsetid('', opset), helper.make_opsetid('com.microsoft', 1), helper.make_opsetid('ai.onnx.ml', 3)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=9).SerializeToString()
 
 

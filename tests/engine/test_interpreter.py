@@ -15,6 +15,7 @@ from edgeflow.errors import EdgeflowError
 from edgeflow.host.platform import call_later, new_abort_controller
 from edgeflow.runtime.model import Model, create_model
 from edgeflow.runtime.tensor import tensor
+from tests.engine.node_models import by_edgeflow, node_model
 
 HEADER = '<ir_version: 10, opset_import: ["" : 21]> '
 
@@ -295,3 +296,39 @@ async def test_random_numbers_are_those_of_numpy() -> None:
     assert results['u'].tolist() == np.random.RandomState(7).rand(3, 5).tolist()
     np.testing.assert_allclose(results['v'].tolist(), np.random.RandomState(7).randn(3, 5), rtol=1e-14)
     model.dispose()
+
+
+GRAMS = {'mode': 'TF', 'min_gram_length': 1, 'max_gram_length': 1, 'max_skip_count': 0, 'ngram_counts': [0], 'pool_int64s': [1, 2]}
+LEAF = {
+    'nodes_modes': ['LEAF'], 'nodes_nodeids': [0], 'nodes_treeids': [0], 'nodes_featureids': [0], 'nodes_values': [0.0], 'nodes_truenodeids': [0],
+    'nodes_falsenodeids': [0], 'target_ids': [0], 'target_nodeids': [0], 'target_treeids': [0], 'target_weights': [1.0],
+}
+WHOLE = np.array([[1, 2]], np.int64)
+MEL = [np.array(8), np.array(10 ** 8), np.array(8000), np.array(0, np.float32), np.array(4000, np.float32)]
+
+
+@pytest.mark.parametrize(('op', 'inputs', 'attributes'), [
+    ('TfIdfVectorizer', [WHOLE], {**GRAMS, 'ngram_indexes': [0, 10 ** 9]}),
+    ('TfIdfVectorizer', [WHOLE[:0]], {**GRAMS, 'ngram_indexes': [0, 10 ** 9], 'mode': 'IDF'}),
+    ('FeatureVectorizer', [NUMBERS], {'inputdimensions': [10 ** 9]}),
+    ('TreeEnsembleRegressor', [NUMBERS], {'n_targets': 10 ** 9, **LEAF}),
+    ('Multinomial', [NUMBERS], {'sample_size': 10 ** 9}),
+    ('RandomNormal', [], {'shape': [10 ** 5, 10 ** 5]}),
+    ('RandomUniform', [], {'shape': [10 ** 15]}),
+    ('MelWeightMatrix', MEL, {}),
+    ('HannWindow', [np.array(10 ** 9)], {}),
+], ids=str)
+async def test_a_number_that_asks_for_more_than_there_is_memory_is_refused(op: str, inputs: list[np.ndarray], attributes: dict) -> None:
+    domain = 'ai.onnx.ml' if op in ['FeatureVectorizer', 'TreeEnsembleRegressor'] else ''
+    model = node_model(op, inputs, ['float32'], [], domain, **attributes)
+    with pytest.raises(EdgeflowError) as e:
+        await by_edgeflow(model, {f'x{i}': x for i, x in enumerate(inputs)})
+    assert e.value.code == ('unsupported-op' if op == 'MelWeightMatrix' else 'out-of-memory')
+    assert op == 'HannWindow' or (op in e.value.message and 'expected at most 67108864' in e.value.message)
+
+
+@pytest.mark.parametrize('indexes', [[0], [0, -1]])
+async def test_n_grams_without_a_place_are_refused(indexes: list[int]) -> None:
+    with pytest.raises(EdgeflowError, match='expected an index from 0 up for each of 2 n-grams') as e:
+        await by_edgeflow(node_model('TfIdfVectorizer', [WHOLE], ['float32'], [], **GRAMS, ngram_indexes=indexes), {'x0': WHOLE})
+    assert e.value.code == 'invalid-graph'

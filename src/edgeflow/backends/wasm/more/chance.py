@@ -8,7 +8,7 @@ from collections.abc import Callable
 from edgeflow.backends.wasm.more.values import Call, Datum, Interpret
 from edgeflow.host.platform import random_bytes, read_u32
 from edgeflow.ir.attributes import int_of, ints_of, number_of
-from edgeflow.ir.dtype import DTYPE_NAMES, element_count
+from edgeflow.ir.dtype import DTYPE_NAMES
 
 WORDS = 624
 MIDDLE = 397
@@ -102,9 +102,9 @@ def _normal(c: Call) -> list[Datum | None]:
 def _filled(c: Call, draw: Callable[[], float]) -> list[Datum | None]:
     """Of the shape of the input, or of the attribute 'shape'."""
     shape = c.value(0).shape if c.has(0) else ints_of(c.node, 'shape')
-    if shape is None or min(shape + [0]) < 0:
-        raise c.invalid('a shape of dims from 0 up', f'{shape}')
-    numbers: list[float] = [draw() for _ in range(element_count(shape))]
+    if shape is None:
+        raise c.invalid('a shape', 'none')
+    numbers: list[float] = [draw() for _ in range(c.room(shape))]
     return [c.t.make(_dtype(c, c.value(0).dtype if c.has(0) else 'float32'), shape, numbers)]
 
 
@@ -122,6 +122,7 @@ def _multinomial(c: Call) -> list[Datum | None]:
     count = int_of(c.node, 'sample_size', 1)
     logs = c.numbers(0)
     source = _source(c)
+    c.room([max(shape[0], 1), count])
     drawn: list[int] = []
     for row in range(shape[0]):
         line = logs[row * shape[1]:(row + 1) * shape[1]]

@@ -17,6 +17,8 @@ from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.values import Value, at
 
 # Sums of cosines: a0 - a1 cos(t) + a2 cos(2 t), as numerators of a common denominator, which is last.
+# Of a MelWeightMatrix: they are made one by one, in a list.
+MOST_WEIGHTS = 1 << 26
 WINDOWS: dict[str, list[int]] = {'HannWindow': [1, 1, 0, 2], 'HammingWindow': [25, 21, 0, 46], 'BlackmanWindow': [42, 50, 8, 100]}
 
 
@@ -28,7 +30,8 @@ def lower_window(b: StepBuilder, node: Node, inputs: list[Value | None], outputs
     terms = WINDOWS[node.op]
     turn = c.op('Mul', [c.op('Acos', [c.whole(-1, 'float64')]), c.whole(2, 'float64')])
     period = size if int_of(node, 'periodic', 1) == 1 else max(1, size - 1)
-    angle = c.op('Div', [c.op('Mul', [c.cast(c.ints(list(range(size))), 'float64'), turn]), c.whole(period, 'float64')])
+    places = c.cast(c.op('Range', [c.whole(0), c.whole(size), c.whole(1)]), 'float64')
+    angle = c.op('Div', [c.op('Mul', [places, turn]), c.whole(period, 'float64')])
     total = c.op('Sub', [c.whole(terms[0], 'float64'), c.op('Mul', [c.op('Cos', [angle]), c.whole(terms[1], 'float64')])])
     if terms[2] != 0:
         double = c.op('Cos', [c.op('Add', [angle, angle])])
@@ -89,6 +92,8 @@ def lower_mel(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: l
     output = given(b, outputs)
     context = context_of(b, node, inputs)
     numbers = [scalar_of(context, i) for i in range(5)]
+    if output.count() > MOST_WEIGHTS:
+        raise b.unsupported(f'expected at most {MOST_WEIGHTS} weights; got {output.count()}')
     weights = mel_weights(int(numbers[0]), int(numbers[1]), numbers[2], numbers[3], numbers[4])
     c.give(c.cast(c.reals(weights, output.shape), output.dtype), output)
 

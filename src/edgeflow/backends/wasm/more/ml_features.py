@@ -165,11 +165,12 @@ def _normalize(c: Call) -> list[Datum | None]:
 def _join(c: Call) -> list[Datum | None]:
     """FeatureVectorizer: the columns of all inputs, each cut or filled up to its declared width."""
     widths = c.attr_ints('inputdimensions')
-    if len(widths) != len(c.inputs):
-        raise c.invalid(f'{len(c.inputs)} inputdimensions', f'{len(widths)}')
+    if len(widths) != len(c.inputs) or min(widths + [0]) < 0:
+        raise c.invalid(f'{len(c.inputs)} inputdimensions from 0 up', f'{widths}')
     if len(c.value(0).shape) == 0:
         raise c.fail('features [N, C]', 'a scalar')
     count = c.value(0).shape[0]
+    c.room([max(count, 1), sum(widths)])
     rows: list[list[float]] = [[] for _ in range(count)]
     for i in range(len(widths)):
         value = c.value(i)

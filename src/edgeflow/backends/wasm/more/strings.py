@@ -150,15 +150,17 @@ def _count_grams(c: Call) -> list[Datum | None]:
     if len(source.shape) > 2 or mode not in ['TF', 'IDF', 'TFIDF']:
         raise c.invalid('[C] or [N, C], and mode TF, IDF or TFIDF', f'{source.shape}, {mode}')
     numbers: dict[str, int] = {}
+    grams: int = 0
     for size in range(1, len(starts)):
         for at in range(starts[size - 1], starts[size], size):
-            numbers[_gram(pool[at:at + size])] = len(numbers)
-    width: int = 0
-    for place in places:
-        width = max(width, place + 1)
+            numbers[_gram(pool[at:at + size])] = grams
+            grams += 1
+    if len(places) < grams or min(places + [0]) < 0:
+        raise c.invalid(f'an index from 0 up for each of {grams} n-grams', f'{places}')
+    width: int = max([-1] + places) + 1
     rows: int = source.shape[0] if len(source.shape) == 2 else 1
     length = len(words) // max(rows, 1)
-    counts = [0.0] * (rows * width)
+    counts = [0.0] * c.room([max(rows, 1), width])
     for row in range(rows):
         line = words[row * length:(row + 1) * length]
         for size in range(max(least, 1), min(most, len(starts) - 1) + 1):

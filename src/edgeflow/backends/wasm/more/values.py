@@ -8,6 +8,7 @@ from typing import cast
 from edgeflow.backends.wasm.more.tensors import Tensors
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.describe import describe
+from edgeflow.ir.dtype import element_count
 from edgeflow.ir.graph import Attribute, Graph, Node
 from edgeflow.plan.values import Value
 
@@ -22,6 +23,9 @@ class Held:
 
 
 Datum = Value | Held
+
+# Most numbers of a tensor that is made one by one, from a list: V8's lists end at twice that.
+MOST_LISTED = 1 << 26
 
 # Runs the subgraph that is the attribute of this name with these inputs, and gives its outputs.
 Body = Callable[[str, list[Datum]], Awaitable[list[Datum]]]
@@ -51,6 +55,16 @@ class Call:
         """The error for a node that breaks its operator's rules; raise it."""
         return EdgeflowError('invalid-graph', f'{describe(self.node)}: expected {expected}; got {got}',
                              {'op': self.node.key(), 'node': self.node.name, 'expected': expected, 'got': got})
+
+    def room(self, shape: list[int]) -> int:
+        """How many numbers a tensor of this shape has. 'out-of-memory' for more than a list may have."""
+        if min(shape + [0]) < 0:
+            raise self.invalid('a shape of dims from 0 up', f'{shape}')
+        count = element_count(shape)
+        if count > MOST_LISTED:
+            raise EdgeflowError('out-of-memory', f'{describe(self.node)}: expected at most {MOST_LISTED} numbers; got shape {shape}',
+                                {'op': self.node.key(), 'node': self.node.name, 'expected': MOST_LISTED, 'got': count})
+        return count
 
     def has(self, index: int) -> bool:
         """Whether input `index` is given."""

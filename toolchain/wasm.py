@@ -30,7 +30,7 @@ FLAGS = [
     # Inner loops are in vectors by hand and say which functions and addresses they hold (SIMD, KEEP), so the compiler's own vectors,
     # copies of functions that make code longer, and pointers kept for each address of a loop only cost bytes.
     '-fno-vectorize', '-mllvm', '-inline-threshold=0', '-mllvm', '-disable-lsr',
-    '-Wall', '-Wextra', '-Wno-unused-parameter',
+    '-Wall', '-Wextra', '-Werror', '-Wno-unused-parameter',
     '-Wl,--no-entry', '-Wl,--strip-all', '-Wl,-z,stack-size=%d' % STACK_SIZE,
 ]  # fmt: skip
 # Of what clang makes, Binaryen makes the same in fewer bytes: fewer locals and jumps, code that blocks have in common once. What it does to

@@ -144,7 +144,7 @@ KERNEL(conv_f32) {
       for (int p = 0; p < w.places && !direct; p += block) {
         const int count = min_int(block, w.places - p);
         gather_panels(&w, x, channels, p, count, row, panels);
-        Gemm product = {filter, panels, y + p, 0, 0, filters, count, K, ld, w.places, 0, 1.0f, 0, 0, 0};
+        Gemm product = {filter, panels, y + p, 0, 0, filters, count, K, ld, w.places, 0, 1.0f, ACT_NONE, 0, 0, 0};
         gemm_packed(&product);
         for (int m = 0; m < filters && bias; m++) {
           float *to = y + (size_t)m * w.places + p;

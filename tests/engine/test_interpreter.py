@@ -332,3 +332,8 @@ async def test_n_grams_without_a_place_are_refused(indexes: list[int]) -> None:
     with pytest.raises(EdgeflowError, match='expected an index from 0 up for each of 2 n-grams') as e:
         await by_edgeflow(node_model('TfIdfVectorizer', [WHOLE], ['float32'], [], **GRAMS, ngram_indexes=indexes), {'x0': WHOLE})
     assert e.value.code == 'invalid-graph'
+
+
+async def test_no_rows_of_n_grams() -> None:
+    model = node_model('TfIdfVectorizer', [WHOLE[:0]], ['float32'], [], **{**GRAMS, 'mode': 'IDF'}, ngram_indexes=[0, 3])
+    assert (await by_edgeflow(model, {'x0': WHOLE[:0]}))['y0'].shape == (0, 4)

@@ -160,7 +160,8 @@ def _count_grams(c: Call) -> list[Datum | None]:
     width: int = max([-1] + places) + 1
     rows: int = source.shape[0] if len(source.shape) == 2 else 1
     length = len(words) // max(rows, 1)
-    counts = [0.0] * c.room([max(rows, 1), width])
+    c.room([max(rows, 1), width])
+    counts = [0.0] * (rows * width)
     for row in range(rows):
         line = words[row * length:(row + 1) * length]
         for size in range(max(least, 1), min(most, len(starts) - 1) + 1):

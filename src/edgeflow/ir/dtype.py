@@ -41,6 +41,10 @@ def held_size(dtype: str, count: int) -> int:
     return ITEM_BITS[dtype] // 8 * count
 
 
+# Most numbers that are made one by one, in a list: V8's lists end at twice that.
+MOST_LISTED = 1 << 26
+
+
 def element_count(shape: list[int]) -> int:
     """Number of elements of a tensor of this shape; 1 for a scalar."""
     count = 1

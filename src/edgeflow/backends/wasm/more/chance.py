@@ -122,7 +122,7 @@ def _multinomial(c: Call) -> list[Datum | None]:
     count = int_of(c.node, 'sample_size', 1)
     logs = c.numbers(0)
     source = _source(c)
-    c.room([max(shape[0], 1), count])
+    c.room([shape[0], count])
     drawn: list[int] = []
     for row in range(shape[0]):
         line = logs[row * shape[1]:(row + 1) * shape[1]]

@@ -10,15 +10,13 @@ from edgeflow.backends.wasm.more.compose import Composer
 from edgeflow.backends.wasm.rules import context_of
 from edgeflow.backends.wasm.strides import copy_steps, item_size, row_major
 from edgeflow.ir.attributes import int_of
-from edgeflow.ir.dtype import element_count
+from edgeflow.ir.dtype import MOST_LISTED, element_count
 from edgeflow.ir.graph import Node
 from edgeflow.ir.ops.more.signal import dft_of, frames_of, scalar_of
 from edgeflow.plan.builder import Lowering, StepBuilder
 from edgeflow.plan.values import Value, at
 
 # Sums of cosines: a0 - a1 cos(t) + a2 cos(2 t), as numerators of a common denominator, which is last.
-# Of a MelWeightMatrix: they are made one by one, in a list.
-MOST_WEIGHTS = 1 << 26
 WINDOWS: dict[str, list[int]] = {'HannWindow': [1, 1, 0, 2], 'HammingWindow': [25, 21, 0, 46], 'BlackmanWindow': [42, 50, 8, 100]}
 
 
@@ -92,8 +90,8 @@ def lower_mel(b: StepBuilder, node: Node, inputs: list[Value | None], outputs: l
     output = given(b, outputs)
     context = context_of(b, node, inputs)
     numbers = [scalar_of(context, i) for i in range(5)]
-    if output.count() > MOST_WEIGHTS:
-        raise b.unsupported(f'expected at most {MOST_WEIGHTS} weights; got {output.count()}')
+    if output.count() > MOST_LISTED:
+        raise b.unsupported(f'expected at most {MOST_LISTED} weights; got {output.count()}')
     weights = mel_weights(int(numbers[0]), int(numbers[1]), numbers[2], numbers[3], numbers[4])
     c.give(c.cast(c.reals(weights, output.shape), output.dtype), output)
 

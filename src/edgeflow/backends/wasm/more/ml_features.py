@@ -170,7 +170,7 @@ def _join(c: Call) -> list[Datum | None]:
     if len(c.value(0).shape) == 0:
         raise c.fail('features [N, C]', 'a scalar')
     count = c.value(0).shape[0]
-    c.room([max(count, 1), sum(widths)])
+    c.room([count, sum(widths)])
     rows: list[list[float]] = [[] for _ in range(count)]
     for i in range(len(widths)):
         value = c.value(i)

@@ -192,7 +192,7 @@ def _sums(c: Call, forest: Forest, count: int, how: str) -> list[list[float]]:
         if forest.modes[i] != LEAF and (forest.features[i] < 0 or forest.features[i] >= width):
             raise c.fail(f'features below {width}', f'{forest.features[i]}')
     sums: list[float] = []
-    c.room([max(len(rows), 1), count])
+    c.room([len(rows), count])
     for row in rows:
         totals: list[float] = [0.0] * count
         seen: list[bool] = [False] * count

@@ -157,11 +157,10 @@ def _count_grams(c: Call) -> list[Datum | None]:
             grams += 1
     if len(places) < grams or min(places + [0]) < 0:
         raise c.invalid(f'an index from 0 up for each of {grams} n-grams', f'{places}')
-    width: int = max([-1] + places) + 1
+    width: int = max(places + [-1]) + 1
     rows: int = source.shape[0] if len(source.shape) == 2 else 1
     length = len(words) // max(rows, 1)
-    c.room([max(rows, 1), width])
-    counts = [0.0] * (rows * width)
+    counts = [0.0] * c.room([rows, width])
     for row in range(rows):
         line = words[row * length:(row + 1) * length]
         for size in range(max(least, 1), min(most, len(starts) - 1) + 1):

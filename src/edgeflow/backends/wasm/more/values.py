@@ -8,7 +8,7 @@ from typing import cast
 from edgeflow.backends.wasm.more.tensors import Tensors
 from edgeflow.errors import EdgeflowError
 from edgeflow.ir.describe import describe
-from edgeflow.ir.dtype import element_count
+from edgeflow.ir.dtype import MOST_LISTED, element_count
 from edgeflow.ir.graph import Attribute, Graph, Node
 from edgeflow.plan.values import Value
 
@@ -23,9 +23,6 @@ class Held:
 
 
 Datum = Value | Held
-
-# Most numbers of a tensor that is made one by one, from a list: V8's lists end at twice that.
-MOST_LISTED = 1 << 26
 
 # Runs the subgraph that is the attribute of this name with these inputs, and gives its outputs.
 Body = Callable[[str, list[Datum]], Awaitable[list[Datum]]]
@@ -57,14 +54,13 @@ class Call:
                              {'op': self.node.key(), 'node': self.node.name, 'expected': expected, 'got': got})
 
     def room(self, shape: list[int]) -> int:
-        """How many numbers a tensor of this shape has. 'out-of-memory' for more than a list may have."""
+        """How many numbers a tensor of this shape has. 'out-of-memory' for more than a list may have, were no dim 0."""
         if min(shape + [0]) < 0:
             raise self.invalid('a shape of dims from 0 up', f'{shape}')
-        count = element_count(shape)
-        if count > MOST_LISTED:
+        if element_count([max(dim, 1) for dim in shape]) > MOST_LISTED:
             raise EdgeflowError('out-of-memory', f'{describe(self.node)}: expected at most {MOST_LISTED} numbers; got shape {shape}',
-                                {'op': self.node.key(), 'node': self.node.name, 'expected': MOST_LISTED, 'got': count})
-        return count
+                                {'op': self.node.key(), 'node': self.node.name, 'expected': MOST_LISTED, 'got': shape})
+        return element_count(shape)
 
     def has(self, index: int) -> bool:
         """Whether input `index` is given."""
